@@ -1,0 +1,49 @@
+"""Every error that quickstudy raises on purpose.
+
+    QuickstudyError                 catch this to catch them all
+    ├── UsageError                  what was asked for does not exist or does not fit; exit status 2 on the command line
+    │   ├── UnknownNameError        no algorithm, distribution, split, flag of that name
+    │   ├── SpecError               a space, a shape or a length that the parts do not share
+    │   └── BundleError             an agent on disk that is damaged, or made for something else
+    ├── TaskDistributionError       a task distribution that breaks one of its laws
+    └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
+
+A message says what was wrong, what came, what is allowed and what to do next.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuickstudyError(Exception):
+    """Base of every error that quickstudy raises on purpose."""
+
+
+class UsageError(QuickstudyError):
+    """What was asked for does not exist or does not fit."""
+
+
+class UnknownNameError(UsageError):
+    """A name that is not in the list it was looked up in."""
+
+    def __init__(self, kind: str, name: str, allowed: Iterable[str]):
+        allowed = sorted(allowed)
+        near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(allowed) or 'none'}.")
+
+
+class SpecError(UsageError):
+    """A space, a shape or a length that two parts do not share."""
+
+
+class BundleError(UsageError):
+    """An agent on disk that is damaged, or that was made for something else."""
+
+
+class TaskDistributionError(QuickstudyError):
+    """A task distribution that breaks one of its laws."""
+
+
+class NonFiniteError(QuickstudyError):
+    """Meta-training met a NaN or an infinity, and stopped before it could spread."""

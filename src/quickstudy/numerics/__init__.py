@@ -1,0 +1,1 @@
+"""Equations, each of them once."""

@@ -1,0 +1,38 @@
+"""The one file in which time is reshaped, shifted and scanned."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+Carry = TypeVar("Carry")
+
+
+def scan(function: Callable, carry: Carry, xs: PyTree, *, unroll: int = 1) -> tuple[Carry, PyTree]:
+    """`jax.lax.scan`, but a sequence of length one is a plain call, so that no loop is compiled for it."""
+    if jax.tree.leaves(xs)[0].shape[0] > 1:
+        return jax.lax.scan(function, carry, xs, unroll=unroll)
+    carry, y = function(carry, jax.tree.map(lambda x: x[0], xs))
+    return carry, jax.tree.map(lambda x: x[None], y)
+
+
+def chunks(tree: PyTree, *, length: int) -> PyTree:
+    """Cuts a leading axis `[T]` into `[T / length, length]`, keeping time in order."""
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] // length, length, *x.shape[1:]), tree)
+
+
+def flatten_chunks(tree: PyTree) -> PyTree:
+    """Joins the two leading axes `[chunks, length]` into `[T]`, keeping time in order."""
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), tree)
+
+
+def shift_right(first: PyTree, sequence: PyTree) -> PyTree:
+    """`[first, sequence[0], ..., sequence[T-2]]`: what stood before each step, from what stood after it."""
+    return jax.tree.map(lambda f, s: jnp.concatenate([f[None], s[:-1]]), first, sequence)
+
+
+def where(condition: Bool[Array, ""], if_true: PyTree, if_false: PyTree) -> PyTree:
+    """Leaf by leaf, one of two trees of the same structure; keys are chosen too."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)

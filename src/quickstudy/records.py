@@ -1,0 +1,160 @@
+"""The records that everything else passes around, and the one diagram of time.
+
+A *lifetime* is everything an agent lives through on one task: `episodes` episodes of at most `horizon` steps,
+laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // horizon`.
+
+    t                0      1      2      3   |  4      5      6      7   |      (horizon 4)
+    episode          0      0      0      0   |  1      1      1      1   |
+    observation[t]   reset  o1     o2     --  |  reset  o5     o6     o7  |   seen before acting
+    decision[t]      a0     a1     a2     --  |  a4     a5     a6     a7  |   act(memory, observation[t])
+    outcome[t]       r0,o1  r1,o2  r2,o3* --  |  r4,o5  r5,o6  r6,o7  r7,o8* |  reward, true successor
+    valid[t]         yes    yes    yes    no  |  yes    yes    yes    yes |
+
+- `*` is the end of an episode: exactly one valid step of each episode has `terminated` or `truncated`. The successor
+  recorded there is the true last observation (o3, o8), never the observation after the reset.
+- An episode that ends early leaves the rest of its slots invalid; the next one starts at its own first slot. So resets
+  happen at times known when the program is compiled, and nothing in the inner loop branches.
+- Memory passes through the end of an episode. `adapt` sees slots 0..c-1 before `act` decides at slot c, where c is a
+  multiple of the agent's cadence; within a chunk of `cadence` slots memory stands still.
+- The return of a lifetime is the sum of its valid rewards.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import gymnasium
+import jax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from quickstudy.errors import SpecError
+
+Record = TypeVar("Record", bound=type)
+
+
+def record(cls: Record) -> Record:
+    """Makes a class a frozen, keyword-only dataclass that JAX sees as a tree of its fields."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What an agent and a task distribution must agree on.
+
+    Args:
+      observation_space: `Discrete` or `Box`; one observation, unbatched.
+      action_space: `Discrete` or a bounded `Box`; one action, unbatched.
+      horizon: most steps in one episode, at least 1.
+      episodes: episodes in one lifetime, at least 1.
+    Raises:
+      SpecError: a length below 1, or a space of another kind.
+    """
+
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+    horizon: int
+    episodes: int
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "episodes"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
+        for name in ("observation_space", "action_space"):
+            space = getattr(self, name)
+            if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
+                raise SpecError(
+                    f"{name} must be gymnasium.spaces.Discrete or Box; came {space!r}. "
+                    "Flatten other spaces with gymnasium.spaces.flatten_space first."
+                )
+        action = self.action_space
+        if isinstance(action, gymnasium.spaces.Box) and not action.is_bounded():
+            raise SpecError(f"action_space must be bounded on both sides; came {action!r}.")
+
+    @property
+    def lifetime_steps(self) -> int:
+        """Slots in one lifetime, T = episodes x horizon."""
+        return self.episodes * self.horizon
+
+    def describe(self) -> dict[str, Any]:
+        """The spec as plain data: what a bundle stores, and what two specs are compared by."""
+        return {
+            "observation_space": describe_space(self.observation_space),
+            "action_space": describe_space(self.action_space),
+            "horizon": self.horizon,
+            "episodes": self.episodes,
+        }
+
+
+def describe_space(space: gymnasium.Space) -> dict[str, Any]:
+    """A space as plain data (JSON has no infinity, so bounds are text)."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, gymnasium.spaces.Box):
+        low, high = ([str(x) for x in bound.ravel().tolist()] for bound in (space.low, space.high))
+        return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
+    raise SpecError(f"a space must be Discrete or Box; came {space!r}.")
+
+
+def space_from_description(description: Mapping[str, Any]) -> gymnasium.Space:
+    """The inverse of `describe_space`."""
+    import numpy as np
+
+    if description["kind"] == "Discrete":
+        return gymnasium.spaces.Discrete(description["n"], start=description["start"])
+    shape, dtype = tuple(description["shape"]), np.dtype(description["dtype"])
+    low, high = (
+        np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high")
+    )
+    return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
+
+
+def flat_size(space: gymnasium.Space) -> int:
+    """Numbers in one element of a space once it is flattened (a Discrete one is one-hot)."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return int(space.n)
+    return math.prod(space.shape or ())
+
+
+@record
+class Decision:
+    """What an agent decided at one step.
+
+    `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action
+    (natural logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]`
+    (expected remaining return of the lifetime, reward units). Extras that nobody reads cost nothing under `jit`.
+    """
+
+    action: Array
+    extras: dict[str, PyTree]
+
+
+@record
+class Outcome:
+    """What followed an action: the true successor, never the observation after a reset.
+
+    `terminated`: the task ended the episode. `truncated`: something outside the task did (a time limit). The driver sets
+    `truncated` at the horizon, so a distribution need not count steps.
+    """
+
+    observation: Array
+    reward: Float[Array, "*time"]
+    terminated: Bool[Array, "*time"]
+    truncated: Bool[Array, "*time"]
+
+
+@record
+class Transition:
+    """One step, or with a leading time axis *experience* (`cadence` steps) or a whole *lifetime* (T steps)."""
+
+    observation: Array
+    decision: Decision
+    outcome: Outcome
+    episode: Int[Array, "*time"]
+    valid: Bool[Array, "*time"]
+
+    @property
+    def boundary(self) -> Bool[Array, "*time"]:
+        """True at the last valid step of an episode."""
+        return self.outcome.terminated | self.outcome.truncated
