@@ -1,0 +1,179 @@
+"""Interquartile means and crossed bootstrap intervals; each equation once, in NumPy.
+
+Results of an evaluation are an array `[seeds, tasks]`: independent meta-training seeds of one agent (a
+baseline has one), each on the same tasks. Both are samples, of the training runs and of the tasks that might
+have been, so a resample draws seeds *and* tasks, each with replacement, and crosses them. With one seed only
+tasks are drawn, and the interval then says nothing about another training run. With S seeds the seeds' share
+of the variance is low by (S - 1) / S, as in every bootstrap: below about five seeds an interval is somewhat
+too narrow.
+
+A resample is written as counts: how often each seed and each task was drawn. Every statistic here is linear
+in them or needs one sort, so nothing is gathered. Contenders that share the counts of tasks are compared task
+by task.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+TRIMMED = 0.25
+"""Share cut from each end by the interquartile mean."""
+
+_BLOCK_ELEMENTS = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number and its 95 % interval, in the unit of what was estimated. None: *never* (`first_reaching`)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Resamples of seeds and of tasks: how often each was drawn."""
+
+    seeds: Float[np.ndarray, "resamples seeds"]
+    tasks: Float[np.ndarray, "resamples tasks"]
+
+    def first(self, resamples: int) -> "Draws":
+        """The first so many resamples: fewer are enough for the intervals of a whole curve."""
+        return Draws(seeds=self.seeds[:resamples], tasks=self.tasks[:resamples])
+
+
+def draw_counts(
+    population: int, *, resamples: int, seed: int | tuple[int, ...]
+) -> Float[np.ndarray, "resamples population"]:
+    """How often each member is drawn when as many as there are members are drawn with replacement.
+
+    Args:
+      population: members, at least 1; one member is always drawn once.
+      resamples: how many times to draw them all.
+      seed: equal seeds give equal counts.
+    """
+    generator = np.random.default_rng(seed)
+    counts = np.empty((resamples, population), np.float32)
+    for row in counts:
+        row[:] = np.bincount(generator.integers(0, population, population), minlength=population)
+    return counts
+
+
+def interquartile_mean(values: Float[np.ndarray, "*shape"]) -> float:
+    """The mean of the middle half of all values, whatever their shape.
+
+        cut = floor(0.25 n)        mean of x_(cut), ..., x_(n - cut - 1) in increasing order
+
+    Source: Agarwal et al. 2021 (rliable), which takes `scipy.stats.trim_mean(values, 0.25)`. Changed:
+    nothing.
+    """
+    ordered = np.sort(np.asarray(values, np.float64), axis=None)
+    cut = int(TRIMMED * ordered.size)
+    return float(ordered[cut : ordered.size - cut].mean())
+
+
+def resampled_means(
+    values: Float[np.ndarray, "seeds tasks *rest"], draws: Draws
+) -> Float[np.ndarray, "resamples *rest"]:
+    """The mean over seeds and tasks in every resample.
+
+    m_b = (1 / S N) sum_s sum_n  c_bs  c_bn  x_sn
+    """
+    seeds, tasks, *rest = values.shape
+    flat = np.asarray(values, np.float32).reshape(seeds, tasks, -1)
+    total = np.zeros((len(draws.tasks), flat.shape[-1]), np.float64)
+    for index in range(seeds):
+        total += draws.seeds[:, index : index + 1] * (draws.tasks @ flat[index])
+    return (total / (seeds * tasks)).reshape(-1, *rest)
+
+
+def resampled_interquartile_means(
+    values: Float[np.ndarray, "seeds tasks"], draws: Draws
+) -> Float[np.ndarray, " resamples"]:
+    """`interquartile_mean` over seeds and tasks in every resample.
+
+    Values are sorted once; a resample gives each its count, and the part of the running count that lies
+    between the cuts is its weight.
+    """
+    size = values.size
+    order = np.argsort(values, axis=None, kind="stable")
+    ordered = np.asarray(values, np.float64).ravel()[order]
+    cut = int(TRIMMED * size)
+    result = np.empty(len(draws.tasks))
+    block = max(1, _BLOCK_ELEMENTS // size)
+    for start in range(0, len(result), block):
+        rows = slice(start, start + block)
+        counts = draws.seeds[rows, :, None] * draws.tasks[rows, None, :]
+        running = np.cumsum(counts.reshape(len(counts), size)[:, order], axis=1)
+        kept = np.diff(np.clip(running, cut, size - cut), axis=1, prepend=np.float32(cut))
+        result[rows] = kept @ ordered / (size - 2 * cut)
+    return result
+
+
+def improvements(
+    values: Float[np.ndarray, "seeds tasks"], against: Float[np.ndarray, "others tasks"]
+) -> Float[np.ndarray, "seeds others tasks"]:
+    """1 where a seed did better than the other's seed on the same task, 1/2 where they did equally well, else
+    0.
+
+    Their mean is the probability of improvement. Source: Agarwal et al. 2021, section 4.3; Changed: nothing.
+    """
+    ours, theirs = values[:, None, :], against[None, :, :]
+    return (ours > theirs).astype(np.float32) + np.float32(0.5) * (ours == theirs)
+
+
+def resampled_improvements(
+    values: Float[np.ndarray, "seeds tasks"],
+    against: Float[np.ndarray, "others tasks"],
+    draws: Draws,
+    draws_against: Draws,
+) -> Float[np.ndarray, " resamples"]:
+    """The probability of improvement in every resample: tasks drawn jointly, seeds independently."""
+    pairs = improvements(values, against)
+    seeds, others, tasks = pairs.shape
+    counts = draws.seeds[:, :, None] * draws_against.seeds[:, None, :]
+    joint = Draws(seeds=counts.reshape(len(counts), seeds * others), tasks=draws.tasks)
+    return resampled_means(pairs.reshape(seeds * others, tasks), joint)
+
+
+def interval(
+    samples: Float[np.ndarray, "resamples *rest"],
+) -> tuple[Float[np.ndarray, "*rest"], Float[np.ndarray, "*rest"]]:
+    """Low and high end of the 95 % percentile interval; an infinite sample means *never* and stays so."""
+    # Neighbouring order statistics, not a mixture of them: a mixture with infinity would be infinite or
+    # undefined.
+    ordered = np.sort(samples, axis=0)
+    last = len(ordered) - 1
+    return ordered[int(np.floor(0.025 * last))], ordered[int(np.ceil(0.975 * last))]
+
+
+def estimate(value: float, samples: Float[np.ndarray, " resamples"]) -> Estimate:
+    """A value with the interval of its resamples; what is not finite becomes None."""
+    low, high = interval(samples)
+    return Estimate(value=finite(value), low=finite(low), high=finite(high))
+
+
+def finite(value: float | np.floating | np.ndarray) -> float | None:
+    """The number as plain data, None where it is infinite or undefined."""
+    return float(value) if np.isfinite(value) else None
+
+
+def trailing_mean(
+    curve: Float[np.ndarray, "*batch points"], window: int
+) -> Float[np.ndarray, "*batch points"]:
+    """The mean of the last `window` points; NaN where fewer have been."""
+    sums = np.cumsum(np.asarray(curve, np.float64), axis=-1)
+    means = np.full(curve.shape, np.nan)
+    means[..., window - 1 :] = sums[..., window - 1 :]
+    means[..., window:] -= sums[..., :-window]
+    return means / window
+
+
+def first_reaching(
+    curve: Float[np.ndarray, "*batch points"], level: Float[np.ndarray, "*batch"] | float
+) -> Float[np.ndarray, "*batch"]:
+    """How many points it takes a curve to be at a level or above it, from 1 on; infinity if it never is."""
+    reached: Bool[np.ndarray, "*batch points"] = curve >= np.asarray(level)[..., None]
+    return np.where(reached.any(-1), reached.argmax(-1) + 1.0, np.inf)
