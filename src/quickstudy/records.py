@@ -44,7 +44,7 @@ class Spec:
 
     Args:
       observation_space: `Discrete` or `Box`; one observation, unbatched.
-      action_space: `Discrete` or a bounded `Box`; one action, unbatched.
+      action_space: `Discrete`, or a bounded `Box` of one axis; one action, unbatched.
       horizon: most steps in one episode, at least 1.
       episodes: episodes in one lifetime, at least 1.
     Raises:
@@ -69,8 +69,8 @@ class Spec:
                     "Flatten other spaces with gymnasium.spaces.flatten_space first."
                 )
         action = self.action_space
-        if isinstance(action, gymnasium.spaces.Box) and not action.is_bounded():
-            raise SpecError(f"action_space must be bounded on both sides; came {action!r}.")
+        if isinstance(action, gymnasium.spaces.Box) and not (action.is_bounded() and len(action.shape) == 1):
+            raise SpecError(f"action_space must be bounded on both sides and have one axis; came {action!r}.")
 
     @property
     def lifetime_steps(self) -> int:

@@ -1,0 +1,314 @@
+"""RL²: a recurrent network whose hidden state learns the task at hand (Duan et al. 2016; Wang et al. 2016).
+
+The agent's memory is the hidden state of a recurrent core. After each step the core takes in the whole transition
+
+    h_{t+1} = core(h_t, [observation_t, action_t, reward_t, successor_t, boundary_t])        h_0 = 0
+
+and the head decides from memory and the present observation: π(a | h_t, observation_t). Nothing resets h within a lifetime,
+so what is learned in one episode is there in the next. Meta-training maximises the return of the lifetime, discounted across
+the ends of episodes, by a clipped surrogate (Schulman et al. 2017) with generalised advantages (Schulman et al. 2016);
+gradients flow through the whole lifetime.
+
+Changed from the papers:
+
+- The transition enters the core at once, with its true successor, rather than in halves at two steps. At every decision the
+  agent has read all that RL² reads, and the last observation of an episode as well; each decision costs one core step,
+  in training, in a loop and in service.
+- Clipped surrogate rather than TRPO.
+- Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
+  tasks in any unit train alike. The statistics are part of the parameters and stand still while lifetimes are lived.
+
+To expect: `quickstudy train rl2 bernoulli-bandit --arms 5 --pulls 100`; `docs/results.md` has the figures and their cost.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.agent import Agent, slot_keys
+from quickstudy.errors import UsageError
+from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.networks import Core, Dense, encode, recurrent_core, run_core
+from quickstudy.numerics.distributions import policy_over, policy_parameters
+from quickstudy.numerics.returns import generalised_advantage
+from quickstudy.numerics.sequences import shift_right
+from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
+from quickstudy.records import Decision, Spec, Transition, flat_size, record
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RL2Config:
+    """Settings of RL²."""
+
+    cell: Literal["gru", "lstm"] = "gru"
+    """The recurrent core."""
+    hidden_size: int = 64
+    """Numbers in the hidden state."""
+    lifetimes: int = 512
+    """Lifetimes per update."""
+    epochs: int = 4
+    """Passes over the lifetimes of one update."""
+    minibatches: int = 4
+    """Gradient steps per pass; divides lifetimes."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start; it falls linearly to a twentieth."""
+    discount: float = 0.99
+    """Per step, across the ends of episodes."""
+    trace_decay: float = 0.9
+    """Lambda of the generalised advantages."""
+    clip: float = 0.2
+    """How far the probability ratio may move in one update."""
+    entropy_bonus: float = 0.01
+    """Weight of the policy's entropy at the start; it falls linearly to nothing."""
+    value_weight: float = 0.5
+    """Weight of the value loss."""
+    max_gradient_norm: float = 0.5
+    """Gradients are scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
+        for name in ("discount", "trace_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
+        if self.lifetimes % self.minibatches:
+            raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
+
+
+class Network(eqx.Module):
+    """The trained weights: a recurrent core, one shared layer on memory and observation, two heads."""
+
+    core: Core
+    shared: Dense
+    policy: Dense
+    value: Dense
+
+    def __init__(self, spec: Spec, config: RL2Config, *, key: PRNGKeyArray):
+        """The policy starts close to uniform, the value at zero."""
+        keys = jax.random.split(key, 4)
+        observation, action = flat_size(spec.observation_space), flat_size(spec.action_space)
+        self.core = recurrent_core(config.cell, 2 * observation + action + 2, config.hidden_size, key=keys[0])
+        self.shared = Dense(config.hidden_size + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
+        self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
+        self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
+
+
+@record
+class Statistics:
+    """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
+
+    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`.
+    """
+
+    weight: Float[Array, ""]
+    reward: Float[Array, ""]
+    value: Float[Array, ""]
+    observation: Float[Array, " size"]
+    observation_square: Float[Array, " size"]
+
+    def scale(self, mean_square: Array) -> Array:
+        """Root mean square; 1 before there is data."""
+        return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
+
+    def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
+        """To mean 0 and deviation 1, as far as is known, and within ±10."""
+        weight = jnp.maximum(self.weight, 1e-8)
+        mean = self.observation / weight
+        variance = jnp.maximum(self.observation_square / weight - mean**2, 1e-8)
+        deviation = jnp.where(self.weight > 0, jnp.sqrt(variance), 1.0)
+        shape = (1,) * (observation.ndim - 1) + (-1,)
+        return jnp.clip((observation - mean.reshape(shape)) / deviation.reshape(shape), -10, 10)
+
+
+@record
+class Params:
+    """What the agent is born with."""
+
+    network: Network
+    statistics: Statistics
+
+
+@record
+class TrainState:
+    """What meta-training carries from update to update."""
+
+    params: Params
+    optimiser: PyTree
+
+
+def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
+    """RL² for tasks of this spec.
+
+    Args:
+      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      config: its settings.
+    """
+    agent = rl2_agent(spec, config)
+    optimiser = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.scale_by_adam(eps=1e-5))
+
+    def init(key: PRNGKeyArray) -> TrainState:
+        params = agent.init(key)
+        return TrainState(params=params, optimiser=optimiser.init(params.network))
+
+    def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
+        lifetimes, advantage, target = batch
+        params = Params(network=network, statistics=statistics)
+        # begin and adapt draw nothing here, so any key will do.
+        unroll = jax.vmap(lambda lifetime: agent.unroll(params, lifetime, jax.random.key(0))[1], 1, 1)
+        extras = unroll(lifetimes).extras
+        log_probability = extras["policy"].log_probability(lifetimes.decision.action)
+        behaviour = lifetimes.decision.extras["log_probability"]
+        surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
+        scale = statistics.scale(statistics.value)
+        parts = {
+            "policy_loss": -masked_mean(surrogate, lifetimes.valid),
+            "value_loss": masked_mean(jnp.square((extras["value"] - target) / scale), lifetimes.valid),
+            "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
+            "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
+        }
+        bonus = config.entropy_bonus * (1 - progress)
+        total = parts["policy_loss"] + config.value_weight * parts["value_loss"] - bonus * parts["entropy"]
+        return total, parts | {"loss": total}
+
+    def gradient_step(carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array) -> tuple[tuple, dict]:
+        network, optimiser_state = carry
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
+        gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
+        metrics |= {"gradient_norm": optax.global_norm(gradient)}
+        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers and multiplies by floats
+            step, optimiser_state = optimiser.update(gradient, optimiser_state, network)
+        rate = config.learning_rate * (1 - 0.95 * progress)
+        return (jax.tree.map(lambda w, s: w - rate * s, network, step), optimiser_state), metrics
+
+    def update(
+        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+    ) -> tuple[TrainState, dict[str, Array]]:
+        del key
+        advantage, target = _advantages(lifetimes, config)
+        batches = _minibatches((lifetimes, advantage, target), config.minibatches)
+        statistics = state.params.statistics
+
+        def epoch(carry: tuple, _: None) -> tuple[tuple, dict]:
+            step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
+            return jax.lax.scan(step, carry, batches)
+
+        (network, optimiser_state), metrics = jax.lax.scan(
+            epoch, (state.params.network, state.optimiser), length=config.epochs
+        )
+        params = Params(network=network, statistics=_observe(statistics, lifetimes, target, spec))
+        return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
+
+    return MetaAlgorithm(
+        name="rl2",
+        config=config,
+        agent=agent,
+        init=init,
+        update=update,
+        params=lambda state: state.params,
+        lifetimes=config.lifetimes,
+    )
+
+
+def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
+    """The agent alone: memory is the hidden state of the core."""
+    observations, actions = spec.observation_space, spec.action_space
+
+    def init(key: PRNGKeyArray) -> Params:
+        zeros = jnp.zeros(flat_size(observations))
+        zero = jnp.zeros(())
+        statistics = Statistics(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
+        return Params(network=Network(spec, config, key=key), statistics=statistics)
+
+    def see(params: Params, observation: Array) -> Float[Array, "*time size"]:
+        flat = encode(observation, observations)
+        if isinstance(observations, gymnasium.spaces.Box) and not observations.is_bounded():
+            return params.statistics.whiten(flat)
+        return flat
+
+    def take_in(params: Params, lived: Transition) -> Float[Array, "T inputs"]:
+        reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
+        parts = [
+            see(params, lived.observation),
+            encode(lived.decision.action, actions),
+            reward[:, None],
+            see(params, lived.outcome.observation),
+            lived.boundary[:, None].astype(jnp.float32),
+        ]
+        return jnp.concatenate(parts, axis=-1)
+
+    def decide(params: Params, output: Float[Array, "*time hidden"], observation: Array) -> dict[str, PyTree]:
+        network, statistics = params.network, params.statistics
+        both = jnp.concatenate([output, see(params, observation)], axis=-1)
+        shared = jax.nn.relu(network.shared(both))
+        value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
+        return {"policy": policy_over(network.policy(shared), actions), "value": value}
+
+    def begin(params: Params, key: PRNGKeyArray) -> PyTree:
+        del key
+        return params.network.core.initial()
+
+    def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
+        extras = decide(params, params.network.core.output(memory), observation)
+        action = extras["policy"].sample(key)
+        log_probability = extras["policy"].log_probability(action)
+        return Decision(action=action, extras=extras | {"log_probability": log_probability})
+
+    def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
+        del key
+        memory, _ = run_core(params.network.core, memory, take_in(params, experience), experience.valid)
+        return memory
+
+    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
+        begun = begin(params, key)
+        memory, after = run_core(params.network.core, begun, take_in(params, lifetime), lifetime.valid)
+        before = shift_right(begun, after)
+        extras = decide(params, params.network.core.output(before), lifetime.observation)
+        action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
+        log_probability = extras["policy"].log_probability(action)
+        return memory, Decision(action=action, extras=extras | {"log_probability": log_probability})
+
+    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
+
+
+def _advantages(lifetimes: Transition, config: RL2Config) -> tuple[Array, Array]:
+    """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices, and value targets: each `[T, lifetimes]`."""
+    estimate = functools.partial(
+        generalised_advantage, discount=config.discount, trace_decay=config.trace_decay
+    )
+    values = lifetimes.decision.extras["value"]
+    advantage, target = jax.vmap(estimate, 1, 1)(lifetimes.outcome.reward, values, lifetimes.valid)
+    mean = jax.lax.pmean(masked_mean(advantage, lifetimes.valid), LIFETIMES_AXIS)
+    variance = jax.lax.pmean(masked_mean(jnp.square(advantage - mean), lifetimes.valid), LIFETIMES_AXIS)
+    return (advantage - mean) / (jnp.sqrt(variance) + 1e-8), target
+
+
+def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
+    """`[T, lifetimes]` to `[minibatches, T, lifetimes / minibatches]`; lifetimes are independent, so none is shuffled."""
+
+    def cut(x: Array) -> Array:
+        return jnp.moveaxis(x.reshape(x.shape[0], x.shape[1] // minibatches, minibatches, *x.shape[2:]), 2, 0)
+
+    return jax.tree.map(cut, tree)
+
+
+def _observe(statistics: Statistics, lifetimes: Transition, target: Array, spec: Spec) -> Statistics:
+    """The running statistics after another update's lifetimes."""
+    flat = encode(lifetimes.observation, spec.observation_space)
+    seen = lifetimes.valid[..., None]
+    fresh = Statistics(
+        weight=jnp.ones(()),
+        reward=masked_mean(jnp.square(lifetimes.outcome.reward), lifetimes.valid),
+        value=masked_mean(jnp.square(target), lifetimes.valid),
+        observation=jnp.where(seen, flat, 0.0).sum((0, 1)) / jnp.maximum(seen.sum(), 1).astype(jnp.float32),
+        observation_square=jnp.where(seen, flat**2, 0.0).sum((0, 1)) / jnp.maximum(seen.sum(), 1).astype(jnp.float32),
+    )
+    fresh = jax.lax.pmean(fresh, LIFETIMES_AXIS)
+    return jax.tree.map(lambda old, new: 0.99 * old + 0.01 * new, statistics, fresh)
