@@ -42,6 +42,8 @@ class TaskDistribution(Generic[Task, State]):
       floor: `(task) -> []`, expected lifetime return of acting uniformly at random; None if nobody knows.
       ceiling: `(task) -> []`, expected lifetime return of one who knows the task; None if nobody knows. Regret is
         measured against it.
+      shown: leaves of the task, by name, that observations show on purpose, as in `("start",)`. Anything else of the task
+        that can be read off the observations is a fault.
     Raises:
       TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
     """
@@ -57,6 +59,7 @@ class TaskDistribution(Generic[Task, State]):
     baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
+    shown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not {"train", "test"} <= set(self.splits):

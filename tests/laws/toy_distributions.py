@@ -1,0 +1,94 @@
+"""Small task distributions with everything in them that a driver or an agent may get wrong."""
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from quickstudy.records import Outcome, Spec, record
+from quickstudy.task_distribution import TaskDistribution, mark_split
+
+SPLITS = ("train", "test")
+
+
+@record
+class CorridorTask:
+    """`right` `[]`: 1 where the right end pays, 0 where the left one does; `number` tells tasks apart."""
+
+    right: Int[Array, ""]
+    number: Float[Array, ""]
+
+
+def corridor(*, horizon: int = 4, episodes: int = 3) -> TaskDistribution:
+    """Five cells, a hidden end that pays; some episodes end early, some at the horizon, and each step costs."""
+
+    def sample(split, key):
+        key_right, key_number = jax.random.split(key)
+        number = mark_split(jax.random.uniform(key_number), split, SPLITS)
+        return CorridorTask(right=jax.random.bernoulli(key_right).astype(jnp.int32), number=number)
+
+    def look(position, key):
+        noise = jax.random.uniform(key)
+        return jnp.stack([(position - 2).astype(jnp.float32) / 2.0, noise])
+
+    def reset(task, key):
+        del task
+        key_position, key_noise = jax.random.split(key)
+        position = jax.random.randint(key_position, (), 1, 4)
+        return position, look(position, key_noise)
+
+    def step(task, state, action, key):
+        position = jnp.clip(state + 2 * action - 1, 0, 4)
+        at_end = (position == 0) | (position == 4)
+        reward = jnp.where(at_end & ((position == 4) == (task.right == 1)), 1.0, -0.1)
+        return position, Outcome(
+            observation=look(position, key), reward=reward, terminated=at_end, truncated=jnp.asarray(False)
+        )
+
+    return TaskDistribution(
+        name="corridor",
+        spec=Spec(
+            observation_space=gymnasium.spaces.Box(np.float32([-1, 0]), np.float32([1, 1])),
+            action_space=gymnasium.spaces.Discrete(2),
+            horizon=horizon,
+            episodes=episodes,
+        ),
+        sample=sample,
+        reset=reset,
+        step=step,
+        describe=lambda task: {"right": task.right},
+    )
+
+
+def aiming(*, horizon: int = 2, episodes: int = 2) -> TaskDistribution:
+    """A hidden point in a square: actions are guesses, the reward is minus the squared distance."""
+
+    def sample(split, key):
+        return mark_split(jax.random.uniform(key, (2,)), split, SPLITS)
+
+    def reset(task, key):
+        del task, key
+        return jnp.zeros(2), jnp.zeros(2)
+
+    def step(task, state, action, key):
+        del state, key
+        reward = -jnp.square(action - task).sum()
+        no = jnp.asarray(False)
+        return action, Outcome(observation=action, reward=reward, terminated=no, truncated=no)
+
+    return TaskDistribution(
+        name="aiming",
+        spec=Spec(
+            observation_space=gymnasium.spaces.Box(-1.0, 1.0, (2,)),
+            action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,)),
+            horizon=horizon,
+            episodes=episodes,
+        ),
+        sample=sample,
+        reset=reset,
+        step=step,
+        describe=lambda task: {"point": task},
+        floor=lambda task: -10.0 * horizon * episodes,
+        ceiling=lambda task: jnp.float32(0.0),
+    )
