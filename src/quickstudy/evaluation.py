@@ -1,0 +1,272 @@
+"""Evaluation: any agents, trained or classical, on the same tasks with the same luck.
+
+Every contender lives one lifetime on every task. Lifetime i has the same task and the same key for everyone
+and for every seed (common random numbers), so two agents that do the same meet the same rewards, and
+differences are taken task by task. An agent's own randomness comes out of that key too. Only the `Agent`
+record is seen here: how an agent came to be makes no difference.
+"""
+
+import dataclasses
+import functools
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from quickstudy.adaptation import Anchors, Lives, definitions, measure
+from quickstudy.agent import Agent, memory_bytes, slot_key
+from quickstudy.errors import UnknownNameError, UsageError
+from quickstudy.interact import live
+from quickstudy.numerics import statistics
+from quickstudy.numerics.statistics import Draws
+from quickstudy.results import Comparison, Evaluation, Result
+from quickstudy.task_distribution import TaskDistribution, task_hash
+
+RESAMPLES = 2000
+"""Bootstrap resamples for every interval of a single number."""
+
+_BLOCK_BYTES = 256 * 2**20
+_TIMED_SECONDS = 0.3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An agent that takes part.
+
+    Args:
+      agent: whose spec agrees with the distribution's.
+      params: of the agent; every leaf has a leading axis `[seeds]`.
+      trained: meta-trained, in contrast to a baseline.
+    """
+
+    agent: Agent
+    params: PyTree
+    trained: bool
+
+    @property
+    def seeds(self) -> int:
+        """Independent training runs in `params`; 1 where there are no parameters at all."""
+        leaves = jax.tree.leaves(self.params)
+        return int(leaves[0].shape[0]) if leaves else 1
+
+    def params_of(self, seed: int) -> PyTree:
+        """The parameters of one seed."""
+        return jax.tree.map(lambda leaf: leaf[seed], self.params)
+
+
+def contender(agent: Agent, *, key_seed: int = 0) -> Contender:
+    """A baseline: an agent with the parameters that it is born with, as one seed."""
+    params = agent.init(jax.random.key(key_seed))
+    return Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params), trained=False)
+
+
+def split_label(split: str) -> str:
+    """What evaluating on a split means, in words."""
+    if split == "train":
+        return "TRAINING TASKS, not held out"
+    if split.startswith("ood:"):
+        return f"out of distribution: {split[4:].replace('-', ' ')}"
+    return "held-out tasks"
+
+
+def evaluate(
+    contenders: Mapping[str, Contender],
+    distribution: TaskDistribution,
+    *,
+    split: str,
+    tasks: int = 2000,
+    seed: int = 0,
+    reference: str | None = None,
+    thresholds: Sequence[float] = (0.5, 0.75, 0.9),
+    progress: Callable[[str, float], None] | None = None,
+    command: str = "",
+) -> Evaluation:
+    """Lets all contenders live on the same tasks, and measures how they adapt.
+
+    Args:
+      contenders: by the name that they are shown under.
+      distribution: that the tasks come from.
+      split: of the distribution. `"train"` has to be asked for by name, and is labelled in every output.
+      tasks: how many; each contender lives one lifetime on each, with every seed.
+      seed: of the tasks and their luck. Equal seeds and numbers of tasks give the same task list and hash.
+      reference: the contender that differences are shown against; else the first trained one, else the best.
+      thresholds: fractions of the way from floor to ceiling, for `steps_to`.
+      progress: called with a contender's name and the fraction of all the work that is done.
+      command: that gives this evaluation again.
+    Raises:
+      UsageError: no contender, no task, or a threshold outside (0, 1].
+      UnknownNameError: no such split, or a reference that takes no part.
+      SpecError: a contender that was made for other tasks.
+    """
+    _check(contenders, tasks, reference, thresholds)
+    key_tasks, key_lives = jax.random.split(jax.random.key(seed))
+    task_list = distribution.sample_tasks(split, key_tasks, tasks=tasks)
+    keys = jax.random.split(key_lives, tasks)
+    anchors = Anchors(floor=_on_each(distribution.floor, task_list), ceiling=_on_each(distribution.ceiling, task_list))
+    draws = _draws(contenders, tasks, seed)
+    work, done = sum(one.seeds for one in contenders.values()), 0
+    results, returns = {}, {}
+    for name, one in contenders.items():
+        rewards = []
+        for index in range(one.seeds):
+            rewards.append(_live_on_all(one.agent, distribution, one.params_of(index), task_list, keys))
+            done += 1
+            if progress is not None:
+                progress(name, done / work)
+        lives = Lives(reward=np.stack([r for r, _ in rewards]), valid=np.stack([v for _, v in rewards]))
+        returns[name] = lives.returns
+        measures = measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds)
+        results[name] = Result(
+            trained=one.trained,
+            seeds=one.seeds,
+            memory_bytes=memory_bytes(one.agent),
+            decision_microseconds=decision_time(one.agent, distribution, one.params_of(0)),
+            **measures,
+        )
+    if reference is None:
+        best = max(returns, key=lambda name: returns[name].mean())
+        reference = next((name for name, one in contenders.items() if one.trained), best)
+    return Evaluation(
+        distribution={"name": distribution.name, "config": dict(distribution.config)},
+        spec=distribution.spec.describe(),
+        split=split,
+        label=split_label(split),
+        tasks=tasks,
+        seed=seed,
+        task_hash=task_hash(task_list),
+        reference=reference,
+        floor=_anchor(anchors.floor, draws[reference]),
+        ceiling=_anchor(anchors.ceiling, draws[reference]),
+        results=results,
+        comparisons=tuple(compare(first, second, returns, draws) for first, second in _pairs(contenders, reference)),
+        definitions=definitions(distribution.spec),
+        command=command,
+        machine=f"{jax.devices()[0].device_kind}, {platform.machine()}",
+    )
+
+
+def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
+    """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
+    ours, theirs = returns[first], returns[second]
+    difference = (ours.mean(0) - theirs.mean(0)).mean()
+    resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
+    chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
+    return Comparison(
+        first=first,
+        second=second,
+        difference=statistics.estimate(difference, resampled),
+        probability_of_improvement=statistics.estimate(statistics.improvements(ours, theirs).mean(), chances),
+    )
+
+
+def decision_time(agent: Agent, distribution: TaskDistribution, params: PyTree) -> dict[str, float]:
+    """Microseconds of one jitted, unbatched `step` on this machine: median and 99th percentile."""
+    key = jax.random.key(0)
+    task = jax.eval_shape(functools.partial(distribution.sample, "test"), key)
+    shapes = jax.eval_shape(functools.partial(live, agent, distribution), params, task, key)[0]
+    experience = jax.tree.map(lambda leaf: np.zeros((agent.cadence, *leaf.shape[1:]), leaf.dtype), shapes)
+    memory = jax.jit(agent.begin)(params, key)
+    observation = jax.tree.map(lambda leaf: leaf[0], experience.observation)
+    step, keys = jax.jit(agent.step), slot_key(key, 1)
+    times: list[float] = []
+    jax.block_until_ready(step(params, memory, experience, observation, keys))
+    begun = time.perf_counter()
+    while len(times) < 20 or (len(times) < 1000 and time.perf_counter() - begun < _TIMED_SECONDS):
+        start = time.perf_counter()
+        jax.block_until_ready(step(params, memory, experience, observation, keys))
+        times.append((time.perf_counter() - start) * 1e6)
+    return {"median": float(np.median(times)), "percentile_99": float(np.percentile(times, 99))}
+
+
+def _check(contenders: Mapping[str, Contender], tasks: int, reference: str | None, thresholds: Sequence[float]) -> None:
+    """Raises UsageError unless everything that was asked for makes sense."""
+    if not contenders:
+        raise UsageError("an evaluation needs at least one contender; came none.")
+    if tasks < 1:
+        raise UsageError(f"tasks must be 1 or more; came {tasks}. Take 100 or more for useful intervals.")
+    for fraction in thresholds:
+        if not 0 < fraction <= 1:
+            raise UsageError(f"thresholds are fractions of the way to the ceiling, in (0, 1]; came {fraction}.")
+    if reference is not None and reference not in contenders:
+        raise UnknownNameError("contender", reference, contenders)
+
+
+class _ByIdentity:
+    """Agents and distributions hold functions and spaces, which do not hash; as themselves they do."""
+
+    def __init__(self, agent: Agent, distribution: TaskDistribution):
+        self.agent, self.distribution = agent, distribution
+
+    def __hash__(self) -> int:
+        return hash((id(self.agent), id(self.distribution)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.agent is other.agent and self.distribution is other.distribution
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+    """Rewards and validity `[block, T]`; compiled once for all splits and seeds of an agent."""
+
+    def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+        lifetime, _ = live(who.agent, who.distribution, params, task, key)
+        return lifetime.outcome.reward, lifetime.valid
+
+    return jax.vmap(one)(tasks, keys)
+
+
+def _live_on_all(
+    agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards and validity `[tasks, T]`, in blocks of equal size whose memories fit."""
+    count = len(keys)
+    # Memory stands several times in a loop; a slot's records are a few dozen bytes.
+    each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
+    blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
+    size = -(-count // blocks)
+    who, parts = _ByIdentity(agent, distribution), []
+    for start in range(0, count, size):
+        # The last block starts over with the first tasks, so that one program serves all; they are cut off
+        # again.
+        rows = np.arange(start, start + size) % count
+        block = jax.tree.map(lambda leaf, rows=rows: leaf[rows], tasks)
+        parts.append(jax.tree.map(np.asarray, _live_on_block(who, params, block, keys[rows])))
+    reward, valid = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return reward, valid
+
+
+def _on_each(function: Callable | None, tasks: PyTree) -> np.ndarray | None:
+    return None if function is None else np.asarray(jax.vmap(function)(tasks), np.float64)
+
+
+def _anchor(values: np.ndarray | None, draws: Draws) -> Any:
+    return None if values is None else statistics.estimate(values.mean(), draws.tasks @ values / len(values))
+
+
+def _draws(contenders: Mapping[str, Contender], tasks: int, seed: int) -> dict[str, Draws]:
+    """Resamples for everyone: the same of tasks, which pairs the differences, and each its own of seeds."""
+    of_tasks = statistics.draw_counts(tasks, resamples=RESAMPLES, seed=(seed, 0))
+    return {
+        name: Draws(
+            seeds=statistics.draw_counts(one.seeds, resamples=RESAMPLES, seed=(seed, 1 + index)),
+            tasks=of_tasks,
+        )
+        for index, (name, one) in enumerate(contenders.items())
+    }
+
+
+def _pairs(contenders: Mapping[str, Contender], reference: str) -> list[tuple[str, str]]:
+    """Every pair that holds a trained contender or the reference, these first."""
+    names = list(contenders)
+    leading = [name for name in names if contenders[name].trained or name == reference]
+    return [
+        (first, second)
+        for position, first in enumerate(leading)
+        for second in names
+        if second != first and second not in leading[:position]
+    ]
