@@ -1,0 +1,106 @@
+"""How the source may look: which way imports point, what is public, how long and how deep."""
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import quickstudy
+
+SOURCE = Path(quickstudy.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
+# A module imports from its own floor or from those above it in this list, never from those below.
+FLOORS = (
+    ("errors", "registry"),
+    ("records", "trees"),
+    ("numerics", "networks"),
+    ("agent",),
+    ("task_distribution", "meta_algorithm"),
+    ("interact", "host"),
+    ("trial", "leaks"),
+    ("distribution_laws", "check", "baselines", "algorithms"),
+    ("tasks",),
+    (),  # whatever is named nowhere here
+    ("pictures", "drawing", "report"),
+    ("cli",),
+)
+UNNAMED = FLOORS.index(())
+LIMIT_LINES = 350
+LIMIT_DEPTH = 3
+
+
+def module_of(path):
+    """`quickstudy.numerics.returns` as `numerics.returns`."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def floor_of(module):
+    names = [floor for floor, modules in enumerate(FLOORS) if module.split(".")[0] in modules]
+    return names[0] if names else UNNAMED
+
+
+def imports_of(path):
+    """Modules of this package that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "quickstudy":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name.removeprefix("quickstudy.") for name in names)
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("quickstudy.")]
+            yield from (name.removeprefix("quickstudy.") for name in names)
+
+
+def depth_of(node, depth=0):
+    """How deep functions are nested below a node."""
+    here = depth + isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    return max([here, *(depth_of(child, here) for child in ast.iter_child_nodes(node))])
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_one_way(path):
+    floor = floor_of(module_of(path)) if path.parent != SOURCE or path.stem != "__init__" else len(FLOORS)
+    wrong = [name for name in imports_of(path) if floor_of(name) > floor]
+    assert not wrong, f"{module_of(path)} imports {wrong}, which stand above it"
+
+
+@pytest.mark.parametrize("path", FILES + EXAMPLES, ids=lambda path: path.stem)
+def test_files_are_short_and_shallow(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LIMIT_LINES
+    assert depth_of(ast.parse(text)) <= LIMIT_DEPTH
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_names_of_files_say_what_is_in_them(path):
+    assert path.stem not in ("utils", "common", "base", "types", "helpers", "misc")
+
+
+def test_public_names_are_exact():
+    names = ["quickstudy"] + [f"quickstudy.{m.name}" for m in pkgutil.iter_modules([str(SOURCE)]) if m.ispkg]
+    for name in names:
+        module = importlib.import_module(name)
+        public = getattr(module, "__all__", [])
+        assert list(public) == sorted(public), f"{name}.__all__ is not sorted"
+        missing = [attribute for attribute in public if not hasattr(module, attribute)]
+        assert not missing, f"{name}.__all__ names {missing}, which are not there"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_all_lists_what_a_file_defines(path):
+    """Where `__all__` stands, every public function and class that the file defines or gathers is in it."""
+    tree = ast.parse(path.read_text())
+    listed = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+    ]
+    if not listed:
+        return
+    defined = {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    assert defined <= set(listed[0])
