@@ -1,0 +1,209 @@
+"""How a picture is drawn: colours for two themes, lines that are labelled where they end, SVG that a page can tint.
+
+Pictures are drawn once, in the light theme's colours. On a page those colours become CSS variables, so one SVG serves
+light and dark. Figures are made without pyplot, which would keep them in a global list.
+"""
+
+import dataclasses
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PAPER, INK, MUTED, GRID = "#fffffe", "#1c2127", "#5f6b7a", "#e4e7eb"
+LIGHT = (
+    "#0068b5", "#d1491b", "#007a5a", "#a0408f", "#8a6d00",
+    "#2b8cbe", "#7a1f4b", "#3b3f9e", "#4d7c0f", "#6b5b53",
+)  # fmt: skip
+DARK = (
+    "#5cb3f5", "#ff9166", "#3fd0a5", "#e08fd0", "#e3c04a",
+    "#8fd3f0", "#f08bb5", "#a9acf7", "#a9d65c", "#c9b8ae",
+)  # fmt: skip
+"""Ten hues apart in lightness too, so that they stay apart for the colour-blind; dashes tell them apart a second time."""
+
+_DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2)), "-")
+_LONGEST_LABEL = 24
+
+WIDTH, HEIGHT = 5.6, 3.6
+"""Inches. Small, so that the letters are still large enough where a page shrinks a picture to a phone."""
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "quickstudy",
+    "lines.solid_capstyle": "round",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pen:
+    """How one contender is drawn in every picture: `place` in the palette, dashes, line width, drawing order."""
+
+    place: int
+    dashes: Any
+    width: float
+    order: int
+
+    @property
+    def colour(self) -> str:
+        """In the light theme."""
+        return LIGHT[self.place]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A finished picture.
+
+    Args:
+      name: of its files, without an ending.
+      title: above it.
+      caption: below it; says what is drawn and how.
+      alternative: its content in words, for those who cannot see it.
+      svg: a whole SVG file.
+      png: a whole PNG file.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alternative: str
+    svg: str
+    png: bytes
+
+
+def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
+    """A pen for each (name, trained): trained ones first in the palette, solid and thick, baselines thin and dashed."""
+    found = {}
+    ordered = sorted(contenders, key=lambda one: not one[1])
+    for place, (name, trained) in enumerate(ordered):
+        found[name] = Pen(
+            place=place % len(LIGHT),
+            dashes="-" if trained else _DASHES[place % len(_DASHES)],
+            width=2.6 if trained else 1.4,
+            order=5 if trained else 3,
+        )
+    return found
+
+
+def canvas(*, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """An empty figure with one set of axes. Call within `style_context()`."""
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, figure.add_axes((0.115, 0.42 / height, 0.865, 1 - 0.62 / height))
+
+
+def short(name: str) -> str:
+    """A name that fits beside a curve; tables hold the whole of it."""
+    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, figure_height: float = HEIGHT) -> None:
+    """Names each curve to the right of the axes, at its end, moved apart where the ends are close.
+
+    Args:
+      axes: whose limits are final.
+      ends: name, last value in data units, and the pen; no pen for a plain line of reference.
+      figure_height: inches.
+    """
+    longest = max(len(short(name)) for name, _, _ in ends)
+    box = axes.get_position()
+    axes.set_position((box.x0, box.y0, max(0.35, 0.9 - box.x0 - 0.0145 * longest), box.height))
+    points = axes.get_position().height * figure_height * 72
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ordered = sorted(((to_axes.transform((0, value))[1], name, pen) for name, value, pen in ends), key=lambda x: x[0])
+    places = spread([place for place, _, _ in ordered], apart=11.5 / points)
+    for place, (at, name, pen) in zip(places, ordered, strict=True):
+        line: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.0}
+        if pen is not None:
+            line = {"color": pen.colour, "linestyle": pen.dashes, "linewidth": pen.width}
+        axes.plot([1.0, 1.055], [at, place], transform=axes.transAxes, clip_on=False, **line)
+        thick = pen is not None and pen.width > 2
+        axes.text(
+            1.07,
+            place,
+            short(name),
+            transform=axes.transAxes,
+            verticalalignment="center",
+            color=MUTED if pen is None else INK,
+            fontweight="bold" if thick else "normal",
+        )
+
+
+def spread(places: Sequence[float], *, apart: float) -> list[float]:
+    """Increasing places moved as little as needed to lie `apart`: each clump is centred on the mean of its members."""
+    clumps: list[tuple[float, int]] = []
+    for place in places:
+        centre, count = place, 1
+        while clumps and clumps[-1][0] + apart * (clumps[-1][1] + count) / 2 > centre:
+            before, members = clumps.pop()
+            centre, count = (before * members + centre * count) / (members + count), members + count
+        clumps.append((centre, count))
+    return [centre + apart * (index - (count - 1) / 2) for centre, count in clumps for index in range(count)]
+
+
+def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: str) -> Picture:
+    """Renders a figure as SVG and PNG, the same bytes each time."""
+    files = {}
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            # A name may hold letters that the font of the PNG lacks; the SVG and the page have them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(file, format=kind, dpi=200, metadata=metadata)
+        files[kind] = file.getvalue()
+    svg = files["svg"].decode()
+    return Picture(name=name, title=title, caption=caption, alternative=alternative, svg=svg, png=files["png"])
+
+
+def style_context() -> Any:
+    """The settings that pictures are drawn under; they end with the `with` block."""
+    return matplotlib.rc_context(STYLE)  # type: ignore[arg-type]
+
+
+def inline(picture: Picture, *, label: str) -> str:
+    """The SVG as an element of a page: colours are CSS variables, identifiers its own, letters those of the page.
+
+    Args:
+      picture: to show.
+      label: what a screen reader says, already escaped for an attribute.
+    """
+    svg = picture.svg[picture.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{label}"', svg, count=1)
+    svg = re.sub(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick)_\d+"', "", svg)
+    svg = re.sub(r'id="([^"]+)"', rf'id="{picture.name}-\1"', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{picture.name}-", svg)
+    svg = re.sub(r"font: (?:(bold|\d{3}) )?([\d.]+)px [^;\"]+", _font, svg)
+    variables = {PAPER: "none", INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+    variables |= {colour: f"var(--series-{place})" for place, colour in enumerate(LIGHT)}
+    for colour, variable in variables.items():
+        svg = svg.replace(colour, variable)
+    return svg
+
+
+def _font(match: re.Match) -> str:
+    return f"font-size: {match[2]}px; font-weight: {match[1] or 'normal'}"
