@@ -1,0 +1,95 @@
+"""quickstudy: meta-reinforcement learning, agents that learn a new task within a few episodes.
+
+Everything public is named here and imported when it is first used, so that the command line answers at once.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quickstudy import algorithms, tasks
+    from quickstudy.agent import Agent, memory_bytes
+    from quickstudy.bundle import Bundle, load_bundle, save_bundle
+    from quickstudy.check import check
+    from quickstudy.devices import use_whole_machine
+    from quickstudy.errors import QuickstudyError
+    from quickstudy.evaluation import Contender, contender, evaluate
+    from quickstudy.interact import live
+    from quickstudy.meta_algorithm import MetaAlgorithm
+    from quickstudy.meta_training import Run, TrainingConfig, meta_train
+    from quickstudy.records import Decision, Outcome, Spec, Transition, record
+    from quickstudy.report import write_report
+    from quickstudy.results import Evaluation
+    from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
+
+_HOMES = {
+    "Agent": "agent",
+    "Bundle": "bundle",
+    "Contender": "evaluation",
+    "Decision": "records",
+    "Evaluation": "results",
+    "MetaAlgorithm": "meta_algorithm",
+    "Outcome": "records",
+    "QuickstudyError": "errors",
+    "Run": "meta_training",
+    "Spec": "records",
+    "TaskDistribution": "task_distribution",
+    "TrainingConfig": "meta_training",
+    "Transition": "records",
+    "check": "check",
+    "contender": "evaluation",
+    "evaluate": "evaluation",
+    "live": "interact",
+    "load_bundle": "bundle",
+    "mark_split": "task_distribution",
+    "memory_bytes": "agent",
+    "meta_train": "meta_training",
+    "record": "records",
+    "save_bundle": "bundle",
+    "task_hash": "task_distribution",
+    "use_whole_machine": "devices",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Agent",
+    "Bundle",
+    "Contender",
+    "Decision",
+    "Evaluation",
+    "MetaAlgorithm",
+    "Outcome",
+    "QuickstudyError",
+    "Run",
+    "Spec",
+    "TaskDistribution",
+    "TrainingConfig",
+    "Transition",
+    "algorithms",
+    "check",
+    "contender",
+    "evaluate",
+    "live",
+    "load_bundle",
+    "mark_split",
+    "memory_bytes",
+    "meta_train",
+    "record",
+    "save_bundle",
+    "task_hash",
+    "tasks",
+    "use_whole_machine",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"quickstudy.{_HOMES[name]}"), name)
+    if name in ("algorithms", "tasks"):
+        return importlib.import_module(f"quickstudy.{name}")
+    raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -30,6 +30,7 @@ class MetaAlgorithm(Generic[TrainState, Params]):
         scalars by name, `loss` among them.
       params: `(state) -> params`: what the agent needs once it is deployed.
       lifetimes: lifetimes per update, over all devices.
+      share_multiple: each device's share of the lifetimes is a multiple of this (the number of minibatches, say).
       wants: where lifetimes come from: `"fresh"` ones are lived under the present parameters.
     """
 
@@ -40,4 +41,5 @@ class MetaAlgorithm(Generic[TrainState, Params]):
     update: Callable[[TrainState, Transition, Array, PRNGKeyArray], tuple[TrainState, dict[str, Array]]]
     params: Callable[[TrainState], Params]
     lifetimes: int
+    share_multiple: int = 1
     wants: Literal["fresh"] = "fresh"

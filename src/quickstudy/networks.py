@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.numerics.sequences import scan
+from quickstudy.numerics.sequences import scan, where
 from quickstudy.records import flat_size, record
 
 
@@ -19,8 +19,11 @@ class Dense(eqx.Module):
     bias: Float[Array, " outputs"]
 
     def __init__(self, inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray):
-        """Orthogonal weights scaled by `gain`, bias zero."""
-        self.weight = jax.nn.initializers.orthogonal(gain)(key, (outputs, inputs), jnp.float32)
+        """Independent normal weights of deviation gain / √inputs, bias zero.
+
+        Not orthogonal: with few inputs and many gates that makes each weight so small that a core hardly hears its input.
+        """
+        self.weight = gain * inputs**-0.5 * jax.random.normal(key, (outputs, inputs))
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Float[Array, "*time inputs"]) -> Float[Array, "*time outputs"]:
@@ -51,17 +54,17 @@ class GRU(eqx.Module):
         """The hidden state before anything was lived."""
         return jnp.zeros_like(self.candidate_bias)
 
-    def advance(self, hidden: Float[Array, " hidden"], projected: Float[Array, " gates"]) -> Float[Array, " hidden"]:
-        """One step of the recurrence on an input that `input` has projected."""
-        x_reset, x_update, x_new = jnp.split(projected, 3)
-        h_reset, h_update, h_new = jnp.split(hidden @ self.recurrent, 3)
+    def gate(self, recurrent: tuple[Array, ...], projected: tuple[Array, ...], hidden: Array) -> Float[Array, " hidden"]:
+        """The next state from the recurrent and the input's share of each gate."""
+        h_reset, h_update, h_new = recurrent
+        x_reset, x_update, x_new = projected
         reset = jax.nn.sigmoid(x_reset + h_reset)
         update = jax.nn.sigmoid(x_update + h_update)
         new = jnp.tanh(x_new + reset * (h_new + self.candidate_bias))
         return new + update * (hidden - new)
 
     def output(self, hidden: Float[Array, "*time hidden"]) -> Float[Array, "*time hidden"]:
-        """What the heads read."""
+        """What the heads and the recurrence read."""
         return hidden
 
 
@@ -97,14 +100,14 @@ class LSTM(eqx.Module):
         zeros = jnp.zeros(self.recurrent.shape[0])
         return LSTMState(output=zeros, cell=zeros)
 
-    def advance(self, hidden: LSTMState, projected: Float[Array, " gates"]) -> LSTMState:
-        """One step of the recurrence on an input that `input` has projected."""
-        write, keep, new, show = jnp.split(projected + hidden.output @ self.recurrent, 4)
+    def gate(self, recurrent: tuple[Array, ...], projected: tuple[Array, ...], hidden: LSTMState) -> LSTMState:
+        """The next state from the recurrent and the input's share of each gate."""
+        write, keep, new, show = (x + h for x, h in zip(projected, recurrent, strict=True))
         cell = jax.nn.sigmoid(keep) * hidden.cell + jax.nn.sigmoid(write) * jnp.tanh(new)
         return LSTMState(output=jax.nn.sigmoid(show) * jnp.tanh(cell), cell=cell)
 
     def output(self, hidden: LSTMState) -> Float[Array, "*time hidden"]:
-        """What the heads read."""
+        """What the heads and the recurrence read."""
         return hidden.output
 
 
@@ -123,13 +126,13 @@ def run_core(core: Core, hidden: PyTree, inputs: Float[Array, "T inputs"], valid
       The state after the last step, and the states `[T]` after each.
     """
 
-    def advance(hidden: PyTree, x: tuple[Array, Array]) -> tuple[PyTree, PyTree]:
+    def step(hidden: PyTree, x: tuple[tuple[Array, ...], Array]) -> tuple[PyTree, PyTree]:
         projected, valid = x
-        following = core.advance(hidden, projected)
-        following = jax.tree.map(lambda new, old: jnp.where(valid, new, old), following, hidden)
-        return following, following
+        recurrent = _by_gate(core.output(hidden) @ core.recurrent, core)
+        hidden = where(valid, core.gate(recurrent, projected, hidden), hidden)
+        return hidden, hidden
 
-    return scan(advance, hidden, (core.input(inputs), valid))
+    return scan(step, hidden, (_by_gate(core.input(inputs), core), valid))
 
 
 def encode(element: Array, space: gymnasium.Space) -> Float[Array, "*time size"]:
@@ -148,6 +151,11 @@ def encode(element: Array, space: gymnasium.Space) -> Float[Array, "*time size"]
     shape = (1,) * (flat.ndim - 1) + (size,)
     low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+
+
+def _by_gate(shares: Float[Array, "*time gates"], core: Core) -> tuple[Array, ...]:
+    """Cuts the last axis gate by gate: slices of one wide array within a loop would keep XLA from using vector instructions."""
+    return tuple(jnp.split(shares, core.recurrent.shape[1] // core.recurrent.shape[0], axis=-1))
 
 
 def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Float[Array, "hidden gates"]:

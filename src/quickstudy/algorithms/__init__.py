@@ -1,0 +1,31 @@
+"""Meta-RL algorithms, one file each. To add one: its file, and a line in this table."""
+
+import dataclasses
+from typing import Any
+
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.records import Spec
+from quickstudy.registry import check_settings, config_class, resolve
+
+__all__ = ["ALGORITHMS", "make"]
+
+ALGORITHMS = {
+    "rl2": "quickstudy.algorithms.rl2:rl2",
+}
+
+
+def make(name: str, spec: Spec, **config: Any) -> MetaAlgorithm:
+    """A meta-RL algorithm by its name, or from a user's own file.
+
+    Args:
+      name: a key of `ALGORITHMS`, or `path/to/file.py:function`, a function `(spec, config) -> MetaAlgorithm`.
+      spec: of the tasks.
+      **config: its settings; the rest keep their defaults.
+    Raises:
+      UnknownNameError: no such algorithm or setting.
+      UsageError: a setting out of its range, or a file that does not import.
+    """
+    factory = resolve("algorithm", name, ALGORITHMS)
+    kind = config_class(factory)
+    check_settings(name, config, {field.name: field for field in dataclasses.fields(kind)})
+    return factory(spec, kind(**config))

@@ -73,7 +73,15 @@ class RL2Config:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
+        for name in (
+            "hidden_size",
+            "lifetimes",
+            "epochs",
+            "minibatches",
+            "learning_rate",
+            "clip",
+            "max_gradient_norm",
+        ):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay"):
@@ -200,9 +208,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
             step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
             return jax.lax.scan(step, carry, batches)
 
-        (network, optimiser_state), metrics = jax.lax.scan(
-            epoch, (state.params.network, state.optimiser), length=config.epochs
-        )
+        (network, optimiser_state), metrics = jax.lax.scan(epoch, (state.params.network, state.optimiser), length=config.epochs)
         params = Params(network=network, statistics=_observe(statistics, lifetimes, target, spec))
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
@@ -214,6 +220,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
         update=update,
         params=lambda state: state.params,
         lifetimes=config.lifetimes,
+        share_multiple=config.minibatches,
     )
 
 
@@ -280,9 +287,7 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
 
 def _advantages(lifetimes: Transition, config: RL2Config) -> tuple[Array, Array]:
     """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices, and value targets: each `[T, lifetimes]`."""
-    estimate = functools.partial(
-        generalised_advantage, discount=config.discount, trace_decay=config.trace_decay
-    )
+    estimate = functools.partial(generalised_advantage, discount=config.discount, trace_decay=config.trace_decay)
     values = lifetimes.decision.extras["value"]
     advantage, target = jax.vmap(estimate, 1, 1)(lifetimes.outcome.reward, values, lifetimes.valid)
     mean = jax.lax.pmean(masked_mean(advantage, lifetimes.valid), LIFETIMES_AXIS)

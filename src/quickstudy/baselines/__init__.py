@@ -1,0 +1,1 @@
+"""Agents that nobody meta-trained: the expert's methods, and the floor."""

@@ -66,7 +66,10 @@ class TruncatedNormal:
     def from_parameters(cls, parameters: Float[Array, "*time m"], space: gymnasium.spaces.Box) -> Self:
         """From 2n numbers of a network: n for the mean, n for the deviation (half the half-width at zero)."""
         low, high = tuple(space.low.tolist()), tuple(space.high.tolist())
-        centre, half = _beside(parameters, (space.low + space.high) / 2), _beside(parameters, (space.high - space.low) / 2)
+        centre, half = (
+            _beside(parameters, (space.low + space.high) / 2),
+            _beside(parameters, (space.high - space.low) / 2),
+        )
         location, scale = jnp.split(parameters, 2, axis=-1)
         # softplus(-0.433) = 0.5: the deviation starts near half the half-width, and never falls below a hundredth of it.
         deviation = half * (0.01 + jax.nn.softplus(scale - 0.433))
@@ -84,7 +87,11 @@ class TruncatedNormal:
         alpha, beta, _ = self._cut()
         uniform = jax.random.uniform(key, self.mean.shape, minval=1e-6, maxval=1.0 - 1e-6)
         quantile = ndtr(alpha) + uniform * (ndtr(beta) - ndtr(alpha))
-        return jnp.clip(self.mean + self.deviation * ndtri(quantile), _beside(self.mean, self.low), _beside(self.mean, self.high))
+        return jnp.clip(
+            self.mean + self.deviation * ndtri(quantile),
+            _beside(self.mean, self.low),
+            _beside(self.mean, self.high),
+        )
 
     def mode(self) -> Array:
         """The mean before the cut, which is the likeliest action."""

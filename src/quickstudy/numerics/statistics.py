@@ -44,9 +44,7 @@ class Draws:
         return Draws(seeds=self.seeds[:resamples], tasks=self.tasks[:resamples])
 
 
-def draw_counts(
-    population: int, *, resamples: int, seed: int | tuple[int, ...]
-) -> Float[np.ndarray, "resamples population"]:
+def draw_counts(population: int, *, resamples: int, seed: int | tuple[int, ...]) -> Float[np.ndarray, "resamples population"]:
     """How often each member is drawn when as many as there are members are drawn with replacement.
 
     Args:
@@ -74,9 +72,7 @@ def interquartile_mean(values: Float[np.ndarray, "*shape"]) -> float:
     return float(ordered[cut : ordered.size - cut].mean())
 
 
-def resampled_means(
-    values: Float[np.ndarray, "seeds tasks *rest"], draws: Draws
-) -> Float[np.ndarray, "resamples *rest"]:
+def resampled_means(values: Float[np.ndarray, "seeds tasks *rest"], draws: Draws) -> Float[np.ndarray, "resamples *rest"]:
     """The mean over seeds and tasks in every resample.
 
     m_b = (1 / S N) sum_s sum_n  c_bs  c_bn  x_sn
@@ -89,9 +85,7 @@ def resampled_means(
     return (total / (seeds * tasks)).reshape(-1, *rest)
 
 
-def resampled_interquartile_means(
-    values: Float[np.ndarray, "seeds tasks"], draws: Draws
-) -> Float[np.ndarray, " resamples"]:
+def resampled_interquartile_means(values: Float[np.ndarray, "seeds tasks"], draws: Draws) -> Float[np.ndarray, " resamples"]:
     """`interquartile_mean` over seeds and tasks in every resample.
 
     Values are sorted once; a resample gives each its count, and the part of the running count that lies
@@ -160,9 +154,7 @@ def finite(value: float | np.floating | np.ndarray) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def trailing_mean(
-    curve: Float[np.ndarray, "*batch points"], window: int
-) -> Float[np.ndarray, "*batch points"]:
+def trailing_mean(curve: Float[np.ndarray, "*batch points"], window: int) -> Float[np.ndarray, "*batch points"]:
     """The mean of the last `window` points; NaN where fewer have been."""
     sums = np.cumsum(np.asarray(curve, np.float64), axis=-1)
     means = np.full(curve.shape, np.nan)

@@ -1,0 +1,37 @@
+"""Task distributions, one file each. To add one: its file, and a line in this table."""
+
+import dataclasses
+from typing import Any
+
+from quickstudy.errors import UsageError
+from quickstudy.registry import check_settings, resolve, settings_of
+from quickstudy.task_distribution import TaskDistribution
+
+__all__ = ["DISTRIBUTIONS", "make"]
+
+DISTRIBUTIONS = {
+    "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
+}
+
+
+def make(name: str, **config: Any) -> TaskDistribution:
+    """A task distribution by its name, or from a user's own file.
+
+    Args:
+      name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution`.
+      **config: its settings; the rest keep their defaults.
+    Raises:
+      UnknownNameError: no such distribution or setting.
+      UsageError: the file does not import, or the function returns something else.
+    Example:
+      >>> make("bernoulli-bandit", arms=2).config
+      {'arms': 2, 'pulls': 100}
+    """
+    factory = resolve("task distribution", name, DISTRIBUTIONS)
+    settings = settings_of(factory)
+    check_settings(name, config, settings)
+    distribution = factory(**config)
+    if not isinstance(distribution, TaskDistribution):
+        raise UsageError(f"{name} must return a TaskDistribution; came {type(distribution).__name__}.")
+    resolved = {key: config.get(key, parameter.default) for key, parameter in settings.items()}
+    return dataclasses.replace(distribution, name=name, config=resolved)

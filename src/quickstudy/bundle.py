@@ -1,0 +1,198 @@
+"""A trained agent on disk: two files that hold numbers and text, and nothing that runs.
+
+    parameters.safetensors     every leaf of the parameters by its path, with a leading axis over seeds
+    bundle.json                algorithm and configuration, spec, where the tasks came from, digest of the parameters, digests of
+                               the task lists it was measured on, measured results, versions, the command that made it
+
+Loading parses both, rebuilds the agent from its registered algorithm and checks that everything fits; nothing in a bundle is
+ever executed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_tensors
+from safetensors.numpy import save as render_tensors
+
+from quickstudy import algorithms
+from quickstudy.agent import Agent
+from quickstudy.errors import BundleError, QuickstudyError
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.records import Spec, space_from_description
+from quickstudy.run_folder import versions, write_atomically
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A trained agent and what is known about it.
+
+    Args:
+      agent: rebuilt from its algorithm.
+      params: leaves with a leading axis `[seeds]`.
+      card: the content of `bundle.json`.
+    """
+
+    agent: Agent
+    params: PyTree
+    card: dict[str, Any]
+
+    @property
+    def seeds(self) -> int:
+        """How many independently trained agents the bundle holds."""
+        return int(jax.tree.leaves(self.params)[0].shape[0])
+
+    def params_of(self, seed: int = 0) -> PyTree:
+        """The parameters of one of the seeds, ready for `agent.begin`.
+
+        Raises:
+          BundleError: no such seed.
+        """
+        if not 0 <= seed < self.seeds:
+            raise BundleError(f"the bundle holds seeds 0 to {self.seeds - 1}; came {seed}.")
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), self.params)
+
+
+def save_bundle(
+    path: str | Path,
+    algorithm: MetaAlgorithm,
+    params: PyTree,
+    *,
+    distribution: Mapping[str, Any],
+    results: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Writes a bundle, whole or not at all.
+
+    Args:
+      path: of the bundle's folder; an older bundle there is replaced.
+      algorithm: that trained the agent.
+      params: leaves with a leading axis `[seeds]`.
+      distribution: name and config of the tasks it was trained on.
+      results: measured results by split, as `Evaluation.summary` gives them, with the digest of each task list.
+      command: that trains it again.
+    Raises:
+      BundleError: the path holds something that is not a bundle.
+    """
+    path = Path(path)
+    if path.exists() and not (path / "bundle.json").is_file():
+        raise BundleError(f"{path} exists and is not a bundle, so it is not replaced. Name another folder.")
+    tensors = render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
+    card = {
+        "format": _FORMAT,
+        "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
+        "spec": algorithm.agent.spec.describe(),
+        "distribution": dict(distribution),
+        "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+        "results": dict(results or {}),
+        "command": command,
+        "versions": versions(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        write_atomically(temporary / "parameters.safetensors", tensors)
+        write_atomically(temporary / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        temporary.chmod(0o755)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return path
+
+
+def load_bundle(path: str | Path, *, factory: Callable[..., MetaAlgorithm] | None = None) -> Bundle:
+    """Reads a bundle and rebuilds its agent.
+
+    Args:
+      path: the bundle's folder, or a run's folder that holds one.
+      factory: makes the algorithm from `(spec, **config)`; needed only for one that is neither registered nor in a file.
+    Raises:
+      BundleError: a file is missing, damaged or altered, or parameters and algorithm do not fit; says what differs.
+    """
+    path = Path(path)
+    if not (path / "bundle.json").is_file() and (path / "bundle" / "bundle.json").is_file():
+        path = path / "bundle"
+    card = _read_card(path)
+    try:
+        tensors = (path / "parameters.safetensors").read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}/parameters.safetensors cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(tensors).hexdigest() != card["parameters_sha256"]:
+        raise BundleError(
+            f"{path}/parameters.safetensors ({len(tensors)} bytes) is not the file that the bundle was saved with: its digest "
+            "differs. It is truncated or altered; copy the bundle again."
+        )
+    try:
+        leaves = parse_tensors(tensors)
+    except SafetensorError as error:
+        raise BundleError(f"{path}/parameters.safetensors does not parse: {error}.") from error
+    spec = spec_from_description(card["spec"])
+    name, config = card["algorithm"]["name"], card["algorithm"]["config"]
+    try:
+        algorithm = factory(spec, **config) if factory else algorithms.make(name, spec, **config)
+    except QuickstudyError as error:
+        raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
+    return Bundle(agent=algorithm.agent, params=_fill(algorithm.agent, leaves, path), card=card)
+
+
+def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:
+    """Notes what was measured on a split in a bundle's card."""
+    path = Path(path)
+    card = _read_card(path)
+    card["results"][split] = dict(results)
+    write_atomically(path / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def spec_from_description(description: Mapping[str, Any]) -> Spec:
+    """The inverse of `Spec.describe`."""
+    spaces = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
+    return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    if not (path / "bundle.json").is_file():
+        raise BundleError(f"{path} is not a bundle: it holds no bundle.json.")
+    try:
+        card = json.loads((path / "bundle.json").read_text())
+        missing = {"format", "algorithm", "spec", "parameters_sha256", "results"} - set(card)
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{path}/bundle.json does not parse: {error}. Copy the bundle again.") from error
+    if missing:
+        raise BundleError(f"{path}/bundle.json lacks {', '.join(sorted(missing))}. Copy the bundle again.")
+    if card["format"] != _FORMAT:
+        raise BundleError(f"{path} has format {card['format']}; this version reads format {_FORMAT}.")
+    return card
+
+
+def _named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Leaves by their path, as in `network.core.recurrent`."""
+    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _fill(agent: Agent, leaves: dict[str, np.ndarray], path: Path) -> PyTree:
+    """The parameters' tree with its leaves from disk, each checked for name, shape and type."""
+    expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
+    named = _named_leaves(expected)
+    if set(named) != set(leaves):
+        missing, extra = sorted(set(named) - set(leaves)), sorted(set(leaves) - set(named))
+        raise BundleError(f"{path}: parameters and algorithm differ. Missing: {missing}; not known: {extra}.")
+    for name, leaf in named.items():
+        if leaves[name].shape[1:] != leaf.shape or leaves[name].dtype != leaf.dtype:
+            raise BundleError(
+                f"{path}: {name} must be {leaf.dtype}{list(leaf.shape)} per seed; came {leaves[name].dtype}{list(leaves[name].shape[1:])}."
+            )
+    return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in named])

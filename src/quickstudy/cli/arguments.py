@@ -1,0 +1,159 @@
+"""Flags and configuration files from the dataclasses that they fill.
+
+What is asked for is layered: defaults, then `--config FILE.toml`, then flags. `--print-config` prints the result as a file that
+can be fed back.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from quickstudy.errors import UnknownNameError, UsageError
+from quickstudy.registry import settings_of
+
+Arguments = TypeVar("Arguments")
+
+
+def positional(arguments: list[str], names: tuple[str, ...], *, usage: str) -> tuple[list[str], list[str]]:
+    """Splits the leading words off the flags.
+
+    Raises:
+      UsageError: fewer words than names, unless help is asked for.
+    """
+    words: list[str] = []
+    for argument in arguments[: len(names)]:
+        if argument.startswith("-"):
+            break
+        words.append(argument)
+    if len(words) < len(names) and not {"-h", "--help"} & set(arguments):
+        raise UsageError(f"{' and '.join(names[len(words) :])} missing. Usage: {usage}")
+    return words, arguments[len(words) :]
+
+
+def parse(
+    kind: type[Arguments], arguments: list[str], *, program: str, description: str, default: Arguments | None = None
+) -> Arguments:
+    """Fills a dataclass from flags; nested dataclasses share one flat set of flags.
+
+    Raises:
+      UnknownNameError: a flag that is not known; the nearest is suggested.
+      UsageError: a value that does not parse.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(
+                kind,
+                args=arguments,
+                prog=program,
+                description=description,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.OmitArgPrefixes,),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_one_line(said.getvalue())) from None
+    if unknown:
+        word = unknown[0].partition("=")[0]
+        if not word.startswith("-"):
+            raise UsageError(f"{word!r} is not understood here. See {program} --help.")
+        raise UnknownNameError("flag", word, ["--help", *(f"--{f}" for f in _flags(kind))])
+    return parsed
+
+
+def parse_nothing(arguments: list[str], *, program: str, description: str) -> None:
+    """Answers `--help`, and refuses everything else."""
+    parse(dataclasses.make_dataclass("Nothing", []), arguments, program=program, description=description)
+
+
+def settings_class(name: str, factory: Callable[..., Any]) -> type:
+    """A dataclass with one field per keyword setting of a function, documented by its docstring's `Args`.
+
+    Raises:
+      UsageError: a setting without a default, so that it could not be left out.
+    """
+    fields = []
+    for setting, parameter in settings_of(factory).items():
+        if parameter.default is inspect.Parameter.empty:
+            raise UsageError(f"{name}: setting {setting!r} has no default. Give it one, as in `{setting}: int = 5`.")
+        kind = type(parameter.default) if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+        said = re.search(rf"^\s+{setting}: (.+?)(?=^\s+\w+: |^\s*\w+:\s*$|\Z)", inspect.getdoc(factory) or "", re.M | re.S)
+        says = tyro.conf.arg(help=" ".join(said[1].split()) if said else "")
+        fields.append((setting, Annotated[kind, says], dataclasses.field(default=parameter.default)))
+    made = dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True)
+    made.__doc__ = f"Settings of {name}."
+    return made
+
+
+def read_toml(path: str, sections: Mapping[str, type]) -> dict[str, dict[str, Any]]:
+    """A configuration file as settings by section, every name checked.
+
+    Raises:
+      UsageError: the file is not there or does not parse, or a value is of the wrong type.
+      UnknownNameError: a section or key that is not known.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise UsageError(f"the configuration file {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the configuration file {path} does not parse: {error}.") from error
+    for section, settings in content.items():
+        if section not in sections:
+            raise UnknownNameError(f"section in {path},", section, sections)
+        if not isinstance(settings, dict):
+            raise UsageError(f"{path}: {section} must be a section, as in [{section}]; came {settings!r}.")
+        fields = {f.name: f for f in dataclasses.fields(sections[section])}
+        for key, value in settings.items():
+            if key not in fields:
+                raise UnknownNameError(f"key in {path}, section [{section}],", key, fields)
+            settings[key] = _typed(path, key, value, fields[key].default)
+    return content
+
+
+def to_toml(sections: Mapping[str, Any]) -> str:
+    """Dataclasses as a configuration file that `read_toml` reads."""
+    parts = []
+    for section, settings in sections.items():
+        # JSON's text, number and truth literals are TOML's.
+        lines = [f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(settings).items() if value is not None]
+        parts.append("\n".join([f"[{section}]", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _typed(path: str, key: str, value: Any, default: Any) -> Any:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise UsageError(f"{path}: {key} must be of type {type(default).__name__}; came {value!r}.")
+    return value
+
+
+def _flags(kind: type) -> list[str]:
+    flags: list[str] = []
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        nested = isinstance(field.type, type) and dataclasses.is_dataclass(field.type)
+        flags += _flags(field.type) if nested else [field.name.replace("_", "-")]  # type: ignore[arg-type]
+    return flags
+
+
+def _one_line(said: str) -> str:
+    """The first paragraph of a boxed message, without the box."""
+    lines = [line.strip("│╭╮╰╯ \n") for line in said.splitlines()[1:]]
+    paragraph = []
+    for line in lines:
+        if not line.strip("─"):
+            break
+        paragraph.append(line)
+    return " ".join(paragraph)

@@ -1,0 +1,34 @@
+"""`quickstudy check my_tasks.py:make`: inspects a task distribution and names each fault with its remedy."""
+
+import dataclasses
+
+from quickstudy import tasks
+from quickstudy.check import check, fault_lines
+from quickstudy.cli.arguments import parse, positional
+from quickstudy.errors import UsageError
+
+_USAGE = "quickstudy check PATH.py:FUNCTION"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckArguments:
+    """How thoroughly to look."""
+
+    samples: int = 10_000
+    """Tasks drawn from each split when overlaps are looked for."""
+    seed: int = 0
+    """Of everything that is drawn."""
+
+
+def run(arguments: list[str]) -> int:
+    """Prints the faults; 0 if there is none, 1 otherwise."""
+    words, flags = positional(arguments, ("PATH.py:FUNCTION",), usage=_USAGE)
+    asked = parse(CheckArguments, flags, program=_USAGE, description="Inspects a task distribution.")
+    try:
+        distribution = tasks.make(words[0])
+    except TypeError as error:
+        raise UsageError(f"{words[0]} cannot be called without arguments: {error}. Give every setting a default.") from error
+    faults = check(distribution, samples=asked.samples, seed=asked.seed)
+    for line in fault_lines(faults):
+        print(line)
+    return 1 if faults else 0

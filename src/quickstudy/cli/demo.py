@@ -1,0 +1,55 @@
+"""`quickstudy demo`: an agent learns to learn bandits, meets new ones, and is shown beside the experts' methods."""
+
+import dataclasses
+import shlex
+import time
+from pathlib import Path
+
+from quickstudy import algorithms, tasks
+from quickstudy.cli.arguments import parse
+from quickstudy.cli.evaluate import EvaluateArguments, evaluate_splits, note_results
+from quickstudy.cli.report import report_on
+from quickstudy.cli.train import RunArguments, train_and_save
+from quickstudy.evaluation import Contender
+from quickstudy.meta_training import TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DemoArguments:
+    """The size of the demonstration."""
+
+    budget: str = "150s"
+    """How long to train, as for `quickstudy train`."""
+    arms: int = 5
+    """Arms of each bandit."""
+    pulls: int = 100
+    """Pulls in one lifetime."""
+    tasks: int = 4000
+    """Held-out bandits per split."""
+    folder: str = "runs/demo"
+    """Where everything goes."""
+    overwrite: bool = False
+    """Start again if the folder holds a run already."""
+
+
+def run(arguments: list[str]) -> int:
+    """Trains RL² on Bernoulli bandits, evaluates it on every held-out split, draws the page."""
+    asked = parse(DemoArguments, arguments, program="quickstudy demo", description="Train, evaluate, report.")
+    began = time.monotonic()
+    command = shlex.join(["quickstudy", "demo", *arguments])
+    distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)
+    algorithm = algorithms.make("rl2", distribution.spec)
+    config = TrainingConfig(budget=asked.budget)
+    where = RunArguments(overwrite=asked.overwrite)
+    trained = train_and_save(algorithm, distribution, config, where, folder=asked.folder, command=command)
+    if not trained.finished:
+        print(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
+        return 130
+    contenders = {"rl2": Contender(agent=algorithm.agent, params=trained.params, trained=True)}
+    evaluations = evaluate_splits(contenders, distribution, EvaluateArguments(tasks=asked.tasks), command=command)
+    for evaluation in evaluations:
+        evaluation.save(asked.folder)
+    note_results(asked.folder, evaluations)
+    page = report_on(asked.folder)
+    print(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
+    return 0

@@ -1,0 +1,151 @@
+"""`quickstudy evaluate PATH ...`: measures runs and bundles against the baselines, on the same held-out tasks."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from quickstudy import tasks
+from quickstudy.bundle import Bundle, add_results, load_bundle
+from quickstudy.cli.arguments import parse, positional, settings_class
+from quickstudy.errors import UsageError
+from quickstudy.evaluation import Contender, contender, evaluate
+from quickstudy.interact import check_fit
+from quickstudy.registry import resolve
+from quickstudy.results import Evaluation
+from quickstudy.task_distribution import TaskDistribution
+from quickstudy.verdict import table, verdict
+
+_USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateArguments:
+    """What is measured, and on what."""
+
+    splits: tuple[str, ...] = ()
+    """Splits to measure on; test and every ood split if not given. "train" only if named here."""
+    tasks: int = 2000
+    """Tasks per split, the same for everyone."""
+    seed: int = 0
+    """Of the tasks and their luck."""
+    baselines: bool = True
+    """Measure the distribution's baselines beside the agents."""
+    on: str | None = None
+    """Another task distribution than the one trained on; its settings follow as flags."""
+    folder: str | None = None
+    """Where results go; the run's own folder if one run is named, else runs/comparison."""
+
+
+def run(arguments: list[str]) -> int:
+    """Evaluates, prints tables and verdicts, saves the results."""
+    words = [word for word in arguments[: _first_flag(arguments)]]
+    _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
+    flags = flags[max(0, len(words) - 1) :]
+    bundles = {path: load_bundle(path) for path in words}
+    on = _named_distribution(flags)
+    if on is None and bundles:
+        origin = next(iter(bundles.values())).card["distribution"]
+        on, given = origin["name"], origin["config"]
+    else:
+        given = {}
+    kind = settings_class(on, resolve("task distribution", on, tasks.DISTRIBUTIONS)) if on else None
+    fields = [("evaluation", EvaluateArguments, dataclasses.field(default_factory=EvaluateArguments))]
+    if kind is not None:
+        fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
+    everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
+    asked = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
+    distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
+    for bundle in bundles.values():
+        check_fit(bundle.agent, distribution.spec)
+    evaluations = evaluate_splits(
+        _contenders(bundles), distribution, asked.evaluation, command=shlex.join(["quickstudy", "evaluate", *arguments])
+    )
+    folder = Path(asked.evaluation.folder or _home(words))
+    for evaluation in evaluations:
+        evaluation.save(folder)
+    if len(bundles) == 1:
+        note_results(next(iter(bundles)), evaluations)
+    print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
+    return 0
+
+
+def evaluate_splits(
+    contenders: dict[str, Contender], distribution: TaskDistribution, asked: EvaluateArguments, *, command: str
+) -> list[Evaluation]:
+    """One evaluation per split, each printed as a table with its verdict.
+
+    Raises:
+      UnknownNameError: no split of that name.
+    """
+    if asked.baselines:
+        contenders = contenders | {name: contender(make()) for name, make in distribution.baselines.items()}
+    splits = asked.splits or tuple(split for split in distribution.splits if split != "train")
+    console = Console()
+    evaluations = []
+    with Progress(console=console, transient=True) as bars:
+        for split in splits:
+            bar = bars.add_task(split, total=1.0)
+            evaluation = evaluate(
+                contenders, distribution, split=split, tasks=asked.tasks, seed=asked.seed, command=command,
+                progress=lambda name, share, bar=bar, split=split: bars.update(bar, completed=share, description=f"{split}: {name}"),
+            )  # fmt: skip
+            bars.remove_task(bar)
+            console.print(table(evaluation, width=max(80, console.width)))
+            for line in verdict(evaluation):
+                console.print(line, soft_wrap=True, highlight=False)
+            console.print()
+            evaluations.append(evaluation)
+    return evaluations
+
+
+def note_results(path: str | Path, evaluations: Sequence[Evaluation]) -> None:
+    """Writes measured returns and task digests into a bundle's card."""
+    bundle = Path(path) / "bundle" if (Path(path) / "bundle" / "bundle.json").is_file() else Path(path)
+    for evaluation in evaluations:
+        ours = next(result for result in evaluation.results.values() if result.trained)
+        measured = {
+            "tasks": evaluation.tasks,
+            "task_hash": evaluation.task_hash,
+            "mean_return": dataclasses.asdict(ours.mean),
+            "command": evaluation.command,
+        }
+        add_results(bundle, evaluation.split, measured)
+
+
+def _contenders(bundles: dict[str, Bundle]) -> dict[str, Contender]:
+    """Each bundle by its algorithm's name, or by its folder's where that is not enough."""
+    names = [bundle.card["algorithm"]["name"] for bundle in bundles.values()]
+    labels = {
+        path: name if names.count(name) == 1 else f"{name} ({Path(path).name})"
+        for (path, _), name in zip(bundles.items(), names, strict=True)
+    }
+    return {labels[path]: Contender(agent=b.agent, params=b.params, trained=True) for path, b in bundles.items()}
+
+
+def _first_flag(arguments: list[str]) -> int:
+    return next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+
+
+def _named_distribution(flags: list[str]) -> str | None:
+    """The value of --on, which decides what other flags there are."""
+    for index, flag in enumerate(flags):
+        if flag.startswith("--on="):
+            return flag.partition("=")[2]
+        if flag == "--on":
+            if index + 1 == len(flags):
+                raise UsageError("--on wants the name of a task distribution, as in --on bernoulli-bandit.")
+            return flags[index + 1]
+    return None
+
+
+def _home(words: list[str]) -> str:
+    if len(words) == 1:
+        path = Path(words[0])
+        path = path.parent if path.name == "bundle" else path
+        if (path / "run.json").is_file():
+            return str(path)
+    return "runs/comparison"

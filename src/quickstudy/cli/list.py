@@ -1,0 +1,33 @@
+"""`quickstudy list`: what there is."""
+
+import inspect
+
+from rich.console import Console
+from rich.table import Table
+
+from quickstudy import algorithms, tasks
+from quickstudy.cli.arguments import parse_nothing
+from quickstudy.registry import resolve
+
+
+def run(arguments: list[str]) -> int:
+    """Prints algorithms and task distributions, a line each."""
+    parse_nothing(arguments, program="quickstudy list", description="Lists algorithms and task distributions.")
+    console = Console()
+    table = Table("algorithm", "what it is", title="Algorithms", title_justify="left")
+    for name in algorithms.ALGORITHMS:
+        module = inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS))
+        table.add_row(name, _first_line(module))
+    console.print(table)
+    table = Table("distribution", "what it is", "splits", "baselines", title="Task distributions", title_justify="left")
+    for name in tasks.DISTRIBUTIONS:
+        distribution = tasks.make(name)
+        module = inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS))
+        table.add_row(name, _first_line(module), "\n".join(distribution.splits), "\n".join(distribution.baselines))
+    console.print(table)
+    console.print("A distribution of your own goes by its file, as in my_tasks.py:make, wherever a name is asked for.")
+    return 0
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]

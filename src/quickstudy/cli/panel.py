@@ -1,0 +1,123 @@
+"""What a terminal shows of a meta-training run: a live panel, or plain lines where the output is not a terminal."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.meta_training import Progress, TrainingConfig
+from quickstudy.outer_program import look_at_baselines
+from quickstudy.task_distribution import TaskDistribution
+
+_BARS = "▁▂▃▄▅▆▇█"
+_REFRESH_SECONDS = 0.5
+
+
+class Panel:
+    """Shows progress from `watch`; a context manager, so that the terminal is left in order.
+
+    Args:
+      algorithm: that is trained.
+      distribution: whose baselines stand beside it, measured on the same held-out tasks.
+      config: of the run.
+    """
+
+    def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, config: TrainingConfig):
+        self._console = Console()
+        title = f"{algorithm.name} on {distribution.name}, {_count(config.seeds, 'seed')}, budget {config.budget}"
+        self._title, self._looks_shown, self._last_shown = title, 0, 0.0
+        self._distribution, self._tasks = distribution, config.held_out_tasks
+        self._baselines: dict[str, float] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        """Measures the baselines, then opens the panel."""
+        self._console.print(self._title, highlight=False)
+        with self._console.status("measuring the baselines on held-out tasks"):
+            self._baselines = look_at_baselines(self._distribution, tasks=self._tasks)
+        if self._console.is_terminal:
+            self._live = Live(Text("compiling the training program ..."), console=self._console, auto_refresh=False)
+            self._live.start(refresh=True)
+        else:
+            beside = ", ".join(f"{name} {value:.2f}" for name, value in self._baselines.items())
+            self._console.print(f"held-out return of the baselines: {beside or 'none'}", soft_wrap=True, highlight=False)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leaves the last panel standing."""
+        if self._live is not None:
+            self._live.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """Shows where a run stands."""
+        looked = len(progress.looks) > self._looks_shown
+        self._looks_shown = len(progress.looks)
+        if self._live is None:
+            if looked:
+                self._console.print(self._line(progress), soft_wrap=True, highlight=False)
+        elif looked or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
+            self._last_shown = time.monotonic()
+            self._live.update(self._panel(progress), refresh=True)
+        if "trouble" in progress.metrics:
+            self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+
+    def _line(self, progress: Progress) -> str:
+        left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
+        return (
+            f"{progress.seconds:6.0f} s  {_short(progress.steps):>6} steps  {_short(progress.steps_per_second)} steps/s  "
+            f"held-out return {_over_seeds(progress.looks[-1][1])}  time left {left}"
+        )
+
+    def _panel(self, progress: Progress) -> Group:
+        facts = Table.grid(padding=(0, 3))
+        left = "being measured" if progress.seconds_left is None else _clock(progress.seconds_left)
+        facts.add_row("time", _clock(progress.seconds), "left", left)
+        facts.add_row("steps", _short(progress.steps), "steps per second", _short(progress.steps_per_second))
+        total = sum(progress.spent.values()) or 1.0
+        where = ", ".join(f"{what} {100 * seconds / total:.0f} %" for what, seconds in progress.spent.items())
+        shares = Text(f"where the time goes: {where}", style="dim")
+        bar = ProgressBar(total=progress.updates or 1, completed=progress.update if progress.updates else 0, width=60)
+        returns = Table(title="return of a lifetime", title_justify="left", box=None, padding=(0, 2))
+        returns.add_column("agent")
+        returns.add_column("held out", justify="right")
+        history = [sum(values) / len(values) for _, values in progress.looks]
+        rows = [(name, f"{value:.2f}", value, False) for name, value in self._baselines.items()]
+        if history:
+            rows.append((f"this agent  {_sparkline(history)}", _over_seeds(progress.looks[-1][1]), history[-1], True))
+        for name, text, _, ours in sorted(rows, key=lambda row: row[2]):
+            returns.add_row(name, text, style="bold green" if ours else "")
+        trained = progress.metrics["train_return"]
+        return Group(bar, facts, shares, Text(f"train return {_over_seeds(trained)}", style="dim"), returns)
+
+
+def _over_seeds(values: list[float]) -> str:
+    mean = sum(values) / len(values)
+    return f"{mean:.2f}" if len(values) == 1 else f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _sparkline(values: list[float]) -> str:
+    values = values[-24:]
+    low, high = min(values), max(values)
+    span = high - low or 1.0
+    return "".join(_BARS[min(7, int(8 * (value - low) / span))] for value in values)
+
+
+def _short(number: float) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,117 @@
+"""`quickstudy train ALGORITHM DISTRIBUTION`: meta-trains an agent."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from quickstudy import algorithms, tasks
+from quickstudy.bundle import save_bundle
+from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
+from quickstudy.cli.panel import Panel
+from quickstudy.errors import UsageError
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.meta_training import Run, TrainingConfig, meta_train
+from quickstudy.registry import config_class, resolve
+from quickstudy.task_distribution import TaskDistribution
+
+_USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Where the run goes."""
+
+    folder: str | None = None
+    """Folder of the run; runs/ALGORITHM-DISTRIBUTION if not given."""
+    resume: bool = False
+    """Go on from the folder's newest checkpoint."""
+    overwrite: bool = False
+    """Start again in a folder that holds a run."""
+    config: str | None = None
+    """A TOML file of settings, beneath the flags."""
+    print_config: bool = False
+    """Print the resolved settings as such a file, and stop."""
+
+
+def run(arguments: list[str]) -> int:
+    """Trains, saves the bundle, says what comes next."""
+    words, flags = positional(arguments, ("ALGORITHM", "DISTRIBUTION"), usage=_USAGE)
+    if len(words) < 2:
+        print(f"usage: {_USAGE}\n\nSee `quickstudy list` for names; with both named, --help lists every flag.")
+        return 0
+    algorithm_name, distribution_name = words
+    asked = parse_run(algorithm_name, distribution_name, flags)
+    sections = {name: getattr(asked, name) for name in ("training", "algorithm", "distribution")}
+    if asked.run.print_config:
+        print(to_toml(sections), end="")
+        return 0
+    distribution = tasks.make(distribution_name, **dataclasses.asdict(asked.distribution))
+    algorithm = algorithms.make(algorithm_name, distribution.spec, **dataclasses.asdict(asked.algorithm))
+    folder = asked.run.folder or f"runs/{algorithm_name}-{distribution_name}".replace(".py:", "-")
+    command = shlex.join(["quickstudy", "train", *arguments])
+    trained = train_and_save(algorithm, distribution, asked.training, asked.run, folder=folder, command=command)
+    console = Console()
+    if not trained.finished:
+        again = shlex.join(
+            ["quickstudy", "train", *words, *[f for f in flags if f not in ("--overwrite", "--resume")], "--resume"]
+        )
+        console.print(
+            f"Interrupted at update {trained.metrics[-1]['update'] if trained.metrics else 0}, and saved. Go on with:\n  {again}",
+            soft_wrap=True,
+        )
+        return 130
+    console.print(
+        f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  quickstudy evaluate {folder}", soft_wrap=True
+    )
+    return 0
+
+
+def train_and_save(
+    algorithm: MetaAlgorithm,
+    distribution: TaskDistribution,
+    config: TrainingConfig,
+    where: RunArguments,
+    *,
+    folder: str,
+    command: str,
+) -> Run:
+    """Meta-trains under the live panel, and saves the bundle if training came to its end."""
+    with Panel(algorithm, distribution, config) as panel:
+        trained = meta_train(
+            algorithm, distribution, config, folder=folder, resume=where.resume, overwrite=where.overwrite, command=command, watch=panel.watch
+        )  # fmt: skip
+    if trained.finished:
+        origin = {"name": distribution.name, "config": dict(distribution.config)}
+        save_bundle(Path(folder) / "bundle", algorithm, trained.params, distribution=origin, command=command)
+    return trained
+
+
+def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
+    """Flags and configuration file as one record with the fields run, training, algorithm and distribution."""
+    sections = {
+        "training": TrainingConfig,
+        "algorithm": config_class(resolve("algorithm", algorithm, algorithms.ALGORITHMS)),
+        "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
+    }
+    kinds = {"run": RunArguments} | sections
+    taken: dict[str, str] = {}
+    for part, kind in kinds.items():
+        for field in dataclasses.fields(kind):
+            if field.name in taken:
+                raise UsageError(
+                    f"{field.name!r} is a setting of both the {taken[field.name]} and the {part}. Rename the latter."
+                )
+            taken[field.name] = part
+    fields = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
+    everything = dataclasses.make_dataclass("Train", fields, frozen=True, kw_only=True)
+    program = f"quickstudy train {algorithm} {distribution}"
+    options: dict[str, Any] = {"program": program, "description": "Meta-trains an agent on a distribution of tasks."}
+    asked = parse(everything, flags, **options)
+    if asked.run.config is None:
+        return asked
+    content = read_toml(asked.run.config, sections)
+    beneath = everything(**{part: kind(**content.get(part, {})) for part, kind in sections.items()})
+    return parse(everything, flags, default=beneath, **options)

@@ -1,0 +1,106 @@
+"""What meta-training compiles: one update (live, then learn) and one look at held-out tasks, over seeds and devices."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.agent import Agent
+from quickstudy.interact import live
+from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.records import Transition
+from quickstudy.task_distribution import TaskDistribution
+
+_INIT_STREAM, _UPDATE_STREAM = 0, 1
+_HELD_OUT_SEED = 20_000_303
+
+
+def initial_state(algorithm: MetaAlgorithm, roots: PRNGKeyArray) -> PyTree:
+    """A train state for each of the seeds whose root keys `[seeds]` are given; leaves gain a leading axis."""
+    keys = jax.vmap(jax.random.fold_in, (0, None))(roots, _INIT_STREAM)
+    return jax.jit(jax.vmap(algorithm.init))(keys)
+
+
+def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
+    """As many of the local devices as the lifetimes of one update can be shared among evenly."""
+    devices = jax.local_devices()
+    fitting = [n for n in range(1, len(devices) + 1) if algorithm.lifetimes % (n * algorithm.share_multiple) == 0]
+    return Mesh(np.asarray(devices[: max(fitting, default=1)]), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> Callable:
+    """`(state, roots, update, progress) -> (state, metrics)`, compiled once; the old state is given up.
+
+    All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are `[seeds]` each, with
+    `train_return`, the mean return of the lifetimes, among them.
+    """
+
+    def one_seed(state: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray) -> tuple[PyTree, dict]:
+        lifetimes = _lifetimes(algorithm.agent, distribution, algorithm.params(state), "train", keys)
+        state, metrics = algorithm.update(state, lifetimes, progress, key)
+        returns = jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
+        return state, {"train_return": returns} | metrics
+
+    shared = jax.shard_map(
+        jax.vmap(one_seed, (0, 0, None, 0)),
+        mesh=device_mesh(algorithm),
+        in_specs=(P(), P(None, LIFETIMES_AXIS), P(), P()),
+        out_specs=(P(), P()),
+        check_vma=False,  # gradients are averaged by the algorithm itself, once per step
+    )
+
+    def train(state: PyTree, roots: PRNGKeyArray, update: Array, progress: Array) -> tuple[PyTree, dict]:
+        def keys_of(root: PRNGKeyArray) -> PRNGKeyArray:
+            key = jax.random.fold_in(jax.random.fold_in(root, _UPDATE_STREAM), update)
+            return jax.random.split(key, algorithm.lifetimes + 1)
+
+        keys = jax.vmap(keys_of)(roots)
+        return shared(state, keys[:, 1:], progress, keys[:, 0])
+
+    return jax.jit(train, donate_argnums=0)
+
+
+def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int) -> Callable:
+    """`(state) -> [seeds]`: mean lifetime return on the same held-out tasks of the test split at every look."""
+    mesh = device_mesh(algorithm)
+    tasks = -(-tasks // mesh.size) * mesh.size
+    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
+
+    def one_seed(state: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
+        lifetimes = _lifetimes(algorithm.agent, distribution, algorithm.params(state), "test", keys)
+        return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
+
+    shared = jax.shard_map(
+        jax.vmap(one_seed, (0, None)),
+        mesh=mesh,
+        in_specs=(P(), P(LIFETIMES_AXIS)),
+        out_specs=P(),
+        check_vma=False,
+    )
+    return jax.jit(lambda state: shared(state, keys))
+
+
+def look_at_baselines(distribution: TaskDistribution, *, tasks: int) -> dict[str, float]:
+    """Mean lifetime return of every baseline on the held-out tasks that `look_program` looks at."""
+    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
+    returns = {}
+    for name, make in distribution.baselines.items():
+        agent = make()
+        look = jax.jit(
+            lambda params, keys, agent=agent: _lifetimes(agent, distribution, params, "test", keys).outcome.reward.sum(0)
+        )
+        returns[name] = float(look(agent.init(jax.random.key(0)), keys).mean())
+    return returns
+
+
+def _lifetimes(agent: Agent, distribution: TaskDistribution, params: PyTree, split: str, keys: PRNGKeyArray) -> Transition:
+    """One lifetime per key, each on a task of its own: `[T, lifetimes]`."""
+
+    def one(key: PRNGKeyArray) -> Transition:
+        key_task, key_lifetime = jax.random.split(key)
+        return live(agent, distribution, params, distribution.sample(split, key_task), key_lifetime)[0]
+
+    return jax.vmap(one, 0, 1)(keys)
