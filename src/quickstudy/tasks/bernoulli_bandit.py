@@ -10,13 +10,27 @@ Splits are disjoint by construction: `mark_split` stamps the split's number into
 - `ood:close-arms`: all arms within 0.45 and 0.55, so that telling them apart takes longer.
 - `ood:rare-successes`: independent U[0, 0.1].
 - `ood:one-good-arm`: one arm at 0.9, the others U[0, 0.5].
+
+Baselines: the classical bandit agents with the paper's conventions (table 1), and the exact Bayes optimum for up to 15 pulls
+with any number of arms and up to 100 pulls with two. All of them believe in uniform arms, on every split.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.agent import Agent
+from quickstudy.baselines.bayes_optimal import bayes_optimal_agent, exact_reaches
+from quickstudy.baselines.epsilon_greedy import epsilon_greedy_agent
+from quickstudy.baselines.gittins import MOST_PULLS, gittins_agent
+from quickstudy.baselines.greedy import greedy_agent
+from quickstudy.baselines.random import random_agent
+from quickstudy.baselines.thompson import thompson_agent
+from quickstudy.baselines.ucb1 import ucb1_agent
 from quickstudy.errors import SpecError
 from quickstudy.records import Outcome, Spec, record
 from quickstudy.task_distribution import TaskDistribution, mark_split
@@ -71,9 +85,7 @@ def bernoulli_bandit(*, arms: int = 5, pulls: int = 100) -> TaskDistribution:
         del task, key
         return jnp.int32(0), jnp.int32(0)
 
-    def step(
-        task: BernoulliBanditTask, state: Array, action: Array, key: PRNGKeyArray
-    ) -> tuple[Array, Outcome]:
+    def step(task: BernoulliBanditTask, state: Array, action: Array, key: PRNGKeyArray) -> tuple[Array, Outcome]:
         # One uniform number for all arms: agents that pull different arms with one key meet the same luck.
         reward = (jax.random.uniform(key) < task.probability[action]).astype(jnp.float32)
         no = jnp.asarray(False)
@@ -90,4 +102,22 @@ def bernoulli_bandit(*, arms: int = 5, pulls: int = 100) -> TaskDistribution:
         describe=lambda task: {"probability of success": task.probability},
         floor=lambda task: pulls * task.probability.mean(),
         ceiling=lambda task: pulls * task.probability.max(),
+        baselines=_baselines(spec, arms=arms),
     )
+
+
+def _baselines(spec: Spec, *, arms: int) -> dict[str, Callable[[], Agent]]:
+    """The classical opponents, made when asked for; those that need a table are there only where it reaches."""
+    pulls = spec.lifetime_steps
+    baselines: dict[str, Callable[[], Agent]] = {
+        "random": partial(random_agent, spec),
+        "greedy": partial(greedy_agent, spec),
+        "ε-greedy": partial(epsilon_greedy_agent, spec),
+        "UCB1": partial(ucb1_agent, spec),
+        "Thompson sampling": partial(thompson_agent, spec),
+    }
+    if pulls <= MOST_PULLS:
+        baselines["Gittins index"] = partial(gittins_agent, spec)
+    if exact_reaches(arms=arms, pulls=pulls):
+        baselines["Bayes optimum (exact)"] = partial(bayes_optimal_agent, spec)
+    return baselines

@@ -1,0 +1,32 @@
+"""Thompson sampling: act as if one draw from the belief were the truth."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from quickstudy.agent import Agent
+from quickstudy.baselines.arm_counts import ArmCounts, counting_agent
+from quickstudy.records import Spec
+
+
+def thompson_agent(spec: Spec) -> Agent:
+    """An agent that draws a probability for every arm from its posterior, and pulls the arm of the highest.
+
+        θ_i ~ Beta(1 + successes_i, 1 + failures_i)      argmax_i θ_i
+
+    It does not say the log-probability of its action, which is an integral over the posteriors of all arms.
+
+    Args:
+      spec: of the tasks; Discrete actions, rewards of 0 or 1.
+    Raises:
+      SpecError: actions that are not Discrete.
+    Source: Thompson 1933; Chapelle & Li 2011, algorithm 2, with a uniform prior. Changed: nothing.
+    """
+
+    def choose(params: tuple, counts: ArmCounts, key: PRNGKeyArray) -> tuple[Array, dict[str, Array]]:
+        del params
+        successes = (counts.successes + 1).astype(jnp.float32)
+        failures = (counts.failures + 1).astype(jnp.float32)
+        return jnp.argmax(jax.random.beta(key, successes, failures)), {}
+
+    return counting_agent(spec, choose)
