@@ -27,14 +27,14 @@ DARK = (
 """Ten hues apart in lightness too, so that they stay apart for the colour-blind; dashes tell them apart a second time."""
 
 _DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2)), "-")
-_LONGEST_LABEL = 24
+_LONGEST_LABEL = 22
 
-WIDTH, HEIGHT = 5.6, 3.6
+WIDTH, HEIGHT = 5.2, 3.5
 """Inches. Small, so that the letters are still large enough where a page shrinks a picture to a phone."""
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 9.0,
+    "font.size": 10.0,
     "text.color": INK,
     "text.parse_math": False,
     "axes.edgecolor": MUTED,
@@ -44,6 +44,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.xmargin": 0.01,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "xtick.color": MUTED,
@@ -112,7 +113,7 @@ def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
 def canvas(*, height: float = HEIGHT) -> tuple[Figure, Axes]:
     """An empty figure with one set of axes. Call within `style_context()`."""
     figure = Figure(figsize=(WIDTH, height))
-    return figure, figure.add_axes((0.115, 0.42 / height, 0.865, 1 - 0.62 / height))
+    return figure, figure.add_axes((0.135, 0.48 / height, 0.845, 1 - 0.56 / height))
 
 
 def short(name: str) -> str:
@@ -130,11 +131,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, fig
     """
     longest = max(len(short(name)) for name, _, _ in ends)
     box = axes.get_position()
-    axes.set_position((box.x0, box.y0, max(0.35, 0.9 - box.x0 - 0.0145 * longest), box.height))
+    axes.set_position((box.x0, box.y0, max(0.35, 0.915 - box.x0 - 0.0158 * longest), box.height))
     points = axes.get_position().height * figure_height * 72
+    # Limits are found when they are first asked for; until then the transformation is an older one.
+    axes.get_xlim(), axes.get_ylim()
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(((to_axes.transform((0, value))[1], name, pen) for name, value, pen in ends), key=lambda x: x[0])
-    places = spread([place for place, _, _ in ordered], apart=11.5 / points)
+    places = spread([place for place, _, _ in ordered], apart=12.5 / points)
     for place, (at, name, pen) in zip(places, ordered, strict=True):
         line: dict[str, Any] = {"color": MUTED, "linestyle": ":", "linewidth": 1.0}
         if pen is not None:
@@ -153,7 +156,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, fig
 
 
 def spread(places: Sequence[float], *, apart: float) -> list[float]:
-    """Increasing places moved as little as needed to lie `apart`: each clump is centred on the mean of its members."""
+    """Increasing places in [0, 1] moved to lie `apart`: each clump about the mean of its members, within [0, 1] if it fits."""
     clumps: list[tuple[float, int]] = []
     for place in places:
         centre, count = place, 1
@@ -161,7 +164,15 @@ def spread(places: Sequence[float], *, apart: float) -> list[float]:
             before, members = clumps.pop()
             centre, count = (before * members + centre * count) / (members + count), members + count
         clumps.append((centre, count))
-    return [centre + apart * (index - (count - 1) / 2) for centre, count in clumps for index in range(count)]
+    found = [centre + apart * (index - (count - 1) / 2) for centre, count in clumps for index in range(count)]
+    low, high = 0.0, 1.0
+    for index in range(len(found)):
+        found[index] = low = max(found[index], low)
+        low += apart
+    for index in reversed(range(len(found))):
+        found[index] = high = min(found[index], high)
+        high -= apart
+    return found
 
 
 def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: str) -> Picture:

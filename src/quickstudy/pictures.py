@@ -48,13 +48,13 @@ def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[
     scores = split_estimates(evaluation)
     ordered = [contender for contender, _ in reversed(ranked(evaluation))]
     normalised = evaluation.results[ordered[0]].normalised_score is not None
-    word = "normalised score (0 acts at random, 1 knows the task)" if normalised else "lifetime return"
+    word = "score: 0 acts at random, 1 knows the task" if normalised else "lifetime return"
     with drawing.style_context():
         height = 0.95 + 0.27 * max(3, len(ordered))
         figure, axes = drawing.canvas(height=height)
         longest = max(len(drawing.short(contender)) for contender in ordered)
-        left = 0.035 + 0.0165 * longest
-        axes.set_position((left, 0.5 / height, 0.9 - left, 1 - 0.6 / height))
+        left = 0.03 + 0.0195 * longest
+        axes.set_position((left, 0.52 / height, 0.885 - left, 1 - 0.6 / height))
         for row, contender in enumerate(ordered):
             score, pen = scores[contender], pens[contender]
             low, value, high = _numbers((score.low, score.value, score.high))
@@ -77,7 +77,8 @@ def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[
             figure,
             name=name,
             title=evaluation.label[0].upper() + evaluation.label[1:],
-            caption=f"Split {evaluation.split}: {evaluation.tasks:,} tasks, task list {evaluation.task_hash[:12]}; bars are 95 % intervals.",
+            caption=f"Split {evaluation.split}: {evaluation.tasks:,} tasks, task list {evaluation.task_hash[:12]}. "
+            "Bars are 95 % intervals.",
             alternative=f"Dot plot of the {word} on {evaluation.label}, best first: {told}.",
         )
 
@@ -230,19 +231,22 @@ def _draw(
     axes: Axes, curves: Mapping[str, Curve], pens: Mapping[str, Pen], *, window: int
 ) -> list[tuple[str, float, Pen | None]]:
     ends: list[tuple[str, float, Pen | None]] = []
-    for name, curve in curves.items():
+    for index, (name, curve) in enumerate(curves.items()):
         pen = pens[name]
+        # A single point stands beside the others, not on top of them.
+        at = [1 + 0.8 * ((index + 0.5) / len(curves) - 0.5)] if len(curve.at) == 1 else curve.at
         value, low, high = (_smoothed(_numbers(column), window) for column in (curve.value, curve.low, curve.high))
         marker = "o" if np.isfinite(value).sum() <= 12 else ""
         axes.fill_between(
-            curve.at, low, high, color=pen.colour, alpha=0.18 if pen.width > 2 else 0.09, linewidth=0, zorder=pen.order - 1
+            at, low, high, color=pen.colour, alpha=0.18 if pen.width > 2 else 0.09, linewidth=0, zorder=pen.order - 1
         )
         axes.plot(
-            curve.at, value, color=pen.colour, linestyle=pen.dashes, linewidth=pen.width, zorder=pen.order,
+            at, value, color=pen.colour, linestyle=pen.dashes, linewidth=pen.width, zorder=pen.order,
             marker=marker, markersize=2.2 + pen.width,
         )  # fmt: skip
         if len(curve.at) == 1:
-            axes.vlines(curve.at, low, high, color=pen.colour, linewidth=pen.width)
+            axes.set_xlim(0.5, 1.5)
+            axes.vlines(at, low, high, color=pen.colour, linewidth=pen.width)
         known = value[np.isfinite(value)]
         if len(known):
             ends.append((name, float(known[-1]), pen))
@@ -253,7 +257,6 @@ def _count_axis(axes: Axes, label: str) -> None:
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda value, _: compact(value))
-    axes.margins(x=0.01)
 
 
 def compact(value: float) -> str:
@@ -282,7 +285,7 @@ def _series(metrics: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray
     """Steps `[lines]` and values `[lines, seeds]` of the lines that hold finite values."""
     lines = [line for line in metrics if line.get(name) and all(_is_number(value) for value in line[name])]
     steps = np.asarray([line["steps"] for line in lines], float)
-    return steps, np.asarray([line[name] for line in lines], float).reshape(len(lines), -1)
+    return steps, np.asarray([line[name] for line in lines], float).reshape(len(lines), -1 if lines else 0)
 
 
 def _is_number(value: Any) -> bool:

@@ -85,7 +85,7 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
         low, high = max(min(low, 0.0), -0.5), min(max(high, 1.0), 1.5)
     margin = 0.04 * (high - low or 1.0)
     found: dict[str, Picture] = {}
-    for one in sorted(evaluations, key=lambda one: ("test" != one.split) + (one.split == "train")):
+    for one in sorted(evaluations, key=lambda one: 2 * (one.split == "train") + (one.split != "test")):
         name = f"split-{one.split.replace(':', '-')}"
         name = name if name not in found else f"{name}-{len(found)}"
         found[name] = pictures.split_scores(one, pens, (low - margin, high + margin), name=name)
@@ -143,7 +143,7 @@ def _grid(shown: Sequence[Picture]) -> str:
 def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     columns = [
         "agent", "lifetime return", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
-        "probability of doing better", f"steps to {float(THRESHOLD):.0%}", "memory per lifetime", "µs per decision*",
+        "probability of doing better", f"steps to {float(THRESHOLD):.0%}", "memory", "µs per decision*",
     ]  # fmt: skip
     head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
@@ -151,8 +151,9 @@ def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {_text(main.label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f'<p class="note">Best return first; meta-trained agents in bold. Small: 95 % intervals. ▼ worse than '
-        f"{_text(main.reference)}, ▲ better, ≈ no difference that these tasks show. "
+        '<p class="note">Best return first; meta-trained agents in bold. Small: 95 % intervals. '
+        f"Memory is that of one lifetime. ▼ worse than {_text(main.reference)}, ▲ better, "
+        "≈ no difference that these tasks show. "
         f"* median and 99th percentile, unbatched; depends on the machine ({_text(main.machine)}).</p>"
         f"<details><summary>What the measures mean</summary><dl>{notes}</dl></details>"
     )
@@ -189,7 +190,8 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _steps_cell(estimate: Estimate) -> str:
     value, low, high = ("never" if x is None else f"{x:.0f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"<td>{value}<small>{low if low == high else f'[{low}, {high}]'}</small></td>"
+    interval = "" if low == high == value else f"<small>[{low}, {high}]</small>"
+    return f"<td>{value}{interval}</td>"
 
 
 def _configuration(run: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ THRESHOLD = "0.9"
 WIDE = 140
 """Columns of a terminal from which on the table has every measure."""
 
+_MOST_NAMED = 5
+_WORDS = {"win": "beats", "tie": "ties with", "loss": "loses to"}
 _ONLY_IF_WIDE = ("IQM", "regret", "P(better)", "memory", "µs/decision")
 
 
@@ -42,13 +44,12 @@ def headline(evaluation: Evaluation) -> str:
     if not any(found.values()):
         earned = number(evaluation.results[name].lifetime_return.value)
         return f"{name} earns {earned} per lifetime on {where}."
+    total = sum(map(len, found.values()))
     parts = []
-    if found["win"]:
-        parts.append(f"beats {listed(found['win'])}")
-    if found["tie"]:
-        parts.append(f"ties with {listed(found['tie'])}")
-    if found["loss"]:
-        parts.append(f"loses to {listed(found['loss'])}")
+    for kind, others in found.items():
+        if others:
+            told = listed(others) if len(others) <= _MOST_NAMED else f"{len(others)} of {total} others"
+            parts.append(f"{_WORDS[kind]} {told}")
     return f"On {where}, {name} {listed(parts)}."
 
 
@@ -67,7 +68,6 @@ def verdict(evaluation: Evaluation) -> list[str]:
         share = _percent(result.normalised_score)
         gained += f", {share} of the way from acting at random to knowing the task"
     sentences.append(gained + ".")
-    words = {"win": "beats", "tie": "ties with", "loss": "loses to"}
     for outcome, others in outcomes(evaluation, name).items():
         told = []
         for other in others:
@@ -75,7 +75,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
             assert comparison is not None
             told.append(f"{other} ({bounded(comparison.difference, signed=True)})")
         if told:
-            sentences.append(f"It {words[outcome]} {listed(told)}.")
+            sentences.append(f"It {_WORDS[outcome]} {listed(told)}.")
     sentences.append(_of_seeds(result))
     return sentences
 
@@ -105,7 +105,7 @@ def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
 
 def ranked(evaluation: Evaluation) -> list[tuple[str, Result]]:
     """Contenders by mean lifetime return, best first."""
-    return sorted(evaluation.results.items(), key=lambda item: -(item[1].lifetime_return.value or 0.0))
+    return sorted(evaluation.results.items(), key=lambda item: (-(item[1].lifetime_return.value or 0.0), not item[1].trained))
 
 
 def table(evaluation: Evaluation, *, width: int = 80) -> Table:
