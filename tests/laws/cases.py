@@ -1,0 +1,86 @@
+"""Every agent that must keep the laws: all baselines of all registered distributions, all registered algorithms, and toys.
+
+A new registered name joins by itself, with its default settings unless small ones are named here.
+"""
+
+import functools
+
+import jax
+
+from laws.by_hand import compiled
+from laws.toy_agents import tally_agent, trace_agent
+from laws.toy_distributions import aiming, corridor
+from quickstudy import algorithms, tasks
+from quickstudy.baselines.random import random_agent
+from quickstudy.interact import live
+
+SMALL_DISTRIBUTIONS = {"bernoulli-bandit": {"arms": 3, "pulls": 6}}
+SMALL_ALGORITHMS = {"rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}]}
+LIFETIMES = 6
+
+
+def small(name):
+    """A registered distribution, in its smallest form."""
+    return tasks.make(name, **SMALL_DISTRIBUTIONS.get(name, {}))
+
+
+def agent_makers():
+    """Pairs of functions by id: one makes the distribution, one the agent for it."""
+    makers = {}
+    for name in tasks.DISTRIBUTIONS:
+        for baseline, make in small(name).baselines.items():
+            makers[f"{baseline} on {name}"] = (functools.partial(small, name), lambda spec, make=make: make())
+    toys = {"corridor": corridor, "aiming": aiming} | {name: functools.partial(small, name) for name in tasks.DISTRIBUTIONS}
+    for toy, distribution in toys.items():
+        makers[f"random on {toy}"] = (distribution, random_agent)
+        for name in algorithms.ALGORITHMS:
+            for config in SMALL_ALGORITHMS.get(name, [{}]):
+                label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
+                makers[label] = (
+                    distribution,
+                    lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
+                )
+    for kind in (tally_agent, trace_agent):
+        for cadence in (1, 2, 4, 12):
+            makers[f"{kind.__name__} every {cadence} on corridor"] = (corridor, functools.partial(kind, cadence=cadence))
+    return makers
+
+
+MAKERS = agent_makers()
+
+
+class Case:
+    """An agent, its distribution, and some lifetimes that it lived, each thing made once."""
+
+    def __init__(self, name):
+        make_distribution, make_agent = MAKERS[name]
+        self.distribution = make_distribution()
+        self.agent = make_agent(self.distribution.spec)
+        self.params = jax.jit(self.agent.init)(jax.random.key(1))
+        self.keys = jax.random.split(jax.random.key(2), LIFETIMES)
+        self.tasks = self.distribution.sample_tasks("train", jax.random.key(3), tasks=LIFETIMES)
+
+    @functools.cached_property
+    def live_all(self):
+        """The driver over many tasks, compiled: `(params, tasks, keys) -> (lifetimes, memories)`."""
+        one = functools.partial(live, self.agent, self.distribution)
+        return jax.jit(jax.vmap(one, (None, 0, 0)))
+
+    @functools.cached_property
+    def host(self):
+        """The agent and the distribution with every function compiled for itself."""
+        return compiled(self.agent, ("begin", "act", "adapt", "step")), compiled(self.distribution, ("reset", "step"))
+
+    @functools.cached_property
+    def lived(self):
+        return self.live_all(self.params, self.tasks, self.keys)
+
+    def one(self, number=0):
+        """Task, key, lifetime and last memory of one lifetime."""
+        pick = lambda tree: jax.tree.map(lambda leaf: leaf[number], tree)  # noqa: E731
+        return pick(self.tasks), self.keys[number], pick(self.lived[0]), pick(self.lived[1])
+
+
+@functools.cache
+def case(name):
+    return Case(name)

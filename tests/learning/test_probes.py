@@ -1,0 +1,115 @@
+"""Law 10: every algorithm learns what each probe asks for, within a fixed budget; and the probes are worth believing."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from learning.probes import PROBES, grade
+from learning.solvers import memoriser, solver
+from quickstudy import algorithms
+from quickstudy.baselines.random import random_agent
+from quickstudy.check import check
+from quickstudy.interact import live
+from quickstudy.meta_training import TrainingConfig, meta_train
+
+LIFETIMES = 4096
+RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonus": 0.02, "minibatches": 2, "discount": 1.0}
+SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}]}
+LEARNERS = {
+    " ".join([name, *(value for value in config.values() if isinstance(value, str))]): (name, config)
+    for name in algorithms.ALGORITHMS
+    for config in SMALL.get(name, [{}])
+}
+REQUIRED = {
+    "constant reward": "good",
+    "answer shown": "optimal",
+    "two arms": "optimal",
+    "cue at reset": "good",
+    "cue at end": "good",
+    "bandit": "good",
+    "held-out riddles": "good",
+}
+MOST_GAP = 0.1
+
+
+@functools.cache
+def probe(name):
+    return PROBES[name]()
+
+
+def lived(agent, distribution, params, *, split="test", lifetimes=LIFETIMES):
+    """Lifetimes `[lifetimes, T]` on tasks of a split."""
+    one = jax.vmap(functools.partial(live, agent, distribution), (None, 0, 0))
+    tasks = distribution.sample_tasks(split, jax.random.key(11), tasks=lifetimes)
+    return jax.jit(lambda *arguments: one(*arguments)[0])(params, tasks, jax.random.split(jax.random.key(12), lifetimes))
+
+
+def mean_return(agent, distribution, *, split="test", lifetimes=LIFETIMES):
+    """Mean return of an agent without parameters, and its standard error."""
+    returns = np.asarray(lived(agent, distribution, (), split=split, lifetimes=lifetimes).outcome.reward.sum(-1))
+    return returns.mean(), returns.std() / len(returns) ** 0.5
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_it_learns(learner, name):
+    subject, (algorithm, config) = probe(name), LEARNERS[learner]
+    distribution = subject.distribution
+    made = algorithms.make(algorithm, distribution.spec, **config)
+    run = meta_train(made, distribution, TrainingConfig(budget=f"{subject.steps} steps", held_out_tasks=8, look_seconds=600.0))
+    params = jax.tree.map(lambda leaf: leaf[0], run.params)
+    score = subject.score(lived(made.agent, distribution, params))
+    grades = [REQUIRED[name], "optimal"]
+    assert grade(score) in grades, f"{name}: score {score:.3f} is {grade(score)}, not {grades[0]}"
+    if name == "held-out riddles":
+        on_train = subject.score(lived(made.agent, distribution, params, split="train"))
+        assert abs(on_train - score) < MOST_GAP, f"train {on_train:.3f}, test {score:.3f}"
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probes_keep_the_laws_of_task_distributions(name):
+    faults = [fault for fault in check(probe(name).distribution, samples=500) if not fault.warning]
+    # A first observation that tells nothing apart from the task's number is what the value probe is about.
+    assert not faults, faults
+
+
+@pytest.mark.parametrize("name", ["answer shown", "two arms", "cue at reset", "cue at end", "held-out riddles"])
+def test_the_stated_optimum_is_reached_by_one_who_can(name):
+    subject = probe(name)
+    agent = solver(subject.distribution.spec, always_asked=name == "held-out riddles")
+    mean, error = mean_return(agent, subject.distribution)
+    assert abs(mean - subject.optimum) <= 4 * error + 1e-6
+
+
+def test_forgetting_at_resets_is_blind_to_the_cue_at_reset():
+    subject = probe("cue at reset")
+    mean, error = mean_return(solver(subject.distribution.spec, forgets=True), subject.distribution)
+    assert abs(mean - subject.blind) <= 4 * error
+
+
+def test_missing_the_last_observation_is_blind_to_the_cue_at_end():
+    subject = probe("cue at end")
+    mean, error = mean_return(solver(subject.distribution.spec, sees_ends=False), subject.distribution)
+    assert abs(mean - subject.blind) <= 4 * error
+
+
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "constant reward"])
+def test_acting_at_random_fails(name):
+    subject = probe(name)
+    lifetimes = lived(random_agent(subject.distribution.spec), subject.distribution, ())
+    assert grade(subject.score(lifetimes)) == "failed"
+
+
+def test_a_gap_is_seen_where_there_is_one():
+    subject = probe("held-out riddles")
+    agent = memoriser(subject.distribution)
+    (on_train, _), (on_test, error) = (mean_return(agent, subject.distribution, split=split) for split in ("train", "test"))
+    assert on_train == subject.distribution.spec.episodes
+    assert on_test < subject.blind + 1.0 + 4 * error
+
+
+def test_grades_are_ordered():
+    assert [grade(score) for score in (0.2, 0.5, 0.8, 0.95, 1.1)] == ["failed", "passable", "good", "optimal", "optimal"]
