@@ -120,7 +120,7 @@ def table(evaluation: Evaluation, *, width: int = 80) -> Table:
     drawn.caption = "[ ] 95 % bootstrap interval over tasks and training seeds"
     rows = summary_rows(evaluation)
     shown = [column for column in rows[0][1] if width >= WIDE or column not in _ONLY_IF_WIDE]
-    drawn.add_column("agent", overflow="fold")
+    drawn.add_column("agent", overflow="fold", min_width=8)
     for column in shown:
         drawn.add_column(Text(column.replace(" to ", "\nto ")), justify="right", no_wrap=True)
     for name, cells in rows:

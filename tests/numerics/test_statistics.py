@@ -40,9 +40,7 @@ def test_resampled_statistics_agree_with_resamples_written_out(seeds, tasks):
     values = np.random.default_rng(3).normal(size=(seeds, tasks))
     draws = crossed(seeds, tasks, resamples=20)
     written = [gathered(values, s, t) for s, t in zip(draws.seeds, draws.tasks, strict=True)]
-    np.testing.assert_allclose(
-        statistics.resampled_means(values, draws), [w.mean() for w in written], atol=1e-6
-    )
+    np.testing.assert_allclose(statistics.resampled_means(values, draws), [w.mean() for w in written], atol=1e-6)
     np.testing.assert_allclose(
         statistics.resampled_interquartile_means(values, draws),
         [scipy.stats.trim_mean(w, 0.25, axis=None) for w in written],
@@ -56,9 +54,7 @@ def test_resampled_means_of_curves_are_taken_point_by_point():
     curves = statistics.resampled_means(values, draws)
     assert curves.shape == (15, 5)
     for point in range(5):
-        np.testing.assert_allclose(
-            curves[:, point], statistics.resampled_means(values[..., point], draws), atol=1e-6
-        )
+        np.testing.assert_allclose(curves[:, point], statistics.resampled_means(values[..., point], draws), atol=1e-6)
 
 
 def test_counts_are_deterministic_and_sum_to_the_population():
@@ -83,9 +79,7 @@ def test_resampled_improvements_of_many_seeds_agree_with_resamples_written_out()
         statistics.improvements(gathered(ours, s, t), gathered(theirs, o, t)).mean()
         for s, o, t in zip(draws.seeds, against.seeds, draws.tasks, strict=True)
     ]
-    np.testing.assert_allclose(
-        statistics.resampled_improvements(ours, theirs, draws, against), written, atol=1e-6
-    )
+    np.testing.assert_allclose(statistics.resampled_improvements(ours, theirs, draws, against), written, atol=1e-6)
 
 
 def test_an_interval_keeps_never():
@@ -108,9 +102,7 @@ def coverage(draw, *, truth, statistic, repetitions=200):
     hits = 0
     for repetition in range(repetitions):
         values = draw(np.random.default_rng(repetition))
-        low, high = statistics.interval(
-            statistic(values, crossed(*values.shape, resamples=300, seed=repetition))
-        )
+        low, high = statistics.interval(statistic(values, crossed(*values.shape, resamples=300, seed=repetition)))
         hits += low <= truth <= high
     return hits / repetitions
 
@@ -122,17 +114,13 @@ def test_the_interval_of_one_seed_covers_the_mean_over_tasks():
 
 def test_the_interval_of_an_interquartile_mean_covers_it():
     # The middle half of N(0, 1) is symmetric about 0.
-    found = coverage(
-        lambda g: g.normal(size=(1, 100)), truth=0.0, statistic=statistics.resampled_interquartile_means
-    )
+    found = coverage(lambda g: g.normal(size=(1, 100)), truth=0.0, statistic=statistics.resampled_interquartile_means)
     assert 0.89 <= found <= 0.99
 
 
 def test_the_crossed_interval_covers_where_seeds_differ_and_one_over_tasks_alone_does_not():
     def draw(generator):
-        return (
-            generator.normal(size=(10, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(10, 40))
-        )
+        return generator.normal(size=(10, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(10, 40))
 
     def tasks_alone(values, draws):
         return statistics.resampled_means(values, Draws(seeds=np.ones_like(draws.seeds), tasks=draws.tasks))

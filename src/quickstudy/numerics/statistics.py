@@ -88,22 +88,25 @@ def resampled_means(values: Float[np.ndarray, "seeds tasks *rest"], draws: Draws
 def resampled_interquartile_means(values: Float[np.ndarray, "seeds tasks"], draws: Draws) -> Float[np.ndarray, " resamples"]:
     """`interquartile_mean` over seeds and tasks in every resample.
 
-    Values are sorted once; a resample gives each its count, and the part of the running count that lies
-    between the cuts is its weight.
+    Values are sorted once, and a resample gives each its count. The part k_i - k_{i-1} of the running count that lies
+    between the cuts is the weight of x_i; summed by parts, with k_i the running count clipped to the cuts:
+
+        sum_i (k_i - k_{i-1}) x_i = (n - cut) x_{n-1} - cut x_0 - sum_{i < n-1} k_i (x_{i+1} - x_i)
     """
     size = values.size
     order = np.argsort(values, axis=None, kind="stable")
     ordered = np.asarray(values, np.float64).ravel()[order]
+    gaps = np.diff(ordered).astype(np.float32)
     cut = int(TRIMMED * size)
     result = np.empty(len(draws.tasks))
     block = max(1, _BLOCK_ELEMENTS // size)
     for start in range(0, len(result), block):
         rows = slice(start, start + block)
         counts = draws.seeds[rows, :, None] * draws.tasks[rows, None, :]
-        running = np.cumsum(counts.reshape(len(counts), size)[:, order], axis=1)
-        kept = np.diff(np.clip(running, cut, size - cut), axis=1, prepend=np.float32(cut))
-        result[rows] = kept @ ordered / (size - 2 * cut)
-    return result
+        running = np.cumsum(counts.reshape(len(counts), size)[:, order[:-1]], axis=1)
+        np.clip(running, cut, size - cut, out=running)
+        result[rows] = running @ gaps
+    return ((size - cut) * ordered[-1] - cut * ordered[0] - result) / (size - 2 * cut)
 
 
 def improvements(
