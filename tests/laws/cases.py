@@ -30,9 +30,10 @@ def agent_makers():
     for name in tasks.DISTRIBUTIONS:
         for baseline, make in small(name).baselines.items():
             makers[f"{baseline} on {name}"] = (functools.partial(small, name), lambda spec, make=make: make())
+    # Registered distributions bring their own random agent along.
+    makers["random on aiming"] = (aiming, random_agent)
     toys = {"corridor": corridor, "aiming": aiming} | {name: functools.partial(small, name) for name in tasks.DISTRIBUTIONS}
     for toy, distribution in toys.items():
-        makers[f"random on {toy}"] = (distribution, random_agent)
         for name in algorithms.ALGORITHMS:
             for config in SMALL_ALGORITHMS.get(name, [{}]):
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
@@ -40,8 +41,9 @@ def agent_makers():
                     distribution,
                     lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
                 )
-    for kind in (tally_agent, trace_agent):
-        for cadence in (1, 2, 4, 12):
+    # Within an episode, as long as one, and two episodes long.
+    for kind, cadences in ((tally_agent, (1, 4)), (trace_agent, (1, 2, 8))):
+        for cadence in cadences:
             makers[f"{kind.__name__} every {cadence} on corridor"] = (corridor, functools.partial(kind, cadence=cadence))
     return makers
 

@@ -20,7 +20,7 @@ class CorridorTask:
     number: Float[Array, ""]
 
 
-def corridor(*, horizon: int = 4, episodes: int = 3) -> TaskDistribution:
+def corridor(*, horizon: int = 4, episodes: int = 4) -> TaskDistribution:
     """Five cells, a hidden end that pays; some episodes end early, some at the horizon, and each step costs."""
 
     def sample(split, key):
