@@ -190,7 +190,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
         network, optimiser_state = carry
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
         gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
-        metrics |= {"gradient_norm": optax.global_norm(gradient)}
+        metrics |= {"gradient_norm": optax.tree.norm(gradient)}
         with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers and multiplies by floats
             step, optimiser_state = optimiser.update(gradient, optimiser_state, network)
         rate = config.learning_rate * (1 - 0.95 * progress)
