@@ -125,7 +125,7 @@ def test_results_agree_with_lifetimes_lived_by_hand(bandit):
     tasks, seed, agent = 20, 3, arm_agent(bandit.spec, 2)
     found = evaluate({"arm 2": contender(agent)}, bandit, split="test", tasks=tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
-    stack = bandit.sample_tasks("test", key_tasks, tasks=tasks)
+    stack = bandit.sample_tasks("test", jax.random.fold_in(key_tasks, 1), tasks=tasks)
     keys = jax.random.split(key_lives, tasks)
     lifetimes, _ = jax.jit(jax.vmap(lambda task, key: live(agent, bandit, {"arm": jnp.int32(2)}, task, key)))(stack, keys)
     rewards = np.asarray(lifetimes.outcome.reward)

@@ -105,6 +105,9 @@ def evaluate(
     """
     _check(contenders, tasks, reference, thresholds)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
+    if split in distribution.splits:
+        # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
+        key_tasks = jax.random.fold_in(key_tasks, distribution.splits.index(split))
     task_list = distribution.sample_tasks(split, key_tasks, tasks=tasks)
     keys = jax.random.split(key_lives, tasks)
     anchors = Anchors(floor=_on_each(distribution.floor, task_list), ceiling=_on_each(distribution.ceiling, task_list))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from quickstudy import drawing
 from quickstudy.drawing import INK, MUTED, Pen, Picture
@@ -206,8 +206,9 @@ def _total(evaluation: Evaluation, pens: Mapping[str, Pen], curves: Mapping[str,
             axes.set_yscale("log")
             starts = [value for curve in curves.values() for value in curve.value if value is not None and value > 0]
             axes.set_ylim(max(min(starts), max(finals) / 200) * 0.8, max(finals) * 1.3)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.yaxis.set_minor_formatter(lambda value, _: "")
         ends = _draw(axes, curves, pens, window=1)
         _count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
         axes.set_ylabel(f"cumulative {word}" + (" (log scale)" if logarithmic else ""))
