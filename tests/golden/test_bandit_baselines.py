@@ -50,7 +50,11 @@ def lives(agents, distribution, *, bandits, key):
 
     keys = jax.random.split(key_tasks, bandits), jax.random.split(key_lives, bandits)
     params = {name: agent.init(key_init) for name, agent in agents.items()}
-    measure = jax.jit(lambda params, keys: jax.lax.map(lambda ks: one_bandit(params, ks), keys, batch_size=500))
+    # Compiling takes longer than running here, and half as long at this level.
+    measure = jax.jit(
+        lambda params, keys: jax.lax.map(lambda ks: one_bandit(params, ks), keys, batch_size=500),
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
     return jax.tree.map(np.asarray, measure(params, keys))
 
 
