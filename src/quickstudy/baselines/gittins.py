@@ -81,8 +81,8 @@ def default_discount(pulls: int) -> float:
 
     Of .9, .99, .999 and .9999, the first is the best at 10 pulls (5, 10, 50 arms) and the second at 100 pulls (2, 5, 10, 50
     arms); tuned on bandits of the split `test`, as the paper tuned it. So a discount whose horizon 1 / (1 - γ) is about the
-    lifetime does best, and .999 for longer lifetimes follows that rule without having been tuned. The steps lie at the geometric
-    middle, near 32 and 316 pulls.
+    lifetime does best, and .999 for longer lifetimes follows that rule without having been tuned. The steps lie at the
+    geometric middle, near 32 and 316 pulls.
     """
     if pulls <= 32:
         return 0.9
