@@ -1,8 +1,8 @@
 """A trained agent on disk: two files that hold numbers and text, and nothing that runs.
 
     parameters.safetensors     every leaf of the parameters by its path, with a leading axis over seeds
-    bundle.json                algorithm and configuration, spec, where the tasks came from, digest of the parameters, digests of
-                               the task lists it was measured on, measured results, versions, the command that made it
+    bundle.json                algorithm and configuration, spec, where the tasks came from, digest of the parameters, what was
+                               measured with the digest of each task list, versions, the command that made it
 
 Loading parses both, rebuilds the agent from its registered algorithm and checks that everything fits; nothing in a bundle is
 ever executed.
@@ -27,10 +27,11 @@ from safetensors.numpy import save as render_tensors
 
 from quickstudy import algorithms
 from quickstudy.agent import Agent
+from quickstudy.disk import write_atomically
 from quickstudy.errors import BundleError, QuickstudyError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.records import Spec, space_from_description
-from quickstudy.run_folder import versions, write_atomically
+from quickstudy.run_folder import versions
 
 _FORMAT = 1
 
@@ -191,8 +192,8 @@ def _fill(agent: Agent, leaves: dict[str, np.ndarray], path: Path) -> PyTree:
         missing, extra = sorted(set(named) - set(leaves)), sorted(set(leaves) - set(named))
         raise BundleError(f"{path}: parameters and algorithm differ. Missing: {missing}; not known: {extra}.")
     for name, leaf in named.items():
-        if leaves[name].shape[1:] != leaf.shape or leaves[name].dtype != leaf.dtype:
-            raise BundleError(
-                f"{path}: {name} must be {leaf.dtype}{list(leaf.shape)} per seed; came {leaves[name].dtype}{list(leaves[name].shape[1:])}."
-            )
+        came = leaves[name]
+        if came.shape[1:] != leaf.shape or came.dtype != leaf.dtype:
+            wanted, got = f"{leaf.dtype}{list(leaf.shape)}", f"{came.dtype}{list(came.shape[1:])}"
+            raise BundleError(f"{path}: {name} must be {wanted} per seed; came {got}.")
     return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in named])

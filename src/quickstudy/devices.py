@@ -12,14 +12,14 @@ _MOST_CPU_DEVICES = 8
 def use_whole_machine() -> None:
     """Gives every core a device of its own and turns the compilation cache on; call it before anything is computed.
 
-    Small recurrent networks leave a second core idle if one device owns both; with a device per core the lifetimes of an update
-    are shared among them. Compiled programs are kept in the user's cache folder, so that the second run starts at once. What the
-    user has configured already is left alone.
+    Small recurrent networks leave a second core idle if one device owns both; with a device per core the lifetimes of an
+    update are shared among them. Compiled programs are kept in the user's cache folder, so that the second run starts at
+    once. What the user has configured already is left alone.
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_CPU_DEVICES))
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         folder = Path(platformdirs.user_cache_dir("quickstudy")) / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

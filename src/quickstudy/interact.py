@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import SpecError
 from quickstudy.numerics.sequences import chunks, flatten_chunks, scan, where
-from quickstudy.records import Spec, Transition
+from quickstudy.records import Outcome, Spec, Transition
 from quickstudy.task_distribution import TaskDistribution
 
 
@@ -57,9 +57,7 @@ def live(
     key_agent, key_environment = jax.random.split(key)
     key_reset, key_step = jax.random.split(key_environment)
     keys = slot_keys(key_agent, spec)
-    clock = _Clock(
-        jnp.arange(spec.lifetime_steps), keys[:-1], jax.random.split(key_step, spec.lifetime_steps)
-    )
+    clock = _Clock(jnp.arange(spec.lifetime_steps), keys[:-1], jax.random.split(key_step, spec.lifetime_steps))
     keys_reset = jax.random.split(key_reset, spec.episodes)
     # `adapt` after chunk i consumes the first key of the slot that follows the chunk.
     keys_adapt = keys[agent.cadence :: agent.cadence, 0]
@@ -115,7 +113,13 @@ def check_fit(agent: Agent, spec: Spec) -> None:
 
 
 def _step(
-    agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, memory: PyTree, scene: _Scene, now: _Clock
+    agent: Agent,
+    distribution: TaskDistribution,
+    params: PyTree,
+    task: PyTree,
+    memory: PyTree,
+    scene: _Scene,
+    now: _Clock,
 ) -> tuple[_Scene, Transition]:
     """One slot: decide, step the task, and keep everything still if the episode is already over."""
     decision = agent.act(params, memory, scene.observation, now.key_agent[1])
@@ -128,9 +132,7 @@ def _step(
     transition = Transition(
         observation=scene.observation,
         decision=decision,
-        outcome=type(outcome)(
-            observation=outcome.observation, reward=reward, terminated=terminated, truncated=truncated
-        ),
+        outcome=Outcome(observation=outcome.observation, reward=reward, terminated=terminated, truncated=truncated),
         episode=now.slot // distribution.spec.horizon,
         valid=valid,
     )

@@ -196,10 +196,10 @@ class _Loop:
             seeds = jnp.arange(self.config.seed, self.config.seed + self.config.seeds)
             roots = jax.vmap(jax.random.key)(seeds)
             self.state = self.resumed(initial_state(self.algorithm, roots))
-            train = train_program(self.algorithm, self.distribution)
-            train = train.lower(self.state, roots, jnp.uint32(0), jnp.float32(0)).compile()
-            look = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
-            look = look.lower(self.state).compile()
+            program = train_program(self.algorithm, self.distribution)
+            train = program.lower(self.state, roots, jnp.uint32(0), jnp.float32(0)).compile()
+            program = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
+            look = program.lower(self.state).compile()
         last_look = last_save = -math.inf if self.update == 0 else time.monotonic()
         with _interrupts() as interrupted:
             while not self.spent_budget() and not interrupted.is_set():
@@ -210,7 +210,7 @@ class _Loop:
                 self.update_seconds.append(time.monotonic() - began)
                 self.update += 1
                 self.check_finite(metrics)
-                line = {
+                line: dict[str, Any] = {
                     "update": self.update,
                     "steps": self.update * self.steps_per_update,
                     "seconds": round(self.seconds(), 2),
@@ -258,13 +258,14 @@ class _Loop:
     def spent_budget(self) -> bool:
         """Whether to stop; settles the number of updates as soon as their speed is known."""
         timed = self.update_seconds[_UPDATES_BEFORE_TIMING:]
+        if self.budget_seconds is None:
+            return self.update >= (self.updates or 0)
         if self.updates is None and (len(timed) >= _TIMED_UPDATES or sum(timed) > 0.1 * self.budget_seconds):
             left = self.budget_seconds - self.seconds()
             # Looks and checkpoints take their share too.
             self.updates = self.update + max(0, math.floor(0.95 * left / float(np.median(timed))))
-        if self.updates is not None and self.update >= self.updates:
-            return True
-        return self.budget_seconds is not None and self.seconds() > _OVERRUN * self.budget_seconds
+        late = self.seconds() > _OVERRUN * self.budget_seconds
+        return late or (self.updates is not None and self.update >= self.updates)
 
     def check_finite(self, metrics: dict[str, list[float]]) -> None:
         """Stops the run at the first number that is not finite."""
@@ -277,8 +278,9 @@ class _Loop:
         ]
         where = f"first tensor with it: state{broken[0]}" if broken else "the parameters are still finite"
         good = "nothing was saved" if self.store is None else self.store.latest_checkpoint()
+        step = self.update * self.steps_per_update
         raise NonFiniteError(
-            f"update {self.update} (step {self.update * self.steps_per_update}): {', '.join(bad)} is not finite; {where}; {good}. "
+            f"update {self.update} (step {step}): {', '.join(bad)} is not finite; {where}; {good}. "
             "Try a lower learning rate, or check the rewards with `quickstudy check`."
         )
 

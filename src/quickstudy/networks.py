@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.sequences import scan, where
-from quickstudy.records import flat_size, record
+from quickstudy.records import Space, flat_size, record
 
 
 class Dense(eqx.Module):
@@ -116,7 +116,7 @@ Core = GRU | LSTM
 
 def recurrent_core(kind: Literal["gru", "lstm"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:
     """A recurrent core by name."""
-    return {"gru": GRU, "lstm": LSTM}[kind](inputs, hidden_size, key=key)
+    return GRU(inputs, hidden_size, key=key) if kind == "gru" else LSTM(inputs, hidden_size, key=key)
 
 
 def run_core(core: Core, hidden: PyTree, inputs: Float[Array, "T inputs"], valid: Array) -> tuple[PyTree, PyTree]:
@@ -135,7 +135,7 @@ def run_core(core: Core, hidden: PyTree, inputs: Float[Array, "T inputs"], valid
     return scan(step, hidden, (_by_gate(core.input(inputs), core), valid))
 
 
-def encode(element: Array, space: gymnasium.Space) -> Float[Array, "*time size"]:
+def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     """An element of a space as `flat_size` numbers: one-hot for Discrete, bounded Box scaled to [-1, 1], others as they are.
 
     Args:

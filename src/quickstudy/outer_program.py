@@ -1,8 +1,7 @@
 """What meta-training compiles: one update (live, then learn) and one look at held-out tasks, over seeds and devices."""
 
-from collections.abc import Callable
-
 import jax
+import jax.stages
 import numpy as np
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
@@ -31,7 +30,7 @@ def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
     return Mesh(np.asarray(devices[: max(fitting, default=1)]), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))
 
 
-def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> Callable:
+def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> jax.stages.Wrapped:
     """`(state, roots, update, progress) -> (state, metrics)`, compiled once; the old state is given up.
 
     All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are `[seeds]` each, with
@@ -63,7 +62,7 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> C
     return jax.jit(train, donate_argnums=0)
 
 
-def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int) -> Callable:
+def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int) -> jax.stages.Wrapped:
     """`(state) -> [seeds]`: mean lifetime return on the same held-out tasks of the test split at every look."""
     mesh = device_mesh(algorithm)
     tasks = -(-tasks // mesh.size) * mesh.size

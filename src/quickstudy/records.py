@@ -22,7 +22,7 @@ laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // hori
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import gymnasium
 import jax
@@ -31,11 +31,13 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from quickstudy.errors import SpecError
 
 Record = TypeVar("Record", bound=type)
+Space = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def record(cls: Record) -> Record:
     """Makes a class a frozen, keyword-only dataclass that JAX sees as a tree of its fields."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))  # type: ignore[return-value]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,8 @@ class Spec:
       SpecError: a length below 1, or a space of another kind.
     """
 
-    observation_space: gymnasium.Space
-    action_space: gymnasium.Space
+    observation_space: Space
+    action_space: Space
     horizon: int
     episodes: int
 
@@ -87,30 +89,34 @@ class Spec:
         }
 
 
-def describe_space(space: gymnasium.Space) -> dict[str, Any]:
+def describe_space(space: Space) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, gymnasium.spaces.Box):
         low, high = ([str(x) for x in bound.ravel().tolist()] for bound in (space.low, space.high))
-        return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
+        return {
+            "kind": "Box",
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+            "low": low,
+            "high": high,
+        }
     raise SpecError(f"a space must be Discrete or Box; came {space!r}.")
 
 
-def space_from_description(description: Mapping[str, Any]) -> gymnasium.Space:
+def space_from_description(description: Mapping[str, Any]) -> Space:
     """The inverse of `describe_space`."""
     import numpy as np
 
     if description["kind"] == "Discrete":
         return gymnasium.spaces.Discrete(description["n"], start=description["start"])
     shape, dtype = tuple(description["shape"]), np.dtype(description["dtype"])
-    low, high = (
-        np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high")
-    )
+    low, high = (np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high"))
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
-def flat_size(space: gymnasium.Space) -> int:
+def flat_size(space: Space) -> int:
     """Numbers in one element of a space once it is flattened (a Discrete one is one-hot)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)

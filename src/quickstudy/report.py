@@ -11,10 +11,11 @@ from importlib import resources
 from typing import Any
 
 from quickstudy import drawing, pictures
+from quickstudy.disk import write_atomically
 from quickstudy.drawing import Pen, Picture
 from quickstudy.errors import UsageError
 from quickstudy.numerics.statistics import Estimate
-from quickstudy.results import Evaluation, Result, write_whole
+from quickstudy.results import Evaluation, Result
 from quickstudy.verdict import THRESHOLD, bounded, byte_size, ends, headline, number, ranked, verdict
 
 SECTIONS = {
@@ -66,11 +67,11 @@ def write_report(
         _section("Reproduce", _reproduce(evaluations, run)),
     ]
     for picture in (*adaptation, *splits, *([training] if training else [])):
-        write_whole(folder / "pictures" / f"{picture.name}.svg", picture.svg)
-        write_whole(folder / "pictures" / f"{picture.name}.png", picture.png)
+        write_atomically(folder / "pictures" / f"{picture.name}.svg", picture.svg)
+        write_atomically(folder / "pictures" / f"{picture.name}.png", picture.png)
     page = _page(title or _name(main, run), body)
     path = folder / "report.html"
-    write_whole(path, page)
+    write_atomically(path, page)
     return path
 
 

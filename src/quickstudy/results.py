@@ -4,10 +4,10 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quickstudy.disk import write_atomically
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.numerics.statistics import Estimate
 
@@ -200,7 +200,7 @@ class Evaluation:
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes `evaluation-<split>.json` into a folder, whole or not at all, and gives its path."""
         path = pathlib.Path(folder) / f"evaluation-{self.split.replace(':', '-')}.json"
-        write_whole(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         return path
 
     @classmethod
@@ -217,24 +217,6 @@ class Evaluation:
         if not isinstance(data, dict):
             raise UsageError(f"{os.fspath(path)} holds no evaluation, but a {type(data).__name__}.")
         return cls.from_json(data)
-
-
-def write_whole(path: pathlib.Path, content: str | bytes) -> None:
-    """Writes a file beside its place, then moves it there: a reader never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a file that nobody else may read.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _rounded(value: Any) -> Any:

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -23,24 +22,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from quickstudy.disk import write_atomically
 from quickstudy.errors import UsageError
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file whole or not at all: what was there stays until the new content is safely on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def versions() -> dict[str, str]:
@@ -130,8 +113,8 @@ class RunFolder:
         arrays = {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
         items = ocp.args.Composite(state=ocp.args.StandardRestore(arrays), notes=ocp.args.JsonRestore())
         restored = self._checkpoints.restore(update, args=items)
-        arrays = [jax.numpy.asarray(restored.state[str(i)]) for i in range(len(leaves))]
-        return update, _with_keys(jax.tree.unflatten(structure, arrays), state), restored.notes
+        found = [jax.numpy.asarray(restored.state[str(i)]) for i in range(len(leaves))]
+        return update, _with_keys(jax.tree.unflatten(structure, found), state), restored.notes
 
     def latest_checkpoint(self) -> str:
         """The newest checkpoint in words."""

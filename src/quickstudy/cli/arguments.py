@@ -142,9 +142,11 @@ def _typed(path: str, key: str, value: Any, default: Any) -> Any:
 
 def _flags(kind: type) -> list[str]:
     flags: list[str] = []
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        nested = isinstance(field.type, type) and dataclasses.is_dataclass(field.type)
-        flags += _flags(field.type) if nested else [field.name.replace("_", "-")]  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            flags += _flags(field.type)
+        else:
+            flags.append(field.name.replace("_", "-"))
     return flags
 
 

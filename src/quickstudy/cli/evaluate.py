@@ -1,12 +1,14 @@
 """`quickstudy evaluate PATH ...`: measures runs and bundles against the baselines, on the same held-out tasks."""
 
 import dataclasses
+import functools
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from quickstudy import tasks
 from quickstudy.bundle import Bundle, add_results, load_bundle
@@ -42,7 +44,7 @@ class EvaluateArguments:
 
 def run(arguments: list[str]) -> int:
     """Evaluates, prints tables and verdicts, saves the results."""
-    words = [word for word in arguments[: _first_flag(arguments)]]
+    words = arguments[: _first_flag(arguments)]
     _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     flags = flags[max(0, len(words) - 1) :]
     bundles = {path: load_bundle(path) for path in words}
@@ -53,11 +55,12 @@ def run(arguments: list[str]) -> int:
     else:
         given = {}
     kind = settings_class(on, resolve("task distribution", on, tasks.DISTRIBUTIONS)) if on else None
-    fields = [("evaluation", EvaluateArguments, dataclasses.field(default_factory=EvaluateArguments))]
+    fields: list[Any] = [("evaluation", EvaluateArguments, dataclasses.field(default_factory=EvaluateArguments))]
     if kind is not None:
         fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
-    asked = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
+    asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
+    assert on is not None  # without a bundle, positional() has refused or help has ended the program
     distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
     for bundle in bundles.values():
         check_fit(bundle.agent, distribution.spec)
@@ -90,9 +93,14 @@ def evaluate_splits(
         for split in splits:
             bar = bars.add_task(split, total=1.0)
             evaluation = evaluate(
-                contenders, distribution, split=split, tasks=asked.tasks, seed=asked.seed, command=command,
-                progress=lambda name, share, bar=bar, split=split: bars.update(bar, completed=share, description=f"{split}: {name}"),
-            )  # fmt: skip
+                contenders,
+                distribution,
+                split=split,
+                tasks=asked.tasks,
+                seed=asked.seed,
+                command=command,
+                progress=functools.partial(_show, bars, bar, split),
+            )
             bars.remove_task(bar)
             console.print(table(evaluation, width=max(80, console.width)))
             for line in verdict(evaluation):
@@ -110,7 +118,7 @@ def note_results(path: str | Path, evaluations: Sequence[Evaluation]) -> None:
         measured = {
             "tasks": evaluation.tasks,
             "task_hash": evaluation.task_hash,
-            "mean_return": dataclasses.asdict(ours.mean),
+            "lifetime_return": dataclasses.asdict(ours.lifetime_return),
             "command": evaluation.command,
         }
         add_results(bundle, evaluation.split, measured)
@@ -124,6 +132,10 @@ def _contenders(bundles: dict[str, Bundle]) -> dict[str, Contender]:
         for (path, _), name in zip(bundles.items(), names, strict=True)
     }
     return {labels[path]: Contender(agent=b.agent, params=b.params, trained=True) for path, b in bundles.items()}
+
+
+def _show(bars: Progress, bar: TaskID, split: str, contender: str, share: float) -> None:
+    bars.update(bar, completed=share, description=f"{split}: {contender}")
 
 
 def _first_flag(arguments: list[str]) -> int:

@@ -55,13 +55,9 @@ def run(arguments: list[str]) -> int:
     trained = train_and_save(algorithm, distribution, asked.training, asked.run, folder=folder, command=command)
     console = Console()
     if not trained.finished:
-        again = shlex.join(
-            ["quickstudy", "train", *words, *[f for f in flags if f not in ("--overwrite", "--resume")], "--resume"]
-        )
-        console.print(
-            f"Interrupted at update {trained.metrics[-1]['update'] if trained.metrics else 0}, and saved. Go on with:\n  {again}",
-            soft_wrap=True,
-        )
+        kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
+        again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
+        console.print(f"Interrupted and saved. Go on with:\n  {again}", soft_wrap=True)
         return 130
     console.print(
         f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  quickstudy evaluate {folder}", soft_wrap=True
@@ -81,8 +77,15 @@ def train_and_save(
     """Meta-trains under the live panel, and saves the bundle if training came to its end."""
     with Panel(algorithm, distribution, config) as panel:
         trained = meta_train(
-            algorithm, distribution, config, folder=folder, resume=where.resume, overwrite=where.overwrite, command=command, watch=panel.watch
-        )  # fmt: skip
+            algorithm,
+            distribution,
+            config,
+            folder=folder,
+            resume=where.resume,
+            overwrite=where.overwrite,
+            command=command,
+            watch=panel.watch,
+        )
     if trained.finished:
         origin = {"name": distribution.name, "config": dict(distribution.config)}
         save_bundle(Path(folder) / "bundle", algorithm, trained.params, distribution=origin, command=command)

@@ -1,0 +1,163 @@
+"""The command line as people meet it: whole commands, what they say, how they end."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from quickstudy.cli import main
+
+TINY = ["--arms", "2", "--pulls", "5", "--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32"]
+
+
+def run(*arguments, capsys):
+    """Exit status, standard output, standard error."""
+    try:
+        status = main([str(a) for a in arguments])
+    except SystemExit as stop:
+        status = stop.code or 0
+    return status, *capsys.readouterr()
+
+
+def trained(folder, capsys, *more):
+    return run("train", "rl2", "bernoulli-bandit", *TINY, "--budget", "1000 steps", "--folder", folder, *more, capsys=capsys)
+
+
+def test_help_does_not_import_jax():
+    code = "import sys; from quickstudy.cli import main; main(['--help']); assert 'jax' not in sys.modules"
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "quickstudy COMMAND" in done.stdout
+    assert time.monotonic() - began < 30  # it takes a twentieth of a second; only a hang should fail here
+
+
+WRONG = {
+    "unknown command": (["trian"], "Did you mean 'train'?"),
+    "unknown algorithm": (["train", "rl3", "bernoulli-bandit"], "unknown algorithm 'rl3'. Did you mean 'rl2'?"),
+    "unknown distribution": (["train", "rl2", "bernouli-bandit"], "Did you mean 'bernoulli-bandit'?"),
+    "missing name": (["train", "rl2"], "DISTRIBUTION missing"),
+    "unknown flag": (["train", "rl2", "bernoulli-bandit", "--armz", "3"], "unknown flag '--armz'. Did you mean '--arms'?"),
+    "not a number": (["train", "rl2", "bernoulli-bandit", "--arms", "many"], "--arms"),
+    "no such choice": (["train", "rl2", "bernoulli-bandit", "--cell", "rnn"], "'rnn'"),
+    "zero arms": (["train", "rl2", "bernoulli-bandit", "--arms", "0"], "arms must be 2 or more; came 0"),
+    "bad budget": (["train", "rl2", "bernoulli-bandit", "--budget", "soon"], "budget must be a time"),
+    "setting out of range": (["train", "rl2", "bernoulli-bandit", "--discount", "2"], "discount must lie within 0 and 1"),
+    "check: no file": (["check", "nowhere.py:make"], "there is no file 'nowhere.py'"),
+    "check: not a path": (["check", "nowhere"], "unknown task distribution 'nowhere'"),
+    "no bundle": (["evaluate", "nowhere"], "is not a bundle"),
+    "nothing to report": (["report", "."], "holds no evaluation yet"),
+    "no such config": (["train", "rl2", "bernoulli-bandit", "--config", "nowhere.toml"], "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_gets_one_line_and_status_2(case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, expected = WRONG[case]
+    status, out, err = run(*arguments, capsys=capsys)
+    assert status == 2
+    assert expected in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+
+
+def test_a_file_that_does_not_import(capsys, tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("import nothing_of_that_name\n")
+    status, _, err = run("check", f"{path}:make", capsys=capsys)
+    assert status == 2
+    assert "does not import: ModuleNotFoundError" in err
+    path.write_text("def mak():\n    pass\n")
+    status, _, err = run("check", f"{path}:make", capsys=capsys)
+    assert status == 2
+    assert "Did you mean 'mak'?" in err
+
+
+def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
+    flags = ["--arms", "3", "--learning-rate", "0.01", "--budget", "7 steps", "--print-config"]
+    _, printed, _ = run("train", "rl2", "bernoulli-bandit", *flags, capsys=capsys)
+    file = tmp_path / "config.toml"
+    file.write_text(printed)
+    _, again, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
+    assert again == printed
+    assert "arms = 3" in printed
+    _, above, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--arms", "4", "--print-config", capsys=capsys)
+    assert above == printed.replace("arms = 3", "arms = 4")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[algorithm]\nlearning_rat = 1.0\n", "Did you mean 'learning_rate'?"),
+        ("[algoritm]\n", "Did you mean 'algorithm'?"),
+        ("[distribution]\narms = 'five'\n", "arms must be of type int"),
+        ("[distribution\n", "does not parse"),
+        ("arms = 3\n", "unknown section"),
+    ],
+)
+def test_wrong_configuration_files(content, expected, capsys, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(content)
+    status, _, err = run("train", "rl2", "bernoulli-bandit", "--config", file, capsys=capsys)
+    assert status == 2
+    assert expected in err
+
+
+def test_train_evaluate_report(capsys, tmp_path):
+    folder = tmp_path / "run"
+    status, out, err = trained(folder, capsys, "--seeds", "2")
+    assert status == 0, err
+    assert "held-out return" in out
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == list(range(1, 8))
+    assert len(lines[-1]["held_out_return"]) == 2
+    assert json.loads((folder / "run.json").read_text())["training"]["seeds"] == 2
+
+    status, out, err = run("evaluate", folder, "--tasks", "50", "--splits", "test", "train", capsys=capsys)
+    assert status == 0, err
+    assert "TRAINING TASKS" in out
+    card = json.loads((folder / "bundle" / "bundle.json").read_text())
+    assert len(card["results"]["test"]["task_hash"]) == 64
+    status, out, err = run("report", folder, capsys=capsys)
+    assert status == 0, err
+    assert "<html" in (folder / "report.html").read_text()
+
+    status, _, err = trained(folder, capsys)
+    assert status == 2
+    assert "already exists. Go on with --resume, start again with --overwrite" in err
+    status, _, err = trained(folder, capsys, "--resume", "--seeds", "2", "--arms", "3")
+    assert status == 2
+    assert "arms was 2, now 3" in err
+    assert trained(folder, capsys, "--overwrite")[0] == 0
+
+    status, _, err = run("evaluate", folder / "bundle", "--on", "bernoulli-bandit", "--arms", "9", capsys=capsys)
+    assert status == 2
+    assert "action_space" in err
+    status, _, err = run("evaluate", folder, "--splits", "tst", capsys=capsys)
+    assert status == 2
+    assert "Did you mean 'test'?" in err
+    parameters = folder / "bundle" / "parameters.safetensors"
+    parameters.write_bytes(parameters.read_bytes()[:-100])
+    status, _, err = run("evaluate", folder, capsys=capsys)
+    assert status == 2
+    assert "truncated or altered" in err
+
+
+def test_list_names_everything(capsys):
+    status, out, _ = run("list", capsys=capsys)
+    assert status == 0
+    assert "rl2" in out
+    assert "bernoulli-bandit" in out
+
+
+def test_a_distribution_of_ones_own_trains_the_same(capsys, tmp_path):
+    mine = pathlib.Path(__file__).parents[2] / "examples" / "my_tasks.py"
+    status, out, err = run("check", f"{mine}:make", "--samples", "500", capsys=capsys)
+    assert status == 0, out + err
+    size = ["--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32", "--budget", "1000 steps"]
+    status, _, err = run("train", "rl2", f"{mine}:make", *size, "--folder", tmp_path / "mine", capsys=capsys)
+    assert status == 0, err
