@@ -1,0 +1,173 @@
+"""The documentation's links resolve, its code runs, its commands parse, and both of its walk-throughs lead where they say."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import types
+
+import jax
+import pytest
+
+from docs.pages import PAGES, ROOT, blocks, commands, file_told, line_told, links, small, small_command
+from quickstudy import algorithms, cli, tasks
+
+AGENT, DISTRIBUTION = ROOT / "docs" / "add-an-agent.md", ROOT / "docs" / "add-a-task-distribution.md"
+NAMES = {AGENT: "averages", DISTRIBUTION: "worn-locks"}
+# Written when the documentation's figures are measured.
+MADE_LATER = {"docs/pictures/adaptation.svg"}
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_resolve(page):
+    missing = [target for target in links(page) if not (page.parent / target).exists() and target not in MADE_LATER]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = types.ModuleType("page_of_the_documentation")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for block in blocks(page, "python"):
+        # Line numbers of a failure are those of the page.
+        code = compile("\n" * (block.line - 1) + small(block.text), page, "exec")
+        exec(code, vars(module))
+
+
+def test_the_example_of_the_readme_is_short():
+    lengths = [len(block.text.splitlines()) for block in blocks(ROOT / "README.md", "python")]
+    assert lengths[0] <= 12
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in NAMES and commands(page)], ids=name_of)
+def test_commands_parse(page, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    for _, verb, *rest in commands(page):
+        if verb == "train":
+            rest = [word for word in rest if not word.endswith(".toml") and word != "--config"]
+            assert cli.main([verb, *rest, "--print-config"]) == 0, capsys.readouterr().err
+            continue
+        # Runs and bundles that the pages name are not there; flags are what is looked at.
+        rest = list(itertools.dropwhile(lambda word: word.startswith("runs/"), rest))
+        with pytest.raises(SystemExit) as stop:
+            cli.main([verb, *rest, "--help"])
+        assert stop.value.code == 0
+
+
+def test_the_toml_is_understood(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    (block,) = blocks(ROOT / "docs" / "runs.md", "toml")
+    (tmp_path / "ten-arms.toml").write_text(block.text)
+    assert cli.main(["train", "rl2", "bernoulli-bandit", "--config", str(tmp_path / "ten-arms.toml"), "--print-config"]) == 0
+    assert "arms = 10" in capsys.readouterr().out
+
+
+def snapshot(folder):
+    """Every file below a folder, by its path."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def follow(page, copy):
+    """Does what a page says: writes its file, adds its line; returns the paths that changed."""
+    before = snapshot(copy)
+    path, text = file_told(page)
+    assert not (copy / path).exists()
+    (copy / path).write_text(text)
+    path, after, line = line_told(page)
+    table = (copy / path).read_text()
+    assert table.count(after + "\n") == 1
+    (copy / path).write_text(table.replace(after + "\n", f"{after}\n{line}\n"))
+    now = snapshot(copy)
+    return sorted(path for path in before | now if before.get(path) != now.get(path))
+
+
+DRIVER = textwrap.dedent(
+    """
+    import json, sys, warnings
+    import jax
+    warnings.simplefilter("error")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    import quickstudy
+    from quickstudy.cli import main
+    print(quickstudy.__file__)
+    for words in json.loads(sys.argv[1]):
+        print("$", *words, flush=True)
+        status = main(words[1:])
+        if status:
+            sys.exit(f"{words} ended with status {status}")
+    """
+)
+
+
+def run_in(copy, cwd, commands):
+    """Runs command lines, one after the other in one process, against a copy of the package; returns what they print."""
+    environment = os.environ | {
+        "PYTHONPATH": str(copy / "src"),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "COLUMNS": "160",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, json.dumps(commands)],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_walk_throughs_lead_where_they_say(tmp_path):
+    """Both pages are followed in a copy of the package: two files change for each, and then every command of theirs runs."""
+    copy, cwd = tmp_path / "copy", tmp_path / "work"
+    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    cwd.mkdir()
+    for page, shelf in ((AGENT, "algorithms"), (DISTRIBUTION, "tasks")):
+        file, _ = file_told(page)
+        assert follow(page, copy) == sorted([file, f"src/quickstudy/{shelf}/__init__.py"])
+        shutil.copy(copy / file, cwd)  # what "without touching the package" asks for
+    both = [
+        ["quickstudy", "train", "averages", "worn-locks", "--budget", "3000 steps", "--folder", "runs/both"],
+        ["quickstudy", "evaluate", "runs/both"],
+    ]
+    told = [words for page in NAMES for words in commands(page) if words[1] != "list"]
+    said = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, told + both)])
+    assert str(copy) in said.splitlines()[0]
+    for name in NAMES.values():
+        assert re.search(rf"│ {name} ", said)
+    assert said.count("no fault found") == 2
+    evaluation = json.loads((cwd / "runs" / "both" / "evaluation-test.json").read_text())
+    assert evaluation["results"]["averages"]["trained"]
+    assert {"random", "greedy", "Thompson sampling"} < set(evaluation["results"])
+    assert (cwd / "runs" / "rl2-worn-locks" / "report.html").is_file()
+
+
+def test_the_names_of_the_walk_throughs_are_free():
+    assert "averages" not in algorithms.ALGORITHMS
+    assert "worn-locks" not in tasks.DISTRIBUTIONS
+
+
+@pytest.mark.parametrize("page", NAMES, ids=name_of)
+def test_what_pages_tell_to_write_is_formatted_as_the_package(page):
+    ruff = shutil.which("ruff", path=os.path.dirname(sys.executable))
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    path, text = file_told(page)
+    for arguments in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [ruff, *arguments, "--no-cache", "--stdin-filename", path, "-"],
+            cwd=ROOT, input=text, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
