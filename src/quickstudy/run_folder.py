@@ -94,7 +94,9 @@ class RunFolder:
         return read_metrics(self.path)
 
     def save(self, update: int, state: PyTree, notes: dict[str, Any]) -> None:
-        """Writes a checkpoint, whole or not at all, and lets go of the oldest."""
+        """Writes a checkpoint, whole or not at all, and lets go of the oldest; one that is there already stays."""
+        if update == self._checkpoints.latest_step():
+            return
         arrays = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(_without_keys(state)))}
         items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), notes=ocp.args.JsonSave(notes))
         self._checkpoints.save(update, args=items, force=True)
