@@ -115,7 +115,7 @@ def answer_shown(*, answers=4, episodes=4):
         step=step,
         shown=("answer",),
     )
-    return Probe(distribution=distribution, blind=episodes / answers, optimum=episodes, steps=60_000)
+    return Probe(distribution=distribution, blind=episodes / answers, optimum=episodes, steps=40_000)
 
 
 def two_arms(*, pulls=6):
@@ -125,7 +125,7 @@ def two_arms(*, pulls=6):
         return state, outcome(jnp.int32(ASKS), action == task.answer)
 
     distribution = riddles(answers=2, episodes=pulls, reset=lambda task, key: (jnp.int32(0), jnp.int32(ASKS)), step=step)
-    return Probe(distribution=distribution, blind=pulls / 2, optimum=pulls - 0.5, steps=120_000)
+    return Probe(distribution=distribution, blind=pulls / 2, optimum=pulls - 0.5, steps=80_000)
 
 
 def cue_at_reset(*, answers=6, episodes=6, chance=0.5):
@@ -145,7 +145,7 @@ def cue_at_reset(*, answers=6, episodes=6, chance=0.5):
         distribution=distribution,
         blind=episodes * (chance + (1 - chance) / answers),
         optimum=value_of_guessing(answers=answers, episodes=episodes, shown=chance),
-        steps=500_000,
+        steps=350_000,
     )
 
 
@@ -167,7 +167,7 @@ def cue_at_end(*, answers=8, episodes=6):
         distribution=distribution,
         blind=value_of_guessing(answers=answers, episodes=episodes),
         optimum=episodes - 1 + 1 / answers,
-        steps=300_000,
+        steps=200_000,
     )
 
 
@@ -191,7 +191,7 @@ def value_of_two_arms(pulls):
 def bandit(*, pulls=10):
     """Two random arms with an exact Bayes optimum: exploring must be weighed against what is known."""
     return Probe(
-        distribution=bernoulli_bandit(arms=2, pulls=pulls), blind=pulls / 2, optimum=value_of_two_arms(pulls), steps=600_000
+        distribution=bernoulli_bandit(arms=2, pulls=pulls), blind=pulls / 2, optimum=value_of_two_arms(pulls), steps=350_000
     )
 
 
@@ -222,7 +222,7 @@ def held_out(*, answers=4, episodes=6, training_riddles=64):
         shown=("number",),
     )
     optimum = value_of_guessing(answers=answers, episodes=episodes)
-    return Probe(distribution=distribution, blind=episodes / answers, optimum=optimum, steps=400_000)
+    return Probe(distribution=distribution, blind=episodes / answers, optimum=optimum, steps=200_000)
 
 
 PROBES = {

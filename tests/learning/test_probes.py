@@ -62,6 +62,7 @@ def test_it_learns(learner, name):
     run = meta_train(made, distribution, TrainingConfig(budget=f"{subject.steps} steps", held_out_tasks=8, look_seconds=600.0))
     params = jax.tree.map(lambda leaf: leaf[0], run.params)
     score = subject.score(lived(made.agent, distribution, params))
+    print(f"{learner} on {name}: score {score:.3f} after {run.steps} steps in {run.seconds:.1f} s")
     grades = [REQUIRED[name], "optimal"]
     assert grade(score) in grades, f"{name}: score {score:.3f} is {grade(score)}, not {grades[0]}"
     if name == "held-out riddles":
