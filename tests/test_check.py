@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from laws.toy_distributions import CorridorTask, aiming, corridor
-from quickstudy.check import Fault, check, fault_lines
-from quickstudy.distribution_laws import LAWS
+from quickstudy.inspection.check import Fault, check, fault_lines
+from quickstudy.inspection.laws import LAWS
 from quickstudy.records import Outcome
 
 HEALTHY = corridor()

@@ -5,7 +5,7 @@ import numpy as np
 
 from quickstudy import tasks
 from quickstudy.baselines.random import random_agent
-from quickstudy.check import check
+from quickstudy.inspection.check import check
 from quickstudy.interact import live
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_tasks.py"

@@ -15,13 +15,12 @@ EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
 # A module imports from its own floor or from those above it in this list, never from those below.
 FLOORS = (
     ("errors", "registry", "disk"),
-    ("records", "trees"),
+    ("records",),
     ("numerics", "networks"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
     ("interact", "host"),
-    ("trial", "leaks"),
-    ("distribution_laws", "check", "baselines", "algorithms"),
+    ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here
     ("pictures", "drawing", "report"),

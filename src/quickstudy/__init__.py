@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from quickstudy import algorithms, tasks
     from quickstudy.agent import Agent, memory_bytes
     from quickstudy.bundle import Bundle, load_bundle, save_bundle
-    from quickstudy.check import check
     from quickstudy.devices import use_whole_machine
     from quickstudy.errors import QuickstudyError
     from quickstudy.evaluation import Contender, contender, evaluate
+    from quickstudy.inspection.check import check
     from quickstudy.interact import live
     from quickstudy.meta_algorithm import MetaAlgorithm
     from quickstudy.meta_training import Run, TrainingConfig, meta_train
@@ -36,7 +36,7 @@ _HOMES = {
     "TaskDistribution": "task_distribution",
     "TrainingConfig": "meta_training",
     "Transition": "records",
-    "check": "check",
+    "check": "inspection.check",
     "contender": "evaluation",
     "evaluate": "evaluation",
     "live": "interact",

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from laws.cases import small
 from quickstudy import tasks
-from quickstudy.check import check, fault_lines
+from quickstudy.inspection.check import check, fault_lines
+from quickstudy.inspection.trees import rows
 from quickstudy.task_distribution import mark_split, task_hash
-from quickstudy.trees import rows
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 

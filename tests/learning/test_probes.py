@@ -10,7 +10,7 @@ from learning.probes import PROBES, grade
 from learning.solvers import memoriser, solver
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
-from quickstudy.check import check
+from quickstudy.inspection.check import check
 from quickstudy.interact import live
 from quickstudy.meta_training import TrainingConfig, meta_train
 

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from quickstudy.inspection.trees import plain
 from quickstudy.task_distribution import TaskDistribution
-from quickstudy.trees import plain
 
 _MOST_CODES = 64
 _FEWEST_TASKS_EACH = 5

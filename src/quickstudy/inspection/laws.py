@@ -25,10 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from quickstudy.leaks import leaks_at_reset, leaks_later
+from quickstudy.inspection.leaks import leaks_at_reset, leaks_later
+from quickstudy.inspection.trees import close, distinct, name_of, rows, same, structure
+from quickstudy.inspection.trial import Trial, random_action
 from quickstudy.task_distribution import TaskDistribution
-from quickstudy.trees import close, distinct, name_of, rows, same, structure
-from quickstudy.trial import Trial, random_action
 
 _COMPARED_TASKS = 2
 _COMPARED_STEPS = 4

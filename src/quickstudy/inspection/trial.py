@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from quickstudy.inspection.trees import distinct, same, structure
 from quickstudy.numerics.sequences import where
 from quickstudy.task_distribution import TaskDistribution
-from quickstudy.trees import distinct, same, structure
 
 _PLAYED_TASKS = 256
 

@@ -1,7 +1,7 @@
 """Tries the laws of a task distribution on it, and names each fault with its remedy.
 
 `check` looks at behaviour alone: it draws tasks, plays random actions and compares. Whatever the user's code
-raises on the way is a fault too, with its cause in one line. The laws stand in `distribution_laws.py`.
+raises on the way is a fault too, with its cause in one line. The laws stand in `laws.py`.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ from functools import partial
 
 import jax
 
-from quickstudy.distribution_laws import LAWS
+from quickstudy.inspection.laws import LAWS
+from quickstudy.inspection.trial import Trial, draw_tasks, play_episodes
 from quickstudy.task_distribution import TaskDistribution
-from quickstudy.trial import Trial, draw_tasks, play_episodes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Fault:
     """One law that a task distribution breaks.
 
     Args:
-      law: its name, from `distribution_laws.LAWS`.
+      law: its name, from `laws.LAWS`.
       what: what was seen.
       remedy: what to do about it.
       warning: it may be meant so; worth a look, nothing more.

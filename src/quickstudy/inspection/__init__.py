@@ -1,0 +1,1 @@
+"""Looking at a task distribution from outside: its laws, tried on whatever a user wrote."""
