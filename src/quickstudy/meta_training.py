@@ -29,7 +29,8 @@ from quickstudy.run_folder import RunFolder, check_same_run, machine, surviving_
 from quickstudy.task_distribution import TaskDistribution
 
 _UPDATES_BEFORE_TIMING = 2
-_TIMED_UPDATES = 8
+_TIMED_SHARE = 0.05
+_TIMED_UPDATES = 3
 _OVERRUN = 1.15
 
 
@@ -260,10 +261,10 @@ class _Loop:
         timed = self.update_seconds[_UPDATES_BEFORE_TIMING:]
         if self.budget_seconds is None:
             return self.update >= (self.updates or 0)
-        if self.updates is None and (len(timed) >= _TIMED_UPDATES or sum(timed) > 0.1 * self.budget_seconds):
+        if self.updates is None and len(timed) >= _TIMED_UPDATES and sum(timed) > _TIMED_SHARE * self.budget_seconds:
             left = self.budget_seconds - self.seconds()
             # Looks and checkpoints take their share too.
-            self.updates = self.update + max(0, math.floor(0.95 * left / float(np.median(timed))))
+            self.updates = self.update + max(0, math.floor(0.97 * left / float(np.mean(timed))))
         late = self.seconds() > _OVERRUN * self.budget_seconds
         return late or (self.updates is not None and self.update >= self.updates)
 
