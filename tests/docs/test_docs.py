@@ -95,7 +95,7 @@ def follow(page, copy):
 
 DRIVER = textwrap.dedent(
     """
-    import json, sys, warnings
+    import json, sys, time, warnings
     import jax
     warnings.simplefilter("error")
     jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -105,8 +105,9 @@ DRIVER = textwrap.dedent(
     from quickstudy.cli import main
     print(quickstudy.__file__)
     for words in json.loads(sys.argv[1]):
-        print("$", *words, flush=True)
+        began = time.process_time()
         status = main(words[1:])
+        print(f"{time.process_time() - began:.0f} s for", *words, flush=True)
         if status:
             sys.exit(f"{words} ended with status {status}")
     """
@@ -117,7 +118,7 @@ def run_in(copy, cwd, commands):
     """Runs command lines, one after the other in one process, against a copy of the package; returns what they print."""
     environment = os.environ | {
         "PYTHONPATH": str(copy / "src"),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0",
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "COLUMNS": "160",
     }
@@ -139,11 +140,22 @@ def test_the_walk_throughs_lead_where_they_say(tmp_path):
         assert follow(page, copy) == sorted([file, f"src/quickstudy/{shelf}/__init__.py"])
         shutil.copy(copy / file, cwd)  # what "without touching the package" asks for
     both = [
-        ["quickstudy", "train", "averages", "worn-locks", "--budget", "3000 steps", "--folder", "runs/both"],
-        ["quickstudy", "evaluate", "runs/both"],
+        [
+            "quickstudy",
+            "train",
+            "averages",
+            "worn-locks",
+            "--budget",
+            "3000 steps",
+            "--lifetimes",
+            "64",
+            "--folder",
+            "runs/both",
+        ],
+        ["quickstudy", "evaluate", "runs/both", "--tasks", "64"],
     ]
     told = [words for page in NAMES for words in commands(page) if words[1] != "list"]
-    said = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, told + both)])
+    said = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, told), *both])
     assert str(copy) in said.splitlines()[0]
     for name in NAMES.values():
         assert re.search(rf"│ {name} ", said)
