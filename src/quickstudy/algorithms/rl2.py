@@ -57,7 +57,7 @@ class RL2Config:
     """Passes over the lifetimes of one update."""
     minibatches: int = 4
     """Gradient steps per pass; divides lifetimes. Small batches learn more from a step, and cost the same on a processor."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Adam's step size at the start; it falls linearly to a twentieth."""
     discount: float = 0.99
     """Per step, across the ends of episodes."""
@@ -67,8 +67,8 @@ class RL2Config:
     """How far the probability ratio may move in one update."""
     entropy_bonus: float = 0.05
     """Weight of the policy's entropy at the start; it falls linearly to nothing."""
-    value_weight: float = 0.5
-    """Weight of the value loss."""
+    value_weight: float = 2.0
+    """Weight of the value loss, which teaches the memory to count."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
 
