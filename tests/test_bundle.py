@@ -28,7 +28,7 @@ def params(algorithm):
 
 @pytest.fixture
 def path(tmp_path, algorithm, params):
-    return save_bundle(tmp_path / "bundle", algorithm, params, distribution={"name": "x", "config": {}}, command="made so")
+    return save_bundle(tmp_path / "bundle", algorithm, params, distribution=DISTRIBUTION, command="made so")
 
 
 def test_a_loaded_agent_decides_the_same(path, algorithm, params):
@@ -75,11 +75,22 @@ def test_an_algorithm_that_is_gone_is_named(path):
     content = json.loads(card.read_text())
     content["algorithm"]["name"] = "rl3"
     card.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match="unknown algorithm 'rl3'"):
+    with pytest.raises(BundleError, match="'rl3' is not one of quickstudy's"):
+        load_bundle(path)
+
+
+def test_a_file_that_a_bundle_names_is_not_run(path, tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text("raise SystemExit('this file was run')\n")
+    card = path / "bundle.json"
+    content = json.loads(card.read_text())
+    content["algorithm"]["name"] = f"{trap}:make"
+    card.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="If it is a file that you trust, name it"):
         load_bundle(path)
 
 
 def test_nothing_that_is_not_a_bundle_is_replaced(tmp_path, algorithm, params):
     (tmp_path / "mine").mkdir()
     with pytest.raises(BundleError, match="not a bundle"):
-        save_bundle(tmp_path / "mine", algorithm, params, distribution={})
+        save_bundle(tmp_path / "mine", algorithm, params, distribution=DISTRIBUTION)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quickstudy import algorithms, tasks
-    from quickstudy.agent import Agent, memory_bytes
+    from quickstudy.agent import Agent, memory_bytes, slot_key
     from quickstudy.bundle import Bundle, load_bundle, save_bundle
     from quickstudy.devices import use_whole_machine
     from quickstudy.errors import QuickstudyError
@@ -46,6 +46,7 @@ _HOMES = {
     "meta_train": "meta_training",
     "record": "records",
     "save_bundle": "bundle",
+    "slot_key": "agent",
     "task_hash": "task_distribution",
     "use_whole_machine": "devices",
     "write_report": "report",
@@ -76,6 +77,7 @@ __all__ = [
     "meta_train",
     "record",
     "save_bundle",
+    "slot_key",
     "task_hash",
     "tasks",
     "use_whole_machine",

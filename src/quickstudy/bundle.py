@@ -4,8 +4,8 @@
     bundle.json                algorithm and configuration, spec, where the tasks came from, digest of the parameters, what was
                                measured with the digest of each task list, versions, the command that made it
 
-Loading parses both, rebuilds the agent from its registered algorithm and checks that everything fits; nothing in a bundle is
-ever executed.
+Loading parses both, rebuilds the agent from its registered algorithm and checks that everything fits; nothing in a bundle, and
+no file that it names, is ever executed.
 """
 
 import dataclasses
@@ -32,6 +32,7 @@ from quickstudy.errors import BundleError, QuickstudyError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.records import Spec, space_from_description
 from quickstudy.run_folder import versions
+from quickstudy.task_distribution import TaskDistribution
 
 _FORMAT = 1
 
@@ -71,7 +72,7 @@ def save_bundle(
     algorithm: MetaAlgorithm,
     params: PyTree,
     *,
-    distribution: Mapping[str, Any],
+    distribution: TaskDistribution,
     results: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
@@ -81,7 +82,7 @@ def save_bundle(
       path: of the bundle's folder; an older bundle there is replaced.
       algorithm: that trained the agent.
       params: leaves with a leading axis `[seeds]`.
-      distribution: name and config of the tasks it was trained on.
+      distribution: of the tasks it was trained on.
       results: measured results by split, as `Evaluation.summary` gives them, with the digest of each task list.
       command: that trains it again.
     Raises:
@@ -95,7 +96,7 @@ def save_bundle(
         "format": _FORMAT,
         "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
-        "distribution": dict(distribution),
+        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
         "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
         "results": dict(results or {}),
         "command": command,
@@ -115,12 +116,13 @@ def save_bundle(
     return path
 
 
-def load_bundle(path: str | Path, *, factory: Callable[..., MetaAlgorithm] | None = None) -> Bundle:
+def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorithm] | None = None) -> Bundle:
     """Reads a bundle and rebuilds its agent.
 
     Args:
       path: the bundle's folder, or a run's folder that holds one.
-      factory: makes the algorithm from `(spec, **config)`; needed only for one that is neither registered nor in a file.
+      algorithm: for an agent whose algorithm is not registered, the function `(spec, config)` that makes it, or its
+        `path/to/file.py:function`. A file that a bundle names is never run unless it is named here too.
     Raises:
       BundleError: a file is missing, damaged or altered, or parameters and algorithm do not fit; says what differs.
     """
@@ -128,26 +130,18 @@ def load_bundle(path: str | Path, *, factory: Callable[..., MetaAlgorithm] | Non
     if not (path / "bundle.json").is_file() and (path / "bundle" / "bundle.json").is_file():
         path = path / "bundle"
     card = _read_card(path)
-    try:
-        tensors = (path / "parameters.safetensors").read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}/parameters.safetensors cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(tensors).hexdigest() != card["parameters_sha256"]:
+    leaves = _read_parameters(path, card["parameters_sha256"])
+    name, config = card["algorithm"]["name"], card["algorithm"]["config"]
+    if algorithm is None and name not in algorithms.ALGORITHMS:
         raise BundleError(
-            f"{path}/parameters.safetensors ({len(tensors)} bytes) is not the file that the bundle was saved with: its digest "
-            "differs. It is truncated or altered; copy the bundle again."
+            f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "
+            f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
         )
     try:
-        leaves = parse_tensors(tensors)
-    except SafetensorError as error:
-        raise BundleError(f"{path}/parameters.safetensors does not parse: {error}.") from error
-    spec = spec_from_description(card["spec"])
-    name, config = card["algorithm"]["name"], card["algorithm"]["config"]
-    try:
-        algorithm = factory(spec, **config) if factory else algorithms.make(name, spec, **config)
+        agent = algorithms.make(algorithm or name, spec_from_description(card["spec"]), **config).agent
     except QuickstudyError as error:
         raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
-    return Bundle(agent=algorithm.agent, params=_fill(algorithm.agent, leaves, path), card=card)
+    return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card)
 
 
 def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:
@@ -162,6 +156,22 @@ def spec_from_description(description: Mapping[str, Any]) -> Spec:
     """The inverse of `Spec.describe`."""
     spaces = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
     return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
+
+
+def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    try:
+        tensors = (path / "parameters.safetensors").read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}/parameters.safetensors cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(tensors).hexdigest() != sha256:
+        raise BundleError(
+            f"{path}/parameters.safetensors ({len(tensors)} bytes) is not the file that the bundle was saved with: its digest "
+            "differs. It is truncated or altered; copy the bundle again."
+        )
+    try:
+        return parse_tensors(tensors)
+    except SafetensorError as error:
+        raise BundleError(f"{path}/parameters.safetensors does not parse: {error}.") from error
 
 
 def _read_card(path: Path) -> dict[str, Any]:

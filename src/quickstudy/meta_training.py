@@ -202,6 +202,7 @@ class _Loop:
             program = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
             look = program.lower(self.state).compile()
         last_look = last_save = -math.inf if self.update == 0 else time.monotonic()
+        known = self.updates is not None
         with _interrupts() as interrupted:
             while not self.spent_budget() and not interrupted.is_set():
                 began = time.monotonic()
@@ -222,7 +223,8 @@ class _Loop:
                     self.looks.append((line["steps"], held_out))
                     metrics["held_out_return"], last_look = held_out, time.monotonic()
                 self.record(line | metrics)
-                if time.monotonic() - last_save >= self.config.checkpoint_seconds:
+                planned, known = known, self.updates is not None
+                if time.monotonic() - last_save >= self.config.checkpoint_seconds or known != planned:
                     self.save()
                     last_save = time.monotonic()
                 self.watch(self.report())

@@ -22,10 +22,11 @@ laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // hori
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Self, TypeVar, dataclass_transform
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.errors import SpecError
@@ -159,6 +160,39 @@ class Transition:
     outcome: Outcome
     episode: Int[Array, "*time"]
     valid: Bool[Array, "*time"]
+
+    @classmethod
+    def of_one_step(
+        cls,
+        observation: Array,
+        decision: Decision,
+        *,
+        reward: float,
+        successor: Array,
+        terminated: bool = False,
+        truncated: bool = False,
+        episode: int = 0,
+    ) -> Self:
+        """Experience of one step `[1]`, for a loop that lives outside: in a service, on a robot, by hand.
+
+        Args:
+          observation: that was acted on.
+          decision: that was taken.
+          reward: that followed.
+          successor: the observation that followed; at the end of an episode its true last one.
+          terminated: the task ended the episode.
+          truncated: something else did.
+          episode: its number within the lifetime.
+        """
+        outcome = Outcome(
+            observation=successor,
+            reward=jnp.float32(reward),
+            terminated=jnp.asarray(terminated),
+            truncated=jnp.asarray(truncated),
+        )
+        valid = jnp.asarray(True)
+        step = cls(observation=observation, decision=decision, outcome=outcome, episode=jnp.int32(episode), valid=valid)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], step)
 
     @property
     def boundary(self) -> Bool[Array, "*time"]:

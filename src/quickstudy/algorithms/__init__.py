@@ -1,6 +1,7 @@
 """Meta-RL algorithms, one file each. To add one: its file, and a line in this table."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from quickstudy.meta_algorithm import MetaAlgorithm
@@ -14,18 +15,19 @@ ALGORITHMS = {
 }
 
 
-def make(name: str, spec: Spec, **config: Any) -> MetaAlgorithm:
+def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, **config: Any) -> MetaAlgorithm:
     """A meta-RL algorithm by its name, or from a user's own file.
 
     Args:
-      name: a key of `ALGORITHMS`, or `path/to/file.py:function`, a function `(spec, config) -> MetaAlgorithm`.
+      name: a key of `ALGORITHMS`, or a function `(spec, config) -> MetaAlgorithm`, or where it is: `path/to/file.py:function`.
       spec: of the tasks.
       **config: its settings; the rest keep their defaults.
     Raises:
       UnknownNameError: no such algorithm or setting.
       UsageError: a setting out of its range, or a file that does not import.
     """
-    factory = resolve("algorithm", name, ALGORITHMS)
+    factory = resolve("algorithm", name, ALGORITHMS) if isinstance(name, str) else name
     kind = config_class(factory)
-    check_settings(name, config, {field.name: field for field in dataclasses.fields(kind)})
-    return factory(spec, kind(**config))
+    check_settings(str(name), config, {field.name: field for field in dataclasses.fields(kind)})
+    algorithm = factory(spec, kind(**config))
+    return dataclasses.replace(algorithm, name=name) if isinstance(name, str) else algorithm

@@ -37,7 +37,9 @@ class EvaluateArguments:
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
     on: str | None = None
-    """Another task distribution than the one trained on; its settings follow as flags."""
+    """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
+    algorithm: str | None = None
+    """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
     folder: str | None = None
     """Where results go; the run's own folder if one run is named, else runs/comparison."""
 
@@ -47,20 +49,17 @@ def run(arguments: list[str]) -> int:
     words = arguments[: _first_flag(arguments)]
     _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     flags = flags[max(0, len(words) - 1) :]
-    bundles = {path: load_bundle(path) for path in words}
-    on = _named_distribution(flags)
-    if on is None and bundles:
-        origin = next(iter(bundles.values())).card["distribution"]
-        on, given = origin["name"], origin["config"]
-    else:
-        given = {}
-    kind = settings_class(on, resolve("task distribution", on, tasks.DISTRIBUTIONS)) if on else None
+    algorithm, on = _value_of("--algorithm", flags), _value_of("--on", flags)
+    helping = bool({"-h", "--help"} & set(flags))
+    bundles = {} if helping else {path: load_bundle(path, algorithm=algorithm) for path in words}
+    on, given = _tasks_of(bundles, on)
     fields: list[Any] = [("evaluation", EvaluateArguments, dataclasses.field(default_factory=EvaluateArguments))]
-    if kind is not None:
+    if on is not None:
+        kind = settings_class(on, resolve("task distribution", on, tasks.DISTRIBUTIONS))
         fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
     asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
-    assert on is not None  # without a bundle, positional() has refused or help has ended the program
+    assert on is not None  # only help goes without, and help has ended the program
     distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
     for bundle in bundles.values():
         check_fit(bundle.agent, distribution.spec)
@@ -142,16 +141,28 @@ def _first_flag(arguments: list[str]) -> int:
     return next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
 
 
-def _named_distribution(flags: list[str]) -> str | None:
-    """The value of --on, which decides what other flags there are."""
+def _value_of(name: str, flags: list[str]) -> str | None:
+    """The value of a flag that is needed before the others can be parsed."""
     for index, flag in enumerate(flags):
-        if flag.startswith("--on="):
+        if flag.startswith(f"{name}="):
             return flag.partition("=")[2]
-        if flag == "--on":
+        if flag == name:
             if index + 1 == len(flags):
-                raise UsageError("--on wants the name of a task distribution, as in --on bernoulli-bandit.")
+                raise UsageError(f"{name} wants a name, as `quickstudy list` tells them, or PATH.py:FUNCTION.")
             return flags[index + 1]
     return None
+
+
+def _tasks_of(bundles: dict[str, Bundle], on: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The name of the distribution to measure on, and its settings where a bundle was trained on it."""
+    if not bundles:
+        return on, {}
+    origin = next(iter(bundles.values())).card["distribution"]
+    if on is None and origin["name"] not in tasks.DISTRIBUTIONS:
+        raise UsageError(
+            f"the tasks came from {origin['name']!r}, a file that is run only if you name it: --on {origin['name']}"
+        )
+    return on or origin["name"], origin["config"] if on in (None, origin["name"]) else {}
 
 
 def _home(words: list[str]) -> str:

@@ -19,7 +19,9 @@ def run(arguments: list[str]) -> int:
         module = inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS))
         table.add_row(name, _first_line(module))
     console.print(table)
-    table = Table("distribution", "what it is", "splits", "baselines", title="Task distributions", title_justify="left")
+    table = Table("distribution", "what it is", title="Task distributions", title_justify="left")
+    for column in ("splits", "baselines"):
+        table.add_column(column, no_wrap=True)
     for name in tasks.DISTRIBUTIONS:
         distribution = tasks.make(name)
         module = inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS))

@@ -39,6 +39,8 @@ class Panel:
     def __enter__(self) -> Self:
         """Measures the baselines, then opens the panel."""
         self._console.print(self._title, highlight=False)
+        if not self._console.is_terminal:
+            self._console.print("measuring the baselines on held-out tasks ...")
         with self._console.status("measuring the baselines on held-out tasks"):
             self._baselines = look_at_baselines(self._distribution, tasks=self._tasks)
         if self._console.is_terminal:

@@ -36,12 +36,18 @@ class RunArguments:
     """Print the resolved settings as such a file, and stop."""
 
 
+_GENERAL: dict[str, type] = {"run": RunArguments, "training": TrainingConfig}
+
+
 def run(arguments: list[str]) -> int:
     """Trains, saves the bundle, says what comes next."""
     words, flags = positional(arguments, ("ALGORITHM", "DISTRIBUTION"), usage=_USAGE)
     if len(words) < 2:
-        print(f"usage: {_USAGE}\n\nSee `quickstudy list` for names; with both named, --help lists every flag.")
-        return 0
+        print(f"usage: {_USAGE}\n\n`quickstudy list` tells the names. With both named, --help adds their own flags to these:\n")
+        parts = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in _GENERAL.items()]
+        parse(
+            dataclasses.make_dataclass("General", parts), flags, program="quickstudy train", description="Meta-trains an agent."
+        )
     algorithm_name, distribution_name = words
     asked = parse_run(algorithm_name, distribution_name, flags)
     sections = {name: getattr(asked, name) for name in ("training", "algorithm", "distribution")}
@@ -50,7 +56,8 @@ def run(arguments: list[str]) -> int:
         return 0
     distribution = tasks.make(distribution_name, **dataclasses.asdict(asked.distribution))
     algorithm = algorithms.make(algorithm_name, distribution.spec, **dataclasses.asdict(asked.algorithm))
-    folder = asked.run.folder or f"runs/{algorithm_name}-{distribution_name}".replace(".py:", "-")
+    name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
+    folder = asked.run.folder or f"runs/{name}"
     command = shlex.join(["quickstudy", "train", *arguments])
     trained = train_and_save(algorithm, distribution, asked.training, asked.run, folder=folder, command=command)
     console = Console()
@@ -59,9 +66,10 @@ def run(arguments: list[str]) -> int:
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
         console.print(f"Interrupted and saved. Go on with:\n  {again}", soft_wrap=True)
         return 130
-    console.print(
-        f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  quickstudy evaluate {folder}", soft_wrap=True
-    )
+    own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
+    named = [word for flag, name, known in own if name not in known for word in (flag, name)]
+    then = shlex.join(["quickstudy", "evaluate", folder, *named])
+    console.print(f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
 
 
@@ -87,8 +95,7 @@ def train_and_save(
             watch=panel.watch,
         )
     if trained.finished:
-        origin = {"name": distribution.name, "config": dict(distribution.config)}
-        save_bundle(Path(folder) / "bundle", algorithm, trained.params, distribution=origin, command=command)
+        save_bundle(Path(folder) / "bundle", algorithm, trained.params, distribution=distribution, command=command)
     return trained
 
 
