@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test test-slow check docs bench clean
 
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
 
-test: $(VENV)/installed-test     ## every test, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS)
+test: $(VENV)/installed-test     ## the tests, warnings as errors
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, the second core
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/ruff format --check .
@@ -19,7 +22,7 @@ check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/mypy
 
 docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs
-	$(BIN)/python -m pytest tests/docs
+	$(BIN)/python -m pytest tests/docs -m "not slow"
 
 bench: $(VENV)/installed         ## training throughput on this machine
 	$(BIN)/python benchmarks/throughput.py

@@ -32,7 +32,9 @@ REFERENCE = {
 # Expected regret over 100 pulls of two arms; UCB1 with the c = 1 of its regret bound.
 REFERENCE_REGRET = {"random": 16.65, "UCB1": 5.59, "Thompson sampling": 2.80, "Bayes optimum (exact)": 1.748}
 
-CELLS = [pytest.param(*cell, marks=[pytest.mark.slow] if cell[0] == 500 else []) for cell in REFERENCE]
+# How many bandits stand behind the two-armed line is not known; the fewest behind any line are 3,000.
+REFERENCE_BANDITS_OF_TWO_ARMS = 3_000
+CELLS = [pytest.param(*cell, marks=[pytest.mark.slow] if cell[0] == 500 or cell[1] == 50 else []) for cell in REFERENCE]
 
 
 def lives(agents, distribution, *, bandits, key):
@@ -93,7 +95,7 @@ def test_two_armed_regret_is_the_known_one():
         print(f"pulls 100 arms  2 {name:22} regret {regrets.mean():.3f} ± {standard_error(regrets):.3f}")
         error = standard_error(regrets)
         if name != "Bayes optimum (exact)":
-            error = np.hypot(error, regrets.std() / np.sqrt(REFERENCE_BANDITS[100]))
+            error = np.hypot(error, regrets.std() / np.sqrt(REFERENCE_BANDITS_OF_TWO_ARMS))
         assert abs(regrets.mean() - REFERENCE_REGRET[name]) < 3 * error + 0.005, name
 
 

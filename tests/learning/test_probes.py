@@ -54,7 +54,7 @@ def mean_return(agent, distribution, *, split="test", lifetimes=LIFETIMES):
 
 @pytest.mark.learning
 @pytest.mark.parametrize("name", PROBES)
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", [pytest.param(x, marks=[pytest.mark.slow] if "lstm" in x else []) for x in LEARNERS])
 def test_it_learns(learner, name):
     subject, (algorithm, config) = probe(name), LEARNERS[learner]
     distribution = subject.distribution

@@ -29,10 +29,11 @@ def test_truncated_normal_agrees_with_scipy(location, scale):
     reference = stats.truncnorm((BOX.low - mean) / deviation, (BOX.high - mean) / deviation, loc=mean, scale=deviation)
     samples = jax.vmap(policy.sample)(jax.random.split(jax.random.key(1), 20_000))
     assert BOX.contains(np.asarray(samples[0]))
+    samples = np.asarray(samples)
     assert (samples >= BOX.low).all()
     assert (samples <= BOX.high).all()
     np.testing.assert_allclose(samples.mean(0), reference.mean(), atol=0.05)
-    np.testing.assert_allclose(policy.log_probability(samples[0]), reference.logpdf(np.asarray(samples[0])).sum(), rtol=1e-3)
+    np.testing.assert_allclose(policy.log_probability(jnp.asarray(samples[0])), reference.logpdf(samples[0]).sum(), rtol=1e-3)
     np.testing.assert_allclose(policy.entropy(), reference.entropy().sum(), atol=1e-3)
 
 
