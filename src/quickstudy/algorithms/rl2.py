@@ -18,8 +18,8 @@ Changed from the papers:
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
   tasks in any unit train alike. The statistics are part of the parameters and stand still while lifetimes are lived.
 
-To expect: `quickstudy train rl2 bernoulli-bandit --budget 150s` reaches a return of about 77.6 on two cores (Gittins index 78.6,
-Thompson sampling 75.0); the README has the measured table.
+To expect: `quickstudy train rl2 bernoulli-bandit --budget 150s` reaches a return of about 77.6 on two cores; the README has the
+measured table (Gittins index 78.6, Thompson sampling 75.0).
 """
 
 import dataclasses
