@@ -13,7 +13,7 @@ demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, 
 test: $(VENV)/installed-test     ## the tests, warnings as errors
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, the second core
+test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, LSTMs
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 check: $(VENV)/installed-check docs  ## format, lint, types, documentation
