@@ -6,6 +6,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -95,7 +96,10 @@ class Panel:
         for name, text, _, ours in sorted(rows, key=lambda row: row[2]):
             returns.add_row(name, text, style="bold green" if ours else "")
         trained = progress.metrics["train_return"]
-        return Group(bar, facts, shares, Text(f"train return {_over_seeds(trained)}", style="dim"), returns)
+        # A bar by itself ends no line.
+        return Group(
+            Padding(bar, (0, 0, 1, 0)), facts, shares, Text(f"train return {_over_seeds(trained)}", style="dim"), returns
+        )
 
 
 def _over_seeds(values: list[float]) -> str:
