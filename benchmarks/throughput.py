@@ -71,6 +71,7 @@ def operations_per_step(settings, distribution):
 
 
 def main():
+    """Times the training program and bare products, and prints both with their ratio as JSON."""
     settings = tyro.cli(Settings, description=__doc__)
     use_whole_machine()
     distribution = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)

@@ -33,6 +33,8 @@ def profit(shop):
 
 
 def make(*, weeks: int = 26) -> TaskDistribution:
+    """Shops whose customers are not known yet; one lifetime is a season of weeks, one price each."""
+
     def sample(split, key):
         elasticity, demand = mark_split(jax.random.uniform(key, (2,)), split, SPLITS)
         lowest = 0.4 if split == "ood:thrifty-customers" else 0.1

@@ -202,7 +202,6 @@ class _Loop:
             program = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
             look = program.lower(self.state).compile()
         last_look = last_save = -math.inf if self.update == 0 else time.monotonic()
-        known = self.updates is not None
         with _interrupts() as interrupted:
             while not self.spent_budget() and not interrupted.is_set():
                 began = time.monotonic()
@@ -212,6 +211,7 @@ class _Loop:
                 self.update_seconds.append(time.monotonic() - began)
                 self.update += 1
                 self.check_finite(metrics)
+                planned = self.plan()
                 line: dict[str, Any] = {
                     "update": self.update,
                     "steps": self.update * self.steps_per_update,
@@ -223,8 +223,7 @@ class _Loop:
                     self.looks.append((line["steps"], held_out))
                     metrics["held_out_return"], last_look = held_out, time.monotonic()
                 self.record(line | metrics)
-                planned, known = known, self.updates is not None
-                if time.monotonic() - last_save >= self.config.checkpoint_seconds or known != planned:
+                if time.monotonic() - last_save >= self.config.checkpoint_seconds or planned:
                     self.save()
                     last_save = time.monotonic()
                 self.watch(self.report())
@@ -258,16 +257,21 @@ class _Loop:
         """Spent part of the budget, by updates alone once their number is known."""
         return 0.0 if self.updates is None else min(self.update / self.updates, 1.0)
 
-    def spent_budget(self) -> bool:
-        """Whether to stop; settles the number of updates as soon as their speed is known."""
+    def plan(self) -> bool:
+        """Turns a budget in time into a number of updates, once their speed is known; True if that was now."""
         timed = self.update_seconds[_UPDATES_BEFORE_TIMING:]
-        if self.budget_seconds is None:
-            return self.update >= (self.updates or 0)
-        if self.updates is None and len(timed) >= _TIMED_UPDATES and sum(timed) > _TIMED_SHARE * self.budget_seconds:
-            left = self.budget_seconds - self.seconds()
-            # Looks and checkpoints take their share too.
-            self.updates = self.update + max(0, math.floor(0.97 * left / float(np.mean(timed))))
-        late = self.seconds() > _OVERRUN * self.budget_seconds
+        if self.updates is not None or self.budget_seconds is None:
+            return False
+        if len(timed) < _TIMED_UPDATES or sum(timed) <= _TIMED_SHARE * self.budget_seconds:
+            return False
+        left = self.budget_seconds - self.seconds()
+        # Looks and checkpoints take their share too.
+        self.updates = self.update + max(0, math.floor(0.97 * left / float(np.mean(timed))))
+        return True
+
+    def spent_budget(self) -> bool:
+        """Whether to stop: all updates are done, or the machine has become so slow that they would take far too long."""
+        late = self.budget_seconds is not None and self.seconds() > _OVERRUN * self.budget_seconds
         return late or (self.updates is not None and self.update >= self.updates)
 
     def check_finite(self, metrics: dict[str, list[float]]) -> None:

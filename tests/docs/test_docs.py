@@ -172,8 +172,7 @@ def test_the_names_of_the_walk_throughs_are_free():
 @pytest.mark.parametrize("page", NAMES, ids=name_of)
 def test_what_pages_tell_to_write_is_formatted_as_the_package(page):
     ruff = shutil.which("ruff", path=os.path.dirname(sys.executable))
-    if ruff is None:
-        pytest.skip("ruff is not installed")
+    assert ruff is not None
     path, text = file_told(page)
     for arguments in (["check"], ["format", "--check"]):
         done = subprocess.run(

@@ -69,8 +69,8 @@ def run(arguments: list[str]) -> int:
     folder = Path(asked.evaluation.folder or _home(words))
     for evaluation in evaluations:
         evaluation.save(folder)
-    if len(bundles) == 1:
-        note_results(next(iter(bundles)), evaluations)
+    if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
+        note_results(folder, evaluations)
     print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
     return 0
 
@@ -110,8 +110,8 @@ def evaluate_splits(
 
 
 def note_results(path: str | Path, evaluations: Sequence[Evaluation]) -> None:
-    """Writes measured returns and task digests into a bundle's card."""
-    bundle = Path(path) / "bundle" if (Path(path) / "bundle" / "bundle.json").is_file() else Path(path)
+    """Writes measured returns and task digests into the card of a run's bundle."""
+    bundle = Path(path) / "bundle"
     for evaluation in evaluations:
         ours = next(result for result in evaluation.results.values() if result.trained)
         measured = {
