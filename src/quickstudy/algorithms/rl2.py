@@ -18,8 +18,9 @@ Changed from the papers:
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
   tasks in any unit train alike. The statistics are part of the parameters and stand still while lifetimes are lived.
 
-To expect: `quickstudy demo`, 145 seconds of training on two cores, gave a return of 78.01 [77.49, 78.51] on 4,000 held-out
-bandits of five arms and 100 pulls (on the same ones: Gittins index 79.03, Thompson sampling 75.50); the README has the whole table.
+To expect: `quickstudy demo`, 145 seconds of training on two cores, gave a return of 78.01 [77.49, 78.51] on 4,000
+held-out bandits of five arms and 100 pulls (on the same ones: Gittins index 79.03, Thompson sampling 75.50); the README
+has the whole table.
 """
 
 import dataclasses
