@@ -11,10 +11,10 @@ demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, 
 	$(BIN)/quickstudy demo --overwrite
 
 test: $(VENV)/installed-test     ## the tests, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, LSTMs
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
 check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/ruff format --check .

@@ -71,7 +71,7 @@ class Case:
     @functools.cached_property
     def host(self):
         """The agent and the distribution with every function compiled for itself."""
-        return compiled(self.agent, ("begin", "act", "adapt", "step")), compiled(self.distribution, ("reset", "step"))
+        return compiled(self.agent, ("begin", "act", "adapt", "step", "unroll")), compiled(self.distribution, ("reset", "step"))
 
     @functools.cached_property
     def lived(self):

