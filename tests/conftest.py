@@ -6,7 +6,11 @@ These are set before JAX starts. Compiled programs are kept in the user's cache 
 import os
 
 # Two devices. Without the newest fusions, at level 1, programs compile in half the time, and small ones run as fast.
-FLAGS = ("--xla_force_host_platform_device_count=2", "--xla_backend_optimization_level=1", "--xla_cpu_use_fusion_emitters=false")
+FLAGS = (
+    "--xla_force_host_platform_device_count=2",
+    "--xla_backend_optimization_level=1",
+    "--xla_cpu_use_fusion_emitters=false",
+)
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
