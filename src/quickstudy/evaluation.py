@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from quickstudy.adaptation import Anchors, Lives, definitions, measure
 from quickstudy.agent import Agent, memory_bytes, slot_key
@@ -104,12 +104,7 @@ def evaluate(
       SpecError: a contender that was made for other tasks.
     """
     _check(contenders, tasks, reference, thresholds)
-    key_tasks, key_lives = jax.random.split(jax.random.key(seed))
-    if split in distribution.splits:
-        # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
-        key_tasks = jax.random.fold_in(key_tasks, distribution.splits.index(split))
-    task_list = distribution.sample_tasks(split, key_tasks, tasks=tasks)
-    keys = jax.random.split(key_lives, tasks)
+    task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     anchors = Anchors(floor=_on_each(distribution.floor, task_list), ceiling=_on_each(distribution.ceiling, task_list))
     draws = _draws(contenders, tasks, seed)
     work, done = sum(one.seeds for one in contenders.values()), 0
@@ -151,6 +146,27 @@ def evaluate(
         command=command,
         machine=f"{jax.devices()[0].device_kind}, {platform.machine()}",
     )
+
+
+def draw_tasks(distribution: TaskDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, PRNGKeyArray]:
+    """The task list of an evaluation, leading axis `[tasks]`, and the key `[tasks]` of the lifetime on each.
+
+    Raises:
+      UnknownNameError: no such split.
+    """
+    key_tasks, key_lives = jax.random.split(jax.random.key(seed))
+    if split in distribution.splits:
+        # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
+        key_tasks = jax.random.fold_in(key_tasks, distribution.splits.index(split))
+    return distribution.sample_tasks(split, key_tasks, tasks=tasks), jax.random.split(key_lives, tasks)
+
+
+def returns_on(
+    one: Contender, distribution: TaskDistribution, task_list: PyTree, keys: PRNGKeyArray
+) -> Float[np.ndarray, "seeds tasks"]:
+    """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
+    each = [_live_on_all(one.agent, distribution, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    return np.stack([reward.sum(-1, dtype=np.float64) for reward, _ in each])
 
 
 def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
