@@ -14,7 +14,10 @@ from quickstudy import algorithms, tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.interact import live
 
-SMALL_DISTRIBUTIONS = {"bernoulli-bandit": {"arms": 3, "pulls": 6}}
+SMALL_DISTRIBUTIONS = {
+    "bernoulli-bandit": {"arms": 3, "pulls": 6},
+    "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
+}
 SMALL_ALGORITHMS = {"rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}]}
 LIFETIMES = 6
 

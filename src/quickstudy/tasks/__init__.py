@@ -11,6 +11,7 @@ __all__ = ["DISTRIBUTIONS", "make"]
 
 DISTRIBUTIONS = {
     "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
+    "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
 }
 
 
