@@ -11,6 +11,7 @@ VERBS = {
     "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
+    "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",
     "demo": "train, evaluate and report within minutes",
 }
 
