@@ -1,7 +1,7 @@
 """The agents that search grids for a hidden goal against what is known of them.
 
-What is exact: the oracle and the random walk, and the lives of deterministic agents on every goal there is. The Bayes optimum is
-held to an independent recursion on small grids, and on the 5 x 5 grid to the value that a sweep had reached before.
+What is exact: the oracle and the random walk, and the lives of deterministic agents on every goal there is. The Bayes optimum
+is held to an independent recursion on small grids, and on the 5 x 5 grid to the value that a sweep had reached before.
 """
 
 import functools
@@ -14,11 +14,13 @@ import pytest
 from quickstudy.baselines.grid import HiddenGoal, distances, neighbours
 from quickstudy.baselines.search_plan import plan_search
 from quickstudy.interact import live
+from quickstudy.tasks.dark_room import dark_room
 from quickstudy.tasks.grid_navigation import grid_navigation
 from quickstudy.tasks.hidden_goal import HiddenGoalTask
 
 GRID_GOALS = tuple(cell for cell in range(25) if cell // 5 > 1 or cell % 5 > 1)
 GRID = HiddenGoal(size=5, start=0, goals=GRID_GOALS, horizon=15, episodes=4, reward_elsewhere=-0.1)
+ROOM = HiddenGoal(size=9, start=40, goals=tuple(range(81)), horizon=20, episodes=10, reward_elsewhere=0.0)
 # Simulated posterior sampling: the whole lifetime and its episodes. The fewest lifetimes behind such a figure are 3,000.
 SAMPLING, SAMPLING_BY_EPISODE, SAMPLING_LIFETIMES = 11.86, [0.48, 2.29, 3.86, 5.23], 3_000
 
@@ -109,3 +111,23 @@ def test_the_floor_is_what_random_actions_earn():
     assert abs((lifetimes - floor).mean()) < 3 * (lifetimes - floor).std() / len(floor) ** 0.5
     exact = np.asarray(jax.vmap(distribution.floor)(every_task(GRID)))
     assert exact.mean() == pytest.approx(-4.66189, abs=1e-4)
+
+
+def test_dark_room_is_searched_as_is_known():
+    distribution, tasks = dark_room(), every_task(ROOM)
+    # The 81 goals lie 360 steps from the middle in all, and the one in the middle costs a step all the same.
+    assert float(jax.vmap(distribution.ceiling)(tasks).mean()) == pytest.approx(10 * (21 - 361 / 81), abs=1e-3)
+    assert float(jax.vmap(distribution.floor)(tasks).mean()) == pytest.approx(2.46914, abs=1e-4)
+    sweep = returns_by_episode(distribution, "nearest-first sweep", tasks).sum(1).mean()
+    assert sweep == pytest.approx(133.07407, abs=1e-4)
+    plan = plan_search(ROOM)
+    assert sweep <= plan.steps_on_goal < plan.bound == pytest.approx(142.70, abs=5e-3)
+
+
+def test_a_small_dark_room_is_searched_optimally():
+    distribution = dark_room(size=5, horizon=8, episodes=4)
+    problem = HiddenGoal(size=5, start=12, goals=tuple(range(25)), horizon=8, episodes=4, reward_elsewhere=0.0)
+    plan = plan_search(problem)
+    optimum = returns_by_episode(distribution, "Bayes optimum (exact)", every_task(problem)).sum(1).mean()
+    assert optimum == pytest.approx(plan.steps_on_goal, abs=1e-4)
+    assert plan.steps_on_goal == plan.bound == 17.52

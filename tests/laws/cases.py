@@ -16,6 +16,8 @@ from quickstudy.interact import live
 
 SMALL_DISTRIBUTIONS = {
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
+    "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
+    "dependent-bandit": {"pulls": 6},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
 }
 SMALL_ALGORITHMS = {"rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}]}

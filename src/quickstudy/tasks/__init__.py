@@ -11,6 +11,8 @@ __all__ = ["DISTRIBUTIONS", "make"]
 
 DISTRIBUTIONS = {
     "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
+    "dark-room": "quickstudy.tasks.dark_room:dark_room",
+    "dependent-bandit": "quickstudy.tasks.dependent_bandit:dependent_bandit",
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
 }
 

@@ -1,9 +1,9 @@
 """Grid navigation: a goal hidden on a grid, found once and then walked to; every step that does not end on it costs a little.
 
 The setting of Zintgraf et al. 2020 (VariBAD, section 5.1): a 5 x 5 grid; every episode begins in the lower left corner; the
-goal is one of the 21 cells that are neither that corner nor one of its three neighbours (the diagonal one among them); a step that
-ends on the goal pays 1 and any other -0.1; an episode has 15 steps and never ends before; the goal stays for 4 episodes. The
-cell that one is in is all that is seen. There are five actions: stay, up, right, down, left.
+goal is one of the 21 cells that are neither that corner nor one of its three neighbours (the diagonal one among them); a step
+that ends on the goal pays 1 and any other -0.1; an episode has 15 steps and never ends before; the goal stays for 4 episodes.
+The cell that one is in is all that is seen. There are five actions: stay, up, right, down, left.
 
 Splits. There are 21 goals, no more, and as in the literature `train` and `test` both draw from all of them: `test` then says
 how well an agent searches, not whether it generalises to new goals. A number that nobody sees keeps the tasks apart (see
