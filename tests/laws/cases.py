@@ -19,6 +19,7 @@ SMALL_DISTRIBUTIONS = {
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
+    "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
 }
 SMALL_ALGORITHMS = {"rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}]}
 LIFETIMES = 6

@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     "dark-room": "quickstudy.tasks.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.dependent_bandit:dependent_bandit",
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
+    "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
 }
 
 
