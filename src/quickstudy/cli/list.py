@@ -19,13 +19,14 @@ def run(arguments: list[str]) -> int:
         module = inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS))
         table.add_row(name, _first_line(module))
     console.print(table)
-    table = Table("distribution", "what it is", title="Task distributions", title_justify="left")
-    for column in ("splits", "baselines"):
-        table.add_column(column, no_wrap=True)
+    table = Table(title="Task distributions", title_justify="left")
+    # Names that are typed stay whole on a narrow terminal; what is left of its width goes to the words.
+    for column in ("distribution", "what it is", "splits", "baselines"):
+        table.add_column(column, no_wrap=column in ("distribution", "splits"))
     for name in tasks.DISTRIBUTIONS:
         distribution = tasks.make(name)
         module = inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS))
-        table.add_row(name, _first_line(module), "\n".join(distribution.splits), "\n".join(distribution.baselines))
+        table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
     console.print(table)
     console.print("A distribution of your own goes by its file, as in my_tasks.py:make, wherever a name is asked for.")
     return 0
