@@ -222,6 +222,17 @@ def test_measuring_alone_keeps_the_record_of_the_training(checkout):
     assert "TRAINING TASKS" in out
 
 
+def test_a_bundle_alone_tells_what_it_knows_of_its_training(checkout):
+    shutil.rmtree(checkout / "runs")
+    (checkout / "bench" / "results" / "toy.json").unlink()
+    status, out, err = bench(checkout, "run", "toy", "--evaluate-only")
+    assert status == 0, out + err
+    training = stored(checkout).training
+    assert (training.command, training.seeds, training.seconds) == ("quickstudy bench run toy", 2, None)
+    assert bench(checkout, "page")[0] == 0
+    assert "2 seeds, steps and time not recorded" in (checkout / "docs" / "results.md").read_text()
+
+
 def test_pages_are_drawn_from_what_is_stored(checkout):
     status, out, err = bench(checkout, "page")
     assert status == 0, out + err

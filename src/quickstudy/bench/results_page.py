@@ -34,7 +34,8 @@ This page is drawn by `quickstudy bench page` from the rows that `quickstudy ben
 
 _README = """\
 Mean lifetime returns (or regrets, where it says so) with 95 % intervals over training seeds and held-out tasks, everybody
-on the same tasks with the same luck. Trained and measured on {machines}.
+on the same tasks with the same luck. Measured on {machines}; the last column
+names the machine that trained where it was another.
 
 {table}
 
@@ -71,7 +72,7 @@ def render_readme_block(groups: Sequence[Group], results: Mapping[str, Stored | 
         stored = results[row.name]
         if stored is not None:
             lines.append(_readme_line(group, row, stored))
-            machines.add(tables.machines_text(stored))
+            machines.add(machine_text(stored.machine))
     waiting = len(rows) - len(lines)
     return _README.format(
         machines="; ".join(sorted(machines)) or "nothing yet",
@@ -141,11 +142,11 @@ def _provenance(run: Sequence[tuple[Row, Stored]]) -> str:
     """Commands, machines, wall-clock, seeds and task lists."""
     lines = []
     for row, stored in run:
-        measurement, made = stored.measurements[0], stored.training
+        measurement = stored.measurements[0]
         lines.append([
-            f"`{made.command if made is not None else stored.command}`",
+            tables.commands_text(stored),
             tables.training_text(row, stored),
-            tables.machines_text(stored),
+            machine_text(stored.machine),
             ", ".join(number(value) for value in only_agent(stored)[1].by_seed),
             f"{measurement.tasks:,} ({measurement.split}, `{measurement.task_hash[:12]}`)",
             duration(stored.seconds),

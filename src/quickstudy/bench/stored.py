@@ -97,23 +97,23 @@ class Training:
 
     Args:
       command: that trains it again.
-      budget: that was given.
       seeds: independent training runs.
+      budget: that was given; this and the next three are None where all that is left of the run is its bundle.
       steps: environment steps of each.
       seconds: wall-clock of all of them together, compilation and looks included.
-      algorithm: `name` and `config`, all of it.
       machine: that it was trained on.
+      algorithm: `name` and `config`, all of it.
       versions: of what a result may depend on.
       curve: environment steps, and the mean held-out return over seeds at that point.
     """
 
     command: str
-    budget: str
     seeds: int
-    steps: int
-    seconds: float
+    budget: str | None
+    steps: int | None
+    seconds: float | None
+    machine: Mapping[str, Any] | None
     algorithm: Mapping[str, Any]
-    machine: Mapping[str, Any]
     versions: Mapping[str, str]
     curve: tuple[tuple[int, float], ...]
 
@@ -130,7 +130,7 @@ class Stored:
       seconds: wall-clock of the measuring, baselines included.
       machine: that it was measured on.
       versions: of what a result may depend on.
-      training: how the agent came to be; None where that stands with another row, or nobody knows.
+      training: how the agent came to be; None for a matrix, and for a row that shares the agent of another.
     """
 
     name: str

@@ -77,11 +77,11 @@ def machine_text(machine: Mapping[str, Any]) -> str:
     return cores if machine["platform"] == "cpu" else f"{machine['device']}, {cores}"
 
 
-def machines_text(stored: Stored) -> str:
-    """The machine of a training and, where it was another, that of the measuring."""
-    measured = machine_text(stored.machine)
-    trained = measured if stored.training is None else machine_text(stored.training.machine)
-    return measured if trained == measured else f"{trained}; measured on {measured}"
+def commands_text(stored: Stored) -> str:
+    """The command that trains the agent, and the one that measured it where that was another."""
+    made = stored.training.command if stored.training is not None else ""
+    told = [f"`{command}`" for command in dict.fromkeys((made, stored.command)) if command]
+    return ", measured by ".join(told)
 
 
 def duration(seconds: float) -> str:
@@ -102,7 +102,11 @@ def training_text(row: Row, stored: Stored) -> str:
     if made is None:
         return "not recorded"
     seeds = f"{made.seeds} seeds" if made.seeds > 1 else "1 seed"
-    return f"{seeds}, {steps_text(made.steps)} steps each, {duration(made.seconds)}"
+    if made.steps is None or made.seconds is None or made.machine is None:
+        return f"{seeds}, steps and time not recorded"
+    trained_on, measured_on = machine_text(made.machine), machine_text(stored.machine)
+    where = "" if trained_on == measured_on else f" on {trained_on}"
+    return f"{seeds}, {steps_text(made.steps)} steps each, {duration(made.seconds)}{where}"
 
 
 def learning_curve(stored: Stored) -> str:

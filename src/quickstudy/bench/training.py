@@ -1,9 +1,10 @@
-"""How a row's agent came to be, read from the folder of its run."""
+"""How a row's agent came to be: from the folder of its run, or from what its bundle tells."""
 
 import json
 from pathlib import Path
 
 from quickstudy.bench.stored import Training
+from quickstudy.bundle import Bundle
 from quickstudy.run_folder import read_metrics
 
 CURVE_POINTS = 20
@@ -32,14 +33,29 @@ def training_of(run: Path, parameters_sha256: str, *, processor: str) -> Trainin
     looks = [(line["steps"], line["held_out_return"]) for line in metrics if "held_out_return" in line]
     return Training(
         command=described["command"],
-        budget=described["training"]["budget"],
         seeds=described["training"]["seeds"],
+        budget=described["training"]["budget"],
         steps=metrics[-1]["steps"],
         seconds=metrics[-1]["seconds"],
-        algorithm=described["algorithm"],
         machine=described["machine"] | {"processor": processor},
+        algorithm=described["algorithm"],
         versions=described["versions"],
         curve=tuple((steps, sum(values) / len(values)) for steps, values in _thinned(looks)),
+    )
+
+
+def training_of_bundle(bundle: Bundle) -> Training:
+    """What the bundle itself tells, where neither its run nor an earlier record is left."""
+    return Training(
+        command=bundle.card.get("command") or "",
+        seeds=bundle.seeds,
+        budget=None,
+        steps=None,
+        seconds=None,
+        machine=None,
+        algorithm=bundle.card["algorithm"],
+        versions=bundle.card.get("versions", {}),
+        curve=(),
     )
 
 

@@ -99,7 +99,7 @@ def _value_fault(now: Estimate, stored: Estimate, *, same: bool) -> str:
     assert now.value is not None  # means of finite returns
     assert stored.value is not None
     if same and now.value != stored.value:
-        return f"not equal on the same kind of machine: {now.value!r}, stored {stored.value!r}"
+        return f"not equal on the same kind of machine ({now.value!r}, stored {stored.value!r})"
     if stored.low is None or stored.high is None or not stored.low <= now.value <= stored.high:
         return "outside the stored interval"
     return ""

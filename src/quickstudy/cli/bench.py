@@ -18,7 +18,7 @@ from quickstudy.bench.results_page import write_pages
 from quickstudy.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
 from quickstudy.bench.stored import Stored, Training
 from quickstudy.bench.tables import NOT_RUN, only_agent, target_of
-from quickstudy.bench.training import run_path, training_of
+from quickstudy.bench.training import run_path, training_of, training_of_bundle
 from quickstudy.bench.verification import Check, load_bundles, verify
 from quickstudy.bundle import add_results, save_bundle
 from quickstudy.cli.arguments import parse, positional
@@ -100,7 +100,7 @@ def _run(arguments: list[str]) -> int:
         return 130
     training = _training(entry, folder)
     command = f"quickstudy bench run {entry.name}"
-    if training is not None:
+    if training is not None:  # a row with an agent of its own
         command = training.command if trains else f"{command} --evaluate-only"
     with Progress(console=Console(), transient=True) as bars:
         bar = bars.add_task(entry.name, total=1.0)
@@ -201,12 +201,13 @@ def _train(row: Row, asked: RunRowArguments, folder: Path) -> bool:
 
 
 def _training(entry: Row | Matrix, folder: Path) -> Training | None:
-    """How the agent of a row came to be: from its run, or as it was stored before; None if it is not the row's own."""
+    """How the agent of a row came to be: from its run, an earlier record or its bundle; None if it is another's."""
     if isinstance(entry, Matrix) or entry.bundle is not None:
         return None
-    digest = bundles_of(entry, folder)[entry.name].card["parameters_sha256"]
+    bundle = bundles_of(entry, folder)[entry.name]
+    digest = bundle.card["parameters_sha256"]
     found = training_of(run_path(folder, entry.name), digest, processor=storage.processor())
-    return found or storage.kept_training(folder, entry.name, digest)
+    return found or storage.kept_training(folder, entry.name, digest) or training_of_bundle(bundle)
 
 
 def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], folder: Path) -> None:
