@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.networks import encode, recurrent_core, run_core
+from quickstudy.networks import encode, recurrent_core
+from quickstudy.numerics.recurrence import run_core
 
 INPUTS, HIDDEN, STEPS = 3, 5, 7
 

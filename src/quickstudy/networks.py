@@ -1,14 +1,15 @@
 """Layers of agents: recurrent cores, input encodings, heads. Every module holds arrays and static settings only."""
 
+import itertools
 from typing import Literal
 
 import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.numerics.sequences import scan, where
+from quickstudy.numerics.recurrence import Shares
 from quickstudy.records import Space, flat_size, record
 
 
@@ -26,9 +27,16 @@ class Dense(eqx.Module):
         self.weight = gain * inputs**-0.5 * jax.random.normal(key, (outputs, inputs))
         self.bias = jnp.zeros(outputs)
 
-    def __call__(self, x: Float[Array, "*time inputs"]) -> Float[Array, "*time outputs"]:
-        """Written as one product over all leading axes, so that a whole lifetime is projected at once."""
-        return x @ self.weight.T + self.bias.reshape((1,) * (x.ndim - 1) + (-1,))
+    def __call__(self, *parts: Float[Array, "*time part"]) -> Float[Array, "*time outputs"]:
+        """The parts make up the input, one after another along the last axis; none is copied to join the others."""
+        ends = list(itertools.accumulate(part.shape[-1] for part in parts))
+        shares = [part @ self.weight[:, end - part.shape[-1] : end].T for part, end in zip(parts, ends, strict=True)]
+        return add_bias(sum(shares[1:], start=shares[0]), self.bias)
+
+
+def add_bias(x: Float[Array, "*time size"], bias: Float[Array, " size"]) -> Float[Array, "*time size"]:
+    """x + b, as a product with ones: its gradient is then a product too, where a sum over rows is slow on processors."""
+    return x + jnp.ones((*x.shape[:-1], 1)) @ bias[None]
 
 
 class GRU(eqx.Module):
@@ -50,17 +58,22 @@ class GRU(eqx.Module):
         self.recurrent = _orthogonal_gates(key_recurrent, gates=3, hidden_size=hidden_size)
         self.candidate_bias = jnp.zeros(hidden_size)
 
-    def initial(self) -> Float[Array, " hidden"]:
+    def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
         """The hidden state before anything was lived."""
-        return jnp.zeros_like(self.candidate_bias)
+        return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
-    def gate(self, recurrent: tuple[Array, ...], projected: tuple[Array, ...], hidden: Array) -> Float[Array, " hidden"]:
+    def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
+        """Shares of reset, update and candidate, of the last state and of the input."""
+        reset, update, new = jnp.split(output @ self.recurrent, 3, axis=-1)
+        return (reset, update, add_bias(new, self.candidate_bias)), tuple(jnp.split(self.input(input), 3, axis=-1))
+
+    def gate(self, recurrent: Shares, projected: Shares, hidden: Array) -> Float[Array, "*time hidden"]:
         """The next state from the recurrent and the input's share of each gate."""
         h_reset, h_update, h_new = recurrent
         x_reset, x_update, x_new = projected
         reset = jax.nn.sigmoid(x_reset + h_reset)
         update = jax.nn.sigmoid(x_update + h_update)
-        new = jnp.tanh(x_new + reset * (h_new + self.candidate_bias))
+        new = jnp.tanh(x_new + reset * h_new)
         return new + update * (hidden - new)
 
     def output(self, hidden: Float[Array, "*time hidden"]) -> Float[Array, "*time hidden"]:
@@ -95,12 +108,16 @@ class LSTM(eqx.Module):
         self.input = eqx.tree_at(lambda d: d.bias, dense, remember)
         self.recurrent = _orthogonal_gates(key_recurrent, gates=4, hidden_size=hidden_size)
 
-    def initial(self) -> LSTMState:
+    def initial(self, *lifetimes: int) -> LSTMState:
         """The state before anything was lived."""
-        zeros = jnp.zeros(self.recurrent.shape[0])
+        zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
-    def gate(self, recurrent: tuple[Array, ...], projected: tuple[Array, ...], hidden: LSTMState) -> LSTMState:
+    def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
+        """Shares of write, keep, new and show, of the last output and of the input."""
+        return tuple(jnp.split(output @ self.recurrent, 4, axis=-1)), tuple(jnp.split(self.input(input), 4, axis=-1))
+
+    def gate(self, recurrent: Shares, projected: Shares, hidden: LSTMState) -> LSTMState:
         """The next state from the recurrent and the input's share of each gate."""
         write, keep, new, show = (x + h for x, h in zip(projected, recurrent, strict=True))
         cell = jax.nn.sigmoid(keep) * hidden.cell + jax.nn.sigmoid(write) * jnp.tanh(new)
@@ -119,22 +136,6 @@ def recurrent_core(kind: Literal["gru", "lstm"], inputs: int, hidden_size: int, 
     return GRU(inputs, hidden_size, key=key) if kind == "gru" else LSTM(inputs, hidden_size, key=key)
 
 
-def run_core(core: Core, hidden: PyTree, inputs: Float[Array, "T inputs"], valid: Array) -> tuple[PyTree, PyTree]:
-    """The core along a sequence; where a step is not valid its state stands still.
-
-    Returns:
-      The state after the last step, and the states `[T]` after each.
-    """
-
-    def step(hidden: PyTree, x: tuple[tuple[Array, ...], Array]) -> tuple[PyTree, PyTree]:
-        projected, valid = x
-        recurrent = _by_gate(core.output(hidden) @ core.recurrent, core)
-        hidden = where(valid, core.gate(recurrent, projected, hidden), hidden)
-        return hidden, hidden
-
-    return scan(step, hidden, (_by_gate(core.input(inputs), core), valid))
-
-
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     """An element of a space as `flat_size` numbers: one-hot for Discrete, bounded Box scaled to [-1, 1], others as they are.
 
@@ -151,11 +152,6 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     shape = (1,) * (flat.ndim - 1) + (size,)
     low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
-
-
-def _by_gate(shares: Float[Array, "*time gates"], core: Core) -> tuple[Array, ...]:
-    """Cuts the last axis gate by gate: slices of one wide array within a loop would keep XLA from using vector instructions."""
-    return tuple(jnp.split(shares, core.recurrent.shape[1] // core.recurrent.shape[0], axis=-1))
 
 
 def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Float[Array, "hidden gates"]:

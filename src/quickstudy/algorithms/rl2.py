@@ -37,8 +37,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import Core, Dense, encode, recurrent_core, run_core
+from quickstudy.networks import Core, Dense, encode, recurrent_core
 from quickstudy.numerics.distributions import policy_over, policy_parameters
+from quickstudy.numerics.recurrence import run_core
 from quickstudy.numerics.returns import generalised_advantage
 from quickstudy.numerics.sequences import shift_right
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
@@ -170,10 +171,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
 
     def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
         lifetimes, advantage, target = batch
-        params = Params(network=network, statistics=statistics)
-        # begin and adapt draw nothing here, so any key will do.
-        unroll = jax.vmap(lambda lifetime: agent.unroll(params, lifetime, jax.random.key(0))[1], 1, 1)
-        extras = unroll(lifetimes).extras
+        _, extras = _recall(Params(network=network, statistics=statistics), lifetimes, spec)
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
@@ -228,63 +226,71 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
 
 def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     """The agent alone: memory is the hidden state of the core."""
-    observations, actions = spec.observation_space, spec.action_space
 
     def init(key: PRNGKeyArray) -> Params:
-        zeros = jnp.zeros(flat_size(observations))
+        zeros = jnp.zeros(flat_size(spec.observation_space))
         zero = jnp.zeros(())
         statistics = Statistics(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
         return Params(network=Network(spec, config, key=key), statistics=statistics)
-
-    def see(params: Params, observation: Array) -> Float[Array, "*time size"]:
-        flat = encode(observation, observations)
-        if isinstance(observations, gymnasium.spaces.Box) and not observations.is_bounded():
-            return params.statistics.whiten(flat)
-        return flat
-
-    def take_in(params: Params, lived: Transition) -> Float[Array, "T inputs"]:
-        reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
-        parts = [
-            see(params, lived.observation),
-            encode(lived.decision.action, actions),
-            reward[:, None],
-            see(params, lived.outcome.observation),
-            lived.boundary[:, None].astype(jnp.float32),
-        ]
-        return jnp.concatenate(parts, axis=-1)
-
-    def decide(params: Params, output: Float[Array, "*time hidden"], observation: Array) -> dict[str, PyTree]:
-        network, statistics = params.network, params.statistics
-        both = jnp.concatenate([output, see(params, observation)], axis=-1)
-        shared = jax.nn.relu(network.shared(both))
-        value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
-        return {"policy": policy_over(network.policy(shared), actions), "value": value}
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
         return params.network.core.initial()
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        extras = decide(params, params.network.core.output(memory), observation)
+        extras = _decide(params, memory, observation, spec)
         action = extras["policy"].sample(key)
         log_probability = extras["policy"].log_probability(action)
         return Decision(action=action, extras=extras | {"log_probability": log_probability})
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        memory, _ = run_core(params.network.core, memory, take_in(params, experience), experience.valid)
+        memory, _ = run_core(params.network.core, memory, _take_in(params, experience, spec), experience.valid)
         return memory
 
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        begun = begin(params, key)
-        memory, after = run_core(params.network.core, begun, take_in(params, lifetime), lifetime.valid)
-        before = shift_right(begun, after)
-        extras = decide(params, params.network.core.output(before), lifetime.observation)
+        memory, extras = _recall(params, lifetime, spec)
         action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
         log_probability = extras["policy"].log_probability(action)
         return memory, Decision(action=action, extras=extras | {"log_probability": log_probability})
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
+
+
+def _see(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+    """An observation, or many, as the network reads it."""
+    flat = encode(observation, spec.observation_space)
+    if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
+        return params.statistics.whiten(flat)
+    return flat
+
+
+def _take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:
+    """What the core reads of each step."""
+    reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
+    parts = [
+        _see(params, lived.observation, spec),
+        encode(lived.decision.action, spec.action_space),
+        reward[..., None],
+        _see(params, lived.outcome.observation, spec),
+        lived.boundary[..., None].astype(jnp.float32),
+    ]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:
+    """Policy and value from memory and the present observation, one of each or many."""
+    network, statistics = params.network, params.statistics
+    shared = jax.nn.relu(network.shared(network.core.output(memory), _see(params, observation, spec)))
+    value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
+    return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value}
+
+
+def _recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
+    """The memory at the end, and policy and value at every step, of one lifetime `[T]` or of many `[T, lifetimes]`."""
+    begun = params.network.core.initial(*lifetimes.valid.shape[1:])
+    memory, after = run_core(params.network.core, begun, _take_in(params, lifetimes, spec), lifetimes.valid)
+    return memory, _decide(params, shift_right(begun, after), lifetimes.observation, spec)
 
 
 def _advantages(lifetimes: Transition, config: RL2Config) -> tuple[Array, Array]:
