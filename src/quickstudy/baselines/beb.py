@@ -52,8 +52,8 @@ def visit_bonus_agent(spec: Spec, *, bonus: float | None = None, prior_mean: flo
 
     Args:
       spec: of the tasks; Discrete observations (the states) and actions.
-      bonus: β, at least 0. None takes 0.15 sqrt(episodes), which lies within 0.1 of the best of 0.5, 0.75, 1, 1.5 and 2 with 25,
-        50 and 100 episodes (2,000 MDPs of the paper's size, split `test`).
+      bonus: β, at least 0. None takes 0.15 sqrt(episodes), which lies within 0.1 of the best of 0.5, 0.75, 1, 1.5 and 2 with
+        25, 50 and 100 episodes (2,000 MDPs of the paper's size, split `test`).
       prior_mean: of the mean rewards, whose prior is N(prior_mean, 1).
     Raises:
       SpecError: observations or actions that are not Discrete, or a negative bonus.
