@@ -15,6 +15,8 @@ Changed from the papers:
   agent has read all that RL² reads, and the last observation of an episode as well; each decision costs one core step,
   in training, in a loop and in service.
 - Clipped surrogate rather than TRPO.
+- With a `teacher`, the policy first follows what the teacher would have done in the lifetimes that the policy itself lives
+  (Ross et al. 2011), and reinforcement takes over as the weight of imitation falls. The paper imitates in its section 4.1.
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
   tasks in any unit train alike. The statistics are part of the parameters and stand still while lifetimes are lived.
 
@@ -25,6 +27,7 @@ has the whole table.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -34,6 +37,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from quickstudy import baselines
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
@@ -41,6 +45,7 @@ from quickstudy.networks import Core, Dense, encode, recurrent_core
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.recurrence import run_core
 from quickstudy.numerics.returns import generalised_advantage
+from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import shift_right
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.records import Decision, Spec, Transition, flat_size, record
@@ -74,8 +79,14 @@ class RL2Config:
     """Weight of the value loss, which teaches the memory to count."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
+    teacher: str = ""
+    """A baseline that is imitated first, as `gittins-index` or PATH.py:FUNCTION; none if empty."""
+    imitation: float = 0.5
+    """Part of the budget over which the weight of imitation falls from one to nothing, where there is a teacher."""
 
     def __post_init__(self) -> None:
+        if self.teacher and not self.imitation:
+            raise UsageError("imitation must be above zero where there is a teacher; came 0.")
         for name in (
             "hidden_size",
             "lifetimes",
@@ -87,7 +98,7 @@ class RL2Config:
         ):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        for name in ("discount", "trace_decay"):
+        for name in ("discount", "trace_decay", "imitation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
         if self.lifetimes % self.minibatches:
@@ -110,33 +121,6 @@ class Network(eqx.Module):
         self.shared = Dense(config.hidden_size + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
-
-
-@record
-class Statistics:
-    """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
-
-    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`.
-    """
-
-    weight: Float[Array, ""]
-    reward: Float[Array, ""]
-    value: Float[Array, ""]
-    observation: Float[Array, " size"]
-    observation_square: Float[Array, " size"]
-
-    def scale(self, mean_square: Array) -> Array:
-        """Root mean square; 1 before there is data."""
-        return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
-
-    def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
-        """To mean 0 and deviation 1, as far as is known, and within ±10."""
-        weight = jnp.maximum(self.weight, 1e-8)
-        mean = self.observation / weight
-        variance = jnp.maximum(self.observation_square / weight - mean**2, 1e-8)
-        deviation = jnp.where(self.weight > 0, jnp.sqrt(variance), 1.0)
-        shape = (1,) * (observation.ndim - 1) + (-1,)
-        return jnp.clip((observation - mean.reshape(shape)) / deviation.reshape(shape), -10, 10)
 
 
 @record
@@ -163,6 +147,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
       config: its settings.
     """
     agent = rl2_agent(spec, config)
+    teach = _teacher(spec, config)
     optimiser = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.scale_by_adam(eps=1e-5))
 
     def init(key: PRNGKeyArray) -> TrainState:
@@ -170,7 +155,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
         return TrainState(params=params, optimiser=optimiser.init(params.network))
 
     def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
-        lifetimes, advantage, target = batch
+        lifetimes, advantage, target, taught = batch
         _, extras = _recall(Params(network=network, statistics=statistics), lifetimes, spec)
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
@@ -183,7 +168,12 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
             "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
         }
         bonus = config.entropy_bonus * (1 - progress)
-        total = parts["policy_loss"] + config.value_weight * parts["value_loss"] - bonus * parts["entropy"]
+        policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
+        if taught is not None:
+            parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(taught), lifetimes.valid)
+            weight = jnp.maximum(0.0, 1 - progress / config.imitation)
+            policy_loss = weight * parts["imitation_loss"] + (1 - weight) * policy_loss
+        total = policy_loss + config.value_weight * parts["value_loss"]
         return total, parts | {"loss": total}
 
     def gradient_step(carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array) -> tuple[tuple, dict]:
@@ -199,9 +189,8 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
-        del key
         advantage, target = _advantages(lifetimes, config)
-        batches = _minibatches((lifetimes, advantage, target), config.minibatches)
+        batches = _minibatches((lifetimes, advantage, target, teach(lifetimes, key)), config.minibatches)
         statistics = state.params.statistics
 
         def epoch(carry: tuple, _: None) -> tuple[tuple, dict]:
@@ -209,7 +198,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
             return jax.lax.scan(step, carry, batches)
 
         (network, optimiser_state), metrics = jax.lax.scan(epoch, (state.params.network, state.optimiser), length=config.epochs)
-        params = Params(network=network, statistics=_observe(statistics, lifetimes, target, spec))
+        params = Params(network=network, statistics=_observed(statistics, lifetimes, target, spec))
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
     return MetaAlgorithm(
@@ -224,14 +213,27 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     )
 
 
+def _teacher(spec: Spec, config: RL2Config) -> Callable[[Transition, PRNGKeyArray], Array | None]:
+    """What the teacher would have done at every step of lifetimes `[T, lifetimes]`; None without one."""
+    if not config.teacher:
+        return lambda lifetimes, key: None
+    teacher = baselines.make(config.teacher, spec)
+    params = teacher.init(jax.random.key(0))
+
+    def teach(lifetimes: Transition, key: PRNGKeyArray) -> Array:
+        keys = jax.random.split(key, lifetimes.valid.shape[1])
+        return jax.vmap(teacher.unroll, (None, 1, 0), (0, 1))(params, lifetimes, keys)[1].action
+
+    return teach
+
+
 def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     """The agent alone: memory is the hidden state of the core."""
 
     def init(key: PRNGKeyArray) -> Params:
-        zeros = jnp.zeros(flat_size(spec.observation_space))
-        zero = jnp.zeros(())
-        statistics = Statistics(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
-        return Params(network=Network(spec, config, key=key), statistics=statistics)
+        return Params(
+            network=Network(spec, config, key=key), statistics=Statistics.of_nothing(flat_size(spec.observation_space))
+        )
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
@@ -312,16 +314,8 @@ def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
     return jax.tree.map(cut, tree)
 
 
-def _observe(statistics: Statistics, lifetimes: Transition, target: Array, spec: Spec) -> Statistics:
-    """The running statistics after another update's lifetimes."""
+def _observed(statistics: Statistics, lifetimes: Transition, target: Array, spec: Spec) -> Statistics:
+    """The running statistics after another update's lifetimes, over all devices."""
     flat = encode(lifetimes.observation, spec.observation_space)
-    seen = lifetimes.valid[..., None]
-    fresh = Statistics(
-        weight=jnp.ones(()),
-        reward=masked_mean(jnp.square(lifetimes.outcome.reward), lifetimes.valid),
-        value=masked_mean(jnp.square(target), lifetimes.valid),
-        observation=jnp.where(seen, flat, 0.0).sum((0, 1)) / jnp.maximum(seen.sum(), 1).astype(jnp.float32),
-        observation_square=jnp.where(seen, flat**2, 0.0).sum((0, 1)) / jnp.maximum(seen.sum(), 1).astype(jnp.float32),
-    )
-    fresh = jax.lax.pmean(fresh, LIFETIMES_AXIS)
-    return jax.tree.map(lambda old, new: 0.99 * old + 0.01 * new, statistics, fresh)
+    fresh = Statistics.of_batch(lifetimes.outcome.reward, target, flat, lifetimes.valid)
+    return statistics.after(jax.lax.pmean(fresh, LIFETIMES_AXIS))

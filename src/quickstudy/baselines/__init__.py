@@ -1,1 +1,34 @@
-"""Agents that nobody meta-trained: the expert's methods, and the floor."""
+"""Agents that nobody meta-trained: the expert's methods, and the floor. Those that need no more than a spec go by name."""
+
+from quickstudy.agent import Agent
+from quickstudy.records import Spec
+from quickstudy.registry import resolve
+
+__all__ = ["BASELINES", "make"]
+
+BASELINES = {
+    "random": "quickstudy.baselines.random:random_agent",
+    "greedy": "quickstudy.baselines.greedy:greedy_agent",
+    "epsilon-greedy": "quickstudy.baselines.epsilon_greedy:epsilon_greedy_agent",
+    "ucb1": "quickstudy.baselines.ucb1:ucb1_agent",
+    "thompson-sampling": "quickstudy.baselines.thompson:thompson_agent",
+    "gittins-index": "quickstudy.baselines.gittins:gittins_agent",
+    "bayes-optimal": "quickstudy.baselines.bayes_optimal:bayes_optimal_agent",
+    "psrl": "quickstudy.baselines.psrl:psrl_agent",
+    "opsrl": "quickstudy.baselines.opsrl:opsrl_agent",
+    "ucrl2": "quickstudy.baselines.ucrl2:ucrl2_agent",
+    "beb": "quickstudy.baselines.beb:beb_agent",
+}
+
+
+def make(name: str, spec: Spec) -> Agent:
+    """A baseline by its name, or from a user's own file, with its default settings.
+
+    Args:
+      name: a key of `BASELINES`, or `path/to/file.py:function`, a function `(spec) -> Agent`.
+      spec: of the tasks.
+    Raises:
+      UnknownNameError: no such baseline.
+      SpecError: tasks that it cannot play.
+    """
+    return resolve("baseline", name, BASELINES)(spec)

@@ -1,0 +1,67 @@
+"""Running sizes of what an agent meets, so that tasks in any unit train alike."""
+
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from quickstudy.numerics.surrogate import masked_mean
+from quickstudy.records import record
+
+_MEMORY = 0.99
+
+
+@record
+class Statistics:
+    """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
+
+    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`.
+    """
+
+    weight: Float[Array, ""]
+    reward: Float[Array, ""]
+    value: Float[Array, ""]
+    observation: Float[Array, " size"]
+    observation_square: Float[Array, " size"]
+
+    def scale(self, mean_square: Array) -> Array:
+        """Root mean square; 1 before there is data."""
+        return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
+
+    def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
+        """To mean 0 and deviation 1, as far as is known, and within ±10."""
+        weight = jnp.maximum(self.weight, 1e-8)
+        mean = self.observation / weight
+        variance = jnp.maximum(self.observation_square / weight - mean**2, 1e-8)
+        deviation = jnp.where(self.weight > 0, jnp.sqrt(variance), 1.0)
+        shape = (1,) * (observation.ndim - 1) + (-1,)
+        return jnp.clip((observation - mean.reshape(shape)) / deviation.reshape(shape), -10, 10)
+
+    @classmethod
+    def of_nothing(cls, size: int) -> Self:
+        """Before there is data; `size` numbers in an observation."""
+        zero, zeros = jnp.zeros(()), jnp.zeros(size)
+        return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
+
+    @classmethod
+    def of_batch(
+        cls,
+        reward: Float[Array, "T lifetimes"],
+        value: Float[Array, "T lifetimes"],
+        observation: Float[Array, "T lifetimes size"],
+        valid: Bool[Array, "T lifetimes"],
+    ) -> Self:
+        """Of the steps that happened in one batch, at full weight."""
+        seen, count = valid[..., None], jnp.maximum(valid.sum(), 1).astype(jnp.float32)
+        return cls(
+            weight=jnp.ones(()),
+            reward=masked_mean(jnp.square(reward), valid),
+            value=masked_mean(jnp.square(value), valid),
+            observation=jnp.where(seen, observation, 0.0).sum((0, 1)) / count,
+            observation_square=jnp.where(seen, observation**2, 0.0).sum((0, 1)) / count,
+        )
+
+    def after(self, fresh: Self) -> Self:
+        """With another batch's; older ones fade by a hundredth each time."""
+        return jax.tree.map(lambda old, new: _MEMORY * old + (1 - _MEMORY) * new, self, fresh)
