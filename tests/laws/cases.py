@@ -32,13 +32,17 @@ def small(name):
 
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
-    makers = {}
+    makers, seen = {}, set()
     for name in tasks.DISTRIBUTIONS:
         for baseline, make in small(name).baselines.items():
-            makers[f"{baseline} on {name}"] = (functools.partial(small, name), lambda spec, make=make: make())
-    # Registered distributions bring their own random agent along.
+            # A method that several distributions offer is looked at once.
+            kind = getattr(make, "func", make)
+            if kind not in seen:
+                makers[f"{baseline} on {name}"] = (functools.partial(small, name), lambda spec, make=make: make())
+            seen.add(kind)
     makers["random on aiming"] = (aiming, random_agent)
-    toys = {"corridor": corridor, "aiming": aiming} | {name: functools.partial(small, name) for name in tasks.DISTRIBUTIONS}
+    # Discrete and Box, episodes that end early, many steps, one step: what a meta-trained agent can meet.
+    toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
             for config in SMALL_ALGORITHMS.get(name, [{}]):
