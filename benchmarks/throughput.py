@@ -1,110 +1,180 @@
-"""Meta-training throughput on this machine, as a share of what its matrix products reach.
+"""Meta-training throughput on this machine, beside a plain trainer of the same network and beside bare matrix products.
 
-    make bench        or        python benchmarks/throughput.py --hidden-size 128
+    make bench        or        python benchmarks/throughput.py --hidden-sizes 64 128 256
 
-Prints steps per second of the whole training program (living and learning, compilation excluded), the rate of a bare recurrent
-matrix product inside a scan on the same devices in the same run, and the ratio of the two in arithmetic per second.
+Environment steps per second of the whole update (living and learning, compilation excluded), on Bernoulli bandits. Package and
+plain trainer (`plain_ppo.py`) take turns, each in a process of its own with the whole machine, and the best time of all turns
+counts, so that other work on the machine disturbs both alike. `share of the product rate` is the arithmetic of training per
+second, over that of h @ U inside a scan on the same devices. Each run adds a line to `benchmarks/history.jsonl`.
 """
 
 import dataclasses
+import datetime
 import json
+import os
+import platform
+import resource
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from jax.sharding import PartitionSpec as P
 
-from quickstudy import algorithms, tasks, use_whole_machine
-from quickstudy.meta_algorithm import LIFETIMES_AXIS
-from quickstudy.networks import encode
-from quickstudy.outer_program import device_mesh, initial_state, train_program
+HISTORY = Path(__file__).with_name("history.jsonl")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """What is timed."""
 
+    hidden_sizes: tuple[int, ...] = (64, 128, 256)
     arms: int = 5
     pulls: int = 100
-    hidden_size: int = 64
     lifetimes: int = 512
     minibatches: int = 4
     epochs: int = 4
-    repeats: int = 7
+    turns: int = 3
+    """Processes of each kind, in alternation."""
+    updates: int = 6
+    """Timed updates in each process."""
+    only: str = ""
+    """Time one thing in this process and print it: package, plain or products. For the program's own use."""
 
 
-def seconds(function, *arguments, repeats):
-    """The median of several timed calls, after one that is not timed."""
-    jax.block_until_ready(function(*arguments))
+def best_seconds(function, *, repeats):
+    """The least of several timed calls, after one that is not timed."""
+    function()
     taken = []
     for _ in range(repeats):
         began = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
+        jax.block_until_ready(function())
         taken.append(time.perf_counter() - began)
-    return float(np.median(taken))
+    return min(taken)
 
 
-def products_in_a_scan(mesh, settings):
-    """Arithmetic operations per second of h @ U within a scan, each device on its share of a minibatch."""
-    share, size = settings.lifetimes // settings.minibatches // mesh.size, settings.hidden_size
-    weight = jnp.ones((size, 3 * size)) / size
+def time_package(settings, hidden_size):
+    """Seconds of one update and of compilation."""
+    from quickstudy import algorithms, tasks, use_whole_machine
+    from quickstudy.outer_program import initial_state, train_program
 
-    def scan(hidden):
-        step = lambda h, _: (jnp.tanh((h @ weight)[:, :size]), None)  # noqa: E731
-        return jax.lax.scan(step, hidden, length=settings.pulls)[0]
-
-    program = jax.jit(jax.shard_map(scan, mesh=mesh, in_specs=P(LIFETIMES_AXIS), out_specs=P(LIFETIMES_AXIS)))
-    hidden = jnp.ones((share * mesh.size, size))
-    operations = 2 * hidden.shape[0] * size * 3 * size * settings.pulls
-    return operations / seconds(program, hidden, repeats=5 * settings.repeats)
-
-
-def operations_per_step(settings, distribution):
-    """Multiplications and additions per environment step: one pass to live, three (forward and back) in each epoch."""
-    size = settings.hidden_size
-    seen = encode(jnp.int32(0), distribution.spec.observation_space).size
-    inputs, outputs = 2 * seen + settings.arms + 2, settings.arms + 1
-    one_pass = 2 * (3 * size * (inputs + size) + size * (size + seen) + size * outputs)
-    return one_pass * (1 + 3 * settings.epochs)
-
-
-def main():
-    """Times the training program and bare products, and prints both with their ratio as JSON."""
-    settings = tyro.cli(Settings, description=__doc__)
     use_whole_machine()
+    jax.config.update("jax_enable_compilation_cache", False)  # what is read from a cache was not compiled
     distribution = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)
-    algorithm = algorithms.make(
-        "rl2",
-        distribution.spec,
-        hidden_size=settings.hidden_size,
-        lifetimes=settings.lifetimes,
-        minibatches=settings.minibatches,
-        epochs=settings.epochs,
-    )
+    shape = {name: getattr(settings, name) for name in ("lifetimes", "minibatches", "epochs")}
+    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=hidden_size, **shape)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
     state = initial_state(algorithm, roots)
     began = time.perf_counter()
     program = train_program(algorithm, distribution).lower(state, roots, jnp.uint32(0), jnp.float32(0)).compile()
     compiling = time.perf_counter() - began
-    taken = []
-    for update in range(settings.repeats + 1):
-        began = time.perf_counter()
-        state, _ = jax.block_until_ready(program(state, roots, jnp.uint32(update), jnp.float32(0)))
-        taken.append(time.perf_counter() - began)
-    rate = settings.lifetimes * settings.pulls / float(np.median(taken[1:]))
-    products = products_in_a_scan(device_mesh(algorithm), settings)
-    reached = rate * operations_per_step(settings, distribution)
-    result = dataclasses.asdict(settings) | {
-        "devices": device_mesh(algorithm).size,
-        "compile_seconds": round(compiling, 1),
-        "steps_per_second": round(rate),
+    return timed_updates(lambda state: program(state, roots, jnp.uint32(0), jnp.float32(0))[0], state, settings), compiling
+
+
+def time_plain(settings, hidden_size):
+    """The same for the plain trainer."""
+    from plain_ppo import trainer
+
+    shape = {name: getattr(settings, name) for name in ("arms", "pulls", "lifetimes", "minibatches", "epochs")}
+    begin, train = trainer(hidden_size=hidden_size, **shape)
+    state = begin(jax.random.key(0))
+    began = time.perf_counter()
+    program = train.lower(state, jax.random.key(0)).compile()
+    compiling = time.perf_counter() - began
+    return timed_updates(lambda state: program(state, jax.random.key(1))[0], state, settings), compiling
+
+
+def timed_updates(update, state, settings):
+    """The least seconds of an update."""
+    box = [state]
+
+    def once():
+        box[0] = jax.block_until_ready(update(box[0]))
+
+    return best_seconds(once, repeats=settings.updates)
+
+
+def time_products(settings, hidden_size):
+    """Seconds of h @ U within a scan as long as a lifetime, each device on its share of a minibatch."""
+    from quickstudy import use_whole_machine
+
+    use_whole_machine()
+    mesh = jax.make_mesh((jax.local_device_count(),), ("lifetimes",), axis_types=(jax.sharding.AxisType.Auto,))
+    weight = jnp.ones((hidden_size, 3 * hidden_size)) / hidden_size
+
+    def scan(hidden):
+        step = lambda h, _: ((h @ weight)[:, :hidden_size], None)  # noqa: E731
+        return jax.lax.scan(step, hidden, length=settings.pulls)[0]
+
+    program = jax.jit(jax.shard_map(scan, mesh=mesh, in_specs=P("lifetimes"), out_specs=P("lifetimes")))
+    hidden = jnp.ones((settings.lifetimes // settings.minibatches, hidden_size))
+    return best_seconds(lambda: program(hidden), repeats=10 * settings.updates), 0.0
+
+
+def arithmetic_per_step(settings, hidden_size):
+    """Multiplications and additions per environment step: one pass to live, three (forward and back) in each epoch."""
+    inputs, outputs = settings.arms + 4, settings.arms + 1
+    one_pass = 2 * hidden_size * (3 * (inputs + hidden_size) + hidden_size + 1 + outputs)
+    return one_pass * (1 + 3 * settings.epochs)
+
+
+def in_a_process(kind, settings, hidden_size):
+    """What `--only` prints, from a new process."""
+    flags = [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in ("arms", "pulls", "lifetimes", "updates")]
+    flags += [f"--minibatches={settings.minibatches}", f"--epochs={settings.epochs}"]
+    command = [sys.executable, __file__, "--only", kind, "--hidden-sizes", str(hidden_size), *flags]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def compared(settings, hidden_size):
+    """Package, plain trainer and products in turns, with their ratios."""
+    kinds = ("package", "plain", "products")
+    runs = {kind: [] for kind in kinds}
+    for _ in range(settings.turns):
+        for kind in kinds:
+            runs[kind].append(in_a_process(kind, settings, hidden_size))
+    seconds = {kind: min(run["seconds"] for run in runs[kind]) for kind in kinds}
+    steps = settings.lifetimes * settings.pulls
+    products = 2 * 3 * hidden_size**2 * settings.lifetimes // settings.minibatches * settings.pulls / seconds["products"]
+    training = steps * arithmetic_per_step(settings, hidden_size) / seconds["package"]
+    return {
+        "hidden_size": hidden_size,
+        "steps_per_second": round(steps / seconds["package"]),
+        "plain_steps_per_second": round(steps / seconds["plain"]),
+        "times_the_plain_trainer": round(seconds["plain"] / seconds["package"], 2),
+        "gflops_of_training": round(training / 1e9, 1),
         "gflops_of_products_in_a_scan": round(products / 1e9, 1),
-        "gflops_of_training": round(reached / 1e9, 1),
-        "share_of_the_product_rate": round(reached / products, 3),
+        "share_of_the_product_rate": round(training / products, 2),
+        "compile_seconds": round(min(run["compiling"] for run in runs["package"]), 1),
+        "peak_memory_mb": max(run["peak_memory_mb"] for run in runs["package"]),
     }
-    print(json.dumps(result, indent=2))
+
+
+def main():
+    """Times everything, prints it as a table, and adds it to the history."""
+    settings = tyro.cli(Settings, description=__doc__)
+    if settings.only:
+        timed = {"package": time_package, "plain": time_plain, "products": time_products}[settings.only]
+        seconds, compiling = timed(settings, settings.hidden_sizes[0])
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps({"seconds": seconds, "compiling": compiling, "peak_memory_mb": memory}))
+        return
+    results = []
+    for hidden_size in settings.hidden_sizes:
+        results.append(compared(settings, hidden_size))
+        print(json.dumps(results[-1], indent=2), flush=True)
+    line = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "jax": jax.__version__,
+        "settings": dataclasses.asdict(settings) | {"only": None},
+        "results": results,
+    }
+    with HISTORY.open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

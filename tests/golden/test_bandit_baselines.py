@@ -34,7 +34,8 @@ REFERENCE_REGRET = {"random": 16.65, "UCB1": 5.59, "Thompson sampling": 2.80, "B
 
 # How many bandits stand behind the two-armed line is not known; the fewest behind any line are 3,000.
 REFERENCE_BANDITS_OF_TWO_ARMS = 3_000
-CELLS = [pytest.param(*cell, marks=[pytest.mark.slow] if cell[0] == 500 or cell[1] == 50 else []) for cell in REFERENCE]
+QUICK = ((10, 5), (10, 10), (100, 5))
+CELLS = [pytest.param(*cell, marks=[] if cell in QUICK else [pytest.mark.slow]) for cell in REFERENCE]
 
 
 def lives(agents, distribution, *, bandits, key):

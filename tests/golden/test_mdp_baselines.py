@@ -35,7 +35,7 @@ PUBLISHED = {
     25: {"PSRL, prior mean 0": 408.8},
 }
 SLOW = pytest.mark.slow
-CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 25 else []) for episodes in REFERENCE]
+CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 10 else []) for episodes in REFERENCE]
 
 
 def lives(agents, distribution, *, mdps, key):
