@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
+from quickstudy.bundle import load_bundle, save_bundle
 from quickstudy.errors import SpecError, UnknownNameError, UsageError
 from quickstudy.evaluation import Contender, contender, evaluate
 from quickstudy.meta_training import TrainingConfig, meta_train
@@ -48,11 +49,26 @@ def updated(algorithm, distribution, progress):
     return np.asarray(state.params.network.policy.bias)
 
 
-def test_a_teacher_that_is_not_there_or_cannot_play_is_named():
-    bandits = tasks.make("bernoulli-bandit", arms=3, pulls=10)
-    with pytest.raises(UnknownNameError, match="gittins-index"):
-        algorithms.make("rl2", bandits.spec, teacher="gittins")
+def test_a_teacher_that_is_not_there_or_cannot_play_is_named_before_a_folder_is_made(tmp_path):
+    short, long = tasks.make("bernoulli-bandit", arms=3, pulls=10), tasks.make("bernoulli-bandit", arms=5, pulls=100)
+    for bandits, teacher, error, says in (
+        (short, "gittins", UnknownNameError, "gittins-index"),
+        (long, "bayes-optimal", SpecError, "100"),
+    ):
+        algorithm = algorithms.make("rl2", bandits.spec, teacher=teacher, **SMALL)
+        with pytest.raises(error, match=says):
+            meta_train(algorithm, bandits, TrainingConfig(budget="100 steps"), folder=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="imitation"):
-        algorithms.make("rl2", bandits.spec, teacher="greedy", imitation=0.0)
-    with pytest.raises(SpecError):
-        algorithms.make("rl2", tasks.make("bernoulli-bandit", arms=5, pulls=100).spec, teacher="bayes-optimal")
+        algorithms.make("rl2", short.spec, teacher="greedy", imitation=0.0)
+
+
+def test_loading_a_taught_agent_runs_no_file_that_its_bundle_names(tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w').close()\ndef make(spec): ...\n")
+    bandits = tasks.make("bernoulli-bandit", arms=3, pulls=4)
+    algorithm = algorithms.make("rl2", bandits.spec, teacher=f"{trap}:make", **SMALL)
+    params = jax.tree.map(lambda leaf: leaf[None], algorithm.agent.init(jax.random.key(0)))
+    loaded = load_bundle(save_bundle(tmp_path / "bundle", algorithm, params, distribution=bandits))
+    assert loaded.card["algorithm"]["config"]["teacher"] == f"{trap}:make"
+    assert not (tmp_path / "sprung").exists()

@@ -141,6 +141,7 @@ def meta_train(
       NonFiniteError: a NaN or an infinity came up; says where, and which checkpoint is good.
     """
     check_fit(algorithm.agent, distribution.spec)
+    jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # whatever it refuses is refused before a folder is made
     description = {
         "command": command,
         "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
