@@ -16,7 +16,7 @@ from quickstudy.interact import live
 DISTRIBUTION = tasks.make("bernoulli-bandit", arms=3, pulls=6)
 
 
-@pytest.fixture(params=["gru", "lstm"])
+@pytest.fixture(params=["gru", "lstm", "linear"])
 def algorithm(request):
     return algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=request.param)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from quickstudy.networks import encode, recurrent_core
-from quickstudy.numerics.recurrence import run_core
 
 INPUTS, HIDDEN, STEPS = 3, 5, 7
 
@@ -33,13 +32,13 @@ def test_lstm_agrees_with_equinox():
 def check(core, cell, *, hidden, output):
     inputs = jax.random.normal(jax.random.key(2), (STEPS, INPUTS))
     valid = jnp.arange(STEPS) != 3
-    _, states = run_core(core, core.initial(), inputs, valid)
+    _, states = core.run(core.initial(), inputs, valid)
     for t in range(STEPS):
         hidden = cell(inputs[t], hidden) if valid[t] else hidden
         np.testing.assert_allclose(core.output(jax.tree.map(lambda s, t=t: s[t], states)), output(hidden), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "linear"])
 def test_modules_hold_arrays_only(kind):
     core = recurrent_core(kind, INPUTS, HIDDEN, key=jax.random.key(0))
     assert all(eqx.is_array(leaf) for leaf in jax.tree.leaves(core))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from quickstudy.devices import use_whole_machine
     from quickstudy.errors import QuickstudyError
     from quickstudy.evaluation import Contender, contender, evaluate
+    from quickstudy.host import Actor
     from quickstudy.inspection.check import check
     from quickstudy.interact import live
     from quickstudy.meta_algorithm import MetaAlgorithm
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
 
 _HOMES = {
+    "Actor": "host",
     "Agent": "agent",
     "Bundle": "bundle",
     "Contender": "evaluation",
@@ -53,6 +55,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Actor",
     "Agent",
     "Bundle",
     "Contender",

@@ -7,9 +7,9 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from quickstudy.numerics.recurrence import Shares
+from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.records import Space, flat_size, record
 
 
@@ -62,6 +62,12 @@ class GRU(eqx.Module):
         """The hidden state before anything was lived."""
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
+    def run(
+        self, hidden: Array, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[Array, Array]:
+        """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
+        return run_gated(self, hidden, inputs, valid)
+
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
         """Shares of reset, update and candidate, of the last state and of the input."""
         reset, update, new = jnp.split(output @ self.recurrent, 3, axis=-1)
@@ -113,6 +119,12 @@ class LSTM(eqx.Module):
         zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
+    def run(
+        self, hidden: LSTMState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[LSTMState, LSTMState]:
+        """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
+        return run_gated(self, hidden, inputs, valid)
+
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
         """Shares of write, keep, new and show, of the last output and of the input."""
         return tuple(jnp.split(output @ self.recurrent, 4, axis=-1)), tuple(jnp.split(self.input(input), 4, axis=-1))
@@ -128,12 +140,59 @@ class LSTM(eqx.Module):
         return hidden.output
 
 
-Core = GRU | LSTM
+class Linear(eqx.Module):
+    """A linear recurrence: each unit takes in what it is told and forgets at a rate that it is told.
+
+        z = σ(A x + a)    h' = (1 − z) ⊙ h + √z ⊙ relu(B x + b)    output = relu(C h / |h| + c)
+
+    |h| is the root mean square over units. Gates that read no state let whole lifetimes run in parallel along time, and keep
+    gradients alive over a thousand steps: at the start the units forget within 2 to 1,000 steps, evenly on a logarithmic
+    scale, so that some count over a lifetime and others know the last step alone.
+
+    Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
+    the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
+    """
+
+    forget: Dense
+    write: Dense
+    read: Dense
+
+    def __init__(self, inputs: int, hidden_size: int, *, key: PRNGKeyArray):
+        """Twice as many units as outputs; the rates start almost alike for every input."""
+        keys, units = jax.random.split(key, 3), 2 * hidden_size
+        rates = jnp.exp(-jnp.linspace(0.7, 7.0, units))
+        forget = Dense(inputs, units, gain=0.1, key=keys[0])
+        self.forget = eqx.tree_at(lambda dense: dense.bias, forget, jnp.log(rates / (1 - rates)))
+        self.write = Dense(inputs, units, gain=2.0, key=keys[1])
+        self.read = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
+
+    def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
+        """The state before anything was lived."""
+        return jnp.zeros((*lifetimes, self.forget.bias.size))
+
+    def run(
+        self, hidden: Array, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[Array, Array]:
+        """The state after the last step and after each `[T, *lifetimes, units]`; a step that is not valid changes nothing."""
+        rate = jax.nn.sigmoid(self.forget(inputs))
+        # A little above zero, where the slope of the root would have no end.
+        candidate = jnp.sqrt(rate + 1e-6) * jax.nn.relu(self.write(inputs))
+        return run_linear(1 - rate, candidate, hidden, valid)
+
+    def output(self, hidden: Float[Array, "*time units"]) -> Float[Array, "*time hidden"]:
+        """What the heads read."""
+        size = jnp.sqrt(jnp.square(hidden).mean(-1, keepdims=True) + 0.1)
+        return jax.nn.relu(self.read(hidden / size))
 
 
-def recurrent_core(kind: Literal["gru", "lstm"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:
+Core = GRU | LSTM | Linear
+
+CORES = {"gru": GRU, "lstm": LSTM, "linear": Linear}
+
+
+def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:
     """A recurrent core by name."""
-    return GRU(inputs, hidden_size, key=key) if kind == "gru" else LSTM(inputs, hidden_size, key=key)
+    return CORES[kind](inputs, hidden_size, key=key)
 
 
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:

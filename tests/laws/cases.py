@@ -21,7 +21,9 @@ SMALL_DISTRIBUTIONS = {
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
 }
-SMALL_ALGORITHMS = {"rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}]}
+SMALL_ALGORITHMS = {
+    "rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}, {"cell": "linear", "hidden_size": 8}]
+}
 LIFETIMES = 6
 
 

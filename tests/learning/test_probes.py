@@ -16,7 +16,7 @@ from quickstudy.meta_training import TrainingConfig, meta_train
 
 LIFETIMES = 4096
 RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonus": 0.02, "minibatches": 2, "discount": 1.0}
-SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}]}
+SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "linear", "hidden_size": 16}]}
 LEARNERS = {
     " ".join([name, *(value for value in config.values() if isinstance(value, str))]): (name, config)
     for name in algorithms.ALGORITHMS
@@ -66,8 +66,12 @@ def test_it_learns(learner, name):
     grades = [REQUIRED[name], "optimal"]
     assert grade(score) in grades, f"{name}: score {score:.3f} is {grade(score)}, not {grades[0]}"
     if name == "held-out riddles":
-        on_train = subject.score(lived(made.agent, distribution, params, split="train"))
-        assert abs(on_train - score) < MOST_GAP, f"train {on_train:.3f}, test {score:.3f}"
+        # More lifetimes than above: two lists of 4,096 riddles can differ by 0.1 through luck alone.
+        on_train, on_test = (
+            subject.score(lived(made.agent, distribution, params, split=split, lifetimes=8 * LIFETIMES))
+            for split in ("train", "test")
+        )
+        assert abs(on_train - on_test) < MOST_GAP, f"train {on_train:.3f}, test {on_test:.3f}"
 
 
 @pytest.mark.parametrize("name", PROBES)

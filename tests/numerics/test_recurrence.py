@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from quickstudy.networks import recurrent_core
-from quickstudy.numerics.recurrence import run_core
+from quickstudy.numerics.recurrence import steps_in_parallel, steps_in_turn
 
 INPUTS, HIDDEN, STEPS, LIFETIMES = 3, 5, 7, 4
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "linear"])
 def test_states_and_gradients_of_many_lifetimes_are_those_of_each(kind):
     keys = jax.random.split(jax.random.key(0), 4)
     core = recurrent_core(kind, INPUTS, HIDDEN, key=keys[0])
@@ -28,6 +28,24 @@ def test_states_and_gradients_of_many_lifetimes_are_those_of_each(kind):
 
         return jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))(core, begin, inputs)
 
-    one_by_one = jax.vmap(run_core, (None, 0, 1, 1), (0, 1))
-    for many, each in zip(jax.tree.leaves(loss(run_core)), jax.tree.leaves(loss(one_by_one)), strict=True):
+    run = lambda core, *arguments: core.run(*arguments)  # noqa: E731
+    one_by_one = jax.vmap(run, (None, 0, 1, 1), (0, 1))
+    for many, each in zip(jax.tree.leaves(loss(run)), jax.tree.leaves(loss(one_by_one)), strict=True):
         np.testing.assert_allclose(many, each, rtol=2e-5, atol=2e-6)
+
+
+def test_linear_steps_in_parallel_are_those_in_turn():
+    keys = jax.random.split(jax.random.key(0), 3)
+    keep, add = jax.random.uniform(keys[0], (STEPS, LIFETIMES, HIDDEN)), jax.random.normal(keys[1], (STEPS, LIFETIMES, HIDDEN))
+    begin = jax.random.normal(keys[2], (LIFETIMES, HIDDEN))
+    np.testing.assert_allclose(steps_in_parallel(keep, add, begin), steps_in_turn(keep, add, begin), rtol=1e-5, atol=1e-6)
+
+
+def test_a_linear_core_still_hears_the_first_step_after_a_thousand():
+    core = recurrent_core("linear", INPUTS, HIDDEN, key=jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (1000, INPUTS))
+
+    def total(first):
+        return core.output(core.run(core.initial(), inputs.at[0].set(first), jnp.ones(1000, bool))[0]).sum()
+
+    assert jnp.abs(jax.grad(total)(inputs[0])).max() > 1e-4

@@ -42,7 +42,6 @@ from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.networks import Core, Dense, encode, recurrent_core
 from quickstudy.numerics.distributions import policy_over, policy_parameters
-from quickstudy.numerics.recurrence import run_core
 from quickstudy.numerics.returns import generalised_advantage
 from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import shift_right
@@ -54,7 +53,7 @@ from quickstudy.records import Decision, Spec, Transition, flat_size, record
 class RL2Config:
     """Settings of RL²."""
 
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Literal["gru", "lstm", "linear"] = "gru"
     """The recurrent core."""
     hidden_size: int = 64
     """Numbers in the hidden state."""
@@ -234,7 +233,7 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        memory, _ = run_core(params.network.core, memory, _take_in(params, experience, spec), experience.valid)
+        memory, _ = params.network.core.run(memory, _take_in(params, experience, spec), experience.valid)
         return memory
 
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
@@ -278,7 +277,7 @@ def _decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> d
 def _recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
     """The memory at the end, and policy and value at every step, of one lifetime `[T]` or of many `[T, lifetimes]`."""
     begun = params.network.core.initial(*lifetimes.valid.shape[1:])
-    memory, after = run_core(params.network.core, begun, _take_in(params, lifetimes, spec), lifetimes.valid)
+    memory, after = params.network.core.run(begun, _take_in(params, lifetimes, spec), lifetimes.valid)
     return memory, _decide(params, shift_right(begun, after), lifetimes.observation, spec)
 
 

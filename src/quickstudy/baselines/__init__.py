@@ -18,6 +18,7 @@ BASELINES = {
     "opsrl": "quickstudy.baselines.opsrl:opsrl_agent",
     "ucrl2": "quickstudy.baselines.ucrl2:ucrl2_agent",
     "beb": "quickstudy.baselines.beb:beb_agent",
+    "visit-bonus": "quickstudy.baselines.beb:visit_bonus_agent",
 }
 
 

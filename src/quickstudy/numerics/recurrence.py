@@ -1,8 +1,10 @@
-"""A recurrent core along time, for one lifetime or for many side by side, and its gradient.
+"""Recurrences along time, for one lifetime or for many side by side, and their gradients.
 
 JAX differentiates a scan by storing every intermediate of every step. On a processor, memory is what a recurrent network waits
-for, so `run_core` over many lifetimes has a backward pass of its own: it stores the states and the recurrent products alone,
+for, so `run_gated` over many lifetimes has a backward pass of its own: it stores the states and the recurrent products alone,
 makes the gates again while it walks back, and adds up the weights' gradient in the cache.
+
+`run_linear` has gates that read no state. All of them are made at once, and on an accelerator the steps run in parallel.
 """
 
 from collections.abc import Callable
@@ -17,8 +19,8 @@ from quickstudy.numerics.sequences import scan, shift_right
 Shares = tuple[Array, ...]
 
 
-class Recurrence(Protocol):
-    """What a recurrent core offers; any leading axes, the last one is features."""
+class GatedRecurrence(Protocol):
+    """What a core whose gates read its state offers; any leading axes, the last one is features."""
 
     def output(self, hidden: PyTree) -> Array:
         """The part of a state that heads and products read."""
@@ -30,10 +32,10 @@ class Recurrence(Protocol):
         """The next state; reads no weights."""
 
 
-def run_core(
-    core: Recurrence, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+def run_gated(
+    core: GatedRecurrence, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
 ) -> tuple[PyTree, PyTree]:
-    """The core along a sequence; where a step is not valid its state stands still.
+    """A gated core along a sequence; where a step is not valid its state stands still.
 
     Args:
       core: its weights are differentiated, as are `hidden` and `inputs`.
@@ -48,14 +50,14 @@ def run_core(
     return jax.tree.map(lambda leaf: leaf[-1], states), states
 
 
-def _advance(core: Recurrence, recurrent: Shares, projected: Shares, hidden: PyTree, valid: Array) -> PyTree:
+def _advance(core: GatedRecurrence, recurrent: Shares, projected: Shares, hidden: PyTree, valid: Array) -> PyTree:
     def chosen(new: Array, old: Array) -> Array:
         return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)
 
     return jax.tree.map(chosen, core.gate(recurrent, projected, hidden), hidden)
 
 
-def _run(core: Recurrence, hidden: PyTree, inputs: Array, valid: Array) -> tuple[PyTree, Shares]:
+def _run(core: GatedRecurrence, hidden: PyTree, inputs: Array, valid: Array) -> tuple[PyTree, Shares]:
     """States and recurrent shares after and at each step."""
 
     def step(hidden: PyTree, x: tuple[Array, Array]) -> tuple[PyTree, tuple[PyTree, Shares]]:
@@ -68,16 +70,16 @@ def _run(core: Recurrence, hidden: PyTree, inputs: Array, valid: Array) -> tuple
 
 
 @jax.custom_vjp
-def _run_many(core: Recurrence, hidden: PyTree, inputs: Array, valid: Array) -> PyTree:
+def _run_many(core: GatedRecurrence, hidden: PyTree, inputs: Array, valid: Array) -> PyTree:
     return _run(core, hidden, inputs, valid)[0]
 
 
-def _forward(core: Recurrence, hidden: PyTree, inputs: Array, valid: Array) -> tuple[PyTree, tuple]:
+def _forward(core: GatedRecurrence, hidden: PyTree, inputs: Array, valid: Array) -> tuple[PyTree, tuple]:
     states, recurrent = _run(core, hidden, inputs, valid)
     return states, (core, hidden, inputs, valid, states, recurrent)
 
 
-def _backward(kept: tuple, sensitivity: PyTree) -> tuple[Recurrence, PyTree, Array, None]:
+def _backward(kept: tuple, sensitivity: PyTree) -> tuple[GatedRecurrence, PyTree, Array, None]:
     core, begin, inputs, valid, states, recurrent = kept
     add: Callable = lambda one, other: jax.tree.map(jnp.add, one, other)  # noqa: E731
 
@@ -98,3 +100,46 @@ def _backward(kept: tuple, sensitivity: PyTree) -> tuple[Recurrence, PyTree, Arr
 
 
 _run_many.defvjp(_forward, _backward)
+
+
+def run_linear(
+    keep: Float[Array, "T *lifetimes units"],
+    add: Float[Array, "T *lifetimes units"],
+    hidden: Float[Array, "*lifetimes units"],
+    valid: Bool[Array, "T *lifetimes"],
+) -> tuple[Array, Array]:
+    """h_t = keep_t ⊙ h_{t-1} + add_t; where a step is not valid the state stands still.
+
+    Args:
+      keep: `[T, *lifetimes, units]`, the share of each unit that stays.
+      add: `[T, *lifetimes, units]`, what comes in addition.
+      hidden: `[*lifetimes, units]`, the state before the first step.
+      valid: steps that happened.
+    Returns:
+      The state after the last step, and the states `[T, *lifetimes, units]` after each.
+    Source: Blelloch 1990, section 1.4, for the parallel form, of depth log T.
+    """
+    keep, add = jnp.where(valid[..., None], keep, 1.0), jnp.where(valid[..., None], add, 0.0)
+    # On a processor the parallel form has more to do and nothing to gain.
+    states = jax.lax.platform_dependent(keep, add, hidden, cpu=steps_in_turn, default=steps_in_parallel)
+    return states[-1], states
+
+
+def steps_in_turn(keep: Array, add: Array, hidden: Array) -> Array:
+    """All states of a linear recurrence, one after another."""
+
+    def step(hidden: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        hidden = x[0] * hidden + x[1]
+        return hidden, hidden
+
+    return scan(step, hidden, (keep, add))[1]
+
+
+def steps_in_parallel(keep: Array, add: Array, hidden: Array) -> Array:
+    """The same: two steps in a row are one step that keeps the product and adds what is left of the first addition."""
+
+    def join(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+        return one[0] * other[0], one[1] * other[0] + other[1]
+
+    kept, added = jax.lax.associative_scan(join, (keep, add))
+    return kept * hidden[None] + added

@@ -1,0 +1,91 @@
+"""The driver for tasks outside: it decides as the compiled driver does, and refuses what makes no sense."""
+
+import jax
+import numpy as np
+import pytest
+
+import quickstudy as qs
+from laws.by_hand import assert_close
+from laws.cases import MAKERS, case
+
+LOOKED_AT = [
+    "tally_agent every 1 on corridor",
+    "tally_agent every 4 on corridor",
+    "trace_agent every 2 on corridor",
+    "trace_agent every 8 on corridor",
+    "Thompson sampling on bernoulli-bandit",
+    "rl2 gru 8 on corridor",
+    "rl2 lstm 8 on aiming",
+]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LOOKED_AT])
+def test_it_decides_as_the_compiled_driver_does(name):
+    assert name in MAKERS
+    subject = case(name)
+    actor = qs.Actor(subject.agent, subject.params)
+    for number in range(3):
+        _, key, lifetime, memory = subject.one(number)
+        lifetime = jax.tree.map(np.asarray, lifetime)
+        actor.begin(key=jax.random.split(key)[0])
+        slots = np.flatnonzero(lifetime.valid)
+        for slot in slots:
+            action = actor.act(lifetime.observation[slot])
+            assert_close(np.asarray(action, lifetime.decision.action.dtype), lifetime.decision.action[slot])
+            assert_close(actor.decision, jax.tree.map(lambda leaf, slot=slot: leaf[slot], lifetime.decision))
+            ended = {name: bool(getattr(lifetime.outcome, name)[slot]) for name in ("terminated", "truncated")}
+            actor.observe(reward=lifetime.outcome.reward[slot], observation=lifetime.outcome.observation[slot], **ended)
+        assert jax.tree.structure(actor.memory) == jax.tree.structure(memory)
+
+
+@pytest.fixture(scope="module")
+def greedy():
+    bandits = qs.tasks.make("bernoulli-bandit", arms=2, pulls=3)
+    agent = bandits.baselines["greedy"]()
+    return qs.Actor(agent, agent.init(jax.random.key(0)))
+
+
+def test_what_it_refuses_changes_nothing(greedy):
+    greedy.begin()
+    with pytest.raises(qs.errors.UsageError, match="before act"):
+        greedy.observe(reward=1.0, observation=0)
+    first = greedy.act(0)
+    assert isinstance(first, int)
+    with pytest.raises(qs.errors.UsageError, match="twice in a row"):
+        greedy.act(0)
+    with pytest.raises(qs.errors.UsageError, match="finite"):
+        greedy.observe(reward=float("nan"), observation=0)
+    with pytest.raises(qs.errors.SpecError, match="shape"):
+        greedy.observe(reward=1.0, observation=[0, 0])
+    greedy.observe(reward=1.0, observation=0)
+    assert greedy.act(0) == first  # the reward was taken in once
+
+
+def test_a_lifetime_ends_unless_it_is_endless(greedy):
+    greedy.begin()
+    assert greedy.memory is None is greedy.decision
+    for _ in range(3):
+        greedy.act(0)
+        greedy.observe(reward=0.0, observation=0)
+    with pytest.raises(qs.errors.UsageError, match="begin\\(\\) a new task"):
+        greedy.act(0)
+    endless = qs.Actor(greedy.agent, (), endless=True)
+    for _ in range(5):
+        endless.act(0)
+        endless.observe(reward=0.0, observation=0)
+    assert endless.act(0) in (0, 1)
+
+
+def test_tasks_and_seeds_have_randomness_of_their_own():
+    bandits = qs.tasks.make("bernoulli-bandit", arms=100, pulls=2)
+    agent = bandits.baselines["random"]()
+
+    def arms(seed):
+        actor, drawn = qs.Actor(agent, (), seed=seed), []
+        for _ in range(3):
+            actor.begin()
+            drawn.append(actor.act(0))
+        return drawn
+
+    assert arms(0) == arms(0) != arms(1)
+    assert len(set(arms(0))) > 1
