@@ -2,9 +2,9 @@
 
     python benchmarks/latency.py
 
-Microseconds from the call of `act` until the action is a number in Python, at batch 1: with the network's arithmetic, the sampling
-of the action, and all that crosses between Python and the compiled program. `crossing` is the same for a compiled program that
-does nothing, which no agent can be faster than. Each run adds a line to `benchmarks/latency.jsonl`.
+Microseconds from the call of `act` until the action is a number in Python, at batch 1: with the network's arithmetic, the
+sampling of the action, and all that crosses between Python and the compiled program. `crossing` is the same for a compiled
+program that does nothing, which no agent can be faster than. Each run adds a line to `benchmarks/latency.jsonl`.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def time_actor(cell, settings, hidden_size):
 def time_crossing(settings):
     """A compiled program that returns one of the numbers it is given."""
     program, given = jax.jit(lambda numbers: numbers[0]), np.zeros(8, np.int32)
-    return microseconds(lambda: int(program(given)), calls=settings.decisions)
+    return microseconds(lambda: int(np.asarray(program(given))), calls=settings.decisions)
 
 
 def main():

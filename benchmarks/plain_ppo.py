@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-DISCOUNT, TRACE_DECAY, CLIP, VALUE_WEIGHT, ENTROPY_BONUS = 0.99, 0.9, 0.2, 2.0, 0.02
+DISCOUNT, TRACE_DECAY, CLIP, VALUE_WEIGHT, ENTROPY_BONUS = 0.99, 0.9, 0.2, 2.0, 0.05
 
 
 def dense(key, inputs, outputs):
@@ -55,8 +55,8 @@ def encode(action, reward, *, arms):
 
 
 def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minibatches=4, learning_rate=1.5e-3):
-    """`(init, train)`: a state from a key, and one compiled update `(state, key) -> (state, mean return)`."""
-    optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(learning_rate, eps=1e-5))
+    """`(init, train)`: a state from a key, and one compiled update `(state, key, progress) -> (state, mean return)`."""
+    optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.scale_by_adam(eps=1e-5))
 
     def live(params, key):
         key_tasks, key_steps = jax.random.split(key)
@@ -83,7 +83,7 @@ def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minib
         zeros = jnp.zeros(reward.shape[1])
         return jax.lax.scan(step, (zeros, zeros), (reward, value), reverse=True)[1]
 
-    def loss(params, batch):
+    def loss(params, batch, progress):
         action, reward, behaviour, advantage, target = batch
         step = lambda hidden, x: (cell(params, hidden, x), hidden)  # noqa: E731
         hidden = jax.lax.scan(step, jnp.zeros((action.shape[1], hidden_size)), encode(action, reward, arms=arms))[1]
@@ -92,16 +92,17 @@ def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minib
         ratio = jnp.exp(jnp.take_along_axis(log_policy, action[..., None], axis=-1)[..., 0] - behaviour)
         surrogate = jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - CLIP, 1 + CLIP) * advantage).mean()
         entropy = -(jnp.exp(log_policy) * log_policy).sum(-1).mean()
-        return -surrogate + VALUE_WEIGHT * jnp.square(value - target).mean() / 100 - ENTROPY_BONUS * entropy
+        return -surrogate + VALUE_WEIGHT * jnp.square(value - target).mean() / 100 - ENTROPY_BONUS * (1 - progress) * entropy
 
-    def gradient_step(state, batch):
+    def gradient_step(state, batch, progress):
         params, optimiser_state = state
-        gradient = jax.grad(loss)(params, batch)
+        gradient = jax.grad(loss)(params, batch, progress)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state, params)
-        return (optax.apply_updates(params, updates), optimiser_state), None
+        rate = learning_rate * (1 - 0.95 * progress)
+        return (jax.tree.map(lambda w, u: w - rate * u, params, updates), optimiser_state), None
 
     @jax.jit
-    def train(state, key):
+    def train(state, key, progress):
         key_live, key_epochs = jax.random.split(key)
         action, reward, value, log_probability = live(state[0], key_live)
         advantage = advantages(reward, value)
@@ -112,7 +113,8 @@ def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minib
         def epoch(state, key):
             order = jax.random.permutation(key, lifetimes)
             cut = lambda x: jnp.moveaxis(x[:, order].reshape(pulls, minibatches, -1), 1, 0)  # noqa: E731
-            return jax.lax.scan(gradient_step, state, jax.tree.map(cut, experience))
+            step = lambda state, batch: gradient_step(state, batch, progress)  # noqa: E731
+            return jax.lax.scan(step, state, jax.tree.map(cut, experience))
 
         state, _ = jax.lax.scan(epoch, state, jax.random.split(key_epochs, epochs))
         return state, reward.sum(0).mean()

@@ -82,9 +82,9 @@ def time_plain(settings, hidden_size):
     begin, train = trainer(hidden_size=hidden_size, **shape)
     state = begin(jax.random.key(0))
     began = time.perf_counter()
-    program = train.lower(state, jax.random.key(0)).compile()
+    program = train.lower(state, jax.random.key(0), jnp.float32(0)).compile()
     compiling = time.perf_counter() - began
-    return timed_updates(lambda state: program(state, jax.random.key(1))[0], state, settings), compiling
+    return timed_updates(lambda state: program(state, jax.random.key(1), jnp.float32(0))[0], state, settings), compiling
 
 
 def timed_updates(update, state, settings):

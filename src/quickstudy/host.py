@@ -7,7 +7,6 @@ decision is one call of a compiled program, with what came from outside as its o
 
 import dataclasses
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -19,16 +18,8 @@ from quickstudy.agent import Agent, slot_key
 from quickstudy.errors import SpecError, UsageError
 from quickstudy.records import Decision, Outcome, Transition, record
 
-
-@record
-class _Books:
-    """What stays on the device between decisions: memory, what was seen and decided last, earlier steps not taken in yet."""
-
-    memory: PyTree
-    pending: Transition | None
-    observation: Array
-    decision: Decision
-    key: PRNGKeyArray
+_KEYS_AT_ONCE = 1024
+"""Slots whose keys are drawn together, while the world outside is at work: a hash takes longer than a small network."""
 
 
 class Actor:
@@ -64,10 +55,11 @@ class Actor:
         Args:
           key: of the lifetime's randomness, as the agent's share in `interact.live`; drawn from the seed where not given.
         """
-        self._key = jax.random.fold_in(self._root, self._tasks) if key is None else key
+        self._keys = _SlotKeys(jax.random.fold_in(self._root, self._tasks) if key is None else key)
         self._tasks += 1
         self._books: list[Array] | None = None
-        self._slot, self._waiting, self._outcome = 0, False, None
+        self._slot, self._waiting = 0, False
+        self._followed: tuple | None = None
 
     def act(self, observation: Any) -> int | np.ndarray:
         """The action to take now, an element of the action space.
@@ -86,10 +78,18 @@ class Actor:
                 "begin() a new task, or make the Actor with endless=True."
             )
         seen = self._checked(observation)
-        if self._outcome is None:
-            action, self._books = self._programs.first(self._key, seen)
+        key_adapt, key_act = self._keys[self._slot]
+        if self._books is None or self._followed is None:
+            action, self._books = self._programs.first(key_adapt, key_act, seen)
         else:
-            action, self._books = self._programs.later(self._books, seen, self._slot, *self._outcome)
+            last, *followed = self._followed
+            cadence = self.agent.cadence
+            due = (last // cadence + 1) * cadence
+            if self._slot < due:
+                action, self._books = self._programs.waiting(self._books, key_act, seen, *followed)
+            else:
+                # Chunks of slots that did not happen change no memory: the first that is full stands for all that went by.
+                action, self._books = self._programs.adapting(self._books, self._keys[due][0], key_act, seen, *followed)
         self._waiting = True
         chosen = np.asarray(action)
         return chosen if chosen.ndim else int(chosen)
@@ -114,9 +114,11 @@ class Actor:
         successor = self._checked(observation)
         horizon, slot = self.agent.spec.horizon, self._slot
         ends = terminated or truncated or slot % horizon == horizon - 1
-        self._outcome = (slot, np.float32(reward), successor, int(terminated), int(ends and not terminated))
+        numbers = np.array([slot, terminated, ends and not terminated], np.int32)
+        self._followed = (slot, np.float32(reward), successor, numbers)
         self._slot = (slot // horizon + 1) * horizon if ends else slot + 1
         self._waiting = False
+        self._keys.prepare(self._slot)
 
     @property
     def memory(self) -> PyTree:
@@ -129,10 +131,21 @@ class Actor:
         return None if self._books is None else self._programs.opened(self._books).decision
 
     def _checked(self, observation: Any) -> np.ndarray:
-        seen = np.asarray(observation, self.agent.spec.observation_space.dtype)
-        if seen.shape != self.agent.spec.observation_space.shape:
-            raise SpecError(f"an observation must have the shape {self.agent.spec.observation_space.shape}; came {seen.shape}.")
+        space = self.agent.spec.observation_space
+        seen = np.asarray(observation, space.dtype)
+        if seen.shape != space.shape:
+            raise SpecError(f"an observation must have the shape {space.shape}; came {seen.shape}.")
         return seen
+
+
+@record
+class _Books:
+    """What stays on the device between decisions: memory, what was seen and decided last, earlier steps not taken in yet."""
+
+    memory: PyTree
+    pending: Transition | None
+    observation: Array
+    decision: Decision
 
 
 class _Programs:
@@ -141,26 +154,19 @@ class _Programs:
     def __init__(self, agent: Agent, params: PyTree):
         self.agent, self.params = agent, params
         self.first = jax.jit(self._first)
-        self._adapting = jax.jit(partial(self._later, adapts=True))
-        self._waiting = jax.jit(partial(self._later, adapts=False))
+        self.adapting = jax.jit(self._adapting)
+        self.waiting = jax.jit(lambda leaves, *rest: self._adapting(leaves, None, *rest))
 
     def compile(self) -> None:
         """Runs everything once, on nothing."""
         space = self.agent.spec.observation_space
-        seen = np.zeros(space.shape, space.dtype) + np.asarray(getattr(space, "start", 0), space.dtype)
-        _, books = self.first(jax.random.key(0), seen)
-        for slot in {1, self.agent.cadence}:
-            jax.block_until_ready(self.later(books, seen, slot, slot - 1, np.float32(0), seen, 0, 0))
-
-    def later(
-        self, books: list, seen: np.ndarray, slot: int, last: int, reward: np.float32, successor: np.ndarray, *ended: int
-    ) -> tuple[Array, list]:
-        """The next action and the books after it, at `slot`, once it is known what followed the action at slot `last`."""
-        cadence = self.agent.cadence
-        # Chunks of slots that did not happen change no memory: the first that is full stands for all that went by.
-        chunk, adapts = last // cadence, last // cadence < slot // cadence
-        numbers = np.array([slot, last, (chunk + 1) * cadence, *ended], np.int32)
-        return (self._adapting if adapts else self._waiting)(books, seen, reward, successor, numbers)
+        seen = np.asarray(space.start if hasattr(space, "start") else np.zeros(space.shape), space.dtype)
+        key = _SlotKeys(jax.random.key(0))[0][0]
+        followed = (np.float32(0), seen, np.zeros(3, np.int32))
+        _, books = self.first(key, key, seen)
+        jax.block_until_ready(self.adapting(books, key, key, seen, *followed))
+        if self.agent.cadence > 1:
+            jax.block_until_ready(self.waiting(books, key, seen, *followed))
 
     def opened(self, books: list) -> _Books:
         """Books as a tree."""
@@ -170,43 +176,72 @@ class _Programs:
         leaves, self._tree = jax.tree.flatten(books)
         return books.decision.action, leaves
 
-    def _first(self, key: PRNGKeyArray, observation: Array) -> tuple[Array, list]:
-        agent, (key_begin, key_act) = self.agent, slot_key(key, 0)
+    def _first(self, key_begin: Array, key_act: Array, observation: Array) -> tuple[Array, list]:
+        """The first action on a task, and the books after it."""
+        agent, (key_begin, key_act) = self.agent, map(jax.random.wrap_key_data, (key_begin, key_act))
         memory = agent.begin(self.params, key_begin)
         decision = agent.act(self.params, memory, observation, key_act)
         no = jnp.asarray(False)
         outcome = Outcome(observation=observation, reward=jnp.float32(0), terminated=no, truncated=no)
         blank = Transition(observation=observation, decision=decision, outcome=outcome, episode=jnp.int32(0), valid=no)
         pending = None if agent.cadence == 1 else jax.tree.map(lambda x: jnp.stack([x] * agent.cadence), blank)
-        return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision, key=key))
+        return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
 
-    def _later(
-        self, leaves: list, observation: Array, reward: Array, successor: Array, numbers: Array, *, adapts: bool
+    def _adapting(
+        self,
+        leaves: list,
+        key_adapt: Array | None,
+        key_act: Array,
+        observation: Array,
+        reward: Array,
+        successor: Array,
+        numbers: Array,
     ) -> tuple[Array, list]:
-        agent, books = self.agent, self.opened(leaves)
-        slot, last, slot_adapt, terminated, truncated = numbers
+        """The next action, and the books after it, once it is known what followed the last; with `adapt` if it has a key."""
+        agent, books, key_act = self.agent, self.opened(leaves), jax.random.wrap_key_data(key_act)
+        slot, terminated, truncated = numbers
         outcome = Outcome(observation=successor, reward=reward, terminated=terminated > 0, truncated=truncated > 0)
-        episode = last // agent.spec.horizon
         lived = Transition(
-            observation=books.observation, decision=books.decision, outcome=outcome, episode=episode, valid=jnp.asarray(True)
+            observation=books.observation,
+            decision=books.decision,
+            outcome=outcome,
+            episode=slot // agent.spec.horizon,
+            valid=jnp.asarray(True),
         )
         if books.pending is None:
-            pending = jax.tree.map(lambda x: x[None], lived)
+            chunk, pending = jax.tree.map(lambda x: x[None], lived), None
         else:
-            pending = jax.tree.map(lambda all, one: all.at[last % agent.cadence].set(one), books.pending, lived)
-        memory, key_act = books.memory, slot_key(books.key, slot)[1]
-        if adapts:
-            keys = jnp.stack([slot_key(books.key, slot_adapt)[0], key_act])
-            memory, decision = agent.step(self.params, memory, pending, observation, keys)
-            pending = dataclasses.replace(pending, valid=jnp.zeros_like(pending.valid))
-        else:
+            chunk = jax.tree.map(lambda all, one: all.at[slot % agent.cadence].set(one), books.pending, lived)
+            pending = chunk if key_adapt is None else dataclasses.replace(chunk, valid=jnp.zeros_like(chunk.valid))
+        memory = books.memory
+        if key_adapt is None:
             decision = agent.act(self.params, memory, observation, key_act)
-        return self._closed(
-            _Books(
-                memory=memory,
-                pending=None if books.pending is None else pending,
-                observation=observation,
-                decision=decision,
-                key=books.key,
-            )
-        )
+        else:
+            keys = jnp.stack([jax.random.wrap_key_data(key_adapt), key_act])
+            memory, decision = agent.step(self.params, memory, chunk, observation, keys)
+        return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
+
+
+class _SlotKeys:
+    """The two keys of every slot `[2]`, as plain numbers, drawn many slots at a time."""
+
+    def __init__(self, key: PRNGKeyArray):
+        self._key, self._blocks = key, dict[int, np.ndarray]()
+        self.prepare(0)
+
+    def __getitem__(self, slot: int) -> np.ndarray:
+        self.prepare(slot)
+        return self._blocks[slot // _KEYS_AT_ONCE][slot % _KEYS_AT_ONCE]
+
+    def prepare(self, slot: int) -> None:
+        """Draws the block that a slot lies in, and forgets all but the one before."""
+        block = slot // _KEYS_AT_ONCE
+        if block not in self._blocks:
+            kept = {number: keys for number, keys in self._blocks.items() if number == block - 1}
+            self._blocks = kept | {block: np.asarray(_key_block(self._key, block * _KEYS_AT_ONCE))}
+
+
+@jax.jit
+def _key_block(key: PRNGKeyArray, start: Array) -> Array:
+    slots = start + jnp.arange(_KEYS_AT_ONCE)
+    return jax.random.key_data(jax.vmap(slot_key, (None, 0))(key, slots))
