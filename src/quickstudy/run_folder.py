@@ -43,6 +43,30 @@ def machine() -> dict[str, Any]:
     }
 
 
+def check_folder(path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuses a folder that a run cannot have; changes nothing.
+
+    Args:
+      path: of the run.
+      resume: to go on from what the folder holds.
+      overwrite: to delete what the folder holds.
+    Raises:
+      UsageError: the folder holds a run and neither was asked for, or it holds something that is not a run.
+    """
+    path = Path(path)
+    is_run = (path / "run.json").is_file()
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file. Choose a folder for the run.")
+    if resume and not is_run:
+        raise UsageError(f"{path} holds no run to resume. Leave out --resume to start one.")
+    if resume or not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"{path} already exists. Go on with --resume, start again with --overwrite, or name another.")
+    if not is_run:
+        raise UsageError(f"{path} does not hold a run, so it is not overwritten. Name another folder.")
+
+
 class RunFolder:
     """A folder that one meta-training run owns.
 
@@ -51,24 +75,13 @@ class RunFolder:
       resume: go on from what the folder holds.
       overwrite: delete what the folder holds.
     Raises:
-      UsageError: the folder holds a run and neither was asked for, or it holds something that is not a run.
+      UsageError: see `check_folder`.
     """
 
     def __init__(self, path: str | Path, *, resume: bool = False, overwrite: bool = False):
+        check_folder(path, resume=resume, overwrite=overwrite)
         self.path = Path(path)
-        occupied = self.path.is_dir() and any(self.path.iterdir())
-        is_run = (self.path / "run.json").is_file()
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file. Choose a folder for the run.")
-        if resume and not is_run:
-            raise UsageError(f"{self.path} holds no run to resume. Leave out --resume to start one.")
-        if occupied and not resume:
-            if not overwrite:
-                raise UsageError(
-                    f"{self.path} already exists. Go on with --resume, start again with --overwrite, or name another."
-                )
-            if not is_run:
-                raise UsageError(f"{self.path} does not hold a run, so it is not overwritten. Name another folder.")
+        if self.path.is_dir() and not resume:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._checkpoints = ocp.CheckpointManager(

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
 from quickstudy import algorithms, tasks
@@ -15,6 +16,7 @@ from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.meta_training import Run, TrainingConfig, meta_train
 from quickstudy.registry import config_class, resolve
+from quickstudy.run_folder import check_folder
 from quickstudy.task_distribution import TaskDistribution
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
@@ -83,6 +85,9 @@ def train_and_save(
     command: str,
 ) -> Run:
     """Meta-trains under the live panel, and saves the bundle if training came to its end."""
+    # What would be refused later is refused now: the panel begins by measuring the baselines, which can take minutes.
+    check_folder(folder, resume=where.resume, overwrite=where.overwrite)
+    jax.eval_shape(algorithm.init, jax.random.key(config.seed))
     with Panel(algorithm, distribution, config) as panel:
         trained = meta_train(
             algorithm,
