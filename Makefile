@@ -24,8 +24,9 @@ check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs
 	$(BIN)/python -m pytest tests/docs -m "not slow"
 
-bench: $(VENV)/installed         ## training throughput on this machine
+bench: $(VENV)/installed         ## training throughput and decision latency on this machine; leave it alone meanwhile
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/latency.py
 
 clean:
 	rm -rf $(VENV) build dist

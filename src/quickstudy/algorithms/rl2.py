@@ -54,7 +54,7 @@ class RL2Config:
     """Settings of RL²."""
 
     cell: Literal["gru", "lstm", "linear"] = "gru"
-    """The recurrent core."""
+    """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
     hidden_size: int = 64
     """Numbers in the hidden state."""
     lifetimes: int = 128
