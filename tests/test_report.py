@@ -244,3 +244,13 @@ def test_every_curve_is_named_at_the_height_where_it_ends():
 
 def test_counts_on_an_axis_are_short():
     assert [pictures.compact(x) for x in (0, 400, 20000, 1500000)] == ["0", "400", "20k", "1.5M"]
+
+
+def test_names_beside_a_curve_do_not_move_its_limits():
+    with drawing.style_context():
+        figure, axes = drawing.canvas()
+        axes.plot([1, 2], [5.0, 9.0])
+        before = axes.get_ylim()
+        drawing.label_ends(axes, [("above", 9.0, None), ("below", 5.0, None)])
+        figure.canvas.draw()
+        assert axes.get_ylim() == before

@@ -23,7 +23,7 @@ FLOORS = (
     ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here
-    ("pictures", "drawing", "report"),
+    ("pictures", "drawing", "report", "speed_picture"),
     ("cli",),
 )
 UNNAMED = FLOORS.index(())

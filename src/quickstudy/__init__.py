@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from quickstudy.records import Decision, Outcome, Spec, Transition, record
     from quickstudy.report import write_report
     from quickstudy.results import Evaluation
+    from quickstudy.speed.measuring import adaptation_speed
+    from quickstudy.speed.results import AdaptationSpeed
+    from quickstudy.speed.table import speed_table
+    from quickstudy.speed_picture import write_speed_picture
     from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
 
 _HOMES = {
     "Actor": "host",
+    "AdaptationSpeed": "speed.results",
     "Agent": "agent",
     "Bundle": "bundle",
     "Contender": "evaluation",
@@ -38,6 +43,7 @@ _HOMES = {
     "TaskDistribution": "task_distribution",
     "TrainingConfig": "meta_training",
     "Transition": "records",
+    "adaptation_speed": "speed.measuring",
     "check": "inspection.check",
     "contender": "evaluation",
     "evaluate": "evaluation",
@@ -49,13 +55,16 @@ _HOMES = {
     "record": "records",
     "save_bundle": "bundle",
     "slot_key": "agent",
+    "speed_table": "speed.table",
     "task_hash": "task_distribution",
     "use_whole_machine": "devices",
     "write_report": "report",
+    "write_speed_picture": "speed_picture",
 }
 
 __all__ = [
     "Actor",
+    "AdaptationSpeed",
     "Agent",
     "Bundle",
     "Contender",
@@ -69,6 +78,7 @@ __all__ = [
     "TaskDistribution",
     "TrainingConfig",
     "Transition",
+    "adaptation_speed",
     "algorithms",
     "check",
     "contender",
@@ -81,10 +91,12 @@ __all__ = [
     "record",
     "save_bundle",
     "slot_key",
+    "speed_table",
     "task_hash",
     "tasks",
     "use_whole_machine",
     "write_report",
+    "write_speed_picture",
 ]
 
 

@@ -135,6 +135,8 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, fig
     points = axes.get_position().height * figure_height * 72
     # Limits are found when they are first asked for; until then the transformation is an older one.
     axes.get_xlim(), axes.get_ylim()
+    # Lines in the axes' own coordinates count as data to matplotlib, and would move the limits again.
+    axes.autoscale(enable=False)
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(((to_axes.transform((0, value))[1], name, pen) for name, value, pen in ends), key=lambda x: x[0])
     places = spread([place for place, _, _ in ordered], apart=12.5 / points)

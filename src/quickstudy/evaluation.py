@@ -11,7 +11,6 @@ import functools
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,7 @@ from quickstudy.agent import Agent, memory_bytes, slot_key
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.interact import live
 from quickstudy.numerics import statistics
-from quickstudy.numerics.statistics import Draws
+from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.results import Comparison, Evaluation, Result
 from quickstudy.task_distribution import TaskDistribution, task_hash
 
@@ -105,14 +104,14 @@ def evaluate(
     """
     _check(contenders, tasks, reference, thresholds)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
-    anchors = Anchors(floor=_on_each(distribution.floor, task_list), ceiling=_on_each(distribution.ceiling, task_list))
-    draws = _draws(contenders, tasks, seed)
+    anchors = Anchors(floor=on_each(distribution.floor, task_list), ceiling=on_each(distribution.ceiling, task_list))
+    draws = draw_resamples(contenders, tasks, seed)
     work, done = sum(one.seeds for one in contenders.values()), 0
     results, returns = {}, {}
     for name, one in contenders.items():
         rewards = []
         for index in range(one.seeds):
-            rewards.append(_live_on_all(one.agent, distribution, one.params_of(index), task_list, keys))
+            rewards.append(live_on_all(one.agent, distribution, one.params_of(index), task_list, keys))
             done += 1
             if progress is not None:
                 progress(name, done / work)
@@ -138,8 +137,8 @@ def evaluate(
         seed=seed,
         task_hash=task_hash(task_list),
         reference=reference,
-        floor=_anchor(anchors.floor, draws[reference]),
-        ceiling=_anchor(anchors.ceiling, draws[reference]),
+        floor=None if anchors.floor is None else mean_on_tasks(anchors.floor, draws[reference]),
+        ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws[reference]),
         results=results,
         comparisons=tuple(compare(first, second, returns, draws) for first, second in _pairs(contenders, reference)),
         definitions=definitions(distribution.spec),
@@ -165,7 +164,7 @@ def returns_on(
     one: Contender, distribution: TaskDistribution, task_list: PyTree, keys: PRNGKeyArray
 ) -> Float[np.ndarray, "seeds tasks"]:
     """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
-    each = [_live_on_all(one.agent, distribution, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    each = [live_on_all(one.agent, distribution, one.params_of(index), task_list, keys) for index in range(one.seeds)]
     return np.stack([reward.sum(-1, dtype=np.float64) for reward, _ in each])
 
 
@@ -209,11 +208,16 @@ def _check(contenders: Mapping[str, Contender], tasks: int, reference: str | Non
         raise UsageError("an evaluation needs at least one contender; came none.")
     if tasks < 1:
         raise UsageError(f"tasks must be 1 or more; came {tasks}. Take 100 or more for useful intervals.")
-    for fraction in thresholds:
-        if not 0 < fraction <= 1:
-            raise UsageError(f"thresholds are fractions of the way to the ceiling, in (0, 1]; came {fraction}.")
+    check_thresholds(thresholds)
     if reference is not None and reference not in contenders:
         raise UnknownNameError("contender", reference, contenders)
+
+
+def check_thresholds(thresholds: Sequence[float]) -> None:
+    """Raises UsageError unless all are in (0, 1]."""
+    for fraction in thresholds:
+        if not 0 < fraction <= 1:
+            raise UsageError(f"thresholds are fractions of a way, in (0, 1]; came {fraction}.")
 
 
 class _ByIdentity:
@@ -247,7 +251,7 @@ def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKe
     return jax.vmap(one)(tasks, keys)
 
 
-def _live_on_all(
+def live_on_all(
     agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rewards and validity `[tasks, T]`, in blocks of equal size whose memories fit."""
@@ -267,15 +271,17 @@ def _live_on_all(
     return reward, valid
 
 
-def _on_each(function: Callable | None, tasks: PyTree) -> np.ndarray | None:
+def on_each(function: Callable | None, tasks: PyTree) -> np.ndarray | None:
+    """A floor or a ceiling on every task `[tasks]`; None where there is none."""
     return None if function is None else np.asarray(jax.vmap(function)(tasks), np.float64)
 
 
-def _anchor(values: np.ndarray | None, draws: Draws) -> Any:
-    return None if values is None else statistics.estimate(values.mean(), draws.tasks @ values / len(values))
+def mean_on_tasks(values: Float[np.ndarray, " tasks"], draws: Draws) -> Estimate:
+    """The mean of a floor or a ceiling over tasks."""
+    return statistics.estimate(values.mean(), draws.tasks @ values / len(values))
 
 
-def _draws(contenders: Mapping[str, Contender], tasks: int, seed: int) -> dict[str, Draws]:
+def draw_resamples(contenders: Mapping[str, Contender], tasks: int, seed: int) -> dict[str, Draws]:
     """Resamples for everyone: the same of tasks, which pairs the differences, and each its own of seeds."""
     of_tasks = statistics.draw_counts(tasks, resamples=RESAMPLES, seed=(seed, 0))
     return {

@@ -7,7 +7,7 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.records import Space, flat_size, record
@@ -63,8 +63,8 @@ class GRU(eqx.Module):
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
     def run(
-        self, hidden: Array, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[Array, Array]:
+        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[PyTree, PyTree]:
         """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
         return run_gated(self, hidden, inputs, valid)
 
@@ -120,8 +120,8 @@ class LSTM(eqx.Module):
         return LSTMState(output=zeros, cell=zeros)
 
     def run(
-        self, hidden: LSTMState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[LSTMState, LSTMState]:
+        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[PyTree, PyTree]:
         """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
         return run_gated(self, hidden, inputs, valid)
 
@@ -171,8 +171,8 @@ class Linear(eqx.Module):
         return jnp.zeros((*lifetimes, self.forget.bias.size))
 
     def run(
-        self, hidden: Array, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[Array, Array]:
+        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[PyTree, PyTree]:
         """The state after the last step and after each `[T, *lifetimes, units]`; a step that is not valid changes nothing."""
         rate = jax.nn.sigmoid(self.forget(inputs))
         # A little above zero, where the slope of the root would have no end.
@@ -187,7 +187,7 @@ class Linear(eqx.Module):
 
 Core = GRU | LSTM | Linear
 
-CORES = {"gru": GRU, "lstm": LSTM, "linear": Linear}
+CORES: dict[str, type[GRU] | type[LSTM] | type[Linear]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
 
 
 def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:

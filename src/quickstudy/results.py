@@ -177,7 +177,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes; numbers keep six digits."""
-        return {"format": FORMAT, **_rounded(dataclasses.asdict(self))}
+        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Evaluation":
@@ -190,7 +190,7 @@ class Evaluation:
             raise UsageError(f"this is no evaluation of format {FORMAT}, but of {data.get('format')!r}. Evaluate again.")
         try:
             fields = {name: value for name, value in data.items() if name != "format"}
-            fields["floor"], fields["ceiling"] = _estimate(fields["floor"]), _estimate(fields["ceiling"])
+            fields["floor"], fields["ceiling"] = estimate_from(fields["floor"]), estimate_from(fields["ceiling"])
             fields["results"] = {name: _result(result) for name, result in fields["results"].items()}
             fields["comparisons"] = tuple(_comparison(comparison) for comparison in fields["comparisons"])
             return cls(**fields)
@@ -210,45 +210,57 @@ class Evaluation:
         Raises:
           UsageError: no such file, or one that holds no evaluation.
         """
-        try:
-            data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{os.fspath(path)} cannot be read as an evaluation: {error}.") from error
-        if not isinstance(data, dict):
-            raise UsageError(f"{os.fspath(path)} holds no evaluation, but a {type(data).__name__}.")
-        return cls.from_json(data)
+        return cls.from_json(read_object(path, what="evaluation"))
 
 
-def _rounded(value: Any) -> Any:
+def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      UsageError: no such file, or one that holds something else.
+    """
+    try:
+        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{os.fspath(path)} cannot be read as an {what}: {error}.") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{os.fspath(path)} holds no {what}, but a {type(data).__name__}.")
+    return data
+
+
+def rounded(value: Any) -> Any:
+    """Plain data whose numbers keep six digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, Mapping):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     return value
 
 
-def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
+def estimate_from(data: Mapping[str, Any] | None) -> Estimate | None:
+    """An estimate from plain data."""
     return None if data is None else Estimate(**data)
 
 
-def _curve(data: Mapping[str, Any] | None) -> Curve | None:
+def curve_from(data: Mapping[str, Any] | None) -> Curve | None:
+    """A curve from plain data."""
     return None if data is None else Curve(**{name: tuple(values) for name, values in data.items()})
 
 
 def _result(data: Mapping[str, Any]) -> Result:
     fields: dict[str, Any] = dict(data)
     for name in ("lifetime_return", "interquartile_mean", "normalised_score", "regret", "area", "asymptote"):
-        fields[name] = _estimate(fields[name])
+        fields[name] = estimate_from(fields[name])
     for name in ("reward_by_step", "cumulative_return", "return_by_episode", "cumulative_regret"):
-        fields[name] = _curve(fields[name])
-    fields["steps_to"] = {name: _estimate(inner) for name, inner in fields["steps_to"].items()}
+        fields[name] = curve_from(fields[name])
+    fields["steps_to"] = {name: estimate_from(inner) for name, inner in fields["steps_to"].items()}
     return Result(**fields)
 
 
 def _comparison(data: Mapping[str, Any]) -> Comparison:
     fields: dict[str, Any] = dict(data)
     for name in ("difference", "probability_of_improvement"):
-        fields[name] = _estimate(fields[name])
+        fields[name] = estimate_from(fields[name])
     return Comparison(**fields)

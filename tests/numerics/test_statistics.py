@@ -80,6 +80,22 @@ def test_resampled_improvements_of_many_seeds_agree_with_resamples_written_out()
     np.testing.assert_allclose(statistics.resampled_improvements(ours, theirs, draws, against), written, atol=1e-6)
 
 
+@pytest.mark.parametrize(("seeds", "tasks"), [(1, 1), (1, 2), (1, 9), (4, 7), (3, 4)])
+def test_resampled_medians_agree_with_resamples_written_out_and_keep_infinity(seeds, tasks):
+    values = np.random.default_rng(5).integers(0, 6, size=(seeds, tasks)) * 1.0
+    values[values == 5] = np.inf
+    draws = crossed(seeds, tasks, resamples=40)
+    written = [np.median(gathered(values, s, t)) for s, t in zip(draws.seeds, draws.tasks, strict=True)]
+    np.testing.assert_array_equal(statistics.resampled_medians(values, draws), written)
+
+
+def test_a_censored_estimate_is_known_only_where_its_bounds_meet():
+    lower, upper = np.array([1.0] * 50 + [2.0] * 50), np.array([2.0] * 50 + [np.inf] * 50)
+    found = statistics.censored_estimate((1.0, np.inf), lower, upper)
+    assert (found.at_least, found.at_most, found.low, found.high, found.value) == (1.0, None, 1.0, None, None)
+    assert statistics.censored_estimate((1.5, 1.5), lower, upper).value == 1.5
+
+
 def test_an_interval_keeps_never():
     samples = np.array([1.0] * 60 + [np.inf] * 40)
     found = statistics.estimate(1.0, samples)

@@ -1,4 +1,4 @@
-"""Interquartile means and crossed bootstrap intervals; each equation once, in NumPy.
+"""Interquartile means, medians and crossed bootstrap intervals; each equation once, in NumPy.
 
 Results of an evaluation are an array `[seeds, tasks]`: independent meta-training seeds of one agent (a
 baseline has one), each on the same tasks. Both are samples, of the training runs and of the tasks that might
@@ -33,6 +33,25 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CensoredEstimate:
+    """A number that censoring leaves known between two bounds only, and its 95 % interval; None stands for infinity.
+
+    The number is known where the bounds are equal. The interval holds what the resamples leave possible: its low end comes
+    from their lower bounds, its high end from their upper bounds.
+    """
+
+    at_least: float | None
+    at_most: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def value(self) -> float | None:
+        """The number where it is known, else None."""
+        return self.at_least if self.at_least == self.at_most else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Draws:
     """Resamples of seeds and of tasks: how often each was drawn."""
 
@@ -42,6 +61,11 @@ class Draws:
     def first(self, resamples: int) -> "Draws":
         """The first so many resamples: fewer are enough for the intervals of a whole curve."""
         return Draws(seeds=self.seeds[:resamples], tasks=self.tasks[:resamples])
+
+    def crossed(self, other: "Draws") -> "Draws":
+        """Draws of `[seeds x other's seeds]` pairs, row by row, on the same tasks: each one's seeds are drawn alone."""
+        counts = self.seeds[:, :, None] * other.seeds[:, None, :]
+        return Draws(seeds=counts.reshape(len(counts), -1), tasks=self.tasks)
 
 
 def draw_counts(population: int, *, resamples: int, seed: int | tuple[int, ...]) -> Float[np.ndarray, "resamples population"]:
@@ -130,9 +154,26 @@ def resampled_improvements(
     """The probability of improvement in every resample: tasks drawn jointly, seeds independently."""
     pairs = improvements(values, against)
     seeds, others, tasks = pairs.shape
-    counts = draws.seeds[:, :, None] * draws_against.seeds[:, None, :]
-    joint = Draws(seeds=counts.reshape(len(counts), seeds * others), tasks=draws.tasks)
-    return resampled_means(pairs.reshape(seeds * others, tasks), joint)
+    return resampled_means(pairs.reshape(seeds * others, tasks), draws.crossed(draws_against))
+
+
+def resampled_medians(values: Float[np.ndarray, "seeds tasks"], draws: Draws) -> Float[np.ndarray, " resamples"]:
+    """The median over seeds and tasks in every resample; infinite values keep their place in the order.
+
+    Values are sorted once, and a resample gives each its count; the median is the mean of the two that lie in the middle.
+    """
+    size = values.size
+    order = np.argsort(values, axis=None, kind="stable")
+    ordered = np.asarray(values, np.float64).ravel()[order]
+    result = np.empty(len(draws.tasks))
+    block = max(1, _BLOCK_ELEMENTS // size)
+    for start in range(0, len(result), block):
+        rows = slice(start, start + block)
+        counts = draws.seeds[rows, :, None] * draws.tasks[rows, None, :]
+        running = np.cumsum(counts.reshape(len(counts), size)[:, order], axis=1)
+        lower, upper = (ordered[(running <= rank).sum(1)] for rank in ((size - 1) // 2, size // 2))
+        result[rows] = (lower + upper) / 2
+    return result
 
 
 def interval(
@@ -150,6 +191,15 @@ def estimate(value: float, samples: Float[np.ndarray, " resamples"]) -> Estimate
     """A value with the interval of its resamples; what is not finite becomes None."""
     low, high = interval(samples)
     return Estimate(value=finite(value), low=finite(low), high=finite(high))
+
+
+def censored_estimate(
+    bounds: tuple[float, float], lower: Float[np.ndarray, " resamples"], upper: Float[np.ndarray, " resamples"]
+) -> CensoredEstimate:
+    """What is known of a number: its bounds, and the interval of the resamples of either bound."""
+    least, most = bounds
+    low, high = interval(lower)[0], interval(upper)[1]
+    return CensoredEstimate(at_least=finite(least), at_most=finite(most), low=finite(low), high=finite(high))
 
 
 def finite(value: float | np.floating | np.ndarray) -> float | None:

@@ -1,0 +1,1 @@
+"""How much faster an agent adapts than a baseline, such as one that learns from scratch."""

@@ -1,0 +1,170 @@
+"""Measures how fast an agent adapts against a baseline that lives on the same tasks, for as long as it needs."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from quickstudy.adaptation import Anchors
+from quickstudy.baselines.random import random_agent
+from quickstudy.errors import UsageError
+from quickstudy.evaluation import (
+    Contender,
+    check_thresholds,
+    contender,
+    draw_resamples,
+    draw_tasks,
+    live_on_all,
+    mean_on_tasks,
+    on_each,
+    split_label,
+)
+from quickstudy.interact import check_fit
+from quickstudy.speed.ablation import shuffled_contender
+from quickstudy.speed.crossings import Runs, gain_from_reward, measure, measure_side
+from quickstudy.speed.results import AdaptationSpeed, Side
+from quickstudy.task_distribution import TaskDistribution, task_hash
+
+_SHUFFLED = "shuffled rewards"
+_MOST_SHUFFLED = 1000
+
+
+def adaptation_speed(
+    agent: Contender,
+    baseline: Contender,
+    distribution: TaskDistribution,
+    *,
+    split: str,
+    tasks: int = 200,
+    lifetimes: int = 10,
+    seed: int = 0,
+    names: tuple[str, str] = ("agent", "baseline"),
+    thresholds: tuple[float, ...] = (0.5, 0.75, 0.9),
+    shuffled: bool = True,
+    meta_training_steps: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> AdaptationSpeed:
+    """How many times fewer environment steps an agent needs to come as far as a baseline comes.
+
+    Both live on the same tasks. The baseline's lifetime may have more episodes, as one that learns from scratch needs: it is
+    as long as its own spec says, and all else of the distribution stays. The baseline's curve sets the thresholds.
+
+    Args:
+      agent: made for the distribution's spec.
+      baseline: made for the same spec, but for the number of episodes.
+      distribution: that the tasks come from; it must not depend on how many episodes a lifetime has.
+      split: of the distribution. `"train"` has to be asked for by name, and is labelled in every output.
+      tasks: how many.
+      lifetimes: of each seed on each task, with luck of their own. Their mean is the curve that meets a task's thresholds:
+        the noisier a return, the more are needed.
+      seed: of the tasks and their luck.
+      names: that the two are shown under.
+      thresholds: fractions of the way from acting at random to the baseline's asymptote.
+      shuffled: let the agent live once more with shuffled rewards (see `quickstudy.speed.ablation`).
+      meta_training_steps: environment steps of the agent's meta-training, all in all; then also told is on how many new
+        tasks they are paid back.
+      progress: called with a name and the fraction of its lifetimes that are done.
+    Raises:
+      UsageError: no task, no lifetime, no threshold or one outside (0, 1], or two equal names.
+      UnknownNameError: no such split.
+      SpecError: an agent or a baseline that was made for other tasks.
+    Source: none; published claims of such speed-ups that say how they were measured are not known to us.
+    """
+    _check(tasks, lifetimes, names, thresholds)
+    check_fit(agent.agent, distribution.spec)
+    longer = _with_episodes(distribution, baseline.agent.spec.episodes)
+    check_fit(baseline.agent, longer.spec)
+    task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
+    tell = progress or (lambda name, done: None)
+
+    def live(one: Contender, where: TaskDistribution, name: str) -> Runs:
+        return _live(one, where, task_list, keys, lifetimes, lambda done: tell(name, done))
+
+    ours, theirs = live(agent, distribution, names[0]), live(baseline, longer, names[1])
+    anchors = _per_episode(distribution, task_list)
+    floor = anchors.floor
+    if floor is None:
+        floor = live(contender(random_agent(distribution.spec)), distribution, "random").returns.mean((0, 2))
+    draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
+    measures = measure(
+        ours, theirs, floor, (draws["agent"], draws["baseline"]),
+        thresholds=thresholds, meta_training_steps=meta_training_steps,
+    )  # fmt: skip
+    known = Anchors(floor=floor, ceiling=anchors.ceiling)
+    shared = min(ours.episodes, theirs.episodes)
+
+    def side(one: Contender, runs: Runs, name: str, of: str) -> Side:
+        values = measure_side(runs, known, draws[of], shared=shared, window=measures["window"])
+        return Side(name=name, trained=one.trained, seeds=one.seeds, **values)
+
+    ablated, gain = None, None
+    if shuffled:
+        one = shuffled_contender(agent, distribution, split=split, lifetimes=min(tasks * lifetimes, _MOST_SHUFFLED), seed=seed)
+        runs = live(one, distribution, _SHUFFLED)
+        ablated, gain = side(one, runs, _SHUFFLED, "agent"), gain_from_reward(ours, runs, draws["agent"])
+    return AdaptationSpeed(
+        distribution={"name": distribution.name, "config": dict(distribution.config)},
+        split=split,
+        label=split_label(split),
+        tasks=tasks,
+        lifetimes=lifetimes,
+        seed=seed,
+        task_hash=task_hash(task_list),
+        horizon=distribution.spec.horizon,
+        floor=mean_on_tasks(floor, draws["agent"]),
+        floor_known=anchors.floor is not None,
+        ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws["agent"]),
+        agent=side(agent, ours, names[0], "agent"),
+        baseline=side(baseline, theirs, names[1], "baseline"),
+        shuffled=ablated,
+        gain_from_reward=gain,
+        meta_training_steps=meta_training_steps,
+        **measures,
+    )
+
+
+def _check(tasks: int, lifetimes: int, names: tuple[str, str], thresholds: tuple[float, ...]) -> None:
+    if tasks < 1 or lifetimes < 1:
+        raise UsageError(f"tasks and lifetimes must be 1 or more; came {tasks} and {lifetimes}.")
+    if len({*names, _SHUFFLED}) != 3:
+        raise UsageError(f"agent and baseline need two different names, and none {_SHUFFLED!r}; came {names}.")
+    if not thresholds:
+        raise UsageError("a speed-up needs at least one threshold; came none. Take (0.5, 0.75, 0.9).")
+    check_thresholds(thresholds)
+
+
+def _with_episodes(distribution: TaskDistribution, episodes: int) -> TaskDistribution:
+    """The same tasks with lifetimes of another length; floor and ceiling, which are of a lifetime, are left out."""
+    spec = dataclasses.replace(distribution.spec, episodes=episodes)
+    return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)
+
+
+def _live(
+    one: Contender,
+    distribution: TaskDistribution,
+    task_list: PyTree,
+    keys: PRNGKeyArray,
+    lifetimes: int,
+    tell: Callable[[float], None],
+) -> Runs:
+    """Every seed lives on every task as often as asked for; only sums by episode are kept."""
+    spec = distribution.spec
+    shape = (one.seeds, len(keys), spec.episodes)
+    returns, steps = np.zeros(shape), np.zeros(shape)
+    for lifetime in range(lifetimes):
+        luck = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
+        for index in range(one.seeds):
+            reward, valid = live_on_all(one.agent, distribution, one.params_of(index), task_list, luck)
+            returns[index] += reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
+            steps[index] += valid.reshape(*shape[1:], spec.horizon).sum(-1)
+        tell((lifetime + 1) / lifetimes)
+    return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1))
+
+
+def _per_episode(distribution: TaskDistribution, task_list: PyTree) -> Anchors:
+    """Floor and ceiling of a lifetime, spread evenly over its episodes."""
+    found = (on_each(function, task_list) for function in (distribution.floor, distribution.ceiling))
+    floor, ceiling = (None if values is None else values / distribution.spec.episodes for values in found)
+    return Anchors(floor=floor, ceiling=ceiling)
