@@ -16,13 +16,16 @@ from quickstudy.interact import live
 
 SMALL_DISTRIBUTIONS = {
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
+    "cart-pole": {"horizon": 4, "episodes": 2},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
+    "pendulum": {"horizon": 4, "episodes": 2},
+    "point-navigation": {"horizon": 8, "episodes": 2},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
 }
 SMALL_ALGORITHMS = {
-    "rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}, {"cell": "linear", "hidden_size": 8}]
+    "rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}, {"cell": "linear", "hidden_size": 8}],
 }
 LIFETIMES = 6
 

@@ -18,6 +18,12 @@ BASELINES = {
     "opsrl": "quickstudy.baselines.opsrl:opsrl_agent",
     "ucrl2": "quickstudy.baselines.ucrl2:ucrl2_agent",
     "beb": "quickstudy.baselines.beb:beb_agent",
+    "trilateration": "quickstudy.baselines.trilateration:trilateration_agent",
+    "circle-search": "quickstudy.baselines.circle_search:circle_search_agent",
+    "energy-shaping": "quickstudy.baselines.energy_shaping:energy_shaping_agent",
+    "linear-control": "quickstudy.baselines.linear_control:linear_control_agent",
+    "direction-finding": "quickstudy.baselines.linear_control:direction_finding_agent",
+    "self-tuning": "quickstudy.baselines.energy_shaping:self_tuning_agent",
     "visit-bonus": "quickstudy.baselines.beb:visit_bonus_agent",
 }
 

@@ -11,9 +11,12 @@ __all__ = ["DISTRIBUTIONS", "make"]
 
 DISTRIBUTIONS = {
     "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
+    "cart-pole": "quickstudy.tasks.cart_pole:cart_pole",
     "dark-room": "quickstudy.tasks.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.dependent_bandit:dependent_bandit",
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
+    "pendulum": "quickstudy.tasks.pendulum:pendulum",
+    "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
     "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
 }
 
