@@ -147,6 +147,12 @@ def test_the_floor_of_one_step_is_known():
     assert float(floor) == pytest.approx(-3 * (0.25 + 0.02 / 3), rel=1e-5)
 
 
+def test_the_floor_ends_where_an_episode_does():
+    # So weak that every first step ends on the goal; the mean distance in a square of side 2 from its middle is 0.7652.
+    floor = point_navigation(reward="distance", horizon=20, episodes=2).floor(task_at(0.0, 0.0, strength=0.02))
+    assert float(floor) == pytest.approx(-2 * 0.002 * 0.7652, rel=0.05)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("reward", ["dense", "distance"])
 def test_trilateration_knows_the_goal_after_three_steps(reward, split):
