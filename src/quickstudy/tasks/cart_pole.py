@@ -49,8 +49,9 @@ from quickstudy.baselines.linear_control import direction_finding_agent, linear_
 from quickstudy.baselines.random import random_agent
 from quickstudy.errors import UnknownNameError
 from quickstudy.records import Outcome, Spec, record
-from quickstudy.task_distribution import TaskDistribution, mark_split
+from quickstudy.task_distribution import TaskDistribution
 from quickstudy.tasks.simulated_return import evenly, random_policy, simulated_return
+from quickstudy.tasks.varying_physics import draw_parameters, splits_of
 
 RANGES = {"mass": (0.05, 0.5), "length": (0.25, 1.0), "gravity": (7.0, 13.0), "force": (5.0, 15.0)}
 OTHER_RANGES = {
@@ -109,18 +110,11 @@ def cart_pole(*, directions: Directions = "forward", horizon: int = 200, episode
         horizon=horizon,
         episodes=episodes,
     )
-    others = tuple(split for split in OTHER_RANGES if directions == "forward" or split != "ood:reversed")
-    splits = ("train", "test", *others)
+    either = directions == "either"
+    splits = splits_of(OTHER_RANGES, either=either)
 
     def sample(split: str, key: PRNGKeyArray) -> CartPoleTask:
-        key_values, key_direction = jax.random.split(key)
-        ranges = RANGES | OTHER_RANGES.get(split, {})
-        low, high = jnp.float32(list(ranges.values())).T
-        values = low + (high - low) * mark_split(jax.random.uniform(key_values, (len(ranges),)), split, splits)
-        task = dict(zip(ranges, values, strict=True))
-        if directions == "either":
-            task["force"] = jnp.where(jax.random.bernoulli(key_direction), task["force"], -task["force"])
-        return CartPoleTask(**task)
+        return CartPoleTask(**draw_parameters(split, key, ranges=RANGES, others=OTHER_RANGES, motor="force", either=either))
 
     def reset(task: CartPoleTask, key: PRNGKeyArray) -> tuple[Array, Array]:
         del task

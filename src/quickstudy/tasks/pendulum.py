@@ -57,8 +57,9 @@ from quickstudy.baselines.energy_shaping import (
 from quickstudy.baselines.random import random_agent
 from quickstudy.errors import UnknownNameError
 from quickstudy.records import Outcome, Spec, record
-from quickstudy.task_distribution import TaskDistribution, mark_split
+from quickstudy.task_distribution import TaskDistribution
 from quickstudy.tasks.simulated_return import evenly, random_policy, simulated_return
+from quickstudy.tasks.varying_physics import draw_parameters, splits_of
 
 RANGES = {"mass": (0.6, 1.4), "length": (1.0, 1.5), "gravity": (7.0, 10.0), "strength": (0.7, 1.3)}
 OTHER_RANGES = {
@@ -110,18 +111,11 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
         episodes=episodes,
     )
 
-    others = tuple(split for split in OTHER_RANGES if directions == "forward" or split != "ood:reversed")
-    splits = ("train", "test", *others)
+    either = directions == "either"
+    splits = splits_of(OTHER_RANGES, either=either)
 
     def sample(split: str, key: PRNGKeyArray) -> PendulumTask:
-        key_values, key_direction = jax.random.split(key)
-        ranges = RANGES | OTHER_RANGES.get(split, {})
-        low, high = jnp.float32(list(ranges.values())).T
-        values = low + (high - low) * mark_split(jax.random.uniform(key_values, (len(ranges),)), split, splits)
-        task = dict(zip(ranges, values, strict=True))
-        if directions == "either":
-            task["strength"] = jnp.where(jax.random.bernoulli(key_direction), task["strength"], -task["strength"])
-        return PendulumTask(**task)
+        return PendulumTask(**draw_parameters(split, key, ranges=RANGES, others=OTHER_RANGES, motor="strength", either=either))
 
     def reset(task: PendulumTask, key: PRNGKeyArray) -> tuple[Array, Array]:
         del task
