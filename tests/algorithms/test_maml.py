@@ -88,22 +88,6 @@ def test_curvature_of_lvc_varies_less_than_that_of_dice_and_is_closer_than_plain
     assert np.abs(lvc - exact_curvature()).sum() < np.abs(plain - exact_curvature()).sum()
 
 
-def test_meta_gradient_with_credit_for_sampling_is_unbiased():
-    """The sum of pathwise and sampling term, over all first episodes, is the slope of the return after an inner step."""
-    rate = 0.5
-    adapted = lambda logits, a: logits + rate * jax.grad(objective)(logits, a, "e-maml")  # noqa: E731
-
-    def after_step(logits):
-        return sum(probability(logits, a) * expected_return(adapted(logits, a)) for a in EPISODES)
-
-    estimate = jnp.zeros((2, 2))
-    for a in EPISODES:
-        pathwise = jax.grad(lambda logits, a=a: expected_return(adapted(logits, a)))(LOGITS)
-        sampling = jax.grad(lambda logits, a=a: log_probabilities(logits, a).sum())(LOGITS)
-        estimate += probability(LOGITS, a) * (pathwise + sampling * expected_return(adapted(LOGITS, a)))
-    np.testing.assert_allclose(estimate, jax.grad(after_step)(LOGITS), atol=1e-6)
-
-
 def test_steps_that_did_not_happen_count_for_nothing():
     for estimator in ("maml", "lvc", "dice"):
         config = MAMLConfig(estimator=estimator)
