@@ -7,6 +7,7 @@ decision is one call of a compiled program, with what came from outside as its o
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -82,14 +83,15 @@ class Actor:
         if self._books is None or self._followed is None:
             action, self._books = self._programs.first(key_adapt, key_act, seen)
         else:
-            last, *followed = self._followed
+            last, successor, (terminated, truncated, reward) = self._followed
             cadence = self.agent.cadence
             due = (last // cadence + 1) * cadence
-            if self._slot < due:
-                action, self._books = self._programs.waiting(self._books, key_act, seen, *followed)
-            else:
-                # Chunks of slots that did not happen change no memory: the first that is full stands for all that went by.
-                action, self._books = self._programs.adapting(self._books, self._keys[due][0], key_act, seen, *followed)
+            adapts = self._slot >= due
+            # Chunks of slots that did not happen change no memory: the first that is full stands for all that went by.
+            key_adapt = self._keys[due][0] if adapts else key_adapt
+            program = self._programs.adapting if adapts else self._programs.waiting
+            numbers = _packed(last, terminated, truncated, reward, key_adapt, key_act)
+            action, self._books = program(self._books, seen, successor, numbers)
         self._waiting = True
         chosen = np.asarray(action)
         return chosen if chosen.ndim else int(chosen)
@@ -114,8 +116,7 @@ class Actor:
         successor = self._checked(observation)
         horizon, slot = self.agent.spec.horizon, self._slot
         ends = terminated or truncated or slot % horizon == horizon - 1
-        numbers = np.array([slot, terminated, ends and not terminated], np.int32)
-        self._followed = (slot, np.float32(reward), successor, numbers)
+        self._followed = (slot, successor, (terminated, ends and not terminated, reward))
         self._slot = (slot // horizon + 1) * horizon if ends else slot + 1
         self._waiting = False
         self._keys.prepare(self._slot)
@@ -154,19 +155,19 @@ class _Programs:
     def __init__(self, agent: Agent, params: PyTree):
         self.agent, self.params = agent, params
         self.first = jax.jit(self._first)
-        self.adapting = jax.jit(self._adapting)
-        self.waiting = jax.jit(lambda leaves, *rest: self._adapting(leaves, None, *rest))
+        self.adapting = jax.jit(partial(self._later, adapts=True))
+        self.waiting = jax.jit(partial(self._later, adapts=False))
 
     def compile(self) -> None:
         """Runs everything once, on nothing."""
         space = self.agent.spec.observation_space
         seen = np.asarray(space.start if hasattr(space, "start") else np.zeros(space.shape), space.dtype)
         key = _SlotKeys(jax.random.key(0))[0][0]
-        followed = (np.float32(0), seen, np.zeros(3, np.int32))
+        numbers = _packed(0, False, False, 0.0, key, key)
         _, books = self.first(key, key, seen)
-        jax.block_until_ready(self.adapting(books, key, key, seen, *followed))
+        jax.block_until_ready(self.adapting(books, seen, seen, numbers))
         if self.agent.cadence > 1:
-            jax.block_until_ready(self.waiting(books, key, seen, *followed))
+            jax.block_until_ready(self.waiting(books, seen, seen, numbers))
 
     def opened(self, books: list) -> _Books:
         """Books as a tree."""
@@ -187,19 +188,12 @@ class _Programs:
         pending = None if agent.cadence == 1 else jax.tree.map(lambda x: jnp.stack([x] * agent.cadence), blank)
         return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
 
-    def _adapting(
-        self,
-        leaves: list,
-        key_adapt: Array | None,
-        key_act: Array,
-        observation: Array,
-        reward: Array,
-        successor: Array,
-        numbers: Array,
-    ) -> tuple[Array, list]:
-        """The next action, and the books after it, once it is known what followed the last; with `adapt` if it has a key."""
-        agent, books, key_act = self.agent, self.opened(leaves), jax.random.wrap_key_data(key_act)
-        slot, terminated, truncated = numbers
+    def _later(self, leaves: list, observation: Array, successor: Array, numbers: Array, *, adapts: bool) -> tuple[Array, list]:
+        """The next action, and the books after it, once it is known what followed the last."""
+        agent, books = self.agent, self.opened(leaves)
+        slot, terminated, truncated = numbers[:3]
+        reward = jax.lax.bitcast_convert_type(numbers[3], jnp.float32)
+        key_adapt, key_act = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(numbers[4:], jnp.uint32).reshape(2, -1))
         outcome = Outcome(observation=successor, reward=reward, terminated=terminated > 0, truncated=truncated > 0)
         lived = Transition(
             observation=books.observation,
@@ -212,14 +206,25 @@ class _Programs:
             chunk, pending = jax.tree.map(lambda x: x[None], lived), None
         else:
             chunk = jax.tree.map(lambda all, one: all.at[slot % agent.cadence].set(one), books.pending, lived)
-            pending = chunk if key_adapt is None else dataclasses.replace(chunk, valid=jnp.zeros_like(chunk.valid))
+            pending = chunk if not adapts else dataclasses.replace(chunk, valid=jnp.zeros_like(chunk.valid))
         memory = books.memory
-        if key_adapt is None:
+        if not adapts:
             decision = agent.act(self.params, memory, observation, key_act)
         else:
-            keys = jnp.stack([jax.random.wrap_key_data(key_adapt), key_act])
+            keys = jnp.stack([key_adapt, key_act])
             memory, decision = agent.step(self.params, memory, chunk, observation, keys)
         return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
+
+
+def _packed(
+    slot: int, terminated: bool, truncated: bool, reward: float, key_adapt: np.ndarray, key_act: np.ndarray
+) -> np.ndarray:
+    """All numbers from outside as one array of int32, the others by their bits: each array that crosses costs microseconds."""
+    numbers = np.empty(4 + key_adapt.size + key_act.size, np.int32)
+    numbers[:3] = slot, terminated, truncated
+    numbers[3:4].view(np.float32)[0] = reward
+    numbers[4:].view(np.uint32)[:] = np.concatenate([key_adapt, key_act])
+    return numbers
 
 
 class _SlotKeys:
