@@ -29,6 +29,7 @@ from quickstudy import algorithms
 from quickstudy.agent import Agent
 from quickstudy.disk import write_atomically
 from quickstudy.errors import BundleError, QuickstudyError
+from quickstudy.interact import check_fit
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.records import Spec, space_from_description
 from quickstudy.run_folder import versions
@@ -45,16 +46,30 @@ class Bundle:
       agent: rebuilt from its algorithm.
       params: leaves with a leading axis `[seeds]`.
       card: the content of `bundle.json`.
+      make: `(spec) -> agent`, as the algorithm makes it with the bundle's settings.
     """
 
     agent: Agent
     params: PyTree
     card: dict[str, Any]
+    make: Callable[[Spec], Agent]
 
     @property
     def seeds(self) -> int:
         """How many independently trained agents the bundle holds."""
         return int(jax.tree.leaves(self.params)[0].shape[0])
+
+    def agent_for(self, spec: Spec) -> Agent:
+        """The agent as it is made for these tasks: the same spaces, and lifetimes that may be longer or shorter than its own.
+
+        Raises:
+          SpecError: other spaces, or lifetimes that it does not fit into.
+        """
+        ours = self.agent.spec
+        same_spaces = (ours.observation_space, ours.action_space) == (spec.observation_space, spec.action_space)
+        agent = self.make(spec) if same_spaces else self.agent
+        check_fit(agent, spec)
+        return agent
 
     def params_of(self, seed: int = 0) -> PyTree:
         """The parameters of one of the seeds, ready for `agent.begin`.
@@ -137,11 +152,15 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
             f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "
             f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
         )
+
+    def make(spec: Spec) -> Agent:
+        return algorithms.make(algorithm or name, spec, **config).agent
+
     try:
-        agent = algorithms.make(algorithm or name, spec_from_description(card["spec"]), **config).agent
+        agent = make(spec_from_description(card["spec"]))
     except QuickstudyError as error:
         raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
-    return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card)
+    return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card, make=make)
 
 
 def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Layers of agents: recurrent cores, input encodings, heads. Every module holds arrays and static settings only."""
+"""Layers of agents: recurrent cores, a policy without memory, input encodings.
+
+Every module holds arrays and static settings only.
+"""
 
 import itertools
 from typing import Literal
@@ -9,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
-from quickstudy.records import Space, flat_size, record
+from quickstudy.records import Space, Spec, flat_size, record
 
 
 class Dense(eqx.Module):
@@ -193,6 +197,34 @@ CORES: dict[str, type[GRU] | type[LSTM] | type[Linear]] = {"gru": GRU, "lstm": L
 def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:
     """A recurrent core by name."""
     return CORES[kind](inputs, hidden_size, key=key)
+
+
+class PolicyNetwork(eqx.Module):
+    """Layers of tanh, and a head; a context vector stands beside the observation."""
+
+    layers: tuple[Dense, ...]
+    head: Dense
+    context: Float[Array, " context"]
+
+    def __init__(self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, key: PRNGKeyArray):
+        """The policy starts close to uniform; the context is zero."""
+        keys = jax.random.split(key, len(hidden_sizes) + 1)
+        pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
+        self.layers = tuple(Dense(*pair, gain=1.0, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
+        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space), gain=0.1, key=keys[0])
+        self.context = jnp.zeros(context)
+
+    def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
+        """The numbers that make a policy, from flat observations."""
+        context = jnp.broadcast_to(self.context, (*observation.shape[:-1], self.context.size))
+        hidden = jnp.tanh(self.layers[0](observation, context))
+        for layer in self.layers[1:]:
+            hidden = jnp.tanh(layer(hidden))
+        return self.head(hidden)
+
+    def policy(self, observation: Array, spec: Spec) -> Policy:
+        """The distribution over actions at an observation, or at many."""
+        return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
 
 
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:

@@ -1,6 +1,7 @@
 """What meta-training compiles: one update (live, then learn) and one look at held-out tasks, over seeds and devices."""
 
 import jax
+import jax.numpy as jnp
 import jax.stages
 import numpy as np
 from jax.sharding import AxisType, Mesh
@@ -34,14 +35,14 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> j
     """`(state, roots, update, progress) -> (state, metrics)`, compiled once; the old state is given up.
 
     All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are `[seeds]` each, with
-    `train_return`, the mean return of the lifetimes, among them.
+    `train_return`, the mean return of the lifetimes, among them, and what adapting changed (see `_before_and_after`).
     """
 
     def one_seed(state: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray) -> tuple[PyTree, dict]:
         lifetimes = _lifetimes(algorithm.agent, distribution, algorithm.params(state), "train", keys)
         state, metrics = algorithm.update(state, lifetimes, progress, key)
         returns = jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
-        return state, {"train_return": returns} | metrics
+        return state, {"train_return": returns} | _before_and_after(algorithm, distribution, lifetimes) | metrics
 
     shared = jax.shard_map(
         jax.vmap(one_seed, (0, 0, None, 0)),
@@ -93,6 +94,26 @@ def look_at_baselines(distribution: TaskDistribution, *, tasks: int) -> dict[str
         )
         returns[name] = float(look(agent.init(jax.random.key(0)), keys).mean())
     return returns
+
+
+def _before_and_after(algorithm: MetaAlgorithm, distribution: TaskDistribution, lifetimes: Transition) -> dict[str, Array]:
+    """Mean return of an episode in the first and in the last part of these lifetimes, and the standard error of the difference.
+
+    A part is an episode, or as many as the agent lives between two calls of `adapt`. Nothing where a lifetime is one part.
+    """
+    spec = distribution.spec
+    part = max(algorithm.agent.cadence, spec.horizon)
+    if part == spec.lifetime_steps:
+        return {}
+    reward = lifetimes.outcome.reward * (spec.horizon / part)
+    first, last = reward[:part].sum(0), reward[-part:].sum(0)
+    mean = lambda values: jax.lax.pmean(values.mean(), LIFETIMES_AXIS)  # noqa: E731
+    variance = mean(jnp.square(last - first - mean(last - first)))
+    return {
+        "first_episodes": mean(first),
+        "last_episodes": mean(last),
+        "adaptation_error": jnp.sqrt(variance / algorithm.lifetimes),
+    }
 
 
 def _lifetimes(agent: Agent, distribution: TaskDistribution, params: PyTree, split: str, keys: PRNGKeyArray) -> Transition:

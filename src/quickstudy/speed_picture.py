@@ -59,7 +59,7 @@ def speed_picture(found: AdaptationSpeed) -> Picture:
         drawing.label_ends(axes, ends)
         return drawing.finish(
             figure,
-            name=f"adaptation-speed-{found.split.replace(':', '-')}",
+            name=found.file_name,
             title="Adaptation speed",
             caption=f"Mean over {found.tasks:,} tasks ({found.label}); bands are pointwise 95 % intervals. Each bar lies on a "
             "threshold, a fraction of the baseline's way from acting at random to its asymptote, and reaches from one curve's "
@@ -70,7 +70,7 @@ def speed_picture(found: AdaptationSpeed) -> Picture:
 
 
 def write_speed_picture(found: AdaptationSpeed, folder: str | os.PathLike) -> pathlib.Path:
-    """Writes `adaptation-speed-<split>.svg` and `.png` into a folder, and gives the path of the SVG."""
+    """Writes the picture as `.svg` and `.png` into a folder, named like the measurement, and gives the path of the SVG."""
     picture = speed_picture(found)
     path = pathlib.Path(folder) / f"{picture.name}.svg"
     write_atomically(path, picture.svg)

@@ -1,15 +1,19 @@
 """MAML's estimators, on a task so small that every expectation is a sum over all that can happen."""
 
+import dataclasses
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.maml import MAMLConfig, inner_objective, maml_agent
+from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, inner_objective, maml_agent, outer_credit, recall
 from quickstudy.errors import SpecError, UsageError
+from quickstudy.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.numerics.linear_baseline import linear_baseline
+from quickstudy.records import Decision, Outcome, Transition
 from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
 
 # Two decisions of two actions each; what the second pays depends on the first.
@@ -44,7 +48,8 @@ def objective(logits, actions, estimator):
     """J_in of one episode."""
     config = MAMLConfig(estimator=estimator)
     logs = log_probabilities(logits, actions)
-    return inner_objective(logs, returns_to_go(actions), jnp.ones(2, bool), horizon=2, config=config)
+    behaviour = jax.lax.stop_gradient(logs)
+    return inner_objective(logs, behaviour, returns_to_go(actions), jnp.ones(2, bool), horizon=2, config=config)
 
 
 def curvatures(estimator):
@@ -88,6 +93,105 @@ def test_curvature_of_lvc_varies_less_than_that_of_dice_and_is_closer_than_plain
     assert np.abs(lvc - exact_curvature()).sum() < np.abs(plain - exact_curvature()).sum()
 
 
+# Two pulls, an inner step, two pulls; what an arm pays is certain, so that sixteen lives are all that can happen.
+BANDIT = bernoulli_bandit(arms=2, pulls=4).spec
+PAYS = np.array([0.2, 1.0])
+LIVES = jnp.array(list(itertools.product(range(2), repeat=4)))
+
+
+def two_pulls_each_way(estimator, **settings):
+    """A small agent, its parameters, and the sixteen lives `[4, 16]` as it remembers them."""
+    config = MAMLConfig(
+        hidden_sizes=(3,), rollouts=2, estimator=estimator, inner_rate=2.0, baseline="none", discount=1.0, **settings
+    )
+    agent = maml_agent(BANDIT, config)
+    params = agent.init(jax.random.key(1))
+    # A start that prefers the worse arm, so that it matters what the first pulls are.
+    params = eqx.tree_at(lambda p: p.start.head.bias, params, jnp.array([1.5, 0.0]))
+    actions = LIVES.T
+    no, yes = jnp.zeros((4, 16), bool), jnp.ones((4, 16), bool)
+    seen = jnp.zeros((4, 16), jnp.int32)
+    outcome = Outcome(observation=seen, reward=jnp.asarray(PAYS)[actions], terminated=no, truncated=yes)
+    episode = jnp.broadcast_to(jnp.arange(4)[:, None], (4, 16))
+
+    def lives(behaviour):
+        decision = Decision(action=actions, extras={"log_probability": behaviour})
+        return Transition(observation=seen, decision=decision, outcome=outcome, episode=episode, valid=yes)
+
+    # Inner steps of lvc weigh by what the behaviour was: the first two pulls' is known before the last two's.
+    guess = lives(jnp.full((4, 16), jnp.log(0.5)))
+    before = recall(agent, params, guess).log_probability(actions)
+    known = recall(agent, params, lives(before)).log_probability(actions)
+    return config, agent, params, lives(known)
+
+
+def outer_gradient(estimator):
+    """The expected outer gradient, with the true probability of every life, and the exact one, flat."""
+    config, agent, params, lives = two_pulls_each_way(estimator)
+    log_probability = lambda params: recall(agent, params, lives).log_probability(lives.decision.action)  # noqa: E731
+    chances = jnp.exp(log_probability(params).sum(0))
+    np.testing.assert_allclose(chances.sum(), 1.0, atol=1e-6)
+    credit = jax.vmap(lambda one: jnp.concatenate(credit_of_one(one, BANDIT, config)), 1, 1)(lives)
+
+    def surrogate(params):
+        ratio = jnp.exp(log_probability(params) - lives.decision.extras["log_probability"])
+        return ((ratio * credit).sum(0) * chances).sum()
+
+    def expected(params):
+        return (jnp.exp(log_probability(params).sum(0)) * lives.outcome.reward[2:].sum(0)).sum()
+
+    flat = lambda tree: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])  # noqa: E731
+    return flat(jax.grad(surrogate)(params).start), flat(jax.grad(expected)(params).start)
+
+
+def test_outer_gradient_of_e_maml_is_unbiased():
+    estimated, exact = outer_gradient("e-maml")
+    np.testing.assert_allclose(estimated, exact, atol=1e-5)
+    assert np.abs(exact).max() > 0.05
+
+
+def test_outer_gradient_of_plain_maml_forgets_that_the_first_pulls_lead_to_the_last():
+    estimated, exact = outer_gradient("maml")
+    assert np.abs(estimated - exact).max() > 0.1 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("estimator", ["maml", "lvc"])
+def test_second_order_gradient_agrees_with_finite_differences(estimator):
+    with jax.enable_x64(True):
+        config, agent, params, lives = two_pulls_each_way(estimator)
+        credit = outer_credit_on_one_device(lives, config)
+
+        def gained(start):
+            policy = recall(agent, dataclasses.replace(params, start=start), lives)
+            return (policy.log_probability(lives.decision.action) * credit).sum()
+
+        slope = jax.grad(gained)(params.start)
+        keys = iter(jax.random.split(jax.random.key(2), 20))
+        way = jax.tree.map(lambda leaf: jax.random.normal(next(keys), leaf.shape, leaf.dtype), slope)
+        there = lambda length: gained(jax.tree.map(lambda w, d: w + length * d, params.start, way))  # noqa: E731
+        differences = (there(1e-5) - there(-1e-5)) / 2e-5
+        along = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(way), strict=True))
+        assert slope.head.weight.dtype == jnp.float64
+        np.testing.assert_allclose(along, differences, rtol=1e-4)
+
+
+def test_first_order_differs_from_second_order():
+    slopes = []
+    for first_order in (False, True):
+        config, agent, params, lives = two_pulls_each_way("lvc", first_order=first_order)
+        credit = outer_credit_on_one_device(lives, config)
+        loss = lambda p, a=agent, v=lives, c=credit: (recall(a, p, v).log_probability(v.decision.action) * c).sum()  # noqa: E731
+        slopes.append(jax.grad(loss)(params).start.head.weight)
+    assert np.abs(slopes[0] - slopes[1]).max() > 1e-3 * np.abs(slopes[0]).max()
+
+
+def outer_credit_on_one_device(lives, config):
+    """`outer_credit` averages over a named axis of devices."""
+    return jax.vmap(lambda one: outer_credit(one, BANDIT, config), axis_name=LIFETIMES_AXIS)(
+        jax.tree.map(lambda leaf: leaf[None], lives)
+    )[0]
+
+
 def test_steps_that_did_not_happen_count_for_nothing():
     for estimator in ("maml", "lvc", "dice"):
         config = MAMLConfig(estimator=estimator)
@@ -95,7 +199,7 @@ def test_steps_that_did_not_happen_count_for_nothing():
         def slope(padding, valid, config=config):
             logs = jnp.concatenate([jnp.array([-0.5]), padding])
             advantage = jnp.array([1.0, 7.0])
-            return jax.grad(lambda x: inner_objective(x, advantage, valid, horizon=2, config=config))(logs)
+            return jax.grad(lambda x: inner_objective(x, logs, advantage, valid, horizon=2, config=config))(logs)
 
         one = slope(jnp.array([-0.1]), jnp.array([True, False]))
         np.testing.assert_allclose(one, slope(jnp.array([-9.0]), jnp.array([True, False])))
@@ -117,5 +221,7 @@ def test_rollouts_that_do_not_fit_are_named():
         maml_agent(spec, MAMLConfig(rollouts=3))
     with pytest.raises(SpecError, match="10 rollouts and 10 episodes"):
         maml_agent(spec, MAMLConfig(rollouts=10))
+    with pytest.raises(SpecError, match="rollouts must be 2 or more"):
+        maml_agent(spec, MAMLConfig(rollouts=1))
     with pytest.raises(UsageError, match="inner_rate must be above zero"):
         MAMLConfig(inner_rate=0.0)

@@ -25,8 +25,17 @@ SMALL_DISTRIBUTIONS = {
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
 }
 SMALL_ALGORITHMS = {
+    "hybrid": [{"hidden_size": 8}],
+    "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
+    "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],
+    "promp": [{"hidden_sizes": (8,), "rollouts": 1}],
+    "reptile": [{"hidden_sizes": (8,), "rollouts": 1}],
+    "sparse-maml": [{"hidden_sizes": (8, 8), "rollouts": 1, "adapted_fraction": 0.3}],
     "rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}, {"cell": "linear", "hidden_size": 8}],
 }
+EPISODIC = ("corridor", "aiming")
+TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
+"""Inner steps on single pulls are refused; an agent that is another algorithm's, looked at there, needs no more than one toy."""
 LIFETIMES = 6
 
 
@@ -50,7 +59,7 @@ def agent_makers():
     toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
-            for config in SMALL_ALGORITHMS.get(name, [{}]):
+            for config in SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 makers[label] = (
                     distribution,

@@ -17,11 +17,23 @@ from quickstudy.meta_training import TrainingConfig, meta_train
 LIFETIMES = 4096
 RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonus": 0.02, "minibatches": 2, "discount": 1.0}
 SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "linear", "hidden_size": 16}]}
+GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
+SMALL |= {
+    "hybrid": [RL2],
+    "maml": [GRADIENT],
+    "promp": [GRADIENT],
+    "sparse-maml": [GRADIENT | {"adapted_fraction": 0.5}],
+    "multi-task": [{"hidden_sizes": (16,), "rollouts": 2, "minibatches": 2, "meta_learning_rate": 1e-2, "fine_tunes": False}],
+}
+# Between two inner steps the weights stand still: nothing that one step shows can be used at the next, and there is no value.
+# What these agents can do within a lifetime is tried below. Reptile learns nothing that a probe without adaptation could show.
+WITHOUT_MEMORY = dict.fromkeys(("maml", "promp", "sparse-maml", "multi-task"), ("answer shown",)) | {"reptile": ()}
 LEARNERS = {
     " ".join([name, *(value for value in config.values() if isinstance(value, str))]): (name, config)
     for name in algorithms.ALGORITHMS
     for config in SMALL.get(name, [{}])
 }
+CASES = [(learner, probe) for learner, (name, _) in LEARNERS.items() for probe in WITHOUT_MEMORY.get(name, PROBES)]
 REQUIRED = {
     "constant reward": "good",
     "answer shown": "optimal",
@@ -53,8 +65,10 @@ def mean_return(agent, distribution, *, split="test", lifetimes=LIFETIMES):
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("name", PROBES)
-@pytest.mark.parametrize("learner", [pytest.param(x, marks=[pytest.mark.slow] if "lstm" in x else []) for x in LEARNERS])
+@pytest.mark.parametrize(
+    ("learner", "name"),
+    [pytest.param(*case, marks=[pytest.mark.slow] if "lstm" in case[0] else [], id="-".join(case)) for case in CASES],
+)
 def test_it_learns(learner, name):
     subject, (algorithm, config) = probe(name), LEARNERS[learner]
     distribution = subject.distribution
@@ -72,6 +86,37 @@ def test_it_learns(learner, name):
             for split in ("train", "test")
         )
         assert abs(on_train - on_test) < MOST_GAP, f"train {on_train:.3f}, test {on_test:.3f}"
+
+
+ADAPTERS = {
+    "maml": GRADIENT | {"learned_rates": True},
+    "e-maml": GRADIENT | {"learned_rates": True, "estimator": "e-maml"},
+    "promp": GRADIENT,
+    "sparse-maml": GRADIENT | {"learned_rates": True, "adapted_fraction": 0.5},
+}
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_inner_steps_are_meta_learned(name):
+    """Two arms of which one pays: after twenty pulls with one policy, an inner step has to tell it which.
+
+    With the inner rate that training starts from, an untrained agent moves little.
+    """
+    distribution = PROBES["two arms"](pulls=40).distribution
+    config = ADAPTERS[name] | {"rollouts": 20, "inner_rate": 0.1}
+    algorithm = algorithms.make("maml" if name == "e-maml" else name, distribution.spec, **config)
+    run = meta_train(algorithm, distribution, TrainingConfig(budget="400000 steps", held_out_tasks=8, look_seconds=600.0))
+    untrained = algorithm.agent.init(jax.random.key(0))
+    trained = jax.tree.map(lambda leaf: leaf[0], run.params)
+    before, after = (
+        float(lived(algorithm.agent, distribution, params).outcome.reward[:, 20:].mean()) for params in (untrained, trained)
+    )
+    print(
+        f"{name}: {before:.3f} of the last twenty pulls pay before meta-training, {after:.3f} after it, in {run.seconds:.1f} s"
+    )
+    assert before < 0.75
+    assert after > 0.9
 
 
 @pytest.mark.parametrize("name", PROBES)

@@ -139,14 +139,14 @@ def test_an_agent_that_is_too_late_is_censored_in_every_output(short, baseline):
 
 def test_what_is_saved_is_what_is_loaded(found, tmp_path):
     path = found.save(tmp_path)
-    assert path.name == "adaptation-speed-test.json"
+    assert path.name == "speed-late-against-later-test.json"
     assert AdaptationSpeed.load(path).to_json() == json.loads(path.read_text()) == found.to_json()
     assert AdaptationSpeed.load(path).thresholds[0].on_each_task == found.thresholds[0].on_each_task
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 9}'])
 def test_a_file_that_holds_no_adaptation_speed_says_so(tmp_path, content):
-    path = tmp_path / "adaptation-speed-test.json"
+    path = tmp_path / "speed.json"
     path.write_text(content)
     with pytest.raises(UsageError, match="adaptation speed"):
         AdaptationSpeed.load(path)
@@ -170,7 +170,9 @@ def test_training_tasks_are_labelled(short, baseline):
 
 def test_the_picture_shows_both_curves_the_thresholds_and_the_speed_up(found, tmp_path):
     path = qs.write_speed_picture(found, tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["adaptation-speed-test.png", "adaptation-speed-test.svg"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        f"speed-late-against-later-test.{kind}" for kind in ("png", "svg")
+    ]
     svg = path.read_text()
     told = " ".join(xml.etree.ElementTree.fromstring(svg).itertext())
     for part in ("late", "later", "shuffled rewards", "90%: 7.8×", "acts at random", "log scale", "environment steps lived"):

@@ -11,7 +11,13 @@ from quickstudy.registry import check_settings, config_class, resolve
 __all__ = ["ALGORITHMS", "make"]
 
 ALGORITHMS = {
+    "hybrid": "quickstudy.algorithms.hybrid:hybrid",
+    "maml": "quickstudy.algorithms.maml:maml",
+    "multi-task": "quickstudy.algorithms.ppo:multi_task",
+    "promp": "quickstudy.algorithms.promp:promp",
+    "reptile": "quickstudy.algorithms.reptile:reptile",
     "rl2": "quickstudy.algorithms.rl2:rl2",
+    "sparse-maml": "quickstudy.algorithms.sparse_maml:sparse_maml",
 }
 
 

@@ -12,10 +12,11 @@ how φ depends on θ. `estimator` says which:
 
     maml     Σ_t A_t log π(a_t)                          as published: the curvature lacks the products of gradients
     e-maml   the same, and the first episodes are credited with the later returns that they led to (Stadie et al. 2018)
-    lvc      Σ_t A_t π(a_t) / ⊥π(a_t)                    low-variance curvature (Rothfuss et al. 2019)
+    lvc      Σ_t A_t π(a_t) / β(a_t)                     low-variance curvature (Rothfuss et al. 2019)
     dice     Σ_t A_t (□(a_0 … a_t) − □(a_0 … a_{t−1}))   any-order estimator (Foerster et al. 2018; Farquhar et al. 2019)
 
-    ⊥x: x as a constant        □(a_0 … a_t) = exp(Σ_s log π(a_s) − ⊥Σ_s log π(a_s))
+    β: the policy that chose a_t, a constant        ⊥x: x as a constant
+    □(a_0 … a_t) = exp(Σ_s log π(a_s) − ⊥Σ_s log π(a_s))
 
 Changed from the papers:
 
@@ -24,13 +25,11 @@ Changed from the papers:
   the same rate is as large whatever the reward's unit, and an inner step needs two steps of experience at least.
 - A normal policy is cut to the bounds of the action space rather than clipped, so that an action and its density agree.
 
-Not in the table of algorithms yet: the inner steps and their curvature are tested exactly, the outer gradient of `e-maml` is
-not, and no result has been measured. `quickstudy train PATH/maml.py:maml point-navigation --episodes 40` trains it meanwhile.
+The inner steps, their curvature and the outer gradient are tested against sums over everything that can happen. What it earns
+has not been measured yet; `quickstudy train maml point-navigation --reward distance --episodes 40` trains it.
 """
 
 import dataclasses
-import functools
-import itertools
 from typing import Literal
 
 import equinox as eqx
@@ -39,15 +38,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent
+from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import SpecError, UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import Dense, encode
-from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
-from quickstudy.numerics.linear_baseline import linear_baseline
-from quickstudy.numerics.returns import generalised_advantage
+from quickstudy.networks import PolicyNetwork, encode
+from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.numerics.distributions import Policy
+from quickstudy.numerics.episodes import episode_advantages, standardised
+from quickstudy.numerics.sequences import chunks, flatten_chunks, scan
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.records import Decision, Spec, Transition, record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,9 @@ class MAMLConfig:
     """Per step, within an episode."""
     trace_decay: float = 1.0
     """Lambda of the generalised advantages."""
+    baseline: Literal["linear", "none"] = "linear"
+    """What advantages are measured against: a value that is linear in simple features, fitted anew to the episodes of each
+    inner step (Duan et al. 2016), or nothing."""
     lifetimes: int = 40
     """Lifetimes, each on a task of its own, per update."""
     learning_rate: float = 1e-3
@@ -91,32 +94,6 @@ class MAMLConfig:
                 raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
-
-
-class PolicyNetwork(eqx.Module):
-    """Layers of tanh, and a head; a context vector stands beside the observation."""
-
-    layers: tuple[Dense, ...]
-    head: Dense
-    context: Float[Array, " context"]
-
-    def __init__(self, spec: Spec, config: MAMLConfig, *, key: PRNGKeyArray):
-        """The policy starts close to uniform; the context is zero."""
-        keys = jax.random.split(key, len(config.hidden_sizes) + 1)
-        context = config.context_size if config.adapts == "context" else 0
-        sizes = (flat_size(spec.observation_space) + context, *config.hidden_sizes)
-        pairs = itertools.pairwise(sizes)
-        self.layers = tuple(Dense(*pair, gain=1.0, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
-        self.head = Dense(sizes[-1], policy_parameters(spec.action_space), gain=0.1, key=keys[0])
-        self.context = jnp.zeros(context)
-
-    def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
-        """The numbers that make a policy, from flat observations."""
-        context = jnp.broadcast_to(self.context, (*observation.shape[:-1], self.context.size))
-        hidden = jnp.tanh(self.layers[0](observation, context))
-        for layer in self.layers[1:]:
-            hidden = jnp.tanh(layer(hidden))
-        return self.head(hidden)
 
 
 @record
@@ -144,41 +121,46 @@ def maml(spec: Spec, config: MAMLConfig = MAMLConfig()) -> MetaAlgorithm:
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
     """
-    agent = maml_agent(spec, config)
-    optimiser = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.scale_by_adam(eps=1e-5))
+    return trained_through_inner_steps("maml", spec, config, maml_agent(spec, config))
+
+
+def trained_through_inner_steps(name: str, spec: Spec, config: MAMLConfig, agent: Agent) -> MetaAlgorithm:
+    """The outer loop of an agent whose parameters have a field `rates`: one step of Adam per batch of lifetimes.
+
+    Args:
+      name: of the algorithm.
+      spec: of the tasks.
+      config: its settings.
+      agent: to train, by the gradient that flows through its `unroll`.
+    """
+    optimiser = clipped_adam(config.max_gradient_norm)
 
     def init(key: PRNGKeyArray) -> TrainState:
         params = agent.init(key)
         return TrainState(params=params, optimiser=optimiser.init(params))
 
-    def loss(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Array, dict]:
-        keys = jax.random.split(key, lifetimes.valid.shape[1])
-        unroll = jax.vmap(agent.unroll, (None, 1, 0), (0, 1))
-        policy = unroll(params, lifetimes, keys)[1].extras["policy"]
-        weight = jax.lax.stop_gradient(_credit(lifetimes, spec, config))
+    def loss(params: Params, lifetimes: Transition, credit: Array) -> tuple[Array, dict]:
+        policy = recall(agent, params, lifetimes)
         log_probability = policy.log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
-        gained = jnp.exp(log_probability - behaviour) * weight
-        last = jnp.arange(spec.lifetime_steps)[:, None] >= spec.lifetime_steps - agent.cadence
-        total = -gained.sum() / jnp.maximum((lifetimes.valid & last).sum(), 1).astype(gained.dtype)
-        drift = masked_mean(behaviour - log_probability, lifetimes.valid)
-        return total, {"loss": total, "kl": drift, "entropy": masked_mean(policy.entropy(), lifetimes.valid)}
+        total = -masked_mean(jnp.exp(log_probability - behaviour) * credit, lifetimes.valid)
+        entropy = masked_mean(policy.entropy(), lifetimes.valid)
+        return total, {"loss": total, "kl": masked_mean(behaviour - log_probability, lifetimes.valid), "entropy": entropy}
 
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, lifetimes, key)
-        gradient, metrics = jax.lax.pmean((gradient, metrics | _steps(lifetimes, spec, config)), LIFETIMES_AXIS)
-        if not config.learned_rates:
-            gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
-        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers and multiplies by floats
-            step, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
+        del key
+        credit = outer_credit(lifetimes, spec, config)
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, lifetimes, credit)
+        metrics |= returns_after_steps(lifetimes, spec, config.rollouts)
+        gradient, metrics = jax.lax.pmean((meta_learned(gradient, config), metrics), LIFETIMES_AXIS)
         rate = config.learning_rate * (1 - 0.95 * progress)
-        params = jax.tree.map(lambda w, s: w - rate * s, state.params, step)
+        params, optimiser_state = descend(optimiser, gradient, state.optimiser, state.params, rate=rate)
         return TrainState(params=params, optimiser=optimiser_state), metrics | {"gradient_norm": optax.tree.norm(gradient)}
 
     return MetaAlgorithm(
-        name="maml",
+        name=name,
         config=config,
         agent=agent,
         init=init,
@@ -195,9 +177,15 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
             f"rollouts must divide the episodes of a lifetime into two parts or more: one to adapt on, one to act in. "
             f"Came {config.rollouts} rollouts and {spec.episodes} episodes."
         )
+    cadence = config.rollouts * spec.horizon
+    if cadence < 2:
+        raise SpecError(
+            "one step tells an inner step nothing: rollouts must be 2 or more where an episode is one step; came 1."
+        )
 
     def init(key: PRNGKeyArray) -> Params:
-        start = PolicyNetwork(spec, config, key=key)
+        context = config.context_size if config.adapts == "context" else 0
+        start = PolicyNetwork(spec, config.hidden_sizes, context=context, key=key)
         rates = jax.tree.map(lambda leaf: jnp.full_like(leaf, config.inner_rate), _adapted(start, config)[0])
         return Params(start=start, rates=rates)
 
@@ -206,8 +194,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         return _adapted(params.start, config)[0]
 
     def policy_of(params: Params, memory: PyTree, observation: Array) -> Policy:
-        network = eqx.combine(memory, _adapted(params.start, config)[1])
-        return policy_over(network(encode(observation, spec.observation_space)), spec.action_space)
+        return eqx.combine(memory, _adapted(params.start, config)[1]).policy(observation, spec)
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
         policy = policy_of(params, memory, observation)
@@ -216,42 +203,114 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        advantage, _ = jax.lax.stop_gradient(_advantages(experience, spec, config))
+        advantage = jax.lax.stop_gradient(standardised(advantages(experience, spec, config), experience.valid))
 
         def objective(memory: PyTree) -> Array:
-            policy = policy_of(params, memory, experience.observation)
-            log_probability = policy.log_probability(experience.decision.action)
-            gained = inner_objective(log_probability, advantage, experience.valid, horizon=spec.horizon, config=config)
-            return gained / jnp.maximum(experience.valid.sum(), 1).astype(gained.dtype)
+            log_probability = policy_of(params, memory, experience.observation).log_probability(experience.decision.action)
+            behaviour = experience.decision.extras["log_probability"]
+            each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
+            return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
         gradient = jax.grad(objective)(memory)
         if config.first_order:
             gradient = jax.lax.stop_gradient(gradient)
         return jax.tree.map(lambda weight, rate, slope: weight + rate * slope, memory, params.rates, gradient)
 
-    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=config.rollouts * spec.horizon)
+    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
+        def chunk(memory: PyTree, xs: tuple) -> tuple[PyTree, Decision]:
+            experience, keys = xs
+            decisions = jax.vmap(act, (None, None, 0, 0))(params, memory, experience.observation, keys)
+            return adapt(params, memory, experience, key), decisions
+
+        parts = chunks((lifetime, slot_keys(key, spec)[:-1, 1]), length=cadence)
+        # The last inner step stands outside the loop, so that it costs nothing where nobody asks for the memory at the end.
+        memory, earlier = scan(chunk, begin(params, key), jax.tree.map(lambda leaf: leaf[:-1], parts))
+        memory, last = chunk(memory, jax.tree.map(lambda leaf: leaf[-1], parts))
+        return memory, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), flatten_chunks(earlier), last)
+
+    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=cadence, unroll=unroll)
 
 
 def inner_objective(
     log_probability: Float[Array, " steps"],
+    behaviour_log_probability: Float[Array, " steps"],
     advantage: Float[Array, " steps"],
     valid: Bool[Array, " steps"],
     *,
     horizon: int,
     config: MAMLConfig,
 ) -> Float[Array, ""]:
-    """J_in of whole episodes `[steps]`, one after another: see above for what the estimators differ in."""
+    """J_in of whole episodes `[steps]`, one after another: see above for what the estimators differ in.
+
+    The policy that chose the actions is that of `log_probability`, or, for `lvc`, which weighs the difference, one close to it.
+    """
     constant = jax.lax.stop_gradient
     log_probability = jnp.where(valid, log_probability, 0.0)
     if config.estimator in ("maml", "e-maml"):
         each = log_probability
     elif config.estimator == "lvc":
-        each = jnp.exp(log_probability - constant(log_probability))
+        each = jnp.exp(log_probability - jnp.where(valid, behaviour_log_probability, 0.0))
     else:
         so_far = jnp.cumsum(log_probability.reshape(-1, horizon), axis=1).reshape(-1)
         before = so_far - log_probability
         each = jnp.exp(so_far - constant(so_far)) - jnp.exp(before - constant(before))
     return jnp.where(valid, each * advantage, 0.0).sum()
+
+
+def advantages(experience: Transition, spec: Spec, config: MAMLConfig) -> Float[Array, " steps"]:
+    """Of whole episodes `[steps]`, in reward units."""
+    return episode_advantages(
+        encode(experience.observation, spec.observation_space),
+        experience.outcome.reward,
+        experience.valid,
+        horizon=spec.horizon,
+        discount=config.discount,
+        trace_decay=config.trace_decay,
+        baseline=config.baseline,
+    )
+
+
+def credit_of_one(
+    lifetime: Transition, spec: Spec, config: MAMLConfig
+) -> tuple[Float[Array, " earlier"], Float[Array, " last"]]:
+    """What the actions before the last inner step, and those after it, are credited with in one lifetime, in reward units."""
+    cadence = config.rollouts * spec.horizon
+    after = jax.tree.map(lambda leaf: leaf[-cadence:], lifetime)
+    # Every earlier action may have changed all that came after the last inner step.
+    led_to = after.outcome.reward.sum() if config.estimator == "e-maml" else 0.0
+    return jnp.where(lifetime.valid[:-cadence], led_to, 0.0), advantages(after, spec, config)
+
+
+def outer_credit(lifetimes: Transition, spec: Spec, config: MAMLConfig) -> Float[Array, "T lifetimes"]:
+    """What each action is credited with in the outer gradient, less what is expected, in units of its deviation."""
+    earlier, last = jax.vmap(lambda one: credit_of_one(one, spec, config), 1, 1)(lifetimes)
+    before, after = lifetimes.valid[: len(earlier)], lifetimes.valid[len(earlier) :]
+    mean = lambda values, valid: jax.lax.pmean(masked_mean(values, valid), LIFETIMES_AXIS)  # noqa: E731
+    if config.estimator == "e-maml":
+        earlier = jnp.where(before, earlier - mean(earlier, before), 0.0)
+    deviation = jnp.sqrt(mean(jnp.square(last - mean(last, after)), after)) + 1e-8
+    return jax.lax.stop_gradient(jnp.concatenate([earlier, last]) / deviation)
+
+
+def recall(agent: Agent, params: Params, lifetimes: Transition) -> Policy:
+    """The policy `[T, lifetimes]` at every step, as the start and the inner steps make it; differentiable through both."""
+    # No action is sampled anew, and an inner step draws nothing: the key is of no consequence.
+    unroll = jax.vmap(agent.unroll, (None, 1, None), (0, 1))
+    return unroll(params, lifetimes, jax.random.key(0))[1].extras["policy"]
+
+
+def meta_learned(gradient: Params, config: MAMLConfig) -> Params:
+    """The outer gradient, without that of rates that are not learned."""
+    return (
+        gradient if config.learned_rates else dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
+    )
+
+
+def returns_after_steps(lifetimes: Transition, spec: Spec, rollouts: int) -> dict[str, Array]:
+    """The mean return of an episode after each number of inner steps, for people to watch."""
+    parts = spec.episodes // rollouts
+    reward = lifetimes.outcome.reward.reshape(parts, -1, lifetimes.valid.shape[1]).sum(1).mean(-1) / rollouts
+    return {f"return_after_{number}": reward[number] for number in range(parts)}
 
 
 def _adapted(network: PolicyNetwork, config: MAMLConfig) -> tuple[PyTree, PyTree]:
@@ -261,38 +320,3 @@ def _adapted(network: PolicyNetwork, config: MAMLConfig) -> tuple[PyTree, PyTree
         part = (lambda n: n.head) if config.adapts == "head" else (lambda n: n.context)
         chosen = eqx.tree_at(part, chosen, jax.tree.map(lambda _: True, part(network)))
     return eqx.partition(network, chosen)
-
-
-def _advantages(experience: Transition, spec: Spec, config: MAMLConfig) -> tuple[Float[Array, " steps"], Float[Array, ""]]:
-    """Advantages `[steps]` within whole episodes, brought to mean 0 and deviation 1, and the deviation that they had."""
-    cut = lambda leaf: leaf.reshape(-1, spec.horizon, *leaf.shape[1:])  # noqa: E731
-    reward, valid = cut(experience.outcome.reward), cut(experience.valid)
-    estimate = functools.partial(generalised_advantage, discount=config.discount)
-    returns, _ = jax.vmap(functools.partial(estimate, trace_decay=1.0))(reward, jnp.zeros_like(reward), valid)
-    value = linear_baseline(cut(encode(experience.observation, spec.observation_space)), returns, valid)
-    advantage, _ = jax.vmap(functools.partial(estimate, trace_decay=config.trace_decay))(reward, value, valid)
-    mean = masked_mean(advantage, valid)
-    deviation = jnp.sqrt(masked_mean(jnp.square(advantage - mean), valid)) + 1e-8
-    return jnp.where(valid, (advantage - mean) / deviation, 0.0).reshape(-1), deviation
-
-
-def _credit(lifetimes: Transition, spec: Spec, config: MAMLConfig) -> Float[Array, "T lifetimes"]:
-    """What the log-probability of each action is weighted with in the outer gradient."""
-    last = slice(-config.rollouts * spec.horizon, None)
-    advantage, deviation = jax.vmap(functools.partial(_advantages, spec=spec, config=config), 1, (1, 0))(
-        jax.tree.map(lambda leaf: leaf[last], lifetimes)
-    )
-    weight = jnp.zeros(lifetimes.valid.shape)
-    if config.estimator == "e-maml":
-        # Every earlier action may have changed all that came after the last inner step.
-        later = lifetimes.outcome.reward[last].sum(0)
-        surprise = (later - jax.lax.pmean(later.mean(), LIFETIMES_AXIS)) / deviation
-        weight = jnp.where(lifetimes.valid, surprise[None], 0.0)
-    return weight.at[last].set(advantage)
-
-
-def _steps(lifetimes: Transition, spec: Spec, config: MAMLConfig) -> dict[str, Array]:
-    """The mean return of an episode after each number of inner steps, for people to watch."""
-    parts = spec.episodes // config.rollouts
-    reward = lifetimes.outcome.reward.reshape(parts, -1, lifetimes.valid.shape[1]).sum(1).mean(-1) / config.rollouts
-    return {f"return_after_{number}": reward[number] for number in range(parts)}

@@ -27,6 +27,7 @@ training gives, and on other tasks, is in docs/results.md.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -41,6 +42,7 @@ from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.networks import Core, Dense, encode, recurrent_core
+from quickstudy.numerics.descent import clipped_adam, descend
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.returns import generalised_advantage
 from quickstudy.numerics.running import Statistics
@@ -144,8 +146,21 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
       spec: Discrete or Box observations, Discrete or bounded Box actions.
       config: its settings.
     """
-    agent = rl2_agent(spec, config)
-    optimiser = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.scale_by_adam(eps=1e-5))
+    return trained_on_lifetimes("rl2", spec, config, rl2_agent(spec, config), recall)
+
+
+def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent, recall: Callable) -> MetaAlgorithm:
+    """The outer loop of an agent whose parameters are `Params`: clipped surrogate, value loss and entropy over whole lifetimes.
+
+    Args:
+      name: of the algorithm.
+      spec: of the tasks.
+      config: its settings.
+      agent: to train.
+      recall: `(params, lifetimes, spec) -> (memory, extras)`: policy and value that the agent has at every step of lifetimes
+        `[T, lifetimes]`, differentiable in the parameters.
+    """
+    optimiser = clipped_adam(config.max_gradient_norm)
 
     def init(key: PRNGKeyArray) -> TrainState:
         if config.teacher:
@@ -155,7 +170,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
 
     def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
         lifetimes, advantage, target, taught = batch
-        _, extras = _recall(Params(network=network, statistics=statistics), lifetimes, spec)
+        _, extras = recall(Params(network=network, statistics=statistics), lifetimes, spec)
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
@@ -180,10 +195,8 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
         gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
         metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers and multiplies by floats
-            step, optimiser_state = optimiser.update(gradient, optimiser_state, network)
         rate = config.learning_rate * (1 - 0.95 * progress)
-        return (jax.tree.map(lambda w, s: w - rate * s, network, step), optimiser_state), metrics
+        return descend(optimiser, gradient, optimiser_state, network, rate=rate), metrics
 
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
@@ -202,7 +215,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
     return MetaAlgorithm(
-        name="rl2",
+        name=name,
         config=config,
         agent=agent,
         init=init,
@@ -226,18 +239,18 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
         return params.network.core.initial()
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        extras = _decide(params, memory, observation, spec)
+        extras = decide(params, memory, observation, spec)
         action = extras["policy"].sample(key)
         log_probability = extras["policy"].log_probability(action)
         return Decision(action=action, extras=extras | {"log_probability": log_probability})
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        memory, _ = params.network.core.run(memory, _take_in(params, experience, spec), experience.valid)
+        memory, _ = params.network.core.run(memory, take_in(params, experience, spec), experience.valid)
         return memory
 
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        memory, extras = _recall(params, lifetime, spec)
+        memory, extras = recall(params, lifetime, spec)
         action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
         log_probability = extras["policy"].log_probability(action)
         return memory, Decision(action=action, extras=extras | {"log_probability": log_probability})
@@ -253,7 +266,7 @@ def _see(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time 
     return flat
 
 
-def _take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:
+def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:
     """What the core reads of each step."""
     reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
     parts = [
@@ -266,19 +279,25 @@ def _take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *
     return jnp.concatenate(parts, axis=-1)
 
 
-def _decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:
+def features(params: Params, memory: PyTree, observation: Array, spec: Spec) -> Float[Array, "*time hidden"]:
+    """What the heads read."""
+    network = params.network
+    return jax.nn.relu(network.shared(network.core.output(memory), _see(params, observation, spec)))
+
+
+def decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:
     """Policy and value from memory and the present observation, one of each or many."""
     network, statistics = params.network, params.statistics
-    shared = jax.nn.relu(network.shared(network.core.output(memory), _see(params, observation, spec)))
+    shared = features(params, memory, observation, spec)
     value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
     return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value}
 
 
-def _recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
+def recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
     """The memory at the end, and policy and value at every step, of one lifetime `[T]` or of many `[T, lifetimes]`."""
     begun = params.network.core.initial(*lifetimes.valid.shape[1:])
-    memory, after = params.network.core.run(begun, _take_in(params, lifetimes, spec), lifetimes.valid)
-    return memory, _decide(params, shift_right(begun, after), lifetimes.observation, spec)
+    memory, after = params.network.core.run(begun, take_in(params, lifetimes, spec), lifetimes.valid)
+    return memory, decide(params, shift_right(begun, after), lifetimes.observation, spec)
 
 
 def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: RL2Config) -> Array | None:

@@ -24,6 +24,7 @@ BASELINES = {
     "linear-control": "quickstudy.baselines.linear_control:linear_control_agent",
     "direction-finding": "quickstudy.baselines.linear_control:direction_finding_agent",
     "self-tuning": "quickstudy.baselines.energy_shaping:self_tuning_agent",
+    "ppo": "quickstudy.algorithms.ppo:ppo_agent",
     "visit-bonus": "quickstudy.baselines.beb:visit_bonus_agent",
 }
 

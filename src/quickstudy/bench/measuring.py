@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from quickstudy import algorithms, tasks
+from quickstudy import tasks
 from quickstudy.bench.rows import Column, Matrix, Row, agents_of, columns_of
 from quickstudy.bench.stored import (
     FIRST_TASKS,
@@ -25,7 +25,6 @@ from quickstudy.bench.stored import (
 from quickstudy.bundle import Bundle, load_bundle
 from quickstudy.errors import BundleError, UnknownNameError, UsageError
 from quickstudy.evaluation import RESAMPLES, Contender, contender, draw_tasks, evaluate, returns_on
-from quickstudy.interact import check_fit
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.results import Comparison, Evaluation
@@ -76,13 +75,7 @@ def taking_part(bundle: Bundle, distribution: TaskDistribution) -> Contender:
     Raises:
       SpecError: the spaces differ.
     """
-    trained_on, here = bundle.card["spec"], distribution.spec.describe()
-    agent = bundle.agent
-    if all(trained_on[space] == here[space] for space in ("observation_space", "action_space")):
-        how = bundle.card["algorithm"]
-        agent = algorithms.make(how["name"], distribution.spec, **how["config"]).agent
-    check_fit(agent, distribution.spec)
-    return Contender(agent=agent, params=bundle.params, trained=True)
+    return Contender(agent=bundle.agent_for(distribution.spec), params=bundle.params, trained=True)
 
 
 def shown_names(entry: Row | Matrix, bundles: Mapping[str, Bundle]) -> dict[str, str]:

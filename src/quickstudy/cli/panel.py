@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,6 +18,8 @@ from quickstudy.task_distribution import TaskDistribution
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REFRESH_SECONDS = 0.5
+_ADAPTATION = ("first_episodes", "last_episodes", "adaptation_error")
+_ERRORS_BEYOND_DOUBT = 4.0
 
 
 class Panel:
@@ -35,6 +37,7 @@ class Panel:
         self._title, self._looks_shown, self._last_shown = title, 0, 0.0
         self._distribution, self._tasks = distribution, config.held_out_tasks
         self._baselines: dict[str, float] = {}
+        self._warned = False
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -67,6 +70,10 @@ class Panel:
         elif looked or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
+        worse = worsening(progress.metrics) if looked and not self._warned else None
+        if worse is not None:
+            self._warned = True
+            self._console.print(f"[yellow]{worse}[/yellow]", soft_wrap=True, highlight=False)
         if "trouble" in progress.metrics:
             self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
 
@@ -100,6 +107,20 @@ class Panel:
         return Group(
             Padding(bar, (0, 0, 1, 0)), facts, shares, Text(f"train return {_over_seeds(trained)}", style="dim"), returns
         )
+
+
+def worsening(metrics: dict[str, Any]) -> str | None:
+    """What to say where adapting makes an agent worse, beyond doubt, in a line of metrics; None where it does not."""
+    if "adaptation_error" not in metrics:
+        return None
+    for first, last, error in zip(*(metrics[name] for name in _ADAPTATION), strict=True):
+        if last - first < -_ERRORS_BEYOND_DOUBT * error:
+            return (
+                f"Adapting makes this agent worse: an episode earns {first:.4g} at the start of a lifetime and {last:.4g} at "
+                f"its end (difference {last - first:.3g} ± {error:.2g}). If it stays so, let it adapt in smaller steps, as "
+                "with a lower inner rate. Training goes on."
+            )
+    return None
 
 
 def _over_seeds(values: list[float]) -> str:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -160,9 +161,15 @@ class AdaptationSpeed:
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"this adaptation speed cannot be read ({error}). Measure again.") from error
 
+    @property
+    def file_name(self) -> str:
+        """Of its files, without an ending: `speed-AGENT-against-BASELINE-SPLIT`."""
+        words = ("speed", self.agent.name, "against", self.baseline.name, self.split)
+        return "-".join(re.sub(r"\W+", "-", word).strip("-").lower() for word in words)
+
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Writes `adaptation-speed-<split>.json` into a folder, whole or not at all, and gives its path."""
-        path = pathlib.Path(folder) / f"adaptation-speed-{self.split.replace(':', '-')}.json"
+        """Writes itself as JSON into a folder, whole or not at all, and gives the file's path."""
+        path = pathlib.Path(folder) / f"{self.file_name}.json"
         write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         return path
 

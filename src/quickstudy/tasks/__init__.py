@@ -17,6 +17,9 @@ DISTRIBUTIONS = {
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
+    "told-cart-pole": "quickstudy.tasks.told:cart_pole",
+    "told-pendulum": "quickstudy.tasks.told:pendulum",
+    "told-point-navigation": "quickstudy.tasks.told:point_navigation",
     "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
 }
 

@@ -1,0 +1,147 @@
+"""ProMP: proximal meta-policy search (Rothfuss et al. 2019).
+
+The agent is MAML's, with inner steps whose curvature is that of the low-variance estimator. Meta-training takes several steps
+on one batch of lifetimes. What was lived before the last inner step is credited through the curvature alone, and kept near
+the policies that lived it; what was lived after it by a clipped surrogate:
+
+    max_θ  E[ min(ρ_K A, clip(ρ_K, 1 ± ε) A) ] − η E[ KL(β_k, π_k) of the k < K ]
+
+    π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that lived them
+    ρ_K = π_K(a) / β_K(a)
+
+Inner steps are recomputed from θ with ratios to β_k, so that they stay right as θ moves away from the policy that lived.
+
+Changed from the paper:
+
+- The divergence is estimated at the recorded actions, by ρ_k − 1 − log ρ_k, which is never negative.
+- Advantages after the last inner step are brought to mean 0 and deviation 1 over the whole batch.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from quickstudy.algorithms.maml import (
+    MAMLConfig,
+    Params,
+    TrainState,
+    maml_agent,
+    meta_learned,
+    outer_credit,
+    recall,
+    returns_after_steps,
+)
+from quickstudy.errors import UsageError
+from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
+from quickstudy.records import Spec, Transition
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProMPConfig:
+    """Settings of ProMP."""
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    rollouts: int = 20
+    """Episodes between two inner steps; divides the episodes of a lifetime."""
+    adapts: Literal["all", "head", "context"] = "all"
+    """What an inner step changes; see MAML."""
+    context_size: int = 8
+    """Numbers of the input vector that exists where `adapts` is `context`."""
+    inner_rate: float = 0.1
+    """Size of an inner step."""
+    learned_rates: bool = True
+    """Meta-learn a rate for each weight, starting from `inner_rate`."""
+    discount: float = 0.99
+    """Per step, within an episode."""
+    trace_decay: float = 1.0
+    """Lambda of the generalised advantages."""
+    lifetimes: int = 40
+    """Lifetimes, each on a task of its own, per update."""
+    meta_steps: int = 5
+    """Outer steps on the lifetimes of one update."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start; it falls linearly to a twentieth."""
+    clip: float = 0.3
+    """How far the probability ratio after the last inner step may move in one update."""
+    divergence_weight: float = 5e-4
+    """Weight of the divergence before the last inner step."""
+    max_gradient_norm: float = 1.0
+    """Outer gradients are scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        for name in ("meta_steps", "clip"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
+        if self.divergence_weight < 0:
+            raise UsageError(f"divergence_weight must be zero or above; came {self.divergence_weight}.")
+        self.of_maml()  # the others are checked there
+
+    def of_maml(self) -> MAMLConfig:
+        """The settings of the agent, which is MAML's."""
+        names = {field.name for field in dataclasses.fields(MAMLConfig)} & {field.name for field in dataclasses.fields(self)}
+        return MAMLConfig(estimator="lvc", **{name: getattr(self, name) for name in names})
+
+
+def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
+    """ProMP for tasks of this spec.
+
+    Args:
+      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      config: its settings.
+    Raises:
+      SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
+    """
+    of_maml = config.of_maml()
+    agent, optimiser = maml_agent(spec, of_maml), clipped_adam(config.max_gradient_norm)
+    cadence = config.rollouts * spec.horizon
+
+    def init(key: PRNGKeyArray) -> TrainState:
+        params = agent.init(key)
+        return TrainState(params=params, optimiser=optimiser.init(params))
+
+    def loss(params: Params, lifetimes: Transition, credit: Array) -> tuple[Array, dict]:
+        policy = recall(agent, params, lifetimes)
+        log_probability = policy.log_probability(lifetimes.decision.action)
+        behaviour, valid = lifetimes.decision.extras["log_probability"], lifetimes.valid
+        surrogate = clipped_surrogate(log_probability, behaviour, credit, clip=config.clip)
+        moved = log_probability - behaviour
+        divergence = jnp.expm1(moved) - moved
+        total = config.divergence_weight * masked_mean(divergence[:-cadence], valid[:-cadence])
+        total -= masked_mean(surrogate[-cadence:], valid[-cadence:])
+        return total, {"loss": total, "kl": masked_mean(divergence, valid), "entropy": masked_mean(policy.entropy(), valid)}
+
+    def update(
+        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+    ) -> tuple[TrainState, dict[str, Array]]:
+        del key
+        credit = outer_credit(lifetimes, spec, of_maml)
+        rate = config.learning_rate * (1 - 0.95 * progress)
+
+        def meta_step(carry: tuple, _: None) -> tuple[tuple, dict]:
+            params, optimiser_state = carry
+            (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, lifetimes, credit)
+            gradient, metrics = jax.lax.pmean((meta_learned(gradient, of_maml), metrics), LIFETIMES_AXIS)
+            metrics |= {"gradient_norm": optax.tree.norm(gradient)}
+            return descend(optimiser, gradient, optimiser_state, params, rate=rate), metrics
+
+        (params, optimiser_state), metrics = jax.lax.scan(meta_step, (state.params, state.optimiser), length=config.meta_steps)
+        metrics = jax.tree.map(lambda leaf: leaf.mean(), metrics)
+        metrics |= jax.lax.pmean(returns_after_steps(lifetimes, spec, config.rollouts), LIFETIMES_AXIS)
+        return TrainState(params=params, optimiser=optimiser_state), metrics
+
+    return MetaAlgorithm(
+        name="promp",
+        config=config,
+        agent=agent,
+        init=init,
+        update=update,
+        params=lambda state: state.params,
+        lifetimes=config.lifetimes,
+    )

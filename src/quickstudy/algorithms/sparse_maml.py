@@ -1,0 +1,176 @@
+"""MAML whose inner steps touch a stated part of the policy, where it is learned which (after von Oswald et al. 2021).
+
+In every hidden layer, inner steps change what flows into a few units, and from those of the last layer what flows out of them:
+
+    units U_l = the adapted_fraction of layer l with the highest scores s_l
+    Δ ← Δ + α ∇_Δ J_in        Δ: the rows U_l of each hidden layer's weights and biases, the columns U_L of the head, its bias
+
+Memory is Δ alone, so what a lifetime costs in memory falls with the fraction; and of the inner step's arithmetic the products
+that make the gradient of weights do. What remains is passing through the whole network and back, about two thirds of it.
+
+Scores are meta-learned straight through (Bengio et al. 2013): meta-training takes full inner steps, of which the mask keeps
+what is chosen, and hands the score of every unit, chosen or not, the slope of the return along the mask. So a unit that is left
+out can come in.
+
+Changed from the paper: a mask over units rather than single weights, which makes the inner step cheaper and not only sparser;
+a stated number of them rather than those with positive scores.
+"""
+
+import dataclasses
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from quickstudy.agent import Agent
+from quickstudy.algorithms.maml import (
+    MAMLConfig,
+    Params,
+    advantages,
+    inner_objective,
+    maml_agent,
+    trained_through_inner_steps,
+)
+from quickstudy.errors import UsageError
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.networks import PolicyNetwork, encode
+from quickstudy.numerics.distributions import Policy, policy_over
+from quickstudy.numerics.episodes import standardised
+from quickstudy.records import Decision, Spec, Transition, record
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SparseMAMLConfig(MAMLConfig):
+    """Settings of MAML, and how much of the policy its inner steps touch."""
+
+    adapted_fraction: float = 0.1
+    """Part of the hidden units of each layer that inner steps change, at least one unit."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.adapted_fraction <= 1:
+            raise UsageError(f"adapted_fraction must be above zero and at most 1; came {self.adapted_fraction}.")
+        if self.adapts != "all":
+            raise UsageError(f"adapts must be 'all' here, where adapted_fraction says what adapts; came {self.adapts!r}.")
+
+
+@record
+class SparseParams:
+    """What the agent is born with; `scores` `[units]` of each hidden layer."""
+
+    start: PolicyNetwork
+    rates: PolicyNetwork
+    scores: tuple[Float[Array, " units"], ...]
+
+
+@record
+class Change:
+    """What is added to the incoming weights and biases of the chosen units of a layer."""
+
+    weight: Float[Array, "chosen inputs"]
+    bias: Float[Array, " chosen"]
+
+
+@record
+class Memory:
+    """Everything that inner steps have changed."""
+
+    layers: tuple[Change, ...]
+    head_weight: Float[Array, "outputs chosen"]
+    head_bias: Float[Array, " outputs"]
+
+
+def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> MetaAlgorithm:
+    """Sparse MAML for tasks of this spec.
+
+    Args:
+      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      config: its settings.
+    Raises:
+      SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
+    """
+    return trained_through_inner_steps("sparse-maml", spec, config, sparse_maml_agent(spec, config))
+
+
+def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
+    """The agent alone."""
+    full = maml_agent(spec, config)
+
+    def init(key: PRNGKeyArray) -> SparseParams:
+        born = full.init(key)
+        # All alike at first but for their order, so that the first slopes decide.
+        scores = tuple(1e-2 * jax.random.normal(key, layer.bias.shape) for layer in born.start.layers)
+        return SparseParams(start=born.start, rates=born.rates, scores=scores)
+
+    def begin(params: SparseParams, key: PRNGKeyArray) -> Memory:
+        del key
+        return jax.tree.map(jnp.zeros_like, _part(params.start, _chosen(params, config)))
+
+    def policy_of(params: SparseParams, memory: Memory, observation: Array) -> Policy:
+        hidden, chosen = encode(observation, spec.observation_space), _chosen(params, config)
+        for layer, change, units in zip(params.start.layers, memory.layers, chosen, strict=True):
+            hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
+        moved = hidden[..., chosen[-1]] @ memory.head_weight.T + _like(memory.head_bias, hidden)
+        return policy_over(params.start.head(hidden) + moved, spec.action_space)
+
+    def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
+        policy = policy_of(params, memory, observation)
+        action = policy.sample(key)
+        return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
+
+    def adapt(params: SparseParams, memory: Memory, experience: Transition, key: PRNGKeyArray) -> Memory:
+        del key
+        advantage = standardised(advantages(experience, spec, config), experience.valid)
+
+        def objective(memory: Memory) -> Array:
+            log_probability = policy_of(params, memory, experience.observation).log_probability(experience.decision.action)
+            behaviour = experience.decision.extras["log_probability"]
+            each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
+            return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
+
+        rates = _part(params.rates, _chosen(params, config))
+        return jax.tree.map(lambda change, rate, slope: change + rate * slope, memory, rates, jax.grad(objective)(memory))
+
+    def unroll(params: SparseParams, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+        chosen = _chosen(params, config)
+        rates = jax.tree.map(jnp.multiply, params.rates, _mask(params, chosen))
+        adapted, decisions = full.unroll(Params(start=params.start, rates=rates), lifetime, key)
+        return _part(jax.tree.map(jnp.subtract, adapted, params.start), chosen), decisions
+
+    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=full.cadence, unroll=unroll)
+
+
+def _chosen(params: SparseParams, config: SparseMAMLConfig) -> tuple[Int[Array, " chosen"], ...]:
+    """The units of each hidden layer that adapt."""
+    count = lambda scores: max(1, math.ceil(config.adapted_fraction * scores.size))  # noqa: E731
+    return tuple(jax.lax.top_k(scores, count(scores))[1] for scores in params.scores)
+
+
+def _part(network: PolicyNetwork, chosen: tuple[Int[Array, " chosen"], ...]) -> Memory:
+    """The weights that belong to the chosen units."""
+    layers = zip(network.layers, chosen, strict=True)
+    return Memory(
+        layers=tuple(Change(weight=layer.weight[units], bias=layer.bias[units]) for layer, units in layers),
+        head_weight=network.head.weight[:, chosen[-1]],
+        head_bias=network.head.bias,
+    )
+
+
+def _mask(params: SparseParams, chosen: tuple[Int[Array, " chosen"], ...]) -> PyTree:
+    """One for what the chosen units own and zero elsewhere; its slope passes to the scores of all units."""
+    masks = []
+    for scores, units in zip(params.scores, chosen, strict=True):
+        soft = jax.nn.sigmoid(scores)
+        masks.append(jnp.zeros_like(scores).at[units].set(1.0) + soft - jax.lax.stop_gradient(soft))
+    mask = jax.tree.map(jnp.ones_like, params.rates)
+    weights = [m[:, None] * layer.weight for m, layer in zip(masks, mask.layers, strict=True)]
+    mask = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], mask, weights)
+    mask = eqx.tree_at(lambda n: [layer.bias for layer in n.layers], mask, masks)
+    return eqx.tree_at(lambda n: n.head.weight, mask, masks[-1][None] * mask.head.weight)
+
+
+def _like(bias: Float[Array, " size"], beside: Array) -> Array:
+    """A bias with as many axes as what it is added to."""
+    return bias.reshape((1,) * (beside.ndim - 1) + bias.shape)

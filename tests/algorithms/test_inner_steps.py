@@ -1,0 +1,112 @@
+"""Reptile, ProMP, sparse MAML and the hybrid: what sets each apart from the agent that it is built on."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy.agent import memory_bytes
+from quickstudy.algorithms.hybrid import HybridConfig, hybrid_agent
+from quickstudy.algorithms.maml import MAMLConfig, maml_agent, recall
+from quickstudy.algorithms.promp import ProMPConfig, promp
+from quickstudy.algorithms.reptile import ReptileConfig, reptile
+from quickstudy.algorithms.rl2 import RL2Config, rl2_agent
+from quickstudy.algorithms.sparse_maml import SparseMAMLConfig, sparse_maml_agent
+from quickstudy.errors import UsageError
+from quickstudy.interact import live
+from quickstudy.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.tasks.point_navigation import point_navigation
+
+NAVIGATION = point_navigation(horizon=5, episodes=4)
+SMALL = {"hidden_sizes": (8, 8), "rollouts": 2}
+
+
+def lifetimes_of(agent, params, lifetimes=3):
+    """Lifetimes `[T, lifetimes]` on tasks of their own."""
+
+    def one(key):
+        return live(agent, NAVIGATION, params, NAVIGATION.sample("train", key), key)[0]
+
+    return jax.vmap(one, 0, 1)(jax.random.split(jax.random.key(5), lifetimes))
+
+
+def on_one_device(update, *arguments):
+    """An update outside of training; it averages over a named axis of devices."""
+    run = jax.vmap(update, (None,) * len(arguments), axis_name=LIFETIMES_AXIS, axis_size=1)
+    return jax.tree.map(lambda leaf: leaf[0], run(*arguments))
+
+
+def test_reptile_moves_towards_the_mean_of_what_was_adapted():
+    algorithm = reptile(NAVIGATION.spec, ReptileConfig(**SMALL, learning_rate=0.5))
+    state = algorithm.init(jax.random.key(0))
+    lifetimes = lifetimes_of(algorithm.agent, state.params)
+    after, _ = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
+    adapted = jax.vmap(algorithm.agent.unroll, (None, 1, None))(state.params, lifetimes, jax.random.key(1))[0]
+    start, ended = state.params.start.head.weight, adapted.head.weight.mean(0)
+    np.testing.assert_allclose(after.params.start.head.weight, (start + ended) / 2, atol=1e-7)
+    assert np.abs(ended - start).max() > 1e-6
+
+
+def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_lived():
+    settings = dict(**SMALL, learning_rate=1e-2)
+    moved = {}
+    for meta_steps, weight in ((1, 0.0), (5, 0.0), (5, 1e3)):
+        algorithm = promp(NAVIGATION.spec, ProMPConfig(**settings, meta_steps=meta_steps, divergence_weight=weight))
+        state = algorithm.init(jax.random.key(0))
+        lifetimes = lifetimes_of(algorithm.agent, state.params)
+        after, metrics = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
+        behaviour = lifetimes.decision.extras["log_probability"]
+        now = recall(algorithm.agent, after.params, lifetimes).log_probability(lifetimes.decision.action)
+        moved[meta_steps, weight] = float(np.abs(now - behaviour)[:10].mean())
+        assert metrics["kl"] >= 0
+    assert moved[5, 0.0] > 1.5 * moved[1, 0.0] > 0
+    assert moved[5, 1e3] < moved[5, 0.0]
+
+
+def test_sparse_inner_steps_touch_what_they_say():
+    config = SparseMAMLConfig(**SMALL, adapted_fraction=0.25, inner_rate=1.0)
+    agent = sparse_maml_agent(NAVIGATION.spec, config)
+    params = agent.init(jax.random.key(0))
+    memory = live(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
+    assert [change.weight.shape for change in memory.layers] == [(2, 2), (2, 8)]
+    assert memory.head_weight.shape == (4, 2)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(memory))
+    full = sparse_maml_agent(NAVIGATION.spec, dataclasses.replace(config, adapted_fraction=1.0))
+    assert memory_bytes(agent) < memory_bytes(full) / 3
+    assert memory_bytes(full) == memory_bytes(maml_agent(NAVIGATION.spec, MAMLConfig(**SMALL)))
+
+
+def test_units_that_are_left_out_can_come_in():
+    agent = sparse_maml_agent(NAVIGATION.spec, SparseMAMLConfig(**SMALL, adapted_fraction=0.25, inner_rate=1.0))
+    params = agent.init(jax.random.key(0))
+    lifetimes = lifetimes_of(agent, params)
+    gained = lambda p: recall(agent, p, lifetimes).log_probability(lifetimes.decision.action)[10:].sum()  # noqa: E731
+    slopes = jax.grad(gained)(params).scores
+    assert all((np.asarray(slope) != 0).all() for slope in slopes)
+
+
+def test_with_inner_rates_of_zero_the_hybrid_is_rl2():
+    config = {"hidden_size": 8}
+    ours, theirs = hybrid_agent(NAVIGATION.spec, HybridConfig(**config)), rl2_agent(NAVIGATION.spec, RL2Config(**config))
+    params = ours.init(jax.random.key(0))
+    still = eqx.tree_at(lambda p: p.network.rates, params, jax.tree.map(jnp.zeros_like, params.network.rates))
+    actions = lambda agent, params: lifetimes_of(agent, params).decision.action  # noqa: E731
+    np.testing.assert_allclose(actions(ours, still), actions(theirs, params), atol=1e-6)
+    assert np.abs(actions(ours, params) - actions(theirs, params))[5:].max() > 1e-4
+    np.testing.assert_allclose(actions(ours, params)[:5], actions(theirs, params)[:5], atol=1e-6)
+
+
+def test_settings_out_of_range_are_named():
+    for make, match in (
+        (lambda: ProMPConfig(clip=0.0), "clip must be above zero"),
+        (lambda: ProMPConfig(inner_rate=-1.0), "inner_rate must be above zero"),
+        (lambda: ReptileConfig(learning_rate=2.0), "learning_rate must be above zero and at most 1; came 2"),
+        (lambda: SparseMAMLConfig(adapted_fraction=0.0), "adapted_fraction must be above zero"),
+        (lambda: SparseMAMLConfig(adapts="head"), "adapts must be 'all' here"),
+        (lambda: HybridConfig(inner_discount=1.5), "inner_discount must lie within 0 and 1"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            make()
