@@ -110,8 +110,7 @@ class RunFolder:
         """Writes a checkpoint, whole or not at all, and lets go of the oldest; one that is there already stays."""
         if update == self._checkpoints.latest_step():
             return
-        arrays = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(_without_keys(state)))}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), notes=ocp.args.JsonSave(notes))
+        items = ocp.args.Composite(state=ocp.args.StandardSave(_arrays(state)), notes=ocp.args.JsonSave(notes))
         self._checkpoints.save(update, args=items, force=True)
 
     def restore(self, state: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
@@ -125,10 +124,9 @@ class RunFolder:
         if update is None:
             return None
         leaves, structure = jax.tree.flatten(_without_keys(state))
-        arrays = {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(arrays), notes=ocp.args.JsonRestore())
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(_arrays(state)), notes=ocp.args.JsonRestore())
         restored = self._checkpoints.restore(update, args=items)
-        found = [jax.numpy.asarray(restored.state[str(i)]) for i in range(len(leaves))]
+        found = [jax.numpy.asarray(restored.state.get(str(i), leaf)) for i, leaf in enumerate(leaves)]
         return update, _with_keys(jax.tree.unflatten(structure, found), state), restored.notes
 
     def latest_checkpoint(self) -> str:
@@ -185,6 +183,12 @@ def surviving_disk_trouble(what: str, line: dict[str, Any]) -> Iterator[None]:
 
 def _is_key(leaf: Any) -> bool:
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _arrays(state: PyTree) -> dict[str, np.ndarray]:
+    """The leaves of a state by their number; those that hold nothing are left out, which checkpoints refuse."""
+    leaves = enumerate(jax.tree.leaves(_without_keys(state)))
+    return {str(number): np.asarray(leaf) for number, leaf in leaves if np.size(leaf)}
 
 
 def _without_keys(state: PyTree) -> PyTree:

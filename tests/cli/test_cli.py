@@ -50,6 +50,7 @@ WRONG = {
     "check: not a path": (["check", "nowhere"], "unknown task distribution 'nowhere'"),
     "no bundle": (["evaluate", "nowhere"], "is not a bundle"),
     "nothing to report": (["report", "."], "holds no evaluation yet"),
+    "rollouts that do not fit": (["train", "maml", "point-navigation", "--episodes", "30"], "20 rollouts and 30 episodes"),
     "no such config": (["train", "rl2", "bernoulli-bandit", "--config", "nowhere.toml"], "cannot be read"),
 }
 
@@ -126,6 +127,16 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert status == 0, err
     assert "<html" in (folder / "report.html").read_text()
 
+    few = ["--tasks", "2", "--lifetimes", "1", "--against-episodes", "20", "--splits", "test"]
+    status, out, err = run("speed", folder, "ppo", *few, capsys=capsys)
+    assert status == 0, err
+    assert "speed-up" in out
+    for kind in ("json", "svg", "png"):
+        assert (folder / f"speed-rl2-against-ppo-test.{kind}").is_file()
+    status, _, err = run("speed", folder, "pppo", capsys=capsys)
+    assert status == 2
+    assert "unknown run, bundle or baseline 'pppo'. Did you mean 'ppo'?" in err
+
     status, _, err = trained(folder, capsys)
     assert status == 2
     assert "already exists. Go on with --resume, start again with --overwrite" in err
@@ -145,6 +156,17 @@ def test_train_evaluate_report(capsys, tmp_path):
     status, _, err = run("evaluate", folder, capsys=capsys)
     assert status == 2
     assert "truncated or altered" in err
+
+
+def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
+    size = ["--horizon", "10", "--episodes", "8", "--rollouts", "4", "--hidden-sizes", "8", "--lifetimes", "64"]
+    for rate, worse in (("0.01", False), ("300", True)):
+        status, out, err = run(
+            "train", "maml", "point-navigation", *size, "--inner-rate", rate, "--learning-rate", "1e-6",
+            "--held-out-tasks", "8", "--budget", "10000 steps", "--folder", tmp_path / rate, capsys=capsys,
+        )  # fmt: skip
+        assert status == 0, err
+        assert ("Adapting makes this agent worse: an episode earns" in out) == worse
 
 
 def test_list_names_everything(capsys):

@@ -35,7 +35,7 @@ SMALL_ALGORITHMS = {
 }
 EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
-"""Inner steps on single pulls are refused; an agent that is another algorithm's, looked at there, needs no more than one toy."""
+"""Inner steps on single pulls are refused; of agents that are another algorithm's, looked at there, one toy is enough."""
 LIFETIMES = 6
 
 

@@ -175,7 +175,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
     if spec.episodes % config.rollouts or spec.episodes == config.rollouts:
         raise SpecError(
             f"rollouts must divide the episodes of a lifetime into two parts or more: one to adapt on, one to act in. "
-            f"Came {config.rollouts} rollouts and {spec.episodes} episodes."
+            f"Came {config.rollouts} rollouts and {spec.episodes} episodes. Take {2 * config.rollouts} episodes, for instance."
         )
     cadence = config.rollouts * spec.horizon
     if cadence < 2:

@@ -48,7 +48,7 @@ class PPOConfig:
     """Episodes between two improvements; divides the episodes of a lifetime."""
     epochs: int = 10
     """Passes over them."""
-    minibatches: int = 4
+    minibatches: int = 5
     """Gradient steps per pass; divides the steps of the rollouts."""
     learning_rate: float = 1e-3
     """Adam's step size."""
