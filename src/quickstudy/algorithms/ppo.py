@@ -215,7 +215,7 @@ def _improved(
     `average` is taken of gradients and metrics over devices that share a batch.
     """
     optimiser = clipped_adam(config.max_gradient_norm)
-    advantage = standardised(advantage, steps.valid)
+    advantage = standardised(advantage, steps.valid, average=average)
 
     def loss(network: PolicyNetwork, batch: tuple) -> tuple[Array, dict]:
         lived, advantage = batch

@@ -1,5 +1,6 @@
 """Advantages within whole episodes, against a value baseline that is fitted to them."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -41,10 +42,18 @@ def episode_advantages(
     return _advantages(reward, value, valid, discount, trace_decay).reshape(-1)
 
 
-def standardised(values: Float[Array, "*shape"], valid: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Brought to mean 0 and deviation 1 over the steps that happened; 0 elsewhere."""
-    centred = values - masked_mean(values, valid)
-    deviation = jnp.sqrt(masked_mean(jnp.square(centred), valid)) + 1e-8
+def standardised(
+    values: Float[Array, "*shape"], valid: Bool[Array, "*shape"], *, average: Callable[[Array], Array] = lambda mean: mean
+) -> Float[Array, "*shape"]:
+    """Brought to mean 0 and deviation 1 over the steps that happened; 0 elsewhere.
+
+    Args:
+      values: in any unit.
+      valid: steps that happened.
+      average: of means over devices that share the steps.
+    """
+    centred = values - average(masked_mean(values, valid))
+    deviation = jnp.sqrt(average(masked_mean(jnp.square(centred), valid))) + 1e-8
     return jnp.where(valid, centred / deviation, 0.0)
 
 
