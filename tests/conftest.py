@@ -3,6 +3,7 @@
 These are set before JAX starts. Compiled programs are kept in the user's cache folder, so a second run is quick.
 """
 
+import itertools
 import os
 
 # Two devices. Without the newest fusions, at level 1, programs compile in half the time, and small ones run as fast.
@@ -22,6 +23,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("quickstudy") / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+TESTS_BETWEEN_CLEARINGS = 100
+"""Every compiled program is mapped into memory several times, and Linux lets a process have 65,530 mappings: a worker that
+keeps the programs of all its tests ends there, without a word."""
+
+_tests = itertools.count(1)
+
+
+def pytest_runtest_teardown():
+    """Lets go of compiled programs now and then; those that are needed again come from the folder."""
+    if next(_tests) % TESTS_BETWEEN_CLEARINGS == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture
