@@ -53,7 +53,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(SpecError, match=r"episodes of a lifetime \(4\); came 3"):
         ppo_agent(spec, PPOConfig(rollouts=3))
     with pytest.raises(SpecError, match="10 steps of the rollouts; came 4"):
-        ppo_agent(spec, PPOConfig(rollouts=2))
+        ppo_agent(spec, PPOConfig(rollouts=2, minibatches=4))
     with pytest.raises(SpecError, match="rollouts must be 2 or more"):
         ppo_agent(point_navigation(horizon=1, episodes=4).spec, PPOConfig(rollouts=1))
     with pytest.raises(UsageError, match="epochs must be above zero; came 0"):
