@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quickstudy.records import Decision, Outcome, Spec, Transition, record
     from quickstudy.report import write_report
     from quickstudy.results import Evaluation
-    from quickstudy.speed.measuring import adaptation_speed
+    from quickstudy.speed.measuring import adaptation_speed, adaptation_speeds
     from quickstudy.speed.results import AdaptationSpeed
     from quickstudy.speed.table import speed_table
     from quickstudy.speed_picture import write_speed_picture
@@ -44,6 +44,7 @@ _HOMES = {
     "TrainingConfig": "meta_training",
     "Transition": "records",
     "adaptation_speed": "speed.measuring",
+    "adaptation_speeds": "speed.measuring",
     "check": "inspection.check",
     "contender": "evaluation",
     "evaluate": "evaluation",
@@ -79,6 +80,7 @@ __all__ = [
     "TrainingConfig",
     "Transition",
     "adaptation_speed",
+    "adaptation_speeds",
     "algorithms",
     "check",
     "contender",

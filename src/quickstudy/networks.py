@@ -200,10 +200,15 @@ def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_s
 
 
 class PolicyNetwork(eqx.Module):
-    """Layers of tanh, and a head; a context vector stands beside the observation."""
+    """Layers of tanh, and a head; a context vector stands beside the observation.
+
+    How far continuous actions scatter is the same at every observation, as in Schulman et al. 2015: were it a function of the
+    observation, an outer step could shrink it wherever that makes inner steps longer, until nothing is tried any more.
+    """
 
     layers: tuple[Dense, ...]
     head: Dense
+    scatter: Float[Array, " scatter"]
     context: Float[Array, " context"]
 
     def __init__(self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, key: PRNGKeyArray):
@@ -211,7 +216,9 @@ class PolicyNetwork(eqx.Module):
         keys = jax.random.split(key, len(hidden_sizes) + 1)
         pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
         self.layers = tuple(Dense(*pair, gain=1.0, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
-        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space), gain=0.1, key=keys[0])
+        scatter = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - scatter, gain=0.1, key=keys[0])
+        self.scatter = jnp.zeros(scatter)
         self.context = jnp.zeros(context)
 
     def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
@@ -220,11 +227,16 @@ class PolicyNetwork(eqx.Module):
         hidden = jnp.tanh(self.layers[0](observation, context))
         for layer in self.layers[1:]:
             hidden = jnp.tanh(layer(hidden))
-        return self.head(hidden)
+        return with_scatter(self.head(hidden), self.scatter)
 
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
         return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+
+
+def with_scatter(outputs: Float[Array, "*time outputs"], scatter: Float[Array, " scatter"]) -> Float[Array, "*time numbers"]:
+    """The numbers that make a policy: what the head says at each observation, and what holds at all of them."""
+    return jnp.concatenate([outputs, jnp.broadcast_to(scatter, (*outputs.shape[:-1], scatter.size))], axis=-1)
 
 
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:

@@ -72,7 +72,7 @@ def test_sparse_inner_steps_touch_what_they_say():
     params = agent.init(jax.random.key(0))
     memory = live(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
     assert [change.weight.shape for change in memory.layers] == [(2, 2), (2, 8)]
-    assert memory.head_weight.shape == (4, 2)
+    assert memory.head_weight.shape == (2, 2)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(memory))
     full = sparse_maml_agent(NAVIGATION.spec, dataclasses.replace(config, adapted_fraction=1.0))
     assert memory_bytes(agent) < memory_bytes(full) / 3

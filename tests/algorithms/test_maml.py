@@ -131,7 +131,7 @@ def outer_gradient(estimator):
     log_probability = lambda params: recall(agent, params, lives).log_probability(lives.decision.action)  # noqa: E731
     chances = jnp.exp(log_probability(params).sum(0))
     np.testing.assert_allclose(chances.sum(), 1.0, atol=1e-6)
-    credit = jax.vmap(lambda one: jnp.concatenate(credit_of_one(one, BANDIT, config)), 1, 1)(lives)
+    credit = jax.vmap(lambda one: sum(credit_of_one(one, BANDIT, config)).ravel(), 1, 1)(lives)
 
     def surrogate(params):
         ratio = jnp.exp(log_probability(params) - lives.decision.extras["log_probability"])

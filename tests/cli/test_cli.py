@@ -128,12 +128,13 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert "<html" in (folder / "report.html").read_text()
 
     few = ["--tasks", "2", "--lifetimes", "1", "--against-episodes", "20", "--splits", "test"]
-    status, out, err = run("speed", folder, "ppo", *few, capsys=capsys)
+    status, out, err = run("speed", folder, "--against", "ppo", "random", *few, capsys=capsys)
     assert status == 0, err
     assert "speed-up" in out
     for kind in ("json", "svg", "png"):
-        assert (folder / f"speed-rl2-against-ppo-test.{kind}").is_file()
-    status, _, err = run("speed", folder, "pppo", capsys=capsys)
+        for rival in ("ppo", "random"):
+            assert (folder / f"speed-rl2-against-{rival}-test.{kind}").is_file()
+    status, _, err = run("speed", folder, "--against", "pppo", capsys=capsys)
     assert status == 2
     assert "unknown run, bundle or baseline 'pppo'. Did you mean 'ppo'?" in err
 

@@ -188,8 +188,30 @@ def test_progress_tells_everyone_who_lives(short, baseline):
     qs.adaptation_speed(
         one, baseline, short, split="test", tasks=2, lifetimes=2, progress=lambda name, done: seen.append((name, done))
     )
-    names = ("agent", "baseline", "shuffled rewards")
+    names = ("agent", "baseline", "agent, shuffled rewards")
     assert seen == [(name, done) for name in names for done in (0.5, 1.0)]
+
+
+def test_many_agents_against_many_baselines_are_what_each_pair_is(short, baseline):
+    agents = {"late": contender(late(short, 3)), "soon": contender(late(paying_ones(episodes=20), 1))}
+    rivals = {"later": baseline, "last": contender(late(paying_ones(episodes=50), 20))}
+    lived = []
+    many = qs.adaptation_speeds(
+        agents, rivals, short, split="test", tasks=3, lifetimes=1, meta_training_steps={"soon": 60},
+        progress=lambda name, done: lived.append(name),
+    )  # fmt: skip
+    pairs = [(ours, theirs) for ours in agents for theirs in rivals]
+    assert [(one.agent.name, one.baseline.name) for one in many] == pairs
+    assert len(lived) == len(set(lived)) == 6
+    for one, (ours, theirs) in zip(many, pairs, strict=True):
+        assert one.agent.episodes == agents[ours].agent.spec.episodes
+        if ours == "late":
+            alone = qs.adaptation_speed(
+                agents[ours], rivals[theirs], short, split="test", tasks=3, lifetimes=1, names=(ours, theirs)
+            )
+            assert alone.to_json() == one.to_json()
+    assert many[2].thresholds[0].on_each_task.speed_up.value == 31 / 2
+    assert [one.meta_training_steps for one in many] == [None, None, 60, 60]
 
 
 def test_what_cannot_be_measured_says_why(short, baseline):

@@ -4,8 +4,8 @@ The agent's memory is the adapted policy. It acts with the same weights for `rol
 
     φ ← φ + α ∇_φ J_in(φ; D)        φ_0 = θ        D: the last `rollouts` episodes
 
-so a lifetime of (K + 1) · `rollouts` episodes has K inner steps. Meta-training maximises the return after the last of them,
-and its gradient flows through all of them.
+so a lifetime of (K + 1) · `rollouts` episodes has K inner steps. Meta-training maximises the return of all that is lived after
+the first of them, and its gradient flows through all of them.
 
 What J_in looks like changes nothing about φ, for all choices have the same gradient Σ_t A_t ∇ log π(a_t), but everything about
 how φ depends on θ. `estimator` says which:
@@ -21,6 +21,8 @@ how φ depends on θ. `estimator` says which:
 Changed from the papers:
 
 - The outer step is one Adam step per batch rather than TRPO.
+- The return after every inner step counts, not only that after the last (`credits`): with three of them that learns several
+  times faster, for the first step is learned from what it is worth itself.
 - J_in is a mean over steps, of advantages brought to mean 0 and deviation 1 over the episodes of one inner step; so a step of
   the same rate is as large whatever the reward's unit, and an inner step needs two steps of experience at least.
 - A normal policy is cut to the bounds of the action space rather than clipped, so that an action and its density agree.
@@ -75,6 +77,8 @@ class MAMLConfig:
     """Per step, within an episode."""
     trace_decay: float = 1.0
     """Lambda of the generalised advantages."""
+    credits: Literal["every", "last"] = "every"
+    """Episodes whose return meta-training maximises: those after every inner step, or after the last alone."""
     baseline: Literal["linear", "none"] = "linear"
     """What advantages are measured against: a value that is linear in simple features, fitted anew to the episodes of each
     inner step (Duan et al. 2016), or nothing."""
@@ -272,24 +276,34 @@ def advantages(experience: Transition, spec: Spec, config: MAMLConfig) -> Float[
 
 def credit_of_one(
     lifetime: Transition, spec: Spec, config: MAMLConfig
-) -> tuple[Float[Array, " earlier"], Float[Array, " last"]]:
-    """What the actions before the last inner step, and those after it, are credited with in one lifetime, in reward units."""
-    cadence = config.rollouts * spec.horizon
-    after = jax.tree.map(lambda leaf: leaf[-cadence:], lifetime)
-    # Every earlier action may have changed all that came after the last inner step.
-    led_to = after.outcome.reward.sum() if config.estimator == "e-maml" else 0.0
-    return jnp.where(lifetime.valid[:-cadence], led_to, 0.0), advantages(after, spec, config)
+) -> tuple[Float[Array, "parts cadence"], Float[Array, "parts cadence"]]:
+    """What each action of one lifetime is credited with, in reward units, part by part between inner steps.
+
+    First with what the inner steps led to that learned from it, then with its own advantage.
+    """
+    parts = chunks(lifetime, length=config.rollouts * spec.horizon)
+    count = len(parts.valid)
+    counts = jnp.arange(count) >= (1 if config.credits == "every" else count - 1)
+    own = jax.vmap(lambda part: advantages(part, spec, config))(parts)
+    led_to = jnp.zeros(count)
+    if config.estimator == "e-maml":
+        # Every earlier action may have changed all that came after the next inner step.
+        returns = jnp.where(counts, parts.outcome.reward.sum(1), 0.0)
+        led_to = jnp.cumsum(returns[::-1])[::-1] - returns
+    return jnp.where(parts.valid, led_to[:, None], 0.0), jnp.where(parts.valid & counts[:, None], own, 0.0)
 
 
 def outer_credit(lifetimes: Transition, spec: Spec, config: MAMLConfig) -> Float[Array, "T lifetimes"]:
     """What each action is credited with in the outer gradient, less what is expected, in units of its deviation."""
-    earlier, last = jax.vmap(lambda one: credit_of_one(one, spec, config), 1, 1)(lifetimes)
-    before, after = lifetimes.valid[: len(earlier)], lifetimes.valid[len(earlier) :]
+    led_to, own = jax.vmap(lambda one: credit_of_one(one, spec, config), 1, 2)(lifetimes)
+    valid = chunks(lifetimes.valid, length=own.shape[1])
+    first = 1 if config.credits == "every" else len(own) - 1
     mean = lambda values, valid: jax.lax.pmean(masked_mean(values, valid), LIFETIMES_AXIS)  # noqa: E731
     if config.estimator == "e-maml":
-        earlier = jnp.where(before, earlier - mean(earlier, before), 0.0)
-    deviation = jnp.sqrt(mean(jnp.square(last - mean(last, after)), after)) + 1e-8
-    return jax.lax.stop_gradient(jnp.concatenate([earlier, last]) / deviation)
+        led_to = jnp.where(valid, led_to - jax.vmap(mean)(led_to, valid)[:, None, None], 0.0)
+    own = jnp.where(valid, own, 0.0)
+    deviation = jnp.sqrt(mean(jnp.square(own[first:] - mean(own[first:], valid[first:])), valid[first:])) + 1e-8
+    return jax.lax.stop_gradient(flatten_chunks(led_to + own) / deviation)
 
 
 def recall(agent: Agent, params: Params, lifetimes: Transition) -> Policy:
@@ -317,6 +331,6 @@ def _adapted(network: PolicyNetwork, config: MAMLConfig) -> tuple[PyTree, PyTree
     """The part of a network that inner steps change, and the rest."""
     chosen = jax.tree.map(lambda _: config.adapts == "all", network)
     if config.adapts != "all":
-        part = (lambda n: n.head) if config.adapts == "head" else (lambda n: n.context)
+        part = (lambda n: (n.head, n.scatter)) if config.adapts == "head" else (lambda n: n.context)
         chosen = eqx.tree_at(part, chosen, jax.tree.map(lambda _: True, part(network)))
     return eqx.partition(network, chosen)

@@ -114,7 +114,7 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
         moved = log_probability - behaviour
         divergence = jnp.expm1(moved) - moved
         total = config.divergence_weight * masked_mean(divergence[:-cadence], valid[:-cadence])
-        total -= masked_mean(surrogate[-cadence:], valid[-cadence:])
+        total -= masked_mean(surrogate[cadence:], valid[cadence:])
         return total, {"loss": total, "kl": masked_mean(divergence, valid), "entropy": masked_mean(policy.entropy(), valid)}
 
     def update(

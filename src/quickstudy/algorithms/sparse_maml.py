@@ -3,7 +3,8 @@
 In every hidden layer, inner steps change what flows into a few units, and from those of the last layer what flows out of them:
 
     units U_l = the adapted_fraction of layer l with the highest scores s_l
-    Δ ← Δ + α ∇_Δ J_in        Δ: the rows U_l of each hidden layer's weights and biases, the columns U_L of the head, its bias
+    Δ ← Δ + α ∇_Δ J_in        Δ: the rows U_l of each hidden layer's weights and biases, the columns U_L of the head,
+                              its bias, and how far actions scatter
 
 Memory is Δ alone, so what a lifetime costs in memory falls with the fraction; and of the inner step's arithmetic the products
 that make the gradient of weights do. What remains is passing through the whole network and back, about two thirds of it.
@@ -35,7 +36,7 @@ from quickstudy.algorithms.maml import (
 )
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import PolicyNetwork, encode
+from quickstudy.networks import PolicyNetwork, encode, with_scatter
 from quickstudy.numerics.distributions import Policy, policy_over
 from quickstudy.numerics.episodes import standardised
 from quickstudy.records import Decision, Spec, Transition, record
@@ -80,6 +81,7 @@ class Memory:
     layers: tuple[Change, ...]
     head_weight: Float[Array, "outputs chosen"]
     head_bias: Float[Array, " outputs"]
+    scatter: Float[Array, " scatter"]
 
 
 def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> MetaAlgorithm:
@@ -113,7 +115,8 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         for layer, change, units in zip(params.start.layers, memory.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
         moved = hidden[..., chosen[-1]] @ memory.head_weight.T + _like(memory.head_bias, hidden)
-        return policy_over(params.start.head(hidden) + moved, spec.action_space)
+        numbers = with_scatter(params.start.head(hidden) + moved, params.start.scatter + memory.scatter)
+        return policy_over(numbers, spec.action_space)
 
     def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
         policy = policy_of(params, memory, observation)
@@ -155,6 +158,7 @@ def _part(network: PolicyNetwork, chosen: tuple[Int[Array, " chosen"], ...]) -> 
         layers=tuple(Change(weight=layer.weight[units], bias=layer.bias[units]) for layer, units in layers),
         head_weight=network.head.weight[:, chosen[-1]],
         head_bias=network.head.bias,
+        scatter=network.scatter,
     )
 
 

@@ -1,7 +1,8 @@
-"""`quickstudy speed PATH AGAINST`: how many times fewer steps on a new task an agent needs than one that learns anew."""
+"""`quickstudy speed PATH ...`: how many times fewer steps on a new task agents need than one that learns anew."""
 
 import dataclasses
 import functools
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +14,106 @@ from quickstudy.bundle import Bundle, load_bundle
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.evaluation import Contender, contender
+from quickstudy.records import Spec
 from quickstudy.run_folder import read_metrics
-from quickstudy.speed.measuring import adaptation_speed
+from quickstudy.speed.measuring import adaptation_speeds
 from quickstudy.speed.table import speed_table
 from quickstudy.speed_picture import write_speed_picture
 from quickstudy.task_distribution import TaskDistribution
 
-_USAGE = "quickstudy speed RUN_OR_BUNDLE AGAINST [--flags]"
+_USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeedArguments:
     """What is measured, and on what."""
 
+    against: tuple[str, ...] = ("ppo",)
+    """Whom the agents are held against: a baseline, or another run or bundle."""
     episodes: int | None = None
-    """In a lifetime of the agent; as it was trained if not given."""
+    """In a lifetime of the agents; as they were trained if not given."""
     against_episodes: int = 400
-    """In a lifetime of the one it is held against: as many as that one needs to come to its end."""
+    """In a lifetime of those they are held against: as many as these need to come to their end."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
     tasks: int = 50
-    """Tasks per split, the same for both."""
+    """Tasks per split, the same for everyone."""
     lifetimes: int = 4
     """Of each training seed on each task; their mean is the curve."""
     seed: int = 0
     """Of the tasks and their luck."""
     shuffled: bool = True
-    """Let the agent live once more on rewards that others earned: what is left then does not come from reward."""
+    """Let the agents live once more on rewards that others earned: what is left then does not come from reward."""
     folder: str | None = None
-    """Where results go; the agent's own folder if not given."""
+    """Where results go; the first agent's own folder if not given."""
 
 
 def run(arguments: list[str]) -> int:
-    """Measures, prints table and verdict, saves results and pictures."""
-    words, flags = positional(arguments, ("RUN_OR_BUNDLE", "AGAINST"), usage=_USAGE)
-    said = "AGAINST is another run or bundle, a baseline of the tasks, or one of: " + ", ".join(baselines.BASELINES)
+    """Measures, prints tables and verdicts, saves results and pictures."""
+    words = arguments[: _first_flag(arguments)]
+    _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
+    flags = flags[max(0, len(words) - 1) :]
     kind = dataclasses.make_dataclass("Speed", [("speed", SpeedArguments, dataclasses.field(default_factory=SpeedArguments))])
-    parsed: Any = parse(kind, flags, program="quickstudy speed", description=f"{_USAGE}. {said}.")
+    parsed: Any = parse(kind, flags, program="quickstudy speed", description=_USAGE)
     asked: SpeedArguments = parsed.speed
-    path, rival = words
-    bundle = load_bundle(path)
-    distribution = _distribution_of(bundle, asked.episodes)
-    longer = _distribution_of(bundle, asked.against_episodes)
-    ours = Contender(agent=bundle.agent_for(distribution.spec), params=bundle.params, trained=True)
-    theirs, their_name = _rival(rival, longer)
-    our_name = bundle.card["algorithm"]["name"]
-    names = (our_name, their_name) if our_name != their_name else (f"{our_name} ({Path(path).name})", f"{their_name} ({rival})")
-    folder, console = Path(asked.folder or path), Console()
+    bundles = {path: load_bundle(path) for path in words}
+    distribution = _distribution_of(list(bundles.values()), asked.episodes)
+    longer = dataclasses.replace(distribution.spec, episodes=asked.against_episodes)
+    agents: dict[str, Contender] = {}
+    steps: dict[str, int | None] = {}
+    for path, bundle in bundles.items():
+        name = _unused(bundle.card["algorithm"]["name"], path, agents)
+        own = bundle.agent.spec.episodes if asked.episodes is None else asked.episodes
+        spec = dataclasses.replace(distribution.spec, episodes=own)
+        agents[name] = Contender(agent=bundle.agent_for(spec), params=bundle.params, trained=True)
+        steps[name] = _meta_training_steps(path)
+    rivals: dict[str, Contender] = {}
+    for rival in asked.against:
+        one, name = _rival(rival, longer)
+        rivals[_unused(name, rival, agents | rivals)] = one
+    folder, console = Path(asked.folder or words[0]), Console()
     for split in asked.splits or tuple(split for split in distribution.splits if split != "train"):
         with Progress(console=console, transient=True) as bars:
             bar = bars.add_task(split, total=1.0)
-            found = adaptation_speed(
-                ours,
-                theirs,
+            measured = adaptation_speeds(
+                agents,
+                rivals,
                 distribution,
                 split=split,
                 tasks=asked.tasks,
                 lifetimes=asked.lifetimes,
                 seed=asked.seed,
-                names=names,
                 shuffled=asked.shuffled,
-                meta_training_steps=_meta_training_steps(path),
+                meta_training_steps=steps,
                 progress=functools.partial(_show, bars, bar, split),
             )
-        console.print(speed_table(found))
-        print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
+        for found in measured:
+            console.print(speed_table(found))
+            print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
     return 0
 
 
-def _distribution_of(bundle: Bundle, episodes: int | None) -> TaskDistribution:
-    """The tasks that an agent was trained on, with lifetimes of this length.
+def _first_flag(arguments: list[str]) -> int:
+    return next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+
+
+def _unused(name: str, path: str, taken: Collection[str]) -> str:
+    """A name to show, told apart from others of the same algorithm by where it comes from."""
+    return name if name not in taken else f"{name} ({Path(path).name})"
+
+
+def _distribution_of(bundles: Sequence[Bundle], episodes: int | None) -> TaskDistribution:
+    """The tasks that the agents were trained on, with lifetimes of this length.
 
     Raises:
-      UsageError: they are not registered, or their lifetimes are counted in something else.
+      UsageError: they are not registered, or not the same for all.
     """
-    origin = bundle.card["distribution"]
+    origins = [bundle.card["distribution"] for bundle in bundles]
+    without_length = [(o["name"], {k: v for k, v in o["config"].items() if k != "episodes"}) for o in origins]
+    for other in without_length[1:]:
+        if other != without_length[0]:
+            raise UsageError(f"speeds are compared on one distribution of tasks; came {without_length[0]} and {other}.")
+    origin = origins[0]
     if origin["name"] not in tasks.DISTRIBUTIONS:
         raise UsageError(f"the tasks came from {origin['name']!r}; speed is measured on registered ones: `quickstudy list`.")
     distribution = tasks.make(origin["name"], **origin["config"])
@@ -100,14 +126,14 @@ def _distribution_of(bundle: Bundle, episodes: int | None) -> TaskDistribution:
     return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)
 
 
-def _rival(name: str, distribution: TaskDistribution) -> tuple[Contender, str]:
+def _rival(name: str, spec: Spec) -> tuple[Contender, str]:
     """The one that an agent is held against, and what it is called."""
     if (Path(name) / "bundle.json").is_file() or (Path(name) / "bundle" / "bundle.json").is_file():
         bundle = load_bundle(name)
-        agent = bundle.agent_for(distribution.spec)
+        agent = bundle.agent_for(spec)
         return Contender(agent=agent, params=bundle.params, trained=True), bundle.card["algorithm"]["name"]
     if name in baselines.BASELINES or ".py:" in name:
-        return contender(baselines.make(name, distribution.spec)), name
+        return contender(baselines.make(name, spec)), name
     raise UnknownNameError("run, bundle or baseline", name, baselines.BASELINES)
 
 

@@ -1,7 +1,8 @@
-"""Measures how fast an agent adapts against a baseline that lives on the same tasks, for as long as it needs."""
+"""Measures how fast agents adapt against baselines that live on the same tasks, for as long as they need."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from quickstudy.evaluation import (
     split_label,
 )
 from quickstudy.interact import check_fit
+from quickstudy.numerics.statistics import Draws
 from quickstudy.speed.ablation import shuffled_contender
 from quickstudy.speed.crossings import Runs, gain_from_reward, measure, measure_side
 from quickstudy.speed.results import AdaptationSpeed, Side
@@ -72,64 +74,110 @@ def adaptation_speed(
       SpecError: an agent or a baseline that was made for other tasks.
     Source: none; published claims of such speed-ups that say how they were measured are not known to us.
     """
-    _check(tasks, lifetimes, names, thresholds)
+    if names[0] == names[1]:
+        raise UsageError(f"agent and baseline need two different names; came {names}.")
     check_fit(agent.agent, distribution.spec)
-    longer = _with_episodes(distribution, baseline.agent.spec.episodes)
-    check_fit(baseline.agent, longer.spec)
+    (found,) = adaptation_speeds(
+        {names[0]: agent}, {names[1]: baseline}, distribution, split=split, tasks=tasks, lifetimes=lifetimes, seed=seed,
+        thresholds=thresholds, shuffled=shuffled, meta_training_steps={names[0]: meta_training_steps}, progress=progress,
+    )  # fmt: skip
+    return found
+
+
+def adaptation_speeds(
+    agents: Mapping[str, Contender],
+    baselines: Mapping[str, Contender],
+    distribution: TaskDistribution,
+    *,
+    split: str,
+    tasks: int = 200,
+    lifetimes: int = 10,
+    seed: int = 0,
+    thresholds: tuple[float, ...] = (0.5, 0.75, 0.9),
+    shuffled: bool = True,
+    meta_training_steps: Mapping[str, int | None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> list[AdaptationSpeed]:
+    """`adaptation_speed` of every agent against every baseline, each of whom lives once only.
+
+    Args:
+      agents: by the name that they are shown under; each may have been made for lifetimes of its own length.
+      baselines: the same.
+      distribution, split, tasks, lifetimes, seed, thresholds, shuffled, progress: as there.
+      meta_training_steps: of each agent, where that is known.
+    Returns:
+      Agent by agent, each against one baseline after another.
+    Raises:
+      UsageError, UnknownNameError, SpecError: as there.
+    """
+    everyone = {**agents, **baselines}
+    _check(tasks, lifetimes, [*agents, *baselines], thresholds)
+    homes = {name: _with_episodes(distribution, one.agent.spec.episodes) for name, one in everyone.items()}
+    for name, one in everyone.items():
+        check_fit(one.agent, homes[name].spec)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     tell = progress or (lambda name, done: None)
 
     def live(one: Contender, where: TaskDistribution, name: str) -> Runs:
         return _live(one, where, task_list, keys, lifetimes, lambda done: tell(name, done))
 
-    ours, theirs = live(agent, distribution, names[0]), live(baseline, longer, names[1])
+    runs = {name: live(one, homes[name], name) for name, one in everyone.items()}
     anchors = _per_episode(distribution, task_list)
     floor = anchors.floor
     if floor is None:
         floor = live(contender(random_agent(distribution.spec)), distribution, "random").returns.mean((0, 2))
-    draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
-    measures = measure(
-        ours, theirs, floor, (draws["agent"], draws["baseline"]),
-        thresholds=thresholds, meta_training_steps=meta_training_steps,
-    )  # fmt: skip
     known = Anchors(floor=floor, ceiling=anchors.ceiling)
-    shared = min(ours.episodes, theirs.episodes)
+    ablated: dict[str, tuple[Contender, Runs]] = {}
+    for name, one in agents.items() if shuffled else ():
+        most = min(tasks * lifetimes, _MOST_SHUFFLED)
+        unknowing = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed)
+        ablated[name] = unknowing, live(unknowing, homes[name], f"{name}, {_SHUFFLED}")
+    found = []
+    for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
+        draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
+        steps = (meta_training_steps or {}).get(ours)
+        measures = measure(
+            runs[ours], runs[theirs], floor, (draws["agent"], draws["baseline"]),
+            thresholds=thresholds, meta_training_steps=steps,
+        )  # fmt: skip
+        shared = min(runs[ours].episodes, runs[theirs].episodes)
 
-    def side(one: Contender, runs: Runs, name: str, of: str) -> Side:
-        values = measure_side(runs, known, draws[of], shared=shared, window=measures["window"])
-        return Side(name=name, trained=one.trained, seeds=one.seeds, **values)
+        def side(
+            one: Contender, lived: Runs, name: str, drawn: Draws, shared: int = shared, window: int = measures["window"]
+        ) -> Side:
+            values = measure_side(lived, known, drawn, shared=shared, window=window)
+            return Side(name=name, trained=one.trained, seeds=one.seeds, **values)
 
-    ablated, gain = None, None
-    if shuffled:
-        one = shuffled_contender(agent, distribution, split=split, lifetimes=min(tasks * lifetimes, _MOST_SHUFFLED), seed=seed)
-        runs = live(one, distribution, _SHUFFLED)
-        ablated, gain = side(one, runs, _SHUFFLED, "agent"), gain_from_reward(ours, runs, draws["agent"])
-    return AdaptationSpeed(
-        distribution={"name": distribution.name, "config": dict(distribution.config)},
-        split=split,
-        label=split_label(split),
-        tasks=tasks,
-        lifetimes=lifetimes,
-        seed=seed,
-        task_hash=task_hash(task_list),
-        horizon=distribution.spec.horizon,
-        floor=mean_on_tasks(floor, draws["agent"]),
-        floor_known=anchors.floor is not None,
-        ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws["agent"]),
-        agent=side(agent, ours, names[0], "agent"),
-        baseline=side(baseline, theirs, names[1], "baseline"),
-        shuffled=ablated,
-        gain_from_reward=gain,
-        meta_training_steps=meta_training_steps,
-        **measures,
-    )
+        blind, lived = ablated[ours] if shuffled else (None, None)
+        found.append(
+            AdaptationSpeed(
+                distribution={"name": distribution.name, "config": dict(distribution.config)},
+                split=split,
+                label=split_label(split),
+                tasks=tasks,
+                lifetimes=lifetimes,
+                seed=seed,
+                task_hash=task_hash(task_list),
+                horizon=distribution.spec.horizon,
+                floor=mean_on_tasks(floor, draws["agent"]),
+                floor_known=anchors.floor is not None,
+                ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws["agent"]),
+                agent=side(agent, runs[ours], ours, draws["agent"]),
+                baseline=side(baseline, runs[theirs], theirs, draws["baseline"]),
+                shuffled=None if blind is None or lived is None else side(blind, lived, _SHUFFLED, draws["agent"]),
+                gain_from_reward=None if lived is None else gain_from_reward(runs[ours], lived, draws["agent"]),
+                meta_training_steps=steps,
+                **measures,
+            )
+        )
+    return found
 
 
-def _check(tasks: int, lifetimes: int, names: tuple[str, str], thresholds: tuple[float, ...]) -> None:
+def _check(tasks: int, lifetimes: int, names: Sequence[str], thresholds: tuple[float, ...]) -> None:
     if tasks < 1 or lifetimes < 1:
         raise UsageError(f"tasks and lifetimes must be 1 or more; came {tasks} and {lifetimes}.")
-    if len({*names, _SHUFFLED}) != 3:
-        raise UsageError(f"agent and baseline need two different names, and none {_SHUFFLED!r}; came {names}.")
+    if len({*names, _SHUFFLED}) != len(names) + 1:
+        raise UsageError(f"agents and baselines need different names, and none {_SHUFFLED!r}; came {tuple(names)}.")
     if not thresholds:
         raise UsageError("a speed-up needs at least one threshold; came none. Take (0.5, 0.75, 0.9).")
     check_thresholds(thresholds)
