@@ -211,11 +211,18 @@ class PolicyNetwork(eqx.Module):
     scatter: Float[Array, " scatter"]
     context: Float[Array, " context"]
 
-    def __init__(self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, key: PRNGKeyArray):
-        """The policy starts close to uniform; the context is zero."""
+    def __init__(
+        self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, input_gain: float = 1.0, key: PRNGKeyArray
+    ):
+        """The policy starts close to uniform; the context is zero.
+
+        `input_gain` is that of the first layer. Biases are drawn from [-1, 1], so that units bend at different places: where
+        all of them bend at zero and inputs are small, the network is linear, and one inner step says the same everywhere.
+        """
         keys = jax.random.split(key, len(hidden_sizes) + 1)
+        gains = (input_gain, *[1.0] * (len(hidden_sizes) - 1))
         pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
-        self.layers = tuple(Dense(*pair, gain=1.0, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
+        self.layers = tuple(_bending(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True))
         scatter = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - scatter, gain=0.1, key=keys[0])
         self.scatter = jnp.zeros(scatter)
@@ -232,6 +239,13 @@ class PolicyNetwork(eqx.Module):
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
         return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+
+
+def _bending(inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray) -> Dense:
+    """A dense layer with biases within [-1, 1]."""
+    key_weight, key_bias = jax.random.split(key)
+    bias = jax.random.uniform(key_bias, (outputs,), minval=-1.0, maxval=1.0)
+    return eqx.tree_at(lambda dense: dense.bias, Dense(inputs, outputs, gain=gain, key=key_weight), bias)
 
 
 def with_scatter(outputs: Float[Array, "*time outputs"], scatter: Float[Array, " scatter"]) -> Float[Array, "*time numbers"]:

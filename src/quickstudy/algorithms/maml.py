@@ -58,6 +58,8 @@ class MAMLConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
+    input_gain: float = 1.0
+    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
     adapts: Literal["all", "head", "context"] = "all"
@@ -90,7 +92,7 @@ class MAMLConfig:
     """Outer gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "context_size", "inner_rate", "lifetimes", "learning_rate", "max_gradient_norm"):
+        for name in ("input_gain", "rollouts", "context_size", "inner_rate", "lifetimes", "learning_rate", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay"):
@@ -189,7 +191,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
 
     def init(key: PRNGKeyArray) -> Params:
         context = config.context_size if config.adapts == "context" else 0
-        start = PolicyNetwork(spec, config.hidden_sizes, context=context, key=key)
+        start = PolicyNetwork(spec, config.hidden_sizes, context=context, input_gain=config.input_gain, key=key)
         rates = jax.tree.map(lambda leaf: jnp.full_like(leaf, config.inner_rate), _adapted(start, config)[0])
         return Params(start=start, rates=rates)
 

@@ -44,6 +44,8 @@ class PPOConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
+    input_gain: float = 1.0
+    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 10
     """Episodes between two improvements; divides the episodes of a lifetime."""
     epochs: int = 10
@@ -64,7 +66,7 @@ class PPOConfig:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
+        for name in ("input_gain", "rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay"):
@@ -179,7 +181,7 @@ def _agent(spec: Spec, config: PPOConfig, *, init: Callable, first: Callable, im
 
 
 def _fresh(spec: Spec, config: PPOConfig, key: PRNGKeyArray) -> PolicyNetwork:
-    return PolicyNetwork(spec, config.hidden_sizes, key=key)
+    return PolicyNetwork(spec, config.hidden_sizes, input_gain=config.input_gain, key=key)
 
 
 def _beginning(network: PolicyNetwork, config: PPOConfig) -> Learner:

@@ -48,6 +48,8 @@ class ProMPConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
+    input_gain: float = 1.0
+    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
     adapts: Literal["all", "head", "context"] = "all"

@@ -31,6 +31,8 @@ class ReptileConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
+    input_gain: float = 1.0
+    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
     adapts: Literal["all", "head"] = "all"
@@ -53,7 +55,7 @@ class ReptileConfig:
 
     def of_maml(self) -> MAMLConfig:
         """The settings of the agent, which is MAML's."""
-        names = ("hidden_sizes", "rollouts", "adapts", "inner_rate", "discount", "trace_decay", "lifetimes")
+        names = ("hidden_sizes", "input_gain", "rollouts", "adapts", "inner_rate", "discount", "trace_decay", "lifetimes")
         return MAMLConfig(estimator="maml", **{name: getattr(self, name) for name in names})
 
 
