@@ -45,9 +45,9 @@ class TrainingConfig:
     seed: int = 0
     """Number of the first seed."""
     held_out_tasks: int = 512
-    """Held-out tasks that are looked at while training; they choose nothing."""
+    """Held-out tasks that are looked at while training; they choose nothing. Fewer where lifetimes are long."""
     look_seconds: float = 10.0
-    """Seconds between two looks at the held-out tasks."""
+    """Least seconds between two looks at the held-out tasks; 0 looks after every update."""
     checkpoint_seconds: float = 30.0
     """Seconds between two checkpoints."""
 
@@ -174,13 +174,8 @@ class _Loop:
         store: RunFolder | None,
         watch: Callable[[Progress], None],
     ):
-        self.algorithm, self.distribution, self.config, self.store, self.watch = (
-            algorithm,
-            distribution,
-            config,
-            store,
-            watch,
-        )
+        self.algorithm, self.distribution, self.config = algorithm, distribution, config
+        self.store, self.watch = store, watch
         self.spent = {"compiling": 0.0, "training": 0.0, "looking": 0.0, "saving": 0.0}
         self.earlier_seconds = 0.0
         self.started = time.monotonic()
@@ -218,7 +213,7 @@ class _Loop:
                     "steps": self.update * self.steps_per_update,
                     "seconds": round(self.seconds(), 2),
                 }
-                if time.monotonic() - last_look >= self.config.look_seconds or self.spent_budget():
+                if time.monotonic() - last_look >= self.look_interval() or self.spent_budget():
                     with self.timed("looking"):
                         held_out = np.asarray(look(self.state), float).tolist()
                     self.looks.append((line["steps"], held_out))
@@ -250,6 +245,11 @@ class _Loop:
         self.looks = [(m["steps"], m["held_out_return"]) for m in self.metrics if "held_out_return" in m]
         return state
 
+    def look_interval(self) -> float:
+        """Seconds from one look to the next: where looking is slow, it still takes a tenth of the time at most."""
+        each = self.spent["looking"] / max(len(self.looks), 1)
+        return max(self.config.look_seconds, 9 * each) if self.config.look_seconds else 0.0
+
     def seconds(self) -> float:
         """Seconds that the run has taken so far, earlier parts included."""
         return self.earlier_seconds + time.monotonic() - self.started
@@ -267,7 +267,7 @@ class _Loop:
             return False
         left = self.budget_seconds - self.seconds()
         # Looks and checkpoints take their share too.
-        self.updates = self.update + max(0, math.floor(0.97 * left / float(np.mean(timed))))
+        self.updates = self.update + max(0, math.floor(0.92 * left / float(np.mean(timed))))
         return True
 
     def spent_budget(self) -> bool:

@@ -66,7 +66,7 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> j
 def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int) -> jax.stages.Wrapped:
     """`(state) -> [seeds]`: mean lifetime return on the same held-out tasks of the test split at every look."""
     mesh = device_mesh(algorithm)
-    tasks = -(-tasks // mesh.size) * mesh.size
+    tasks = -(-_affordable(tasks, distribution) // mesh.size) * mesh.size
     keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
 
     def one_seed(state: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
@@ -83,9 +83,14 @@ def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, ta
     return jax.jit(lambda state: shared(state, keys))
 
 
+def _affordable(tasks: int, distribution: TaskDistribution) -> int:
+    """As many tasks as asked for, but where lifetimes are long 2^19 steps in all, and 32 at least."""
+    return min(tasks, max(32, 2**19 // distribution.spec.lifetime_steps))
+
+
 def look_at_baselines(distribution: TaskDistribution, *, tasks: int) -> dict[str, float]:
     """Mean lifetime return of every baseline on the held-out tasks that `look_program` looks at."""
-    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
+    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), _affordable(tasks, distribution))
     returns = {}
     for name, make in distribution.baselines.items():
         agent = make()

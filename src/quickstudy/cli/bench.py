@@ -16,6 +16,7 @@ from quickstudy.bench import stored as storage
 from quickstudy.bench.measuring import bundles_of, distribution_of, measure_entry
 from quickstudy.bench.results_page import write_pages
 from quickstudy.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
+from quickstudy.bench.speed_page import write_speed_page
 from quickstudy.bench.stored import Stored, Training
 from quickstudy.bench.tables import NOT_RUN, only_agent, target_of
 from quickstudy.bench.training import run_path, training_of, training_of_bundle
@@ -229,7 +230,7 @@ def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], fo
 
 def _draw(groups: tuple[Group, ...], folder: Path) -> None:
     results = {entry.name: storage.load(folder, entry) for group in groups for entry in group.entries}
-    for path in write_pages(folder, groups, results):
+    for path in [*write_pages(folder, groups, results), write_speed_page(folder)]:
         print(f"Drawn: {path}")
 
 

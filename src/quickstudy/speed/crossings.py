@@ -31,7 +31,7 @@ SCORES_AFTER = (0, 1, 3, 10)
 _TOLERANCE = 1e-5
 """Of the largest return: resampled means are in float32, and a tie must not depend on its last bits."""
 
-_POINTS_KEPT = 400
+_POINTS_KEPT = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ class AdaptationSpeed:
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes itself as JSON into a folder, whole or not at all, and gives the file's path."""
         path = pathlib.Path(folder) / f"{self.file_name}.json"
-        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(self.to_json(), allow_nan=False) + "\n")
         return path
 
     @classmethod
