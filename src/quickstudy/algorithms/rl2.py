@@ -73,8 +73,9 @@ class RL2Config:
     """Lambda of the generalised advantages."""
     clip: float = 0.2
     """How far the probability ratio may move in one update."""
-    entropy_bonus: float = 0.05
-    """Weight of the policy's entropy at the start; it falls linearly to nothing."""
+    entropy_bonus: float | None = None
+    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 for discrete actions and
+    0.003 for continuous ones, which 0.05 would keep at random."""
     value_weight: float = 2.0
     """Weight of the value loss, which teaches the memory to count."""
     max_gradient_norm: float = 0.5
@@ -181,7 +182,7 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
             "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
             "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
         }
-        bonus = config.entropy_bonus * (1 - progress)
+        bonus = entropy_bonus(spec, config) * (1 - progress)
         policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
         if taught is not None:
             parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(taught), lifetimes.valid)
@@ -224,6 +225,13 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
         lifetimes=config.lifetimes,
         share_multiple=config.minibatches,
     )
+
+
+def entropy_bonus(spec: Spec, config: RL2Config) -> float:
+    """The weight at the start of training: as it was given, or what suits the actions."""
+    if config.entropy_bonus is not None:
+        return config.entropy_bonus
+    return 0.05 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else 0.003
 
 
 def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
