@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -20,7 +21,8 @@ import pytest
 
 from quickstudy import algorithms, tasks
 from quickstudy.errors import NonFiniteError, SpecError, UsageError
-from quickstudy.meta_training import TrainingConfig, meta_train, parse_budget
+from quickstudy.meta_training import TrainingConfig, _Loop, meta_train, parse_budget
+from quickstudy.outer_program import _affordable
 from quickstudy.run_folder import RunFolder, read_metrics
 
 STEPS_PER_UPDATE = 32 * 5
@@ -177,6 +179,20 @@ def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribu
     assert run.finished
     assert 1 < run.seconds < 30
     assert run.metrics[-1]["update"] > 3
+
+
+def test_looks_take_a_tenth_of_the_time_at_most():
+    def interval(config, *, looking, looks):
+        return _Loop.look_interval(SimpleNamespace(config=config, spent={"looking": looking}, looks=[None] * looks))
+
+    assert interval(TrainingConfig(look_seconds=10.0), looking=6.0, looks=2) == 27.0
+    assert interval(TrainingConfig(look_seconds=10.0), looking=0.2, looks=2) == 10.0
+    assert interval(TrainingConfig(look_seconds=0.0), looking=6.0, looks=2) == 0.0
+
+
+def test_fewer_tasks_are_looked_at_where_lifetimes_are_long():
+    tasks_of = lambda pulls: _affordable(512, tasks.make("bernoulli-bandit", arms=2, pulls=pulls))  # noqa: E731
+    assert [tasks_of(pulls) for pulls in (100, 1024, 8000, 10**6)] == [512, 512, 65, 32]
 
 
 def test_folders_are_not_overwritten_by_accident(algorithm, distribution, tmp_path):

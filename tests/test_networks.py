@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.networks import encode, recurrent_core
+from quickstudy.networks import PolicyNetwork, encode, recurrent_core
+from quickstudy.records import Spec
 
 INPUTS, HIDDEN, STEPS = 3, 5, 7
 
@@ -51,3 +52,22 @@ def test_encodings():
     np.testing.assert_allclose(encode(jnp.array([[[4.0, 0.0]], [[0.0, 1.0]]]), box), [[1, 0], [-1, 0.5]])
     unbounded = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
     np.testing.assert_allclose(encode(jnp.array([400.0, -3.0]), unbounded), [400, -3])
+
+
+def test_a_policy_scatters_alike_everywhere_and_its_units_bend_at_different_places():
+    spec = Spec(
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (2,)),
+        action_space=gymnasium.spaces.Box(-1.0, 1.0, (3,)),
+        horizon=1,
+        episodes=1,
+    )
+    network = PolicyNetwork(spec, (8, 8), input_gain=4.0, key=jax.random.key(0))
+    policy = network.policy(jax.random.normal(jax.random.key(1), (5, 2)), spec)
+    assert (np.asarray(policy.deviation) == np.asarray(policy.deviation[0, 0])).all()
+    assert len(np.unique(policy.mean)) == 15
+    for layer in network.layers:
+        assert len(np.unique(layer.bias)) == 8
+        assert np.abs(layer.bias).max() <= 1
+    plain = PolicyNetwork(spec, (8, 8), key=jax.random.key(0))
+    np.testing.assert_allclose(network.layers[0].weight, 4 * plain.layers[0].weight, rtol=1e-6)
+    np.testing.assert_array_equal(network.layers[1].weight, plain.layers[1].weight)

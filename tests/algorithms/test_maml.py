@@ -192,6 +192,27 @@ def outer_credit_on_one_device(lives, config):
     )[0]
 
 
+@pytest.mark.parametrize(("credits", "own"), [("every", (0, 1, 1)), ("last", (0, 0, 1))])
+@pytest.mark.parametrize("estimator", ["lvc", "e-maml"])
+def test_credit_is_for_what_follows_an_inner_step(credits, own, estimator):
+    # Three parts of two pulls that pay 1, 2 and 1.
+    rewards = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    spec = bernoulli_bandit(arms=2, pulls=6).spec
+    no = jnp.zeros(6, bool)
+    lifetime = Transition(
+        observation=jnp.zeros(6, jnp.int32),
+        decision=Decision(action=jnp.zeros(6, jnp.int32), extras={}),
+        outcome=Outcome(observation=jnp.zeros(6, jnp.int32), reward=rewards, terminated=no, truncated=~no),
+        episode=jnp.arange(6),
+        valid=~no,
+    )
+    config = MAMLConfig(rollouts=2, credits=credits, estimator=estimator, baseline="none")
+    led_to, advantage = credit_of_one(lifetime, spec, config)
+    np.testing.assert_allclose(advantage, rewards.reshape(3, 2) * jnp.array(own, jnp.float32)[:, None])
+    later = {"every": (3, 1, 0), "last": (1, 1, 0)}[credits] if estimator == "e-maml" else (0, 0, 0)
+    np.testing.assert_allclose(led_to, jnp.broadcast_to(jnp.array(later, jnp.float32)[:, None], (3, 2)))
+
+
 def test_steps_that_did_not_happen_count_for_nothing():
     for estimator in ("maml", "lvc", "dice"):
         config = MAMLConfig(estimator=estimator)

@@ -86,8 +86,11 @@ def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
     _, again, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
     assert again == printed
     assert "arms = 3" in printed
+    file.write_text(file.read_text().replace("[algorithm]", "[algorithm]\nentropy_bonus = 0.01"))
+    _, given, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
+    assert "entropy_bonus = 0.01" in given
     _, above, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--arms", "4", "--print-config", capsys=capsys)
-    assert above == printed.replace("arms = 3", "arms = 4")
+    assert above == given.replace("arms = 3", "arms = 4")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class MAMLConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
-    input_gain: float = 1.0
+    input_gain: float = 3.0
     """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
@@ -73,20 +73,20 @@ class MAMLConfig:
     """Take the inner gradients as constants (FOMAML)."""
     inner_rate: float = 0.1
     """Size of an inner step."""
-    learned_rates: bool = False
+    learned_rates: bool = True
     """Meta-learn a rate for each weight, starting from `inner_rate` (Meta-SGD, Li et al. 2017)."""
     discount: float = 0.99
     """Per step, within an episode."""
-    trace_decay: float = 1.0
+    trace_decay: float = 0.9
     """Lambda of the generalised advantages."""
     credits: Literal["every", "last"] = "every"
     """Episodes whose return meta-training maximises: those after every inner step, or after the last alone."""
     baseline: Literal["linear", "none"] = "linear"
     """What advantages are measured against: a value that is linear in simple features, fitted anew to the episodes of each
     inner step (Duan et al. 2016), or nothing."""
-    lifetimes: int = 40
+    lifetimes: int = 20
     """Lifetimes, each on a task of its own, per update."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
     """Adam's step size at the start; it falls linearly to a twentieth."""
     max_gradient_norm: float = 1.0
     """Outer gradients are scaled down to this norm."""

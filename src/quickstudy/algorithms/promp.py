@@ -48,7 +48,7 @@ class ProMPConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
-    input_gain: float = 1.0
+    input_gain: float = 3.0
     """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
@@ -62,13 +62,13 @@ class ProMPConfig:
     """Meta-learn a rate for each weight, starting from `inner_rate`."""
     discount: float = 0.99
     """Per step, within an episode."""
-    trace_decay: float = 1.0
+    trace_decay: float = 0.9
     """Lambda of the generalised advantages."""
-    lifetimes: int = 40
+    lifetimes: int = 20
     """Lifetimes, each on a task of its own, per update."""
-    meta_steps: int = 5
+    meta_steps: int = 3
     """Outer steps on the lifetimes of one update."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     """Adam's step size at the start; it falls linearly to a twentieth."""
     clip: float = 0.3
     """How far the probability ratio after the last inner step may move in one update."""

@@ -31,7 +31,7 @@ class ReptileConfig:
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
-    input_gain: float = 1.0
+    input_gain: float = 3.0
     """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
     rollouts: int = 20
     """Episodes between two inner steps; divides the episodes of a lifetime."""
@@ -41,7 +41,7 @@ class ReptileConfig:
     """Size of an inner step."""
     discount: float = 0.99
     """Per step, within an episode."""
-    trace_decay: float = 1.0
+    trace_decay: float = 0.9
     """Lambda of the generalised advantages."""
     lifetimes: int = 40
     """Lifetimes, each on a task of its own, per update."""
