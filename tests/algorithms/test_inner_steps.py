@@ -45,7 +45,7 @@ def test_reptile_moves_towards_the_mean_of_what_was_adapted():
     lifetimes = lifetimes_of(algorithm.agent, state.params)
     after, _ = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
     adapted = jax.vmap(algorithm.agent.unroll, (None, 1, None))(state.params, lifetimes, jax.random.key(1))[0]
-    start, ended = state.params.start.head.weight, adapted.head.weight.mean(0)
+    start, ended = state.params.start.head.weight, adapted.weights.head.weight.mean(0)
     np.testing.assert_allclose(after.params.start.head.weight, (start + ended) / 2, atol=1e-7)
     assert np.abs(ended - start).max() > 1e-6
 
@@ -71,8 +71,8 @@ def test_sparse_inner_steps_touch_what_they_say():
     agent = sparse_maml_agent(NAVIGATION.spec, config)
     params = agent.init(jax.random.key(0))
     memory = live(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
-    assert [change.weight.shape for change in memory.layers] == [(2, 2), (2, 8)]
-    assert memory.head_weight.shape == (2, 2)
+    assert [change.weight.shape for change in memory.change.layers] == [(2, 2), (2, 8)]
+    assert memory.change.head_weight.shape == (2, 2)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(memory))
     full = sparse_maml_agent(NAVIGATION.spec, dataclasses.replace(config, adapted_fraction=1.0))
     assert memory_bytes(agent) < memory_bytes(full) / 3

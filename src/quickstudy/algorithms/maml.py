@@ -38,7 +38,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import SpecError, UsageError
@@ -74,7 +74,8 @@ class MAMLConfig:
     inner_rate: float = 0.1
     """Size of an inner step."""
     learned_rates: bool = True
-    """Meta-learn a rate for each weight, starting from `inner_rate` (Meta-SGD, Li et al. 2017)."""
+    """Meta-learn a rate for each weight (Meta-SGD, Li et al. 2017) and each inner step of a lifetime (after Antoniou et al.
+    2019), starting from `inner_rate`."""
     discount: float = 0.99
     """Per step, within an episode."""
     trace_decay: float = 0.9
@@ -104,10 +105,21 @@ class MAMLConfig:
 
 @record
 class Params:
-    """What the agent is born with: the start, and the size of the step of each weight that adapts."""
+    """What the agent is born with: the start, and the size of every inner step for each weight that adapts.
+
+    Leaves of `rates` have a leading axis `[inner steps]`; in a longer life the last rate goes on.
+    """
 
     start: PolicyNetwork
     rates: PyTree
+
+
+@record
+class Memory:
+    """The weights that adapt, as they are now, and how many inner steps were taken."""
+
+    weights: PyTree
+    steps: Int[Array, ""]
 
 
 @record
@@ -192,38 +204,42 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
     def init(key: PRNGKeyArray) -> Params:
         context = config.context_size if config.adapts == "context" else 0
         start = PolicyNetwork(spec, config.hidden_sizes, context=context, input_gain=config.input_gain, key=key)
-        rates = jax.tree.map(lambda leaf: jnp.full_like(leaf, config.inner_rate), _adapted(start, config)[0])
+        steps = spec.episodes // config.rollouts - 1
+        weights = _adapted(start, config)[0]
+        rates = jax.tree.map(lambda leaf: jnp.full((steps, *leaf.shape), config.inner_rate, leaf.dtype), weights)
         return Params(start=start, rates=rates)
 
-    def begin(params: Params, key: PRNGKeyArray) -> PyTree:
+    def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
-        return _adapted(params.start, config)[0]
+        return Memory(weights=_adapted(params.start, config)[0], steps=jnp.int32(0))
 
-    def policy_of(params: Params, memory: PyTree, observation: Array) -> Policy:
-        return eqx.combine(memory, _adapted(params.start, config)[1]).policy(observation, spec)
+    def policy_of(params: Params, weights: PyTree, observation: Array) -> Policy:
+        return eqx.combine(weights, _adapted(params.start, config)[1]).policy(observation, spec)
 
-    def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        policy = policy_of(params, memory, observation)
+    def act(params: Params, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
+        policy = policy_of(params, memory.weights, observation)
         action = policy.sample(key)
         return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
 
-    def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
+    def adapt(params: Params, memory: Memory, experience: Transition, key: PRNGKeyArray) -> Memory:
         del key
         advantage = jax.lax.stop_gradient(standardised(advantages(experience, spec, config), experience.valid))
 
-        def objective(memory: PyTree) -> Array:
-            log_probability = policy_of(params, memory, experience.observation).log_probability(experience.decision.action)
+        def objective(weights: PyTree) -> Array:
+            log_probability = policy_of(params, weights, experience.observation).log_probability(experience.decision.action)
             behaviour = experience.decision.extras["log_probability"]
             each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
-        gradient = jax.grad(objective)(memory)
+        gradient = jax.grad(objective)(memory.weights)
         if config.first_order:
             gradient = jax.lax.stop_gradient(gradient)
-        return jax.tree.map(lambda weight, rate, slope: weight + rate * slope, memory, params.rates, gradient)
+        rates = rates_now(params.rates, memory.steps)
+        weights = jax.tree.map(lambda weight, rate, slope: weight + rate * slope, memory.weights, rates, gradient)
+        return Memory(weights=weights, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
-    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        def chunk(memory: PyTree, xs: tuple) -> tuple[PyTree, Decision]:
+    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+        def chunk(memory: Memory, xs: tuple) -> tuple[Memory, Decision]:
             experience, keys = xs
             decisions = jax.vmap(act, (None, None, 0, 0))(params, memory, experience.observation, keys)
             return adapt(params, memory, experience, key), decisions
@@ -235,6 +251,11 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         return memory, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), flatten_chunks(earlier), last)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=cadence, unroll=unroll)
+
+
+def rates_now(rates: PyTree, steps: Int[Array, ""]) -> PyTree:
+    """The rates of the inner step that follows so many."""
+    return jax.tree.map(lambda leaf: leaf[jnp.minimum(steps, leaf.shape[0] - 1)], rates)
 
 
 def inner_objective(

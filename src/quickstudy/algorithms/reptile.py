@@ -80,8 +80,8 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
-        start = agent.begin(state.params, key)
-        adapted = jax.vmap(agent.unroll, (None, 1, None))(state.params, lifetimes, key)[0]
+        start = agent.begin(state.params, key).weights
+        adapted = jax.vmap(agent.unroll, (None, 1, None))(state.params, lifetimes, key)[0].weights
         towards = jax.tree.map(lambda ends, begins: ends.mean(0) - begins, adapted, start)
         towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.rollouts)), LIFETIMES_AXIS)
         rate = config.learning_rate * (1 - 0.95 * progress)

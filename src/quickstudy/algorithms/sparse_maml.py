@@ -32,6 +32,7 @@ from quickstudy.algorithms.maml import (
     advantages,
     inner_objective,
     maml_agent,
+    rates_now,
     trained_through_inner_steps,
 )
 from quickstudy.errors import UsageError
@@ -75,13 +76,21 @@ class Change:
 
 
 @record
-class Memory:
+class Changes:
     """Everything that inner steps have changed."""
 
     layers: tuple[Change, ...]
     head_weight: Float[Array, "outputs chosen"]
     head_bias: Float[Array, " outputs"]
     scatter: Float[Array, " scatter"]
+
+
+@record
+class Memory:
+    """What inner steps have changed, and how many were taken."""
+
+    change: Changes
+    steps: Int[Array, ""]
 
 
 def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> MetaAlgorithm:
@@ -108,9 +117,10 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
 
     def begin(params: SparseParams, key: PRNGKeyArray) -> Memory:
         del key
-        return jax.tree.map(jnp.zeros_like, _part(params.start, _chosen(params, config)))
+        change = jax.tree.map(jnp.zeros_like, _part(params.start, _chosen(params, config)))
+        return Memory(change=change, steps=jnp.int32(0))
 
-    def policy_of(params: SparseParams, memory: Memory, observation: Array) -> Policy:
+    def policy_of(params: SparseParams, memory: Changes, observation: Array) -> Policy:
         hidden, chosen = encode(observation, spec.observation_space), _chosen(params, config)
         for layer, change, units in zip(params.start.layers, memory.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
@@ -119,7 +129,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         return policy_over(numbers, spec.action_space)
 
     def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
-        policy = policy_of(params, memory, observation)
+        policy = policy_of(params, memory.change, observation)
         action = policy.sample(key)
         return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
 
@@ -127,20 +137,23 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         del key
         advantage = standardised(advantages(experience, spec, config), experience.valid)
 
-        def objective(memory: Memory) -> Array:
-            log_probability = policy_of(params, memory, experience.observation).log_probability(experience.decision.action)
+        def objective(change: Changes) -> Array:
+            log_probability = policy_of(params, change, experience.observation).log_probability(experience.decision.action)
             behaviour = experience.decision.extras["log_probability"]
             each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
-        rates = _part(params.rates, _chosen(params, config))
-        return jax.tree.map(lambda change, rate, slope: change + rate * slope, memory, rates, jax.grad(objective)(memory))
+        rates = _part(rates_now(params.rates, memory.steps), _chosen(params, config))
+        slopes = jax.grad(objective)(memory.change)
+        change = jax.tree.map(lambda change, rate, slope: change + rate * slope, memory.change, rates, slopes)
+        return Memory(change=change, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
     def unroll(params: SparseParams, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
-        rates = jax.tree.map(jnp.multiply, params.rates, _mask(params, chosen))
+        rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
         adapted, decisions = full.unroll(Params(start=params.start, rates=rates), lifetime, key)
-        return _part(jax.tree.map(jnp.subtract, adapted, params.start), chosen), decisions
+        change = _part(jax.tree.map(jnp.subtract, adapted.weights, params.start), chosen)
+        return Memory(change=change, steps=adapted.steps), decisions
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=full.cadence, unroll=unroll)
 
@@ -151,10 +164,10 @@ def _chosen(params: SparseParams, config: SparseMAMLConfig) -> tuple[Int[Array, 
     return tuple(jax.lax.top_k(scores, count(scores))[1] for scores in params.scores)
 
 
-def _part(network: PolicyNetwork, chosen: tuple[Int[Array, " chosen"], ...]) -> Memory:
+def _part(network: PolicyNetwork, chosen: tuple[Int[Array, " chosen"], ...]) -> Changes:
     """The weights that belong to the chosen units."""
     layers = zip(network.layers, chosen, strict=True)
-    return Memory(
+    return Changes(
         layers=tuple(Change(weight=layer.weight[units], bias=layer.bias[units]) for layer, units in layers),
         head_weight=network.head.weight[:, chosen[-1]],
         head_bias=network.head.bias,
@@ -168,7 +181,7 @@ def _mask(params: SparseParams, chosen: tuple[Int[Array, " chosen"], ...]) -> Py
     for scores, units in zip(params.scores, chosen, strict=True):
         soft = jax.nn.sigmoid(scores)
         masks.append(jnp.zeros_like(scores).at[units].set(1.0) + soft - jax.lax.stop_gradient(soft))
-    mask = jax.tree.map(jnp.ones_like, params.rates)
+    mask = jax.tree.map(jnp.ones_like, params.start)
     weights = [m[:, None] * layer.weight for m, layer in zip(masks, mask.layers, strict=True)]
     mask = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], mask, weights)
     mask = eqx.tree_at(lambda n: [layer.bias for layer in n.layers], mask, masks)
