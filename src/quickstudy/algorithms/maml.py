@@ -87,7 +87,7 @@ class MAMLConfig:
     inner step (Duan et al. 2016), or nothing."""
     lifetimes: int = 20
     """Lifetimes, each on a task of its own, per update."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 5e-3
     """Adam's step size at the start; it falls linearly to a twentieth."""
     max_gradient_norm: float = 1.0
     """Outer gradients are scaled down to this norm."""
