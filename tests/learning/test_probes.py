@@ -20,6 +20,7 @@ SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "
 GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
 SMALL |= {
     "hybrid": [RL2],
+    "varibad": [RL2 | {"decoder_size": 16}],
     "maml": [GRADIENT],
     "promp": [GRADIENT],
     "sparse-maml": [GRADIENT | {"adapted_fraction": 0.5}],

@@ -18,6 +18,7 @@ ALGORITHMS = {
     "reptile": "quickstudy.algorithms.reptile:reptile",
     "rl2": "quickstudy.algorithms.rl2:rl2",
     "sparse-maml": "quickstudy.algorithms.sparse_maml:sparse_maml",
+    "varibad": "quickstudy.algorithms.varibad:varibad",
 }
 
 

@@ -88,15 +88,7 @@ class RL2Config:
     def __post_init__(self) -> None:
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        for name in (
-            "hidden_size",
-            "lifetimes",
-            "epochs",
-            "minibatches",
-            "learning_rate",
-            "clip",
-            "max_gradient_norm",
-        ):
+        for name in ("hidden_size", "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay", "imitation"):
@@ -150,7 +142,9 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     return trained_on_lifetimes("rl2", spec, config, rl2_agent(spec, config), recall)
 
 
-def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent, recall: Callable) -> MetaAlgorithm:
+def trained_on_lifetimes(
+    name: str, spec: Spec, config: RL2Config, agent: Agent, recall: Callable, *, besides: Callable | None = None
+) -> MetaAlgorithm:
     """The outer loop of an agent whose parameters are `Params`: clipped surrogate, value loss and entropy over whole lifetimes.
 
     Args:
@@ -160,6 +154,7 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
       agent: to train.
       recall: `(params, lifetimes, spec) -> (memory, extras)`: policy and value that the agent has at every step of lifetimes
         `[T, lifetimes]`, differentiable in the parameters.
+      besides: `(params, extras, lifetimes, key) -> metrics`, which are added to the loss; `extras` as `recall` gave them.
     """
     optimiser = clipped_adam(config.max_gradient_norm)
 
@@ -170,8 +165,9 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
         return TrainState(params=params, optimiser=optimiser.init(params.network))
 
     def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
-        lifetimes, advantage, target, taught = batch
-        _, extras = recall(Params(network=network, statistics=statistics), lifetimes, spec)
+        lifetimes, advantage, target, taught, keys = batch
+        params = Params(network=network, statistics=statistics)
+        _, extras = recall(params, lifetimes, spec)
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
@@ -189,6 +185,9 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
             weight = jnp.maximum(0.0, 1 - progress / config.imitation)
             policy_loss = weight * parts["imitation_loss"] + (1 - weight) * policy_loss
         total = policy_loss + config.value_weight * parts["value_loss"]
+        if besides is not None:
+            more = besides(params, extras, lifetimes, keys[0])
+            total, parts = total + sum(more.values()), parts | more
         return total, parts | {"loss": total}
 
     def gradient_step(carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array) -> tuple[tuple, dict]:
@@ -207,11 +206,12 @@ def trained_on_lifetimes(name: str, spec: Spec, config: RL2Config, agent: Agent,
         batches = _minibatches((lifetimes, advantage, target, taught), config.minibatches)
         statistics = state.params.statistics
 
-        def epoch(carry: tuple, _: None) -> tuple[tuple, dict]:
+        def epoch(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
             step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
-            return jax.lax.scan(step, carry, batches)
+            return jax.lax.scan(step, carry, (*batches, jax.random.split(key, (config.minibatches, 1))))
 
-        (network, optimiser_state), metrics = jax.lax.scan(epoch, (state.params.network, state.optimiser), length=config.epochs)
+        begun = (state.params.network, state.optimiser)
+        (network, optimiser_state), metrics = jax.lax.scan(epoch, begun, jax.random.split(key, config.epochs))
         params = Params(network=network, statistics=_observed(statistics, lifetimes, target, spec))
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
@@ -266,7 +266,7 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
 
 
-def _see(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+def see(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
     """An observation, or many, as the network reads it."""
     flat = encode(observation, spec.observation_space)
     if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
@@ -278,10 +278,10 @@ def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *l
     """What the core reads of each step."""
     reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
     parts = [
-        _see(params, lived.observation, spec),
+        see(params, lived.observation, spec),
         encode(lived.decision.action, spec.action_space),
         reward[..., None],
-        _see(params, lived.outcome.observation, spec),
+        see(params, lived.outcome.observation, spec),
         lived.boundary[..., None].astype(jnp.float32),
     ]
     return jnp.concatenate(parts, axis=-1)
@@ -290,7 +290,7 @@ def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *l
 def features(params: Params, memory: PyTree, observation: Array, spec: Spec) -> Float[Array, "*time hidden"]:
     """What the heads read."""
     network = params.network
-    return jax.nn.relu(network.shared(network.core.output(memory), _see(params, observation, spec)))
+    return jax.nn.relu(network.shared(network.core.output(memory), see(params, observation, spec)))
 
 
 def decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:
