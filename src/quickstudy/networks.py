@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
+from quickstudy.numerics.running import Statistics
 from quickstudy.records import Space, Spec, flat_size, record
 
 
@@ -199,6 +200,27 @@ def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_s
     return CORES[kind](inputs, hidden_size, key=key)
 
 
+class Perceptron(eqx.Module):
+    """Layers of relu, and a linear head."""
+
+    layers: tuple[Dense, ...]
+    head: Dense
+
+    def __init__(self, inputs: int, hidden_sizes: tuple[int, ...], outputs: int, *, gain: float, key: PRNGKeyArray):
+        """`gain` is that of the head."""
+        keys = jax.random.split(key, len(hidden_sizes) + 1)
+        pairs = itertools.pairwise((inputs, *hidden_sizes))
+        self.layers = tuple(Dense(*pair, gain=2.0**0.5, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
+        self.head = Dense(hidden_sizes[-1], outputs, gain=gain, key=keys[0])
+
+    def __call__(self, *parts: Float[Array, "*time part"]) -> Float[Array, "*time outputs"]:
+        """The parts make up the input, one after another along the last axis."""
+        hidden = jax.nn.relu(self.layers[0](*parts))
+        for layer in self.layers[1:]:
+            hidden = jax.nn.relu(layer(hidden))
+        return self.head(hidden)
+
+
 class PolicyNetwork(eqx.Module):
     """Layers of tanh, and a head; a context vector stands beside the observation.
 
@@ -269,6 +291,14 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     shape = (1,) * (flat.ndim - 1) + (size,)
     low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+
+
+def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+    """An observation, or many, as networks read it: encoded, and brought to a common size where it has no bounds."""
+    flat = encode(observation, spec.observation_space)
+    if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
+        return statistics.whiten(flat)
+    return flat
 
 
 def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Float[Array, "hidden gates"]:

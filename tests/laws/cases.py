@@ -28,6 +28,7 @@ SMALL_ALGORITHMS = {
     "hybrid": [{"hidden_size": 8}],
     "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
     "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],
+    "pearl": [{"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 4}],
     "promp": [{"hidden_sizes": (8,), "rollouts": 1}],
     "reptile": [{"hidden_sizes": (8,), "rollouts": 1}],
     "sparse-maml": [{"hidden_sizes": (8, 8), "rollouts": 1, "adapted_fraction": 0.3}],

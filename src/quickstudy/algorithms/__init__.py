@@ -14,6 +14,7 @@ ALGORITHMS = {
     "hybrid": "quickstudy.algorithms.hybrid:hybrid",
     "maml": "quickstudy.algorithms.maml:maml",
     "multi-task": "quickstudy.algorithms.ppo:multi_task",
+    "pearl": "quickstudy.algorithms.pearl:pearl",
     "promp": "quickstudy.algorithms.promp:promp",
     "reptile": "quickstudy.algorithms.reptile:reptile",
     "rl2": "quickstudy.algorithms.rl2:rl2",

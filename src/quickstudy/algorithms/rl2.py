@@ -41,7 +41,7 @@ from quickstudy import baselines
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import Core, Dense, encode, recurrent_core
+from quickstudy.networks import Core, Dense, encode, recurrent_core, see
 from quickstudy.numerics.descent import clipped_adam, descend
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.returns import generalised_advantage
@@ -266,22 +266,14 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
 
 
-def see(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
-    """An observation, or many, as the network reads it."""
-    flat = encode(observation, spec.observation_space)
-    if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
-        return params.statistics.whiten(flat)
-    return flat
-
-
 def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:
     """What the core reads of each step."""
     reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
     parts = [
-        see(params, lived.observation, spec),
+        see(params.statistics, lived.observation, spec),
         encode(lived.decision.action, spec.action_space),
         reward[..., None],
-        see(params, lived.outcome.observation, spec),
+        see(params.statistics, lived.outcome.observation, spec),
         lived.boundary[..., None].astype(jnp.float32),
     ]
     return jnp.concatenate(parts, axis=-1)
@@ -290,7 +282,7 @@ def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *l
 def features(params: Params, memory: PyTree, observation: Array, spec: Spec) -> Float[Array, "*time hidden"]:
     """What the heads read."""
     network = params.network
-    return jax.nn.relu(network.shared(network.core.output(memory), see(params, observation, spec)))
+    return jax.nn.relu(network.shared(network.core.output(memory), see(params.statistics, observation, spec)))
 
 
 def decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:

@@ -26,10 +26,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.rl2 import Network, Params, RL2Config, see, take_in, trained_on_lifetimes
+from quickstudy.algorithms.rl2 import Network, Params, RL2Config, take_in, trained_on_lifetimes
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import Dense, encode
+from quickstudy.networks import Dense, encode, see
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.numerics.gaussian_latent import LatentBelief
 from quickstudy.numerics.running import Statistics
@@ -178,7 +178,10 @@ def prediction_loss(
     key_moment, key_embedding = jax.random.split(key)
     moments = jax.random.randint(key_moment, (config.decoded_beliefs,), 0, len(valid) + 1)
     embedding = jax.tree.map(lambda leaf: leaf[moments], beliefs).sample(key_embedding)
-    seen, following = see(params, lifetimes.observation, spec), see(params, lifetimes.outcome.observation, spec)
+    seen, following = (
+        see(params.statistics, lifetimes.observation, spec),
+        see(params.statistics, lifetimes.outcome.observation, spec),
+    )
     done = encode(lifetimes.decision.action, spec.action_space)
     lived = jnp.maximum(valid.sum(), 1).astype(jnp.float32)
     per_step = lambda wrong: jnp.where(valid[None], wrong, 0.0).sum() / (lived * config.decoded_beliefs)  # noqa: E731
@@ -210,7 +213,7 @@ def _decide(params: Params, belief: LatentBelief, observation: Array, spec: Spec
     """Policy, value and belief, at one moment or many."""
     network, statistics = params.network, params.statistics
     read = belief if config.policy_moves_encoder else jax.lax.stop_gradient(belief)
-    shared = jax.nn.relu(network.shared(read.mean, read.log_variance, see(params, observation, spec)))
+    shared = jax.nn.relu(network.shared(read.mean, read.log_variance, see(params.statistics, observation, spec)))
     value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
     return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value, "belief": belief}
 

@@ -24,6 +24,12 @@ class LatentBelief:
         mean, log_variance = jnp.split(parameters, 2, axis=-1)
         return cls(mean=mean, log_variance=jnp.clip(log_variance, LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE))
 
+    @classmethod
+    def from_evidence(cls, precision: Float[Array, "*time size"], weighted: Float[Array, "*time size"]) -> Self:
+        """The product of the standard normal with other normals: from the sums of their precisions, and means times these."""
+        total = 1.0 + precision
+        return cls(mean=weighted / total, log_variance=-jnp.log(total))
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*time size"]:
         """One embedding for each belief; differentiable in mean and variance."""
         return self.mean + jnp.exp(0.5 * self.log_variance) * jax.random.normal(key, self.mean.shape)

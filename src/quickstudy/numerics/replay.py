@@ -2,11 +2,12 @@
 
 from typing import Self
 
+import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.records import record
+from quickstudy.records import Space, Spec, Transition, record
 
 
 @record
@@ -57,3 +58,39 @@ class Replay:
         """So many lifetimes `[T, lifetimes, ...]`, drawn evenly and with replacement from those that are held."""
         places = jax.random.randint(key, (lifetimes,), 0, jnp.maximum(self.held, 1))
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf[places], 0, 1), self.lifetimes)
+
+
+@record
+class Step:
+    """What is kept of a step, or with a leading time axis of a lifetime: what happened, without what an agent thought of it."""
+
+    observation: Array
+    action: Array
+    reward: Float[Array, "*time"]
+    successor: Array
+    terminated: Bool[Array, "*time"]
+    valid: Bool[Array, "*time"]
+
+
+def steps_of(lived: Transition) -> Step:
+    """What is replayed of lifetimes, or of a part of one."""
+    return Step(
+        observation=lived.observation,
+        action=lived.decision.action,
+        reward=lived.outcome.reward,
+        successor=lived.outcome.observation,
+        terminated=lived.outcome.terminated,
+        valid=lived.valid,
+    )
+
+
+def nothing_lived(spec: Spec) -> Step:
+    """A lifetime `[T]` of which no step happened: an example of what is kept."""
+    of = lambda space: jnp.zeros((spec.lifetime_steps, *(space.shape or ())), _kind(space))  # noqa: E731
+    number, seen = jnp.zeros(spec.lifetime_steps), of(spec.observation_space)
+    no = number > 0
+    return Step(observation=seen, action=of(spec.action_space), reward=number, successor=seen, terminated=no, valid=no)
+
+
+def _kind(space: Space) -> type:
+    return jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype.type

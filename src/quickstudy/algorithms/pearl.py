@@ -1,0 +1,353 @@
+"""PEARL: a belief from single steps in any order, and soft actor-critic on replayed lifetimes (Rakelly et al. 2019).
+
+Every step that was lived is a witness of the task, with a normal distribution over the task's embedding z as its evidence. The
+belief is their product with a standard normal prior,
+
+    q(z | c) ∝ N(z; 0, 1) Π_n N(z; μ(c_n), σ²(c_n))        c_n: observation, action, reward, successor
+
+so its precision is a sum, memory has one size however long a life is, and order does not matter. The agent acts on one draw of
+z through an episode (posterior sampling): z = mean + deviation · noise, with new noise for each episode, while mean and
+deviation follow every step.
+
+Meta-training keeps old lifetimes. From each that is drawn, some steps are context and give z; soft actor-critic (Haarnoja et
+al. 2018; Christodoulou 2019 for discrete actions) learns from others,
+
+    critic   ½ Σ_i (Q_i(o, a, z) − r − γ (1 − end) [min_j Q̄_j(o', a', z) − α log π(a' | o', z)])²  +  β KL(q(z | c) ‖ N(0, 1))
+    actor    α log π(a | o, z) − min_j Q_j(o, a, z)        entropy held near a target by α
+
+and the encoder learns from the critic's loss alone.
+
+Changed from the paper: the product includes the prior, so that it is a distribution before anything was lived; noise rather
+than z is held through an episode; every lifetime is a task of its own, where the paper keeps a hundred tasks and many lifetimes
+of each; context is a random part of the lifetime, of any size; actions are of a normal distribution cut to the bounds.
+"""
+
+import dataclasses
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from quickstudy.agent import Agent, slot_keys
+from quickstudy.errors import UsageError
+from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.networks import Perceptron, encode, see
+from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
+from quickstudy.numerics.gaussian_latent import LatentBelief
+from quickstudy.numerics.replay import Replay, Step, nothing_lived, steps_of
+from quickstudy.numerics.running import Statistics
+from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
+from quickstudy.numerics.surrogate import masked_mean
+from quickstudy.records import Decision, Spec, Transition, flat_size, record
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PEARLConfig:
+    """Settings of PEARL."""
+
+    embedding_size: int = 5
+    """Numbers in the task embedding."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of encoder, actor and critics."""
+    lifetimes: int = 16
+    """Lifetimes that are lived per update."""
+    room: int = 1000
+    """Lifetimes that are kept; the oldest gives way."""
+    gradient_steps: int = 32
+    """Of critic, encoder and actor, per update."""
+    replayed: int = 16
+    """Lifetimes that each gradient step draws; divisible by the number of devices."""
+    steps: int = 64
+    """Steps of each of them that actor and critic learn from."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    discount: float = 0.99
+    """Per step, within an episode."""
+    target_rate: float = 0.005
+    """Part of the way that target critics follow at each gradient step."""
+    divergence_weight: float = 0.1
+    """Weight β of the belief's divergence from the prior."""
+    target_entropy: float = 0.5
+    """What α holds the policy's entropy near, from 0, nearly certain, to 1, uniform."""
+    max_gradient_norm: float = 10.0
+    """Gradients are scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("hidden_sizes", "divergence_weight", "discount") and value <= 0:
+                raise UsageError(f"{field.name} must be above zero; came {value}.")
+        if self.divergence_weight < 0 or not 0 <= self.discount <= 1 or self.target_rate > 1:
+            raise UsageError("divergence_weight must be zero or above, discount and target_rate within 0 and 1.")
+        if self.room < self.lifetimes:
+            raise UsageError(f"room must hold the {self.lifetimes} lifetimes of one update at least; came {self.room}.")
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
+
+
+@record
+class Params:
+    """What the agent is born with."""
+
+    encoder: Perceptron
+    actor: Perceptron
+    statistics: Statistics
+
+
+@record
+class Evidence:
+    """What has been witnessed: the sums of precisions and of means times precisions, each `[size]`; how many episodes are over.
+
+    `key` draws the noise of every episode.
+    """
+
+    precision: Float[Array, " size"]
+    weighted: Float[Array, " size"]
+    episodes: Int[Array, ""]
+    key: PRNGKeyArray
+
+
+@record
+class Learned:
+    """What gradient steps move; `critics` are two, leaves `[2, ...]`."""
+
+    encoder: Perceptron
+    actor: Perceptron
+    critics: Perceptron
+    log_temperature: Float[Array, ""]
+
+
+@record
+class TrainState:
+    """What meta-training carries from update to update."""
+
+    learned: Learned
+    targets: Perceptron
+    optimiser: PyTree
+    statistics: Statistics
+    replay: Replay
+
+
+def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
+    """PEARL for tasks of this spec.
+
+    Args:
+      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      config: its settings.
+    """
+    agent, optimiser = pearl_agent(spec, config), clipped_adam(config.max_gradient_norm)
+
+    def init(key: PRNGKeyArray) -> TrainState:
+        key_agent, key_critics = jax.random.split(key)
+        params = agent.init(key_agent)
+        critics = eqx.filter_vmap(lambda key: _critic(spec, config, key))(jax.random.split(key_critics))
+        learned = Learned(encoder=params.encoder, actor=params.actor, critics=critics, log_temperature=jnp.zeros(()))
+        replay = Replay.with_room_for(config.room, nothing_lived(spec))
+        moments = optimiser.init(learned)
+        return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics, replay=replay)
+
+    def update(
+        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+    ) -> tuple[TrainState, dict[str, Array]]:
+        del progress
+        statistics = _observed(state.statistics, lifetimes, spec)
+        # Every device keeps all lifetimes, and draws its own.
+        replay = state.replay.after(jax.lax.all_gather(steps_of(lifetimes), LIFETIMES_AXIS, axis=1, tiled=True))
+        key = jax.random.fold_in(key, jax.lax.axis_index(LIFETIMES_AXIS))
+        share = max(1, config.replayed // jax.lax.axis_size(LIFETIMES_AXIS))
+
+        def gradient_step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
+            learned, targets, optimiser_state = carry
+            key_draw, key_loss = jax.random.split(key)
+            batch = replay.draw(key_draw, share)
+            slope = jax.value_and_grad(_loss, has_aux=True)
+            (_, metrics), gradient = slope(learned, targets, statistics, batch, key_loss, spec, config)
+            gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
+            metrics |= {"gradient_norm": optax.tree.norm(gradient)}
+            learned, optimiser_state = descend(optimiser, gradient, optimiser_state, learned, rate=config.learning_rate)
+            follow = lambda old, new: old + config.target_rate * (new - old)  # noqa: E731
+            return (learned, jax.tree.map(follow, targets, learned.critics), optimiser_state), metrics
+
+        keys, carry = jax.random.split(key, config.gradient_steps), (state.learned, state.targets, state.optimiser)
+        (learned, targets, moments), metrics = jax.lax.scan(gradient_step, carry, keys)
+        fresh = TrainState(learned=learned, targets=targets, optimiser=moments, statistics=statistics, replay=replay)
+        return fresh, jax.tree.map(jnp.mean, metrics)
+
+    return MetaAlgorithm(
+        name="pearl",
+        config=config,
+        agent=agent,
+        init=init,
+        update=update,
+        params=lambda s: Params(encoder=s.learned.encoder, actor=s.learned.actor, statistics=s.statistics),
+        lifetimes=config.lifetimes,
+    )
+
+
+def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
+    """The agent alone."""
+
+    def init(key: PRNGKeyArray) -> Params:
+        key_encoder, key_actor = jax.random.split(key)
+        seen, done, size = flat_size(spec.observation_space), flat_size(spec.action_space), config.embedding_size
+        return Params(
+            encoder=Perceptron(2 * seen + done + 1, config.hidden_sizes, 2 * size, gain=0.1, key=key_encoder),
+            actor=Perceptron(seen + size, config.hidden_sizes, policy_parameters(spec.action_space), gain=0.01, key=key_actor),
+            statistics=Statistics.of_nothing(seen),
+        )
+
+    def begin(params: Params, key: PRNGKeyArray) -> Evidence:
+        del params
+        nothing = jnp.zeros(config.embedding_size)
+        return Evidence(precision=nothing, weighted=nothing, episodes=jnp.int32(0), key=key)
+
+    def act(params: Params, memory: Evidence, observation: Array, key: PRNGKeyArray) -> Decision:
+        belief = LatentBelief.from_evidence(memory.precision, memory.weighted)
+        return _decide(params, belief, _noise(memory.key, memory.episodes, config), observation, key)
+
+    def _decide(params: Params, belief: LatentBelief, noise: Array, observation: Array, key: PRNGKeyArray) -> Decision:
+        embedding = belief.mean + jnp.exp(0.5 * belief.log_variance) * noise
+        seen = see(params.statistics, observation, spec)
+        policy = policy_over(params.actor(seen, embedding), spec.action_space)
+        action = policy.sample(key)
+        extras = {"policy": policy, "log_probability": policy.log_probability(action), "belief": belief}
+        return Decision(action=action, extras=extras)
+
+    def adapt(params: Params, memory: Evidence, experience: Transition, key: PRNGKeyArray) -> Evidence:
+        del key
+        precision, weighted = _witnessed(params.encoder, params.statistics, steps_of(experience), spec)
+        return Evidence(
+            precision=memory.precision + precision.sum(0),
+            weighted=memory.weighted + weighted.sum(0),
+            episodes=memory.episodes + (experience.boundary & experience.valid).sum().astype(jnp.int32),
+            key=memory.key,
+        )
+
+    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[Evidence, Decision]:
+        keys = slot_keys(key, spec)
+        begun = begin(params, keys[0, 0])
+        precision, weighted = _witnessed(params.encoder, params.statistics, steps_of(lifetime), spec)
+        ended = (lifetime.boundary & lifetime.valid).astype(jnp.int32)
+        totals = [jnp.cumsum(leaf, 0) for leaf in (precision, weighted, ended)]
+        before = [total - own for total, own in zip(totals, (precision, weighted, ended), strict=True)]
+        noise = jax.vmap(lambda episode: _noise(begun.key, episode, config))(before[2])
+        beliefs = LatentBelief.from_evidence(before[0], before[1])
+        decisions = jax.vmap(_decide, (None, 0, 0, 0, 0))(params, beliefs, noise, lifetime.observation, keys[:-1, 1])
+        memory = Evidence(precision=totals[0][-1], weighted=totals[1][-1], episodes=totals[2][-1], key=begun.key)
+        return memory, decisions
+
+    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True, unroll=unroll)
+
+
+def _noise(key: PRNGKeyArray, episode: Int[Array, ""], config: PEARLConfig) -> Float[Array, " size"]:
+    return jax.random.normal(jax.random.fold_in(key, episode), (config.embedding_size,))
+
+
+def _witnessed(
+    encoder: Perceptron, statistics: Statistics, steps: Step, spec: Spec
+) -> tuple[Float[Array, "*time size"], Float[Array, "*time size"]]:
+    """Precision, and mean times precision, that each step gives; nothing where it did not happen."""
+    parts = (
+        see(statistics, steps.observation, spec),
+        encode(steps.action, spec.action_space),
+        (steps.reward / statistics.scale(statistics.reward))[..., None],
+        see(statistics, steps.successor, spec),
+    )
+    evidence = LatentBelief.from_parameters(encoder(*parts))
+    precision = jnp.where(steps.valid[..., None], jnp.exp(-evidence.log_variance), 0.0)
+    return precision, precision * evidence.mean
+
+
+def _loss(
+    learned: Learned,
+    targets: Perceptron,
+    statistics: Statistics,
+    batch: Step,
+    key: PRNGKeyArray,
+    *,
+    spec: Spec,
+    config: PEARLConfig,
+) -> tuple[Array, dict[str, Array]]:
+    """The sum of all losses on replayed lifetimes `[T, lifetimes]`: each moves what it should, the rest is constant to it."""
+    key_size, key_context, key_steps, key_embedding, key_now, key_next = jax.random.split(key, 6)
+    constant = jax.lax.stop_gradient
+    length, count = batch.valid.shape
+    # A context of any size: each lifetime has a chance of its own that a step belongs to it.
+    chance = jax.random.uniform(key_size, (1, count))
+    context = batch.valid & (jax.random.uniform(key_context, (length, count)) < chance)
+    precision, weighted = _witnessed(learned.encoder, statistics, dataclasses.replace(batch, valid=context), spec)
+    belief = LatentBelief.from_evidence(precision.sum(0), weighted.sum(0))
+    embedding = belief.sample(key_embedding)[None]
+    chosen = jax.random.randint(key_steps, (min(config.steps, length), count), 0, length)
+    taken = jax.tree.map(lambda leaf: leaf[chosen, jnp.arange(count)[None]], batch)
+    embedding = jnp.broadcast_to(embedding, (*chosen.shape, embedding.shape[-1]))
+    still, temperature = constant(embedding), jnp.exp(learned.log_temperature)
+    seen, following = see(statistics, taken.observation, spec), see(statistics, taken.successor, spec)
+    done = encode(taken.action, spec.action_space)
+    reward = taken.reward / statistics.scale(statistics.reward)
+
+    next_policy = policy_over(learned.actor(following, still), spec.action_space)
+    next_value, _ = _soft_value(targets, next_policy, following, still, temperature, key_next, spec)
+    target = constant(soft_target(reward, taken.terminated, next_value, discount=config.discount))
+    values = _critics(learned.critics, seen, embedding, done, spec)
+    critic_loss = masked_mean(0.5 * jnp.square(values - target[None]).sum(0), taken.valid)
+
+    policy = policy_over(learned.actor(seen, still), spec.action_space)
+    frozen = constant(learned.critics)
+    soft_value, entropy = _soft_value(frozen, policy, seen, still, constant(temperature), key_now, spec)
+    actor_loss = -masked_mean(soft_value, taken.valid)
+    short = constant(target_entropy(spec.action_space, config.target_entropy) - entropy)
+    temperature_loss = -learned.log_temperature * masked_mean(short, taken.valid)
+    divergence = belief.divergence(LatentBelief.standard(belief)).mean()
+    total = critic_loss + actor_loss + temperature_loss + config.divergence_weight * divergence
+    metrics = {
+        "loss": total,
+        "critic_loss": critic_loss,
+        "actor_loss": actor_loss,
+        "divergence": divergence,
+        "temperature": temperature,
+        "entropy": masked_mean(entropy, taken.valid),
+    }
+    return total, metrics
+
+
+def _soft_value(
+    critics: Perceptron, policy: Policy, seen: Array, embedding: Array, temperature: Array, key: PRNGKeyArray, spec: Spec
+) -> tuple[Array, Array]:
+    """What a state is worth under the policy, and the policy's entropy, `[steps, lifetimes]`; of one action where they are
+    continuous."""
+    if isinstance(policy, Categorical):
+        return expected_soft_value(_critics(critics, seen, embedding, None, spec).min(0), policy.logits, temperature)
+    action = policy.sample(key)
+    log_probability = policy.log_probability(action)
+    value = _critics(critics, seen, embedding, encode(action, spec.action_space), spec).min(0)
+    return value - temperature * log_probability, -log_probability
+
+
+def _critics(critics: Perceptron, seen: Array, embedding: Array, done: Array | None, spec: Spec) -> Array:
+    """Both critics `[2, ...]`: of discrete actions all values `[..., n]` where `done` is None, else that of the action."""
+    discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
+    parts = (seen, embedding) if discrete or done is None else (seen, embedding, done)
+    values = eqx.filter_vmap(lambda critic: critic(*parts))(critics)
+    if not discrete:
+        return values[..., 0]
+    return values if done is None else (values * done[None]).sum(-1)
+
+
+def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
+    """Discrete actions: one output for each; continuous ones are an input."""
+    seen, size = flat_size(spec.observation_space), config.embedding_size
+    if isinstance(spec.action_space, gymnasium.spaces.Discrete):
+        return Perceptron(seen + size, config.hidden_sizes, int(spec.action_space.n), gain=0.1, key=key)
+    return Perceptron(seen + size + flat_size(spec.action_space), config.hidden_sizes, 1, gain=0.1, key=key)
+
+
+def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:
+    """The running statistics after another update's lifetimes, over all devices."""
+    flat = encode(lifetimes.observation, spec.observation_space)
+    reward = lifetimes.outcome.reward
+    return statistics.after(jax.lax.pmean(Statistics.of_batch(reward, reward, flat, lifetimes.valid), LIFETIMES_AXIS))

@@ -1,0 +1,53 @@
+"""Soft actor-critic's equations, each once (Haarnoja et al. 2018; Christodoulou 2019 for discrete actions)."""
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from quickstudy.records import Space
+
+_NARROWEST = 3.0
+"""Nats per number of an action that a continuous policy may lie below the uniform one: a twentieth of the width."""
+
+
+def expected_soft_value(
+    values: Float[Array, "*shape n"], logits: Float[Array, "*shape n"], temperature: Float[Array, ""]
+) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+    """What a state is worth under a policy over n actions, and the policy's entropy in nats.
+
+        V = Σ_a π(a) (Q(a) − α log π(a))
+
+    Args:
+      values: Q of each action.
+      logits: of the policy, normalised or not.
+      temperature: α.
+    Source: Christodoulou 2019, eq. 10. Changed: nothing.
+    """
+    logs = jax.nn.log_softmax(logits)
+    chances = jnp.exp(logs)
+    return (chances * (values - temperature * logs)).sum(-1), -(chances * logs).sum(-1)
+
+
+def soft_target(
+    reward: Float[Array, "*shape"], terminated: Bool[Array, "*shape"], next_value: Float[Array, "*shape"], *, discount: float
+) -> Float[Array, "*shape"]:
+    """What a critic should say: r + γ V(o'), without V where the task has ended; a time limit ends nothing.
+
+    Source: Haarnoja et al. 2018, eq. 3. Changed: nothing.
+    """
+    return reward + discount * jnp.where(terminated, 0.0, next_value)
+
+
+def target_entropy(space: Space, part: float) -> float:
+    """The entropy in nats that a policy is held near.
+
+    Args:
+      space: of the actions.
+      part: 1 for uniform actions; 0 for one certain action of a Discrete space, and for a twentieth of the width of a Box.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return part * float(np.log(space.n))
+    width = np.asarray(space.high, float) - np.asarray(space.low, float)
+    return float(np.log(width).sum() - (1 - part) * _NARROWEST * width.size)
