@@ -318,8 +318,7 @@ def _loss(
 def _soft_value(
     critics: Perceptron, policy: Policy, seen: Array, embedding: Array, temperature: Array, key: PRNGKeyArray, spec: Spec
 ) -> tuple[Array, Array]:
-    """What a state is worth under the policy, and the policy's entropy, `[steps, lifetimes]`; of one action where they are
-    continuous."""
+    """What states are worth under the policy, and the policy's entropy: of one draw where actions are continuous."""
     if isinstance(policy, Categorical):
         return expected_soft_value(_critics(critics, seen, embedding, None, spec).min(0), policy.logits, temperature)
     action = policy.sample(key)
