@@ -21,6 +21,8 @@ how φ depends on θ. `estimator` says which:
 Changed from the papers:
 
 - The outer step is one Adam step per batch rather than TRPO.
+- How far the start's actions scatter is not meta-learned (but with e-maml): the gradient knows what scatter costs, not what the
+  inner step learns from it, and would take it away.
 - The return after every inner step counts, not only that after the last (`credits`): with three of them that learns several
   times faster, for the first step is learned from what it is worth itself.
 - J_in is a mean over steps, of advantages brought to mean 0 and deviation 1 over the episodes of one inner step; so a step of
@@ -337,10 +339,17 @@ def recall(agent: Agent, params: Params, lifetimes: Transition) -> Policy:
 
 
 def meta_learned(gradient: Params, config: MAMLConfig) -> Params:
-    """The outer gradient, without that of rates that are not learned."""
-    return (
-        gradient if config.learned_rates else dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
-    )
+    """The outer gradient, without that of what is not meta-learned: rates, unless they are; how far the actions of the start
+    scatter, unless the estimator knows what exploring is worth.
+
+    The others see that scatter costs something before an inner step, and not what the step learns from it.
+    """
+    if not config.learned_rates:
+        gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
+    if config.estimator != "e-maml":
+        still = jnp.zeros_like(gradient.start.scatter)
+        gradient = dataclasses.replace(gradient, start=eqx.tree_at(lambda start: start.scatter, gradient.start, still))
+    return gradient
 
 
 def returns_after_steps(lifetimes: Transition, spec: Spec, rollouts: int) -> dict[str, Array]:
