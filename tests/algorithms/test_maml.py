@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, inner_objective, maml_agent, outer_credit, recall
+from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, maml_agent, outer_credit, recall
 from quickstudy.errors import SpecError, UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.numerics.inner_objective import inner_objective
 from quickstudy.numerics.linear_baseline import linear_baseline
 from quickstudy.records import Decision, Outcome, Transition
 from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
@@ -46,10 +47,9 @@ def expected_return(logits):
 
 def objective(logits, actions, estimator):
     """J_in of one episode."""
-    config = MAMLConfig(estimator=estimator)
     logs = log_probabilities(logits, actions)
     behaviour = jax.lax.stop_gradient(logs)
-    return inner_objective(logs, behaviour, returns_to_go(actions), jnp.ones(2, bool), horizon=2, config=config)
+    return inner_objective(logs, behaviour, returns_to_go(actions), jnp.ones(2, bool), horizon=2, estimator=estimator)
 
 
 def curvatures(estimator):
@@ -215,12 +215,11 @@ def test_credit_is_for_what_follows_an_inner_step(credits, own, estimator):
 
 def test_steps_that_did_not_happen_count_for_nothing():
     for estimator in ("maml", "lvc", "dice"):
-        config = MAMLConfig(estimator=estimator)
 
-        def slope(padding, valid, config=config):
+        def slope(padding, valid, estimator=estimator):
             logs = jnp.concatenate([jnp.array([-0.5]), padding])
             advantage = jnp.array([1.0, 7.0])
-            return jax.grad(lambda x: inner_objective(x, logs, advantage, valid, horizon=2, config=config))(logs)
+            return jax.grad(lambda x: inner_objective(x, logs, advantage, valid, horizon=2, estimator=estimator))(logs)
 
         one = slope(jnp.array([-0.1]), jnp.array([True, False]))
         np.testing.assert_allclose(one, slope(jnp.array([-9.0]), jnp.array([True, False])))
