@@ -23,14 +23,14 @@ Changed from the papers:
 - The outer step is one Adam step per batch rather than TRPO.
 - How far continuous actions scatter is meta-learned for each number of inner steps, but for the start with e-maml only: the
   others know what scatter costs, not what the inner step learns from it, and would take it away.
-- The return after every inner step counts, not only that after the last (`credits`): with three of them that learns several
-  times faster, for the first step is learned from what it is worth itself.
+- The return after every inner step counts, not only that after the last (`credits`), so that each step is learned from what it
+  is worth itself.
 - J_in is a mean over steps, of advantages brought to mean 0 and deviation 1 over the episodes of one inner step; so a step of
   the same rate is as large whatever the reward's unit, and an inner step needs two steps of experience at least.
 - A normal policy is cut to the bounds of the action space rather than clipped, so that an action and its density agree.
 
-The inner steps, their curvature and the outer gradient are tested against sums over everything that can happen. What it earns
-has not been measured yet; `quickstudy train maml point-navigation --reward distance --episodes 40` trains it.
+The inner steps, their curvature and the outer gradient are tested against sums over everything that can happen. What each inner
+step is worth on 2-D navigation: `quickstudy bench run navigation-maml`, `python benchmarks/inner_steps.py`.
 """
 
 import dataclasses
@@ -220,7 +220,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
 
     def policy_of(params: Params, memory: Memory, observation: Array) -> Policy:
         network = eqx.combine(memory.weights, _adapted(params.start, config)[1])
-        scatter = network.scatter + now(params.scatter, memory.steps)
+        scatter = network.scatter + at_inner_step(params.scatter, memory.steps)
         return eqx.tree_at(lambda network: network.scatter, network, scatter).policy(observation, spec)
 
     def act(params: Params, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
@@ -244,7 +244,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         gradient = jax.grad(objective)(memory.weights)
         if config.first_order:
             gradient = jax.lax.stop_gradient(gradient)
-        rates = now(params.rates, memory.steps)
+        rates = at_inner_step(params.rates, memory.steps)
         weights = jax.tree.map(lambda weight, rate, slope: weight + rate * slope, memory.weights, rates, gradient)
         return Memory(weights=weights, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
@@ -263,7 +263,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=cadence, unroll=unroll)
 
 
-def now(each: PyTree, steps: Int[Array, ""]) -> PyTree:
+def at_inner_step(each: PyTree, steps: Int[Array, ""]) -> PyTree:
     """Of what differs from inner step to inner step, what holds after so many; beyond the last, the last."""
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(steps, leaf.shape[0] - 1)], each)
 

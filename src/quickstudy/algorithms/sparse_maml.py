@@ -30,8 +30,8 @@ from quickstudy.algorithms.maml import (
     MAMLConfig,
     Params,
     advantages,
+    at_inner_step,
     maml_agent,
-    now,
     trained_through_inner_steps,
 )
 from quickstudy.errors import UsageError
@@ -126,7 +126,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         for layer, change, units in zip(params.start.layers, memory.change.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
         moved = hidden[..., chosen[-1]] @ memory.change.head_weight.T + _like(memory.change.head_bias, hidden)
-        scatter = params.start.scatter + memory.change.scatter + now(params.scatter, memory.steps)
+        scatter = params.start.scatter + memory.change.scatter + at_inner_step(params.scatter, memory.steps)
         return policy_over(with_scatter(params.start.head(hidden) + moved, scatter), spec.action_space)
 
     def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
@@ -147,7 +147,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
             )
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
-        rates = _part(now(params.rates, memory.steps), _chosen(params, config))
+        rates = _part(at_inner_step(params.rates, memory.steps), _chosen(params, config))
         slopes = jax.grad(objective)(memory.change)
         change = jax.tree.map(lambda change, rate, slope: change + rate * slope, memory.change, rates, slopes)
         return Memory(change=change, steps=memory.steps + experience.valid.any().astype(jnp.int32))
