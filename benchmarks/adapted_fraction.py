@@ -2,8 +2,8 @@
 
     python benchmarks/adapted_fraction.py
 
-The shipped agents `navigation-part-100`, `-30`, `-10` and `-3` (sparse MAML on 2-D navigation, paid by distance) adapt 100, 30,
-10 and 3 % of the hidden units of each layer and were trained alike; `quickstudy bench run NAME` trains one again. Returns are
+The agents of the rows `navigation-part-100`, `-30`, `-10` and `-3` (sparse MAML on 2-D navigation, paid by distance) adapt 100,
+30, 10 and 3 % of the hidden units of each layer and are trained alike, each by `quickstudy bench run NAME`. Returns are
 of an episode on 500 held-out goals, means with 95 % intervals over seeds and goals; floating-point operations and bytes are
 the compiler's own account of one `adapt` of one lifetime. Numbers go to `benchmarks/adapted_fraction.json`, the picture to
 `docs/pictures/adapted-fraction.svg`.

@@ -74,7 +74,8 @@ def draw(curves, ceiling, settings):
     axes.text(1, ceiling, "knows the goal", fontsize=8, color="grey", va="bottom")
     for number in range(1, settings.episodes // settings.rollouts):
         axes.axvline(number * settings.rollouts + 0.5, color="grey", linewidth=0.5)
-        axes.text(number * settings.rollouts + 1, -44, f"step {number}", fontsize=8, color="grey")
+        axes.text(number * settings.rollouts + 1, -45, f"step {number}", fontsize=8, color="grey")
+    axes.set_ylim(-47, 3)
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 4, 10, 20, 40, 80], ["1", "2", "4", "10", "20", "40", "80"])
     axes.set_xlabel("episode of a lifetime (log scale)")

@@ -66,9 +66,14 @@ def test_every_stored_result_belongs_to_a_row():
         find(GROUPS, path.stem)
 
 
+FEWER_TASKS = {"mdp-": 3000, "navigation-": 500, "cart-pole-": 500, "pendulum-": 500}
+
+
 def test_rows_have_enough_tasks_and_seeds_for_what_they_claim():
     for entry in ENTRIES:
-        assert entry.tasks >= (3000 if entry.name.startswith("mdp-") else 4000)
+        # Lifetimes of navigation and control have hundreds to thousands of steps: 500 tasks, as is published for them.
+        least = next((few for start, few in FEWER_TASKS.items() if entry.name.startswith(start)), 4000)
+        assert entry.tasks >= least
         if isinstance(entry, Row) and entry.target is not None:
             assert entry.seeds >= 3
 

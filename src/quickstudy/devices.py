@@ -16,9 +16,14 @@ def use_whole_machine() -> None:
     update are shared among them. Compiled programs are kept in the user's cache folder, so that the second run starts at
     once. What the user has configured already is left alone.
     """
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_CPU_DEVICES))
+        if cores <= _MOST_CPU_DEVICES and "xla_cpu_multi_thread_eigen" not in flags:
+            # A device that owns one core gains nothing from threads of its own; and where they share few cores with other
+            # devices they have been seen to wait for each other for ever.
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     if not jax.config.values["jax_compilation_cache_dir"]:
         folder = Path(platformdirs.user_cache_dir("quickstudy")) / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -9,12 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, inner_objective, maml_agent, outer_credit, recall
+from quickstudy.algorithms.maml import (
+    MAMLConfig,
+    at_inner_step,
+    credit_of_one,
+    maml_agent,
+    meta_learned,
+    outer_credit,
+    recall,
+)
 from quickstudy.errors import SpecError, UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.numerics.inner_objective import inner_objective
 from quickstudy.numerics.linear_baseline import linear_baseline
 from quickstudy.records import Decision, Outcome, Transition
 from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
+from quickstudy.tasks.point_navigation import point_navigation
 
 # Two decisions of two actions each; what the second pays depends on the first.
 FIRST = jnp.array([0.3, 1.0])
@@ -46,10 +56,9 @@ def expected_return(logits):
 
 def objective(logits, actions, estimator):
     """J_in of one episode."""
-    config = MAMLConfig(estimator=estimator)
     logs = log_probabilities(logits, actions)
     behaviour = jax.lax.stop_gradient(logs)
-    return inner_objective(logs, behaviour, returns_to_go(actions), jnp.ones(2, bool), horizon=2, config=config)
+    return inner_objective(logs, behaviour, returns_to_go(actions), jnp.ones(2, bool), horizon=2, estimator=estimator)
 
 
 def curvatures(estimator):
@@ -213,14 +222,31 @@ def test_credit_is_for_what_follows_an_inner_step(credits, own, estimator):
     np.testing.assert_allclose(led_to, jnp.broadcast_to(jnp.array(later, jnp.float32)[:, None], (3, 2)))
 
 
+def test_each_inner_step_has_its_own_rate_and_a_longer_life_goes_on_with_the_last():
+    rates = {"weight": jnp.array([[1.0], [2.0]])}
+    assert [float(at_inner_step(rates, jnp.int32(taken))["weight"][0]) for taken in (0, 1, 5)] == [1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(("estimator", "start_moves"), [("lvc", 0.0), ("e-maml", 1.0)])
+@pytest.mark.parametrize("learned", [False, True])
+def test_only_what_is_meta_learned_moves(estimator, start_moves, learned):
+    spec = point_navigation(horizon=4, episodes=4).spec
+    config = MAMLConfig(hidden_sizes=(3,), rollouts=2, estimator=estimator, learned_rates=learned)
+    ones = jax.tree.map(jnp.ones_like, maml_agent(spec, config).init(jax.random.key(0)))
+    moved = meta_learned(ones, config)
+    np.testing.assert_array_equal(moved.start.scatter, [start_moves] * 2)
+    np.testing.assert_array_equal(moved.scatter, [[0.0, 0.0], [1.0, 1.0]])
+    assert {float(leaf.min()) for leaf in jax.tree.leaves(moved.rates) if leaf.size} == {float(learned)}
+    np.testing.assert_array_equal(moved.start.head.weight, ones.start.head.weight)
+
+
 def test_steps_that_did_not_happen_count_for_nothing():
     for estimator in ("maml", "lvc", "dice"):
-        config = MAMLConfig(estimator=estimator)
 
-        def slope(padding, valid, config=config):
+        def slope(padding, valid, estimator=estimator):
             logs = jnp.concatenate([jnp.array([-0.5]), padding])
             advantage = jnp.array([1.0, 7.0])
-            return jax.grad(lambda x: inner_objective(x, logs, advantage, valid, horizon=2, config=config))(logs)
+            return jax.grad(lambda x: inner_objective(x, logs, advantage, valid, horizon=2, estimator=estimator))(logs)
 
         one = slope(jnp.array([-0.1]), jnp.array([True, False]))
         np.testing.assert_allclose(one, slope(jnp.array([-9.0]), jnp.array([True, False])))

@@ -21,14 +21,16 @@ how φ depends on θ. `estimator` says which:
 Changed from the papers:
 
 - The outer step is one Adam step per batch rather than TRPO.
-- The return after every inner step counts, not only that after the last (`credits`): with three of them that learns several
-  times faster, for the first step is learned from what it is worth itself.
+- How far continuous actions scatter is meta-learned for each number of inner steps, but for the start with e-maml only: the
+  others know what scatter costs, not what the inner step learns from it, and would take it away.
+- The return after every inner step counts, not only that after the last (`credits`), so that each step is learned from what it
+  is worth itself.
 - J_in is a mean over steps, of advantages brought to mean 0 and deviation 1 over the episodes of one inner step; so a step of
   the same rate is as large whatever the reward's unit, and an inner step needs two steps of experience at least.
 - A normal policy is cut to the bounds of the action space rather than clipped, so that an action and its density agree.
 
-The inner steps, their curvature and the outer gradient are tested against sums over everything that can happen. What it earns
-has not been measured yet; `quickstudy train maml point-navigation --reward distance --episodes 40` trains it.
+The inner steps, their curvature and the outer gradient are tested against sums over everything that can happen. What each inner
+step is worth on 2-D navigation: `quickstudy bench run navigation-maml`, `python benchmarks/inner_steps.py`.
 """
 
 import dataclasses
@@ -38,7 +40,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import SpecError, UsageError
@@ -47,6 +49,7 @@ from quickstudy.networks import PolicyNetwork, encode
 from quickstudy.numerics.descent import clipped_adam, descend
 from quickstudy.numerics.distributions import Policy
 from quickstudy.numerics.episodes import episode_advantages, standardised
+from quickstudy.numerics.inner_objective import Estimator, inner_objective
 from quickstudy.numerics.sequences import chunks, flatten_chunks, scan
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.records import Decision, Spec, Transition, record
@@ -67,7 +70,7 @@ class MAMLConfig:
     (CAVIA, Zintgraf et al. 2019)."""
     context_size: int = 8
     """Numbers of that input vector, which exists for `context` only."""
-    estimator: Literal["maml", "e-maml", "lvc", "dice"] = "lvc"
+    estimator: Estimator = "lvc"
     """How the adapted policy depends on the start; see above."""
     first_order: bool = False
     """Take the inner gradients as constants (FOMAML)."""
@@ -105,13 +108,15 @@ class MAMLConfig:
 
 @record
 class Params:
-    """What the agent is born with: the start, and the size of every inner step for each weight that adapts.
+    """What the agent is born with: the start, the size of every inner step for each weight that adapts, and how far continuous
+    actions scatter after each number of inner steps, beside the start's.
 
-    Leaves of `rates` have a leading axis `[inner steps]`; in a longer life the last rate goes on.
+    Leaves of `rates` have a leading axis `[inner steps]`, `scatter` one of one more; in a longer life the last goes on.
     """
 
     start: PolicyNetwork
     rates: PyTree
+    scatter: Float[Array, "parts scatter"]
 
 
 @record
@@ -207,17 +212,19 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         steps = spec.episodes // config.rollouts - 1
         weights = _adapted(start, config)[0]
         rates = jax.tree.map(lambda leaf: jnp.full((steps, *leaf.shape), config.inner_rate, leaf.dtype), weights)
-        return Params(start=start, rates=rates)
+        return Params(start=start, rates=rates, scatter=jnp.zeros((steps + 1, start.scatter.size)))
 
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
         return Memory(weights=_adapted(params.start, config)[0], steps=jnp.int32(0))
 
-    def policy_of(params: Params, weights: PyTree, observation: Array) -> Policy:
-        return eqx.combine(weights, _adapted(params.start, config)[1]).policy(observation, spec)
+    def policy_of(params: Params, memory: Memory, observation: Array) -> Policy:
+        network = eqx.combine(memory.weights, _adapted(params.start, config)[1])
+        scatter = network.scatter + at_inner_step(params.scatter, memory.steps)
+        return eqx.tree_at(lambda network: network.scatter, network, scatter).policy(observation, spec)
 
     def act(params: Params, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
-        policy = policy_of(params, memory.weights, observation)
+        policy = policy_of(params, memory, observation)
         action = policy.sample(key)
         return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
 
@@ -226,15 +233,18 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         advantage = jax.lax.stop_gradient(standardised(advantages(experience, spec, config), experience.valid))
 
         def objective(weights: PyTree) -> Array:
-            log_probability = policy_of(params, weights, experience.observation).log_probability(experience.decision.action)
+            policy = policy_of(params, dataclasses.replace(memory, weights=weights), experience.observation)
+            log_probability = policy.log_probability(experience.decision.action)
             behaviour = experience.decision.extras["log_probability"]
-            each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
+            each = inner_objective(
+                log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, estimator=config.estimator
+            )
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
         gradient = jax.grad(objective)(memory.weights)
         if config.first_order:
             gradient = jax.lax.stop_gradient(gradient)
-        rates = rates_now(params.rates, memory.steps)
+        rates = at_inner_step(params.rates, memory.steps)
         weights = jax.tree.map(lambda weight, rate, slope: weight + rate * slope, memory.weights, rates, gradient)
         return Memory(weights=weights, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
@@ -253,35 +263,9 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=cadence, unroll=unroll)
 
 
-def rates_now(rates: PyTree, steps: Int[Array, ""]) -> PyTree:
-    """The rates of the inner step that follows so many."""
-    return jax.tree.map(lambda leaf: leaf[jnp.minimum(steps, leaf.shape[0] - 1)], rates)
-
-
-def inner_objective(
-    log_probability: Float[Array, " steps"],
-    behaviour_log_probability: Float[Array, " steps"],
-    advantage: Float[Array, " steps"],
-    valid: Bool[Array, " steps"],
-    *,
-    horizon: int,
-    config: MAMLConfig,
-) -> Float[Array, ""]:
-    """J_in of whole episodes `[steps]`, one after another: see above for what the estimators differ in.
-
-    The policy that chose the actions is that of `log_probability`, or, for `lvc`, which weighs the difference, one close to it.
-    """
-    constant = jax.lax.stop_gradient
-    log_probability = jnp.where(valid, log_probability, 0.0)
-    if config.estimator in ("maml", "e-maml"):
-        each = log_probability
-    elif config.estimator == "lvc":
-        each = jnp.exp(log_probability - jnp.where(valid, behaviour_log_probability, 0.0))
-    else:
-        so_far = jnp.cumsum(log_probability.reshape(-1, horizon), axis=1).reshape(-1)
-        before = so_far - log_probability
-        each = jnp.exp(so_far - constant(so_far)) - jnp.exp(before - constant(before))
-    return jnp.where(valid, each * advantage, 0.0).sum()
+def at_inner_step(each: PyTree, steps: Int[Array, ""]) -> PyTree:
+    """Of what differs from inner step to inner step, what holds after so many; beyond the last, the last."""
+    return jax.tree.map(lambda leaf: leaf[jnp.minimum(steps, leaf.shape[0] - 1)], each)
 
 
 def advantages(experience: Transition, spec: Spec, config: MAMLConfig) -> Float[Array, " steps"]:
@@ -337,10 +321,14 @@ def recall(agent: Agent, params: Params, lifetimes: Transition) -> Policy:
 
 
 def meta_learned(gradient: Params, config: MAMLConfig) -> Params:
-    """The outer gradient, without that of rates that are not learned."""
-    return (
-        gradient if config.learned_rates else dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
-    )
+    """The outer gradient, without that of what is not meta-learned."""
+    if not config.learned_rates:
+        gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
+    gradient = dataclasses.replace(gradient, scatter=gradient.scatter.at[0].set(0.0))
+    if config.estimator != "e-maml":
+        still = jnp.zeros_like(gradient.start.scatter)
+        gradient = dataclasses.replace(gradient, start=eqx.tree_at(lambda start: start.scatter, gradient.start, still))
+    return gradient
 
 
 def returns_after_steps(lifetimes: Transition, spec: Spec, rollouts: int) -> dict[str, Array]:

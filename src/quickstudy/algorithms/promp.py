@@ -1,20 +1,21 @@
 """ProMP: proximal meta-policy search (Rothfuss et al. 2019).
 
 The agent is MAML's, with inner steps whose curvature is that of the low-variance estimator. Meta-training takes several steps
-on one batch of lifetimes. What was lived before the last inner step is credited through the curvature alone, and kept near
-the policies that lived it; what was lived after it by a clipped surrogate:
+on one batch of lifetimes. What was lived after an inner step is credited by a clipped surrogate; what a step learned from
+is credited through its curvature too, and kept near the policies that lived it:
 
-    max_θ  E[ min(ρ_K A, clip(ρ_K, 1 ± ε) A) ] − η E[ KL(β_k, π_k) of the k < K ]
+    max_θ  E[ min(ρ_k A, clip(ρ_k, 1 ± ε) A) of the k > 0 ] − η E[ KL(β_k, π_k) of the k < K ]
 
     π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that lived them
-    ρ_K = π_K(a) / β_K(a)
+    ρ_k = π_k(a) / β_k(a)
 
 Inner steps are recomputed from θ with ratios to β_k, so that they stay right as θ moves away from the policy that lived.
 
 Changed from the paper:
 
 - The divergence is estimated at the recorded actions, by ρ_k − 1 − log ρ_k, which is never negative.
-- Advantages after the last inner step are brought to mean 0 and deviation 1 over the whole batch.
+- The return after every inner step counts, as in our MAML, where the paper takes that after the last.
+- Advantages after inner steps are brought to mean 0 and deviation 1 over the whole batch.
 """
 
 import dataclasses
@@ -71,9 +72,9 @@ class ProMPConfig:
     learning_rate: float = 5e-3
     """Adam's step size at the start; it falls linearly to a twentieth."""
     clip: float = 0.3
-    """How far the probability ratio after the last inner step may move in one update."""
+    """How far the probability ratio after an inner step may move in one update."""
     divergence_weight: float = 5e-4
-    """Weight of the divergence before the last inner step."""
+    """Weight of the divergence of what inner steps learned from."""
     max_gradient_norm: float = 1.0
     """Outer gradients are scaled down to this norm."""
 

@@ -30,9 +30,8 @@ from quickstudy.algorithms.maml import (
     MAMLConfig,
     Params,
     advantages,
-    inner_objective,
+    at_inner_step,
     maml_agent,
-    rates_now,
     trained_through_inner_steps,
 )
 from quickstudy.errors import UsageError
@@ -40,6 +39,7 @@ from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import PolicyNetwork, encode, with_scatter
 from quickstudy.numerics.distributions import Policy, policy_over
 from quickstudy.numerics.episodes import standardised
+from quickstudy.numerics.inner_objective import inner_objective
 from quickstudy.records import Decision, Spec, Transition, record
 
 
@@ -60,10 +60,11 @@ class SparseMAMLConfig(MAMLConfig):
 
 @record
 class SparseParams:
-    """What the agent is born with; `scores` `[units]` of each hidden layer."""
+    """What the agent is born with, as MAML's; `scores` `[units]` of each hidden layer."""
 
     start: PolicyNetwork
     rates: PolicyNetwork
+    scatter: Float[Array, "parts scatter"]
     scores: tuple[Float[Array, " units"], ...]
 
 
@@ -113,23 +114,23 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         born = full.init(key)
         # All alike at first but for their order, so that the first slopes decide.
         scores = tuple(1e-2 * jax.random.normal(key, layer.bias.shape) for layer in born.start.layers)
-        return SparseParams(start=born.start, rates=born.rates, scores=scores)
+        return SparseParams(start=born.start, rates=born.rates, scatter=born.scatter, scores=scores)
 
     def begin(params: SparseParams, key: PRNGKeyArray) -> Memory:
         del key
         change = jax.tree.map(jnp.zeros_like, _part(params.start, _chosen(params, config)))
         return Memory(change=change, steps=jnp.int32(0))
 
-    def policy_of(params: SparseParams, memory: Changes, observation: Array) -> Policy:
+    def policy_of(params: SparseParams, memory: Memory, observation: Array) -> Policy:
         hidden, chosen = encode(observation, spec.observation_space), _chosen(params, config)
-        for layer, change, units in zip(params.start.layers, memory.layers, chosen, strict=True):
+        for layer, change, units in zip(params.start.layers, memory.change.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
-        moved = hidden[..., chosen[-1]] @ memory.head_weight.T + _like(memory.head_bias, hidden)
-        numbers = with_scatter(params.start.head(hidden) + moved, params.start.scatter + memory.scatter)
-        return policy_over(numbers, spec.action_space)
+        moved = hidden[..., chosen[-1]] @ memory.change.head_weight.T + _like(memory.change.head_bias, hidden)
+        scatter = params.start.scatter + memory.change.scatter + at_inner_step(params.scatter, memory.steps)
+        return policy_over(with_scatter(params.start.head(hidden) + moved, scatter), spec.action_space)
 
     def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
-        policy = policy_of(params, memory.change, observation)
+        policy = policy_of(params, memory, observation)
         action = policy.sample(key)
         return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
 
@@ -138,12 +139,15 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         advantage = standardised(advantages(experience, spec, config), experience.valid)
 
         def objective(change: Changes) -> Array:
-            log_probability = policy_of(params, change, experience.observation).log_probability(experience.decision.action)
+            policy = policy_of(params, dataclasses.replace(memory, change=change), experience.observation)
+            log_probability = policy.log_probability(experience.decision.action)
             behaviour = experience.decision.extras["log_probability"]
-            each = inner_objective(log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, config=config)
+            each = inner_objective(
+                log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, estimator=config.estimator
+            )
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
-        rates = _part(rates_now(params.rates, memory.steps), _chosen(params, config))
+        rates = _part(at_inner_step(params.rates, memory.steps), _chosen(params, config))
         slopes = jax.grad(objective)(memory.change)
         change = jax.tree.map(lambda change, rate, slope: change + rate * slope, memory.change, rates, slopes)
         return Memory(change=change, steps=memory.steps + experience.valid.any().astype(jnp.int32))
@@ -151,7 +155,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
     def unroll(params: SparseParams, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
         rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
-        adapted, decisions = full.unroll(Params(start=params.start, rates=rates), lifetime, key)
+        adapted, decisions = full.unroll(Params(start=params.start, rates=rates, scatter=params.scatter), lifetime, key)
         change = _part(jax.tree.map(jnp.subtract, adapted.weights, params.start), chosen)
         return Memory(change=change, steps=adapted.steps), decisions
 

@@ -96,6 +96,12 @@ def settings_class(name: str, factory: Callable[..., Any]) -> type:
     return made
 
 
+def leading_words(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Splits all words before the first flag off the rest."""
+    count = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return arguments[:count], arguments[count:]
+
+
 def read_toml(path: str, sections: Mapping[str, type]) -> dict[str, dict[str, Any]]:
     """A configuration file as settings by section, every name checked.
 

@@ -22,7 +22,7 @@ from quickstudy.bench.tables import NOT_RUN, only_agent, target_of
 from quickstudy.bench.training import run_path, training_of, training_of_bundle
 from quickstudy.bench.verification import Check, load_bundles, verify
 from quickstudy.bundle import add_results, save_bundle
-from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.cli.train import RunArguments, train_and_save
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.meta_training import TrainingConfig
@@ -115,8 +115,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _verify(arguments: list[str]) -> int:
-    count = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    words, flags = arguments[:count], arguments[count:]
+    words, flags = leading_words(arguments)
     asked = parse(VerifyArguments, flags, program="quickstudy bench verify", description="Measures shipped agents again.")
     groups, folder = _groups(asked), _checkout(asked)
     chosen = [find(groups, word) for word in words] or [entry for group in groups for entry in group.entries]

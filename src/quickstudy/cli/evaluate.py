@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 from quickstudy import tasks
 from quickstudy.bundle import Bundle, add_results, load_bundle
-from quickstudy.cli.arguments import parse, positional, settings_class
+from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
 from quickstudy.errors import UsageError
 from quickstudy.evaluation import Contender, contender, evaluate
 from quickstudy.interact import check_fit
@@ -46,9 +46,8 @@ class EvaluateArguments:
 
 def run(arguments: list[str]) -> int:
     """Evaluates, prints tables and verdicts, saves the results."""
-    words = arguments[: _first_flag(arguments)]
-    _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    flags = flags[max(0, len(words) - 1) :]
+    positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
+    words, flags = leading_words(arguments)
     algorithm, on = _value_of("--algorithm", flags), _value_of("--on", flags)
     helping = bool({"-h", "--help"} & set(flags))
     bundles = {} if helping else {path: load_bundle(path, algorithm=algorithm) for path in words}
@@ -135,10 +134,6 @@ def _contenders(bundles: dict[str, Bundle]) -> dict[str, Contender]:
 
 def _show(bars: Progress, bar: TaskID, split: str, contender: str, share: float) -> None:
     bars.update(bar, completed=share, description=f"{split}: {contender}")
-
-
-def _first_flag(arguments: list[str]) -> int:
-    return next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
 
 
 def _value_of(name: str, flags: list[str]) -> str | None:

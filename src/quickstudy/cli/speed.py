@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from quickstudy import baselines, tasks
 from quickstudy.bundle import Bundle, load_bundle
-from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.evaluation import Contender, contender
 from quickstudy.records import Spec
@@ -50,11 +50,11 @@ class SpeedArguments:
 
 def run(arguments: list[str]) -> int:
     """Measures, prints tables and verdicts, saves results and pictures."""
-    words = arguments[: _first_flag(arguments)]
-    _, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    flags = flags[max(0, len(words) - 1) :]
+    positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
+    words, flags = leading_words(arguments)
     kind = dataclasses.make_dataclass("Speed", [("speed", SpeedArguments, dataclasses.field(default_factory=SpeedArguments))])
-    parsed: Any = parse(kind, flags, program="quickstudy speed", description=_USAGE)
+    said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
+    parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
     asked: SpeedArguments = parsed.speed
     bundles = {path: load_bundle(path) for path in words}
     distribution = _distribution_of(list(bundles.values()), asked.episodes)
@@ -91,10 +91,6 @@ def run(arguments: list[str]) -> int:
             console.print(speed_table(found))
             print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
     return 0
-
-
-def _first_flag(arguments: list[str]) -> int:
-    return next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
 
 
 def _unused(name: str, path: str, taken: Collection[str]) -> str:
