@@ -98,7 +98,7 @@ def test_curvature_of_plain_maml_is_biased():
 
 def test_curvature_of_lvc_varies_less_than_that_of_dice_and_is_closer_than_plain_maml():
     (lvc, varies), (_, dice_varies), (plain, _) = (mean_and_variance(e) for e in ("lvc", "dice", "maml"))
-    assert varies < dice_varies
+    assert (varies / dice_varies) ** 0.5 == pytest.approx(0.8035, abs=1e-3)  # deviations; docs/algorithms.md tells it
     assert np.abs(lvc - exact_curvature()).sum() < np.abs(plain - exact_curvature()).sum()
 
 
