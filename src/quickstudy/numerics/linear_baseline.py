@@ -44,7 +44,7 @@ def solve_positive_definite(matrix: Float[Array, "n n"], right: Float[Array, " n
 
     def eliminate(rows: Float[Array, "n m"], pivot: Array) -> tuple[Float[Array, "n m"], None]:
         row = rows[pivot] / rows[pivot, pivot]
-        return (rows - rows[:, pivot, None] * row).at[pivot].set(row), None
+        return (rows - rows[:, pivot, None] * row[None]).at[pivot].set(row), None
 
     rows = jnp.concatenate([matrix, right[:, None]], axis=1)
     return jax.lax.scan(eliminate, rows, jnp.arange(len(matrix)))[0][:, -1]
