@@ -21,7 +21,6 @@ from quickstudy.algorithms.maml import (
 from quickstudy.errors import SpecError, UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.numerics.inner_objective import inner_objective
-from quickstudy.numerics.linear_baseline import linear_baseline
 from quickstudy.records import Decision, Outcome, Transition
 from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
 from quickstudy.tasks.point_navigation import point_navigation
@@ -98,7 +97,7 @@ def test_curvature_of_plain_maml_is_biased():
 
 def test_curvature_of_lvc_varies_less_than_that_of_dice_and_is_closer_than_plain_maml():
     (lvc, varies), (_, dice_varies), (plain, _) = (mean_and_variance(e) for e in ("lvc", "dice", "maml"))
-    assert varies < dice_varies
+    assert (varies / dice_varies) ** 0.5 == pytest.approx(0.8035, abs=1e-3)  # deviations; docs/algorithms.md tells it
     assert np.abs(lvc - exact_curvature()).sum() < np.abs(plain - exact_curvature()).sum()
 
 
@@ -251,15 +250,6 @@ def test_steps_that_did_not_happen_count_for_nothing():
         one = slope(jnp.array([-0.1]), jnp.array([True, False]))
         np.testing.assert_allclose(one, slope(jnp.array([-9.0]), jnp.array([True, False])))
         assert one[1] == 0.0 != slope(jnp.array([-0.1]), jnp.array([True, True]))[1]
-
-
-def test_linear_baseline_finds_a_line():
-    keys = jax.random.split(jax.random.key(0), 2)
-    observation, valid = jax.random.normal(keys[0], (5, 20, 2)), jax.random.bernoulli(keys[1], 0.8, (5, 20))
-    time = jnp.broadcast_to(jnp.arange(20.0) / 20.0, (5, 20))
-    returns = 3.0 - 2.0 * observation[..., 0] + observation[..., 1] ** 2 + time**2
-    fitted = linear_baseline(observation, jnp.where(valid, returns, 1e3), valid, ridge=1e-6)
-    np.testing.assert_allclose(fitted, returns, atol=2e-3)
 
 
 def test_rollouts_that_do_not_fit_are_named():
