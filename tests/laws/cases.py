@@ -22,6 +22,7 @@ SMALL_DISTRIBUTIONS = {
     "drifting-control": {"horizon": 4, "episodes": 2},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
     "half-circle": {"horizon": 8, "episodes": 2},
+    "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},

@@ -2,8 +2,8 @@
 
     x' = KEPT x + u + w + noise        a step costs |x'|² + ρ |u|²
 
-With w known the best control in the long run is u = -K x - G w (`numerics.linear_quadratic`). Certainty equivalence puts the mean
-of the belief in the place of x and w: what is believed of both together is Gaussian, and exactly so, since all is linear.
+With w known the best control in the long run is u = -K x - G w (`numerics.linear_quadratic`). Certainty equivalence puts the
+mean of the belief in the place of x and w: what is believed of both together is Gaussian, and exactly so, since all is linear.
 """
 
 import gymnasium

@@ -21,6 +21,7 @@ from quickstudy.errors import UsageError
 from quickstudy.numerics.sequences import scan
 
 _MOST_ITERATIONS = 10_000
+_HOPELESS = 1e12
 
 
 class Backwards(NamedTuple):
@@ -60,19 +61,17 @@ def stationary_control(keeps: np.ndarray, pushes: np.ndarray, *, effort: float) 
     to_come = np.zeros_like(keeps, dtype=np.float64)
     for _ in range(_MOST_ITERATIONS):
         part = _one_back(keeps, pushes, effort, to_come)
-        following = keeps.T @ part.weight @ (keeps - pushes @ part.gain)
-        settled = np.allclose(following, to_come, rtol=1e-13, atol=1e-13)
-        to_come = following
-        if settled:
+        closed = keeps - pushes @ part.gain
+        before, to_come = to_come, keeps.T @ part.weight @ closed
+        if np.allclose(before, to_come, rtol=1e-13, atol=1e-13):
+            # p = (A - B K)ᵀ (S w + p), so that q = S w + p = (I - (A - B K)ᵀ)⁻¹ S w.
+            return part.gain, part.solved @ np.linalg.solve(np.eye(len(keeps)) - closed.T, part.weight)
+        if np.abs(to_come).max() > _HOPELESS:
             break
-    else:
-        raise UsageError(
-            f"Riccati's recursion did not settle within {_MOST_ITERATIONS} steps: no control holds x' = A x + B u with "
-            f"A = {keeps.tolist()} and B = {pushes.tolist()}. Choose a system whose growing directions B can push."
-        )
-    # p = (A - B K)ᵀ (S w + p), so that q = S w + p = (I - (A - B K)ᵀ)⁻¹ S w.
-    closed = (keeps - pushes @ part.gain).T
-    return part.gain, part.solved @ np.linalg.solve(np.eye(len(keeps)) - closed, part.weight)
+    raise UsageError(
+        f"Riccati's recursion does not settle: no control holds x' = A x + B u with A = {keeps.tolist()} and "
+        f"B = {pushes.tolist()}. Choose a system whose growing directions B can push."
+    )
 
 
 def expected_cost(

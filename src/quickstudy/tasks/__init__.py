@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "drifting-control": "quickstudy.tasks.drifting_control:drifting_control",
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
     "half-circle": "quickstudy.tasks.half_circle:half_circle",
+    "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
     "told-cart-pole": "quickstudy.tasks.told:cart_pole",

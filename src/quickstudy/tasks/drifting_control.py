@@ -7,11 +7,13 @@ With the place x in two dimensions, the push u that is chosen and the wind w, a 
 An episode begins at x ~ N(0, 0.5² I) and has 50 steps. Seen is x, or x with noise. The wind is constant and stays for the
 lifetime, w ~ N(0, 0.4² I). All units are of length and of one step.
 
-It is the simplest task whose belief is known exactly: every step tells x' - 0.8 x - u = w + noise, so that the posterior of the
-wind after n steps is Gaussian, with mean Σ (x' - 0.8 x - u) / (n + noise² / wind²) and variance noise² / (n + noise² / wind²) in
-each dimension (`numerics.gaussian_belief`). It is made for looking at beliefs, calibration and surprise more than at returns.
+It is the simplest task whose belief is known exactly: every step tells x' - 0.8 x - u = w + noise, so that the posterior of
+the wind after n steps is Gaussian, with mean Σ (x' - 0.8 x - u) / (n + 1/4) and variance 0.2² / (n + 1/4) in each dimension,
+where 1/4 is the ratio of the two variances (`numerics.gaussian_belief`). It is made for looking at beliefs, calibration and
+surprise more than at returns.
 
-Pushes are at most 2 in each dimension, so that hardly any is cut: CLIPPED.
+Pushes are at most 2 in each dimension, so that hardly any is cut: of certainty equivalence one step in 30,000 on `train`, and
+one in 370 on `ood:strong-wind`.
 
 Splits are disjoint by construction: `mark_split` stamps the split's number on the wind, as a place between -8 and 8 standard
 deviations.
@@ -23,6 +25,19 @@ deviations.
 
 `ceiling` is exact for pushes without bounds, and so hardly above the optimum: the cost of the best control of one who knows the
 wind at every step, by Riccati's recursion. `floor` is exact: random pushes add up like noise.
+
+Return of two episodes, 500 tasks of each split (standard error), and what certainty equivalence is short of the ceiling:
+
+    split              ceiling          certainty equivalence    short           no adaptation
+    test               -11.52 (0.13)    -12.27 (0.15)            0.75 (0.05)     -44.95 (1.55)
+    ood:strong-wind    -28.02 (0.14)    -30.85 (0.17)            2.83 (0.06)     -245.7 (1.8)
+    ood:turning-wind   -11.52 (0.13)    -32.7 (1.0)              21.2 (0.9)      -45.1 (1.5)
+    ood:gusts          -79.19 (0.13)    -83.04 (0.39)            3.85 (0.36)     -112.3 (1.6)
+
+So on `test` taking the wind for nothing costs 33 where knowing it earns -12, and finding it out costs 0.75, of which 0.67 in
+the first episode. Random pushes earn -1451. The belief is right where it should be, and wrong where it should be: at the end of
+a lifetime the region of 95 % misses the wind on 6 % of the tasks of `test`, on 7 % of `ood:strong-wind`, on 71 % of `ood:gusts`,
+and on 99 % of `ood:turning-wind`.
 """
 
 import math
