@@ -36,8 +36,8 @@ Return of two episodes, 500 tasks of each split (standard error), and what certa
 
 So on `test` taking the wind for nothing costs 33 where knowing it earns -12, and finding it out costs 0.75, of which 0.67 in
 the first episode. Random pushes earn -1451. The belief is right where it should be, and wrong where it should be: at the end of
-a lifetime the region of 95 % misses the wind on 6 % of the tasks of `test`, on 7 % of `ood:strong-wind`, on 71 % of `ood:gusts`,
-and on 99 % of `ood:turning-wind`.
+a lifetime the region of 95 % misses the wind on 6 % of the tasks of `test`, on 7 % of `ood:strong-wind`, on 71 % of
+`ood:gusts`, and on 99 % of `ood:turning-wind`, where it is compared with the wind of an episode's first step.
 """
 
 import math

@@ -17,8 +17,20 @@ Splits are disjoint by construction: `mark_split` stamps the split's number on z
 - `ood:noisy`: noise of three times the standard deviation.
 
 `floor` is exactly 0, since contexts are symmetric. `ceiling` is the expected maximum over arms, from a fixed set of 2,048
-directions that cover all evenly, together with their opposites, and the exact mean length of a context, off by
-0.3 % at most.
+directions that cover all evenly, together with their opposites, and the exact mean length of a context. Against 200,000
+contexts drawn at random it is off by 0.3 % at most (60 tasks; 0.1 % too low on average).
+
+Return of 100 pulls, 300 tasks of each split (standard errors), and how far it is short of the ceiling on `test`:
+
+    who                              test           short          ood:other-basis    ood:noisy
+    ceiling                          121.1 (3.6)                   140.0 (4.1)        121.1 (3.6)
+    low-rank posterior (greedy)      118.4 (3.7)    2.63 (0.49)    19.8 (1.3)         110.9 (3.9)
+    low-rank posterior (Thompson)    117.5 (3.7)    3.56 (0.49)    17.5 (1.3)         111.0 (3.8)
+    LinUCB                           67.8 (2.6)     53.2 (1.3)     80.4 (2.9)         42.0 (2.3)
+    linear Thompson sampling         53.7 (2.5)     67.4 (1.4)     65.7 (2.9)         38.4 (2.3)
+    random                           0.4 (0.6)      120.7 (3.6)    -0.2 (0.6)         0.1 (1.0)
+
+So the basis is worth 51 of 121, nearly half; and on another basis it is worse to believe in it than to know nothing.
 """
 
 import math
