@@ -47,7 +47,7 @@ def certainty_equivalence_agent(
       effort: price ρ of the squared action.
     Raises:
       SpecError: other observations or actions.
-    Source: Åström & Wittenmark 1995, chapter 4 (certainty equivalence); Kalman 1960 (the filter). Changed: nothing.
+    Source: Åström & Wittenmark 1995 (certainty equivalence); Kalman 1960 (the filter). Changed: nothing.
     """
     dimensions, low, high = _pushes_of(spec)
     keeps, pushes = system(dimensions)

@@ -8,7 +8,7 @@ S = I + P' and M = ρ I + Bᵀ S B,
     u = -M⁻¹ Bᵀ (S A x + S w + p') = -K x - M⁻¹ Bᵀ q        q = S w + p'
     P = Aᵀ S (A - B K)        p = (A - B K)ᵀ q        c = c' + σ² tr S + wᵀ S w + 2 p'ᵀ w - qᵀ B M⁻¹ Bᵀ q
 
-Source: Bertsekas 2017, section 3.1. Changed: the drift, and that a step costs for where it ends.
+Source: Bertsekas 2017, on linear systems and quadratic cost. Changed: the drift, and that a step costs for where it ends.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """The half-circle: a point must find its goal on a half-circle around the start, and is paid only once it is near.
 
-The sparse point robot of Rakelly et al. 2019 (PEARL, section 6.3), as the code that its authors published has it: a point
+The sparse point robot of Rakelly et al. 2019 (PEARL), as the code that its authors published has it: a point
 begins every episode at the origin and sees where it is; actions are velocities, at most 0.1 a step along each axis; an episode
 has 20 steps; a step that ends within 0.2 of the goal pays 1 minus the distance, any other step 0. The goal lies at radius 1 in
 a direction between 0 and 180 degrees and stays for the lifetime.
@@ -9,7 +9,7 @@ A whole half-circle cannot be searched in one episode: from the origin the neare
 quarter of the circle takes 14. So an agent must remember from episode to episode where it has been paid, and where it has not.
 
 Changed: goals are drawn from the whole half-circle, where the paper has 100 fixed ones, 80 to train on; directions are rounded
-(see `mark_split`). The paper meta-trains with dense rewards and looks at sparse ones; here all rewards are sparse.
+(see `mark_split`). That code meta-trains with dense rewards, and agents adapt from sparse ones; here all rewards are sparse.
 
 Splits are disjoint by construction: `mark_split` stamps the split's number on the goal's direction.
 
@@ -71,7 +71,7 @@ def half_circle(*, horizon: int = 20, episodes: int = 4) -> TaskDistribution:
     Example:
       >>> half_circle().spec.lifetime_steps
       80
-    Source: Rakelly et al. 2019, section 6.3, and the code published with it. Changed: see the module.
+    Source: Rakelly et al. 2019, and the code published with it. Changed: see the module.
     """
     sparse = point_navigation(reward="sparse", horizon=horizon, episodes=episodes)
     densities = _densities(horizon)
