@@ -24,6 +24,12 @@ BASELINES = {
     "linear-control": "quickstudy.baselines.linear_control:linear_control_agent",
     "direction-finding": "quickstudy.baselines.linear_control:direction_finding_agent",
     "self-tuning": "quickstudy.baselines.energy_shaping:self_tuning_agent",
+    "certainty-equivalence": "quickstudy.baselines.drift_control:certainty_equivalence_agent",
+    "no-adaptation": "quickstudy.baselines.drift_control:no_adaptation_agent",
+    "linear-ucb": "quickstudy.baselines.linear_ucb:linear_ucb_agent",
+    "linear-thompson-sampling": "quickstudy.baselines.linear_thompson:linear_thompson_agent",
+    "low-rank-greedy": "quickstudy.baselines.low_rank_posterior:low_rank_greedy_agent",
+    "low-rank-thompson-sampling": "quickstudy.baselines.low_rank_posterior:low_rank_thompson_agent",
     "ppo": "quickstudy.algorithms.ppo:ppo_agent",
     "visit-bonus": "quickstudy.baselines.beb:visit_bonus_agent",
 }
