@@ -1,0 +1,119 @@
+"""`quickstudy readout PATH`: what an agent knows of its task, how sure it is, and whether it notices what is unusual."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from quickstudy import tasks
+from quickstudy.bundle import load_bundle
+from quickstudy.cli.arguments import parse, positional
+from quickstudy.disk import write_atomically
+from quickstudy.errors import UnknownNameError
+from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
+from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
+from quickstudy.readout.pictures import belief_picture, surprise_picture
+from quickstudy.readout.targets import described
+
+_USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadoutArguments:
+    """What is looked at."""
+
+    seed_of_training: int = 0
+    """Which of the independently trained agents."""
+    splits: tuple[str, ...] = ()
+    """Splits to look at; test and every ood split if not given."""
+    test_tasks: int = 500
+    """Tasks per split."""
+    rate: float = 0.01
+    """Of false alarms that surprise should have, per step."""
+    folder: str | None = None
+    """Where the table and the pictures go; the agent's own folder if not given."""
+
+
+def run(arguments: list[str]) -> int:
+    """Fits a readout, measures it, prints and draws."""
+    words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
+    kind = dataclasses.make_dataclass(
+        "Readout",
+        [
+            ("look", ReadoutArguments, dataclasses.field(default_factory=ReadoutArguments)),
+            ("fit", ReadoutConfig, dataclasses.field(default_factory=ReadoutConfig)),
+        ],
+    )
+    parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
+    asked, console = parsed.look, Console()
+    bundle = load_bundle(words[0])
+    name, config = bundle.card["distribution"]["name"], bundle.card["distribution"]["config"]
+    distribution = tasks.make(name, **config)
+    splits = asked.splits or tuple(split for split in distribution.splits if split != "train")
+    for split in splits:
+        if split not in distribution.splits:
+            raise UnknownNameError("split", split, distribution.splits)
+    agent, params = bundle.agent_for(distribution.spec), bundle.params_of(asked.seed_of_training)
+    with console.status("fitting a readout to lifetimes on training tasks ..."):
+        readout = fit_readout(agent, params, distribution, parsed.fit)
+    folder, found, p_values = Path(asked.folder or words[0]), [], {}
+    for split in splits:
+        with console.status(f"living on {asked.test_tasks} tasks of {split} ..."):
+            found.append(
+                measure_calibration(agent, params, readout, distribution, split=split, tasks=asked.test_tasks, rate=asked.rate)
+            )
+            task_list = distribution.sample_tasks(split, jax.random.key(1), tasks=asked.test_tasks)
+            lived, known = recorded(
+                agent, params, distribution, task_list, jax.random.split(jax.random.key(2), asked.test_tasks)
+            )
+            p_values[split] = surprise_along(readout, lived, known, distribution)["lately"]
+            if split == splits[0]:
+                of_one = jax.tree.map(np.asarray, readout.tell(known[0]))
+                truth = {n: value[0] for n, value in described(distribution, task_list).items()}
+    console.print(coverage_table(found), alarm_table(found))
+    write_atomically(folder / "calibration.json", json.dumps([one.plain() for one in found], indent=1) + "\n")
+    title = f"{bundle.card['algorithm']['name']} on {name}"
+    pictures = (
+        belief_picture(of_one, truth, readout.named, horizon=distribution.spec.horizon, title=f"What {title} believes"),
+        surprise_picture(p_values, rate=asked.rate, title=f"How soon {title} is surprised"),
+    )
+    for picture in pictures:
+        write_atomically(folder / f"{picture.name}.svg", picture.svg)
+        write_atomically(folder / f"{picture.name}.png", picture.png)
+    console.print(f"Saved: {folder}/calibration.json, belief.svg, surprise.svg", soft_wrap=True, highlight=False)
+    return 0
+
+
+def coverage_table(found: list[Calibration]) -> Table:
+    """A line for each split, parameter and level."""
+    table = Table("split", "parameter", "set of", "holds", "early", "late", title="Credible sets", title_justify="left")
+    for one in found:
+        for coverage in one.coverage:
+            early, late = coverage.by_moment[0], coverage.by_moment[-1]
+            numbers = (f"{value:.1%}" for value in (coverage.overall, early, late))
+            table.add_row(one.split, coverage.name, f"{coverage.level:.0%}", *numbers)
+    return table
+
+
+def alarm_table(found: list[Calibration]) -> Table:
+    """A line for each split and kind of surprise."""
+    title = "Surprise"
+    table = Table(
+        "split",
+        "of what happened",
+        "alarms, of steps",
+        "tasks with one",
+        "first, median step",
+        title=title,
+        title_justify="left",
+    )
+    for one in found:
+        for alarms in one.alarms:
+            delay = "never on most" if alarms.delay is None else f"{alarms.delay:.0f}"
+            table.add_row(one.split, alarms.kind, f"{alarms.steps:.2%}", f"{alarms.tasks:.0%}", delay)
+    return table
