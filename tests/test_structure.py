@@ -103,3 +103,11 @@ def test_all_lists_what_a_file_defines(path):
         node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     }
     assert defined <= set(listed[0])
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nothing_calls_lapack(path):
+    """JAX hands LAPACK's work to the threads that programs run on: two calls at a time can wait for each other for ever."""
+    called = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+    assert not [name for name in called if name.startswith(("jnp.linalg.", "jax.scipy.linalg.")) and not name.endswith("norm")]
+    assert not [name for name in called if name.endswith("initializers.orthogonal")]

@@ -302,6 +302,22 @@ def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, 
 
 
 def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Float[Array, "hidden gates"]:
-    orthogonal = jax.nn.initializers.orthogonal()
     square = (hidden_size, hidden_size)
-    return jnp.concatenate([orthogonal(k, square, jnp.float32) for k in jax.random.split(key, gates)], axis=1)
+    drawn = jax.vmap(lambda k: jax.random.normal(k, square))(jax.random.split(key, gates))
+    return jnp.concatenate(list(jax.vmap(orthogonalised)(drawn)), axis=1)
+
+
+def orthogonalised(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The orthogonal matrix whose first k columns span what the first k of this one do; of normal numbers, any is as likely.
+
+    By Gram and Schmidt, each column twice. `jnp.linalg.qr` would call LAPACK, which shares its work among the threads that
+    programs run on: where several calls hold all of them, each waits for the others for ever.
+    """
+
+    def column(basis: Float[Array, "n n"], index: Array) -> tuple[Float[Array, "n n"], None]:
+        vector = matrix[:, index]
+        for _ in range(2):
+            vector = vector - basis @ (basis.T @ vector)
+        return basis.at[:, index].set(vector / jnp.linalg.norm(vector)), None
+
+    return jax.lax.scan(column, jnp.zeros_like(matrix), jnp.arange(len(matrix)))[0]
