@@ -14,13 +14,13 @@ from collections.abc import Callable
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.agent import Agent
 from quickstudy.baselines.arm_counts import arms_of
 from quickstudy.errors import SpecError
 from quickstudy.numerics.gaussian_belief import GaussianBelief
+from quickstudy.numerics.positive_definite import cholesky, solve, solve_upper
 from quickstudy.records import Decision, Spec, Transition, record
 
 NOISE = 0.5
@@ -40,23 +40,23 @@ class LinearEvidence:
     @property
     def mean(self) -> Float[Array, "groups n"]:
         """A⁻¹ b, reward units."""
-        return jnp.linalg.solve(self.precision, self.weighted[..., None])[..., 0]
+        return jax.vmap(solve)(self.precision, self.weighted)
 
     def deviation(self, features: Float[Array, "arms n"]) -> Float[Array, " arms"]:
         """√(φᵀ A⁻¹ φ) of each arm's features, where each has its own weights: standard deviation of its mean, in units of σ."""
-        solved = jnp.linalg.solve(self.precision, features[..., None])[..., 0]
+        solved = jax.vmap(solve)(self.precision, features)
         return jnp.sqrt((features * solved).sum(axis=-1))
 
     def draw(self, noise: float, key: PRNGKeyArray) -> Float[Array, "groups n"]:
         """Weights drawn from the posterior, where rewards have this standard deviation."""
         normal = jax.random.normal(key, self.weighted.shape)
         # A = L Lᵀ, and L⁻ᵀ turns independent numbers into ones of covariance A⁻¹.
-        lower = jnp.linalg.cholesky(self.precision)
-        return self.mean + noise * solve_triangular(lower, normal[..., None], lower=True, trans="T")[..., 0]
+        spread = jax.vmap(lambda precision, normal: solve_upper(cholesky(precision).T, normal))
+        return self.mean + noise * spread(self.precision, normal)
 
     def belief(self, noise: float) -> GaussianBelief:
         """The posterior of weights that all arms share, where rewards have this standard deviation."""
-        return GaussianBelief(mean=self.mean[0], covariance=noise**2 * jnp.linalg.inv(self.precision[0]))
+        return GaussianBelief(mean=self.mean[0], covariance=noise**2 * solve(self.precision[0], jnp.eye(self.mean.shape[-1])))
 
 
 Score = Callable[[LinearEvidence, Float[Array, "arms n"], PRNGKeyArray], Float[Array, " arms"]]

@@ -14,10 +14,10 @@ Sources: Bishop 2006, section 2.3.3; the covariance in the form of Joseph, which
 import math
 
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.scipy.special import gammainc
 from jaxtyping import Array, Float
 
+from quickstudy.numerics.positive_definite import cholesky, solve, solve_lower
 from quickstudy.records import record
 
 
@@ -58,7 +58,7 @@ def condition(
       noise: covariance R of the noise; it may be 0 where H Σ Hᵀ is positive.
     """
     projected = matrix @ belief.covariance
-    gain = cho_solve(cho_factor(projected @ matrix.T + noise), projected).T
+    gain = solve(projected @ matrix.T + noise, projected).T
     left = jnp.eye(belief.mean.size, dtype=belief.mean.dtype) - gain @ matrix
     return GaussianBelief(
         mean=belief.mean + gain @ (observed - matrix @ belief.mean),
@@ -114,7 +114,7 @@ def divergence(belief: GaussianBelief, reference: GaussianBelief) -> Float[Array
 
     KL = 1/2 (tr(Σᵣ⁻¹ Σ) + (μ - μᵣ)ᵀ Σᵣ⁻¹ (μ - μᵣ) - n + ln |Σᵣ| - ln |Σ|)
     """
-    spread = jnp.square(_whitened(reference, jnp.linalg.cholesky(belief.covariance))).sum()
+    spread = jnp.square(_whitened(reference, cholesky(belief.covariance))).sum()
     apart = squared_distance(reference, belief.mean)
     return 0.5 * (spread + apart - belief.mean.size + _log_determinant(reference) - _log_determinant(belief))
 
@@ -130,9 +130,9 @@ def credibility(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Arra
 
 def _whitened(belief: GaussianBelief, vectors: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
     """L⁻¹ v with Σ = L Lᵀ."""
-    return solve_triangular(jnp.linalg.cholesky(belief.covariance), vectors, lower=True)
+    return solve_lower(cholesky(belief.covariance), vectors)
 
 
 def _log_determinant(belief: GaussianBelief) -> Float[Array, ""]:
     """ln |Σ|."""
-    return 2 * jnp.log(jnp.diagonal(jnp.linalg.cholesky(belief.covariance))).sum()
+    return 2 * jnp.log(jnp.diagonal(cholesky(belief.covariance))).sum()
