@@ -13,6 +13,9 @@ from laws.toy_distributions import aiming, corridor
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.interact import live
+from quickstudy.quarantine import quarantined
+from quickstudy.readout.fitting import ReadoutConfig, fit_readout
+from quickstudy.readout.readout import with_readout
 
 SMALL_DISTRIBUTIONS = {
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
@@ -49,6 +52,14 @@ def small(name):
     return tasks.make(name, **SMALL_DISTRIBUTIONS.get(name, {}))
 
 
+def read_out(spec):
+    """An agent with a readout that is hardly fitted."""
+    distribution = small("drifting-control")
+    agent = distribution.baselines["certainty equivalence"]()
+    hardly = ReadoutConfig(tasks=40, updates=1, batch=8, hidden_sizes=(4,))
+    return with_readout(agent, fit_readout(agent, (), distribution, hardly))
+
+
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
     makers, seen = {}, set()
@@ -70,6 +81,9 @@ def agent_makers():
                     distribution,
                     lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
                 )
+    # Agents within agents: their memory holds the other's.
+    makers["quarantined tally_agent every 4 on corridor"] = (corridor, lambda spec: quarantined(tally_agent(spec, cadence=4)))
+    makers["readout of certainty equivalence on drifting-control"] = (functools.partial(small, "drifting-control"), read_out)
     # Within an episode, as long as one, and two episodes long.
     for kind, cadences in ((tally_agent, (1, 4)), (trace_agent, (1, 2, 8))):
         for cadence in cadences:

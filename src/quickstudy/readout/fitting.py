@@ -7,7 +7,6 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, PyTree
 
 from quickstudy.agent import Agent
@@ -119,7 +118,9 @@ def _fit(
     optimiser = clipped_adam(1.0)
     weights = (readout.teller, readout.foreteller)
     happened = jnp.asarray(steps, jnp.int32)
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.updates)
+
+    def rate(number: Array) -> Array:
+        return config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * number.astype(jnp.float32) / config.updates))
 
     def loss(weights: tuple, drawn: Array) -> Array:
         task, slot = drawn[:, 0], drawn[:, 1]

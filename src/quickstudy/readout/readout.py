@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.networks import Perceptron, encode
+from quickstudy.numerics.sequences import chunks, scan
 from quickstudy.readout.features import features_of
 from quickstudy.readout.targets import Named
 from quickstudy.records import Decision, Spec, Transition, flat_size, record
@@ -131,20 +132,20 @@ def with_readout(agent: Agent, readout: Readout) -> Agent:
         said = {"parameters": readout.tell(known), "surprise": {"now": watching.now, "lately": lately}}
         return dataclasses.replace(decision, extras=decision.extras | said)
 
-    def adapt(params: PyTree, watching: _Watching, experience: Transition, key: Array) -> _Watching:
+    def adapt_once(params: PyTree, watching: _Watching, experience: Transition, key: Array) -> _Watching:
         known = jax.vmap(lambda seen: features_of(agent, params, watching.memory, seen))(experience.observation)
-        scores = readout.score(known, experience, agent.spec)
-        now = p_value(readout.scores, scores)
-        lately, along = recent(scores, experience.valid, readout.scores, since=watching.lately)
-        del along
-        happened = experience.valid.any()
-        last = jnp.argmax(jnp.where(experience.valid, jnp.arange(agent.cadence), -1))
+        scores, happened = readout.score(known, experience, agent.spec), experience.valid
+        last = jnp.argmax(jnp.where(happened, jnp.arange(agent.cadence), -1))
         return _Watching(
             memory=agent.adapt(params, watching.memory, experience, key),
-            now=jnp.where(happened, now[last], watching.now),
-            lately=lately,
-            lived=watching.lived | happened,
+            now=jnp.where(happened.any(), p_value(readout.scores, scores)[last], watching.now),
+            lately=recent(scores, happened, readout.scores, since=watching.lately)[0],
+            lived=watching.lived | happened.any(),
         )
+
+    def adapt(params: PyTree, watching: _Watching, experience: Transition, key: Array) -> _Watching:
+        parts = chunks(experience, length=agent.cadence)
+        return scan(lambda known, part: (adapt_once(params, known, part, key), None), watching, parts)[0]
 
     return Agent(
         spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence,
