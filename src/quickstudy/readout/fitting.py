@@ -33,7 +33,7 @@ class ReadoutConfig:
     """Training tasks, one lifetime on each; a quarter is kept apart for what is promised. Fewer where lifetimes are long."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of both networks' hidden layers."""
-    updates: int = 4000
+    updates: int = 2500
     """Gradient steps."""
     batch: int = 1024
     """Steps of lifetimes in each."""
@@ -90,6 +90,7 @@ def fit_readout(
         stretch=jnp.ones(real.shape[-1]),
         scores=jnp.zeros(QUANTILES),
         recent_scores=jnp.zeros(QUANTILES),
+        task_scores=jnp.zeros(QUANTILES),
         named=named,
     )
     readout = _fit(readout, lived, features, truths(real), places, np.argwhere(valid), key_fit, config, spec)
@@ -158,7 +159,9 @@ def _promise(readout: Readout, lived: Transition, features: Array, real: Array, 
     scores = jax.jit(lambda known, step: readout.score(known, step, spec))(features, lived)
     readout = eqx.tree_at(lambda r: r.scores, readout, _table(np.asarray(scores)[valid]))
     along = jax.jit(jax.vmap(lambda s, v: recent(s, v, readout.scores, since=jnp.zeros(()))[1]))(scores, lived.valid)
-    return eqx.tree_at(lambda r: r.recent_scores, readout, _table(np.asarray(along)[valid]))
+    strange = jax.jit(lambda known: readout.strangeness(known))(features)
+    tables = (_table(np.asarray(along)[valid]), _table(np.asarray(strange)[valid]))
+    return eqx.tree_at(lambda r: (r.recent_scores, r.task_scores), readout, tables)
 
 
 def _table(scores: np.ndarray) -> Array:

@@ -9,9 +9,11 @@ nothing was fitted to: deviations are stretched until mean ± 1.645 deviations h
 
     p_t = part of the steps of those lifetimes at which −log p(outcome) was as high as now, or higher
 
-is a p-value whatever the networks are like (split conformal prediction, Vovk et al. 2005): an alarm where p_t < 0.01 is false
-at one step in a hundred, as long as tasks are of the distribution. One step says little where noise is strong, so there is a
-second one, of what has happened lately: z_t = Φ⁻¹(1 − p_t), averaged with weights that fade by `FADE` a step, ranked likewise.
+is a p-value whatever the networks are like (split conformal prediction, Vovk et al. 2005): an alarm where p_t < 0.01 is
+false at one step in a hundred, as long as tasks are of the distribution. One step says little where noise is strong, so there
+is a second one, of what has happened *lately*: z_t = Φ⁻¹(1 − p_t), averaged with weights that fade by `FADE` a step, ranked
+likewise. A task may also be strange though everything in it happens as foretold, to an agent that has understood it: a third
+p-value ranks how far the real parameters that are told lie from their mean over training tasks, Σ_j ((mean_j − μ_j) / σ_j)².
 """
 
 import dataclasses
@@ -73,6 +75,7 @@ class Readout(eqx.Module):
     stretch: Float[Array, " reals"]
     scores: Float[Array, " quantiles"]
     recent_scores: Float[Array, " quantiles"]
+    task_scores: Float[Array, " quantiles"]
     named: tuple[Named, ...] = eqx.field(static=True)
 
     def tell(self, features: Float[Array, "*time features"]) -> dict[str, Told | Float[Array, "*time choices"]]:
@@ -92,6 +95,12 @@ class Readout(eqx.Module):
             )
             real += parameter.size
         return told
+
+    def strangeness(self, features: Float[Array, "*time features"]) -> Float[Array, "*time"]:
+        """How far the real parameters that are told lie from their mean over training tasks, in squared deviations."""
+        parts = _parts(self.teller(self.features(features)), self.named)
+        reals = [_normal(part)[0] for one, part in zip(self.named, parts, strict=True) if one.choices is None]
+        return sum((jnp.square(mean).sum(-1) for mean in reals), start=jnp.zeros(features.shape[:-1]))
 
     def score(self, features: Array, step: Transition, spec: Spec) -> Float[Array, "*time"]:
         """−log p(outcome) in nats, in standard units: how unlikely is what happened under what was known."""
@@ -117,8 +126,8 @@ def with_readout(agent: Agent, readout: Readout) -> Agent:
     """The same agent, which also says what it knows and how surprised it is; its parameters are the agent's own.
 
     Decisions gain two extras. `parameters`: what `Readout.tell` tells. `surprise`: a dictionary with the p-values `now`, of the
-    last outcome, and `lately`, each `[]`, 1 before anything has happened; alarm where one is below the rate of false alarms
-    that you can bear.
+    last outcome, `lately`, each `[]` and 1 before anything has happened, and `task`; alarm where one is below the rate of false
+    alarms that you can bear.
     """
 
     def begin(params: PyTree, key: Array) -> _Watching:
@@ -129,7 +138,8 @@ def with_readout(agent: Agent, readout: Readout) -> Agent:
         decision = agent.act(params, watching.memory, observation, key)
         known = features_of(agent, params, watching.memory, observation)
         lately = jnp.where(watching.lived, p_value(readout.recent_scores, watching.lately), 1.0)
-        said = {"parameters": readout.tell(known), "surprise": {"now": watching.now, "lately": lately}}
+        surprise = {"now": watching.now, "lately": lately, "task": p_value(readout.task_scores, readout.strangeness(known))}
+        said = {"parameters": readout.tell(known), "surprise": surprise}
         return dataclasses.replace(decision, extras=decision.extras | said)
 
     def adapt_once(params: PyTree, watching: _Watching, experience: Transition, key: Array) -> _Watching:
