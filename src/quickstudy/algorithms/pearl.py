@@ -297,8 +297,7 @@ def _loss(
     critic_loss = masked_mean(0.5 * jnp.square(values - target[None]).sum(0), taken.valid)
 
     policy = policy_over(learned.actor(seen, still), spec.action_space)
-    frozen = constant(learned.critics)
-    soft_value, entropy = _soft_value(frozen, policy, seen, still, constant(temperature), key_now, spec)
+    soft_value, entropy = _soft_value(constant(learned.critics), policy, seen, still, constant(temperature), key_now, spec)
     actor_loss = -masked_mean(soft_value, taken.valid)
     short = constant(target_entropy(spec.action_space, config.target_entropy) - entropy)
     temperature_loss = -learned.log_temperature * masked_mean(short, taken.valid)
@@ -347,6 +346,5 @@ def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
 
 def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:
     """The running statistics after another update's lifetimes, over all devices."""
-    flat = encode(lifetimes.observation, spec.observation_space)
-    reward = lifetimes.outcome.reward
+    flat, reward = encode(lifetimes.observation, spec.observation_space), lifetimes.outcome.reward
     return statistics.after(jax.lax.pmean(Statistics.of_batch(reward, reward, flat, lifetimes.valid), LIFETIMES_AXIS))
