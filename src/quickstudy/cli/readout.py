@@ -1,4 +1,4 @@
-"""`quickstudy readout PATH`: what an agent knows of its task, how sure it is, and whether it notices what is unusual."""
+"""`quickstudy readout PATH`: what an agent knows of its task, how surely, and whether it notices what is unusual."""
 
 import dataclasses
 import json
@@ -7,10 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 from rich.console import Console
 from rich.table import Table
 
 from quickstudy import tasks
+from quickstudy.agent import Agent
 from quickstudy.bundle import load_bundle
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.disk import write_atomically
@@ -19,14 +21,17 @@ from quickstudy.readout.calibration import Calibration, measure_calibration, sur
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
 from quickstudy.readout.pictures import belief_picture, surprise_picture
 from quickstudy.readout.targets import described
+from quickstudy.task_distribution import TaskDistribution
 
-_USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags]"
+_USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadoutArguments:
     """What is looked at."""
 
+    baseline: str | None = None
+    """Read out this baseline of a task distribution rather than a trained agent."""
     seed_of_training: int = 0
     """Which of the independently trained agents."""
     splits: tuple[str, ...] = ()
@@ -51,17 +56,14 @@ def run(arguments: list[str]) -> int:
     )
     parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
     asked, console = parsed.look, Console()
-    bundle = load_bundle(words[0])
-    name, config = bundle.card["distribution"]["name"], bundle.card["distribution"]["config"]
-    distribution = tasks.make(name, **config)
+    title, distribution, agent, params = _subject(words[0], asked)
     splits = asked.splits or tuple(split for split in distribution.splits if split != "train")
     for split in splits:
         if split not in distribution.splits:
             raise UnknownNameError("split", split, distribution.splits)
-    agent, params = bundle.agent_for(distribution.spec), bundle.params_of(asked.seed_of_training)
     with console.status("fitting a readout to lifetimes on training tasks ..."):
         readout = fit_readout(agent, params, distribution, parsed.fit)
-    folder, found, p_values = Path(asked.folder or words[0]), [], {}
+    folder, found, p_values = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}")), [], {}
     for split in splits:
         with console.status(f"living on {asked.test_tasks} tasks of {split} ..."):
             found.append(
@@ -77,7 +79,6 @@ def run(arguments: list[str]) -> int:
                 truth = {n: value[0] for n, value in described(distribution, task_list).items()}
     console.print(coverage_table(found), alarm_table(found))
     write_atomically(folder / "calibration.json", json.dumps([one.plain() for one in found], indent=1) + "\n")
-    title = f"{bundle.card['algorithm']['name']} on {name}"
     pictures = (
         belief_picture(of_one, truth, readout.named, horizon=distribution.spec.horizon, title=f"What {title} believes"),
         surprise_picture(p_values, rate=asked.rate, title=f"How soon {title} is surprised"),
@@ -87,6 +88,21 @@ def run(arguments: list[str]) -> int:
         write_atomically(folder / f"{picture.name}.png", picture.png)
     console.print(f"Saved: {folder}/calibration.json, belief.svg, surprise.svg", soft_wrap=True, highlight=False)
     return 0
+
+
+def _subject(word: str, asked: ReadoutArguments) -> tuple[str, TaskDistribution, Agent, PyTree]:
+    """What is read out: in words, the tasks, the agent and its parameters."""
+    if asked.baseline is not None:
+        distribution = tasks.make(word)
+        if asked.baseline not in distribution.baselines:
+            raise UnknownNameError("baseline", asked.baseline, distribution.baselines)
+        agent = distribution.baselines[asked.baseline]()
+        return f"{asked.baseline} on {word}", distribution, agent, agent.init(jax.random.key(0))
+    bundle = load_bundle(word)
+    name, config = bundle.card["distribution"]["name"], bundle.card["distribution"]["config"]
+    distribution = tasks.make(name, **config)
+    title = f"{bundle.card['algorithm']['name']} on {name}"
+    return title, distribution, bundle.agent_for(distribution.spec), bundle.params_of(asked.seed_of_training)
 
 
 def coverage_table(found: list[Calibration]) -> Table:

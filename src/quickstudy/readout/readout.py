@@ -80,7 +80,8 @@ class Readout(eqx.Module):
 
     def tell(self, features: Float[Array, "*time features"]) -> dict[str, Told | Float[Array, "*time choices"]]:
         """Every named parameter: `Told`, or the probability of each of its choices in the order of `named`."""
-        told, outputs, real = {}, self.teller(self.features(features)), 0
+        told: dict[str, Told | Array] = {}
+        outputs, real = self.teller(self.features(features)), 0
         for parameter, part in zip(self.named, _parts(outputs, self.named), strict=True):
             if parameter.choices is not None:
                 told[parameter.name] = jax.nn.softmax(part)
