@@ -1,8 +1,9 @@
 """A value baseline that is fitted anew to every batch of episodes, in closed form."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+from quickstudy.numerics.linear_algebra import solve_positive_definite
 
 
 def linear_baseline(
@@ -33,18 +34,3 @@ def linear_baseline(
     gram = rows.T @ rows + ridge * jnp.maximum(valid.sum(), 1).astype(jnp.float32) * jnp.eye(rows.shape[1])
     weights = solve_positive_definite(gram, rows.T @ jnp.where(valid, returns, 0.0).reshape(-1))
     return (features.reshape(episodes * horizon, -1) @ weights).reshape(episodes, horizon)
-
-
-def solve_positive_definite(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    """x of `matrix` x = `right`, where the matrix is positive definite: elimination without a search for pivots.
-
-    `jnp.linalg.solve` calls LAPACK, which shares batches among the threads that are already running programs; with a program on
-    as many devices as there are threads, it waits for itself for ever.
-    """
-
-    def eliminate(rows: Float[Array, "n m"], pivot: Array) -> tuple[Float[Array, "n m"], None]:
-        row = rows[pivot] / rows[pivot, pivot]
-        return (rows - rows[:, pivot, None] * row[None]).at[pivot].set(row), None
-
-    rows = jnp.concatenate([matrix, right[:, None]], axis=1)
-    return jax.lax.scan(eliminate, rows, jnp.arange(len(matrix)))[0][:, -1]
