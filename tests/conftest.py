@@ -6,8 +6,8 @@ These are set before JAX starts. Compiled programs are kept in the user's cache 
 import itertools
 import os
 
-# Two devices. Without the newest fusions, at the lowest level, programs compile in half the time, and small ones run as fast.
-# A device's own threads have been seen to wait for each other for ever where cores are few.
+# Two devices, without threads of their own as in `use_whole_machine`. The newest fusions and optimisation cost more time to
+# compile than they save in small programs.
 FLAGS = (
     "--xla_force_host_platform_device_count=2",
     "--xla_cpu_multi_thread_eigen=false",

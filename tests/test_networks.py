@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.networks import PolicyNetwork, encode, orthogonalised, recurrent_core
+from quickstudy.networks import PolicyNetwork, encode, recurrent_core
 from quickstudy.records import Spec
 
 INPUTS, HIDDEN, STEPS = 3, 5, 7
@@ -71,10 +71,3 @@ def test_a_policy_scatters_alike_everywhere_and_its_units_bend_at_different_plac
     plain = PolicyNetwork(spec, (8, 8), key=jax.random.key(0))
     np.testing.assert_allclose(network.layers[0].weight, 4 * plain.layers[0].weight, rtol=1e-6)
     np.testing.assert_array_equal(network.layers[1].weight, plain.layers[1].weight)
-
-
-@pytest.mark.parametrize("size", [1, 3, 64])
-def test_orthogonalised_is_what_qr_gives(size):
-    matrix = jax.random.normal(jax.random.key(size), (size, size))
-    q, r = np.linalg.qr(matrix)
-    np.testing.assert_allclose(orthogonalised(matrix), q * np.sign(np.diagonal(r)), atol=2e-6)

@@ -21,8 +21,8 @@ def use_whole_machine() -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_CPU_DEVICES))
         if cores <= _MOST_CPU_DEVICES and "xla_cpu_multi_thread_eigen" not in flags:
-            # A device that owns one core gains nothing from threads of its own; and where they share few cores with other
-            # devices they have been seen to wait for each other for ever.
+            # A device that owns one core gains nothing from threads of its own; and with them a task of the user's that calls
+            # LAPACK waits for itself more easily (`numerics.linear_algebra` says how).
             os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     if not jax.config.values["jax_compilation_cache_dir"]:
         folder = Path(platformdirs.user_cache_dir("quickstudy")) / "compiled"

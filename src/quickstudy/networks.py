@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
+from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.numerics.running import Statistics
 from quickstudy.records import Space, Spec, flat_size, record
@@ -305,19 +306,3 @@ def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Flo
     square = (hidden_size, hidden_size)
     drawn = jax.vmap(lambda k: jax.random.normal(k, square))(jax.random.split(key, gates))
     return jnp.concatenate(list(jax.vmap(orthogonalised)(drawn)), axis=1)
-
-
-def orthogonalised(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """The orthogonal matrix whose first k columns span what the first k of this one do; of normal numbers, any is as likely.
-
-    By Gram and Schmidt, each column twice. `jnp.linalg.qr` would call LAPACK, which shares its work among the threads that
-    programs run on: where several calls hold all of them, each waits for the others for ever.
-    """
-
-    def column(basis: Float[Array, "n n"], index: Array) -> tuple[Float[Array, "n n"], None]:
-        vector = matrix[:, index]
-        for _ in range(2):
-            vector = vector - basis @ (basis.T @ vector)
-        return basis.at[:, index].set(vector / jnp.linalg.norm(vector)), None
-
-    return jax.lax.scan(column, jnp.zeros_like(matrix), jnp.arange(len(matrix)))[0]

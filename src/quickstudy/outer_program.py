@@ -21,8 +21,7 @@ _HELD_OUT_SEED = 20_000_303
 def initial_state(algorithm: MetaAlgorithm, roots: PRNGKeyArray) -> PyTree:
     """A train state for each of the seeds whose root keys `[seeds]` are given; leaves gain a leading axis."""
     keys = jax.vmap(jax.random.fold_in, (0, None))(roots, _INIT_STREAM)
-    # Waited for: on two cores, programs that are still running when the next is asked for have been seen to block each other.
-    return jax.block_until_ready(jax.jit(jax.vmap(algorithm.init))(keys))
+    return jax.jit(jax.vmap(algorithm.init))(keys)
 
 
 def device_mesh(algorithm: MetaAlgorithm) -> Mesh:

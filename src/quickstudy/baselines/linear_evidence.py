@@ -20,7 +20,7 @@ from quickstudy.agent import Agent
 from quickstudy.baselines.arm_counts import arms_of
 from quickstudy.errors import SpecError
 from quickstudy.numerics.gaussian_belief import GaussianBelief
-from quickstudy.numerics.positive_definite import cholesky, solve, solve_upper
+from quickstudy.numerics.linear_algebra import cholesky, solve, solve_upper
 from quickstudy.records import Decision, Spec, Transition, record
 
 NOISE = 0.5

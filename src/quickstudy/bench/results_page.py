@@ -40,7 +40,7 @@ names the machine that trained where it was another.
 {table}
 
 `quickstudy bench run ROW` trains and measures a line again from nothing, `quickstudy bench verify` measures the agents in
-[bundles](bundles) again. All opponents, commands, seeds, ties and losses: [results](docs/results.md){waiting}.
+[bundles](bundles) again. All opponents, commands, seeds, ties and losses: [results](docs/results.md){waiting}.{instead}
 """
 
 _README_HEADS = (
@@ -65,9 +65,9 @@ def render_page(groups: Sequence[Group], results: Mapping[str, Stored | None]) -
 
 
 def render_readme_block(groups: Sequence[Group], results: Mapping[str, Stored | None]) -> str:
-    """What stands between the README's marks: one line for each row that was run."""
+    """What stands between the README's marks: one line for each row that was run, or what a group says instead."""
     lines, machines = [], set()
-    rows = [(group, row) for group in groups for row in _rows(group)]
+    rows = [(group, row) for group in groups for row in _rows(group) if not group.instead]
     for group, row in rows:
         stored = results[row.name]
         if stored is not None:
@@ -78,6 +78,7 @@ def render_readme_block(groups: Sequence[Group], results: Mapping[str, Stored | 
         machines="; ".join(sorted(machines)) or "nothing yet",
         table=markdown(_README_HEADS, lines),
         waiting=f", which also names {waiting} rows that were not run yet" if waiting else "",
+        instead="".join(f"\n{group.instead}" for group in groups if group.instead),
     )
 
 

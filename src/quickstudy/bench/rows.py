@@ -5,6 +5,7 @@ A file of rows is one group, a table of the results page:
     title, about         what the page says above the table
     place                of the group on the page
     bounds               baselines that nobody who has to find the task out can beat, such as an exact optimum
+    instead              a sentence for the README in place of this group's lines, with a link
     [sources]            mark of a reference -> where such numbers are from
     [shared]             settings of every row here that does not say otherwise
     [rows.NAME]          the fields of `Row`
@@ -128,6 +129,7 @@ class Group:
     about: str
     place: int
     bounds: tuple[str, ...]
+    instead: str
     sources: Mapping[str, str]
     entries: tuple[Row | Matrix, ...]
 
@@ -204,6 +206,7 @@ _SAID: list[Any] = [
     ("about", str),
     ("place", int, dataclasses.field(default=0)),
     ("bounds", tuple[str, ...], dataclasses.field(default=())),
+    ("instead", str, dataclasses.field(default="")),
     ("sources", Mapping[str, str], dataclasses.field(default_factory=dict)),
 ]
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammainc
 from jaxtyping import Array, Float
 
-from quickstudy.numerics.positive_definite import cholesky, solve, solve_lower
+from quickstudy.numerics.linear_algebra import cholesky, solve, solve_lower
 from quickstudy.records import record
 
 

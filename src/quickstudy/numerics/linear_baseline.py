@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from quickstudy.numerics.positive_definite import solve
+from quickstudy.numerics.linear_algebra import solve
 
 
 def linear_baseline(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.numerics.positive_definite import cholesky, solve, solve_lower, solve_upper
+from quickstudy.numerics.linear_algebra import cholesky, orthogonalised, solve, solve_lower, solve_upper
 
 
 @pytest.mark.parametrize("columns", [(), (1,), (3,)])
@@ -21,3 +21,10 @@ def test_what_numpy_finds(size, columns):
         np.testing.assert_allclose(solve(given, wanted), np.linalg.solve(matrix, right), rtol=1e-9)
         np.testing.assert_allclose(solve_lower(jnp.asarray(lower), wanted), np.linalg.solve(lower, right), rtol=1e-9)
         np.testing.assert_allclose(solve_upper(jnp.asarray(lower.T), wanted), np.linalg.solve(lower.T, right), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_orthogonalised_is_what_qr_gives(size):
+    matrix = jax.random.normal(jax.random.key(size), (size, size))
+    q, r = np.linalg.qr(matrix)
+    np.testing.assert_allclose(orthogonalised(matrix), q * np.sign(np.diagonal(r)), atol=2e-6)
