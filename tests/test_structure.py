@@ -23,7 +23,7 @@ FLOORS = (
     ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here
-    ("pictures", "drawing", "report", "speed_picture"),
+    ("pictures", "drawing", "report", "speed_picture", "readout_pictures"),
     ("cli",),
 )
 UNNAMED = FLOORS.index(())

@@ -19,8 +19,8 @@ from quickstudy.disk import write_atomically
 from quickstudy.errors import UnknownNameError
 from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
-from quickstudy.readout.pictures import belief_picture, surprise_picture
 from quickstudy.readout.targets import described
+from quickstudy.readout_pictures import belief_picture, surprise_picture
 from quickstudy.task_distribution import TaskDistribution
 
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
