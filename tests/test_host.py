@@ -32,7 +32,9 @@ def test_it_decides_as_the_compiled_driver_does(name):
         for slot in slots:
             action = actor.act(lifetime.observation[slot])
             assert_close(np.asarray(action, lifetime.decision.action.dtype), lifetime.decision.action[slot])
-            assert_close(actor.decision, jax.tree.map(lambda leaf, slot=slot: leaf[slot], lifetime.decision))
+            decision = actor.decision
+            assert not decision.extras.pop("quarantined")["steps"]
+            assert_close(decision, jax.tree.map(lambda leaf, slot=slot: leaf[slot], lifetime.decision))
             ended = {name: bool(getattr(lifetime.outcome, name)[slot]) for name in ("terminated", "truncated")}
             actor.observe(reward=lifetime.outcome.reward[slot], observation=lifetime.outcome.observation[slot], **ended)
         assert jax.tree.structure(actor.memory) == jax.tree.structure(memory)
@@ -53,12 +55,25 @@ def test_what_it_refuses_changes_nothing(greedy):
     assert isinstance(first, int)
     with pytest.raises(qs.errors.UsageError, match="twice in a row"):
         greedy.act(0)
-    with pytest.raises(qs.errors.UsageError, match="finite"):
-        greedy.observe(reward=float("nan"), observation=0)
     with pytest.raises(qs.errors.SpecError, match="shape"):
         greedy.observe(reward=1.0, observation=[0, 0])
     greedy.observe(reward=1.0, observation=0)
     assert greedy.act(0) == first  # the reward was taken in once
+
+
+def test_what_is_not_finite_reaches_no_memory_and_is_counted(greedy):
+    greedy.begin()
+    before = greedy.quarantined
+    greedy.act(0)
+    assert not greedy.decision.extras["quarantined"]["steps"]
+    greedy.observe(reward=float("nan"), observation=0)
+    greedy.act(0)
+    assert not greedy.memory.pulls.any()
+    assert greedy.decision.extras["quarantined"]["steps"] == 1
+    greedy.observe(reward=1.0, observation=0)
+    greedy.act(0)
+    assert greedy.memory.pulls.sum() == 1
+    assert greedy.quarantined == before + 1
 
 
 def test_a_lifetime_ends_unless_it_is_endless(greedy):

@@ -163,6 +163,31 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_place(algorithm, 
     assert (tmp_path / "checkpoints" / "2").is_dir()
 
 
+def spoilt(distribution, *, part):
+    """The tasks, but this part of all rewards is NaN."""
+
+    def step(task, state, action, key):
+        """As it was, with luck of its own."""
+        state, outcome = distribution.step(task, state, action, key)
+        drawn = jax.random.uniform(jax.random.fold_in(key, 1)) < part
+        return state, dataclasses.replace(outcome, reward=jnp.where(drawn, jnp.nan, outcome.reward))
+
+    return dataclasses.replace(distribution, step=step)
+
+
+def test_rewards_that_are_not_finite_are_set_apart_and_counted(algorithm, distribution):
+    run = meta_train(algorithm, spoilt(distribution, part=0.1), config(4))
+    lived = run.steps * run.config.seeds
+    assert 0.05 * lived < run.quarantined < 0.15 * lived
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
+    assert meta_train(algorithm, distribution, config(4)).quarantined == 0
+
+
+def test_where_most_rewards_are_not_finite_the_run_stops(algorithm, distribution):
+    with pytest.raises(NonFiniteError, match="not finite on"):
+        meta_train(algorithm, spoilt(distribution, part=0.9), config(4))
+
+
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distribution, tmp_path, monkeypatch):
     def no_space(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

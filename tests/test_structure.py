@@ -19,6 +19,7 @@ FLOORS = (
     ("numerics", "networks"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
+    ("quarantine",),
     ("interact", "host"),
     ("inspection", "baselines", "algorithms"),
     ("tasks",),

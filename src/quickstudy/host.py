@@ -17,6 +17,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_key
 from quickstudy.errors import SpecError, UsageError
+from quickstudy.quarantine import quarantined
 from quickstudy.records import Decision, Outcome, Transition, record
 
 _KEYS_AT_ONCE = 1024
@@ -31,6 +32,9 @@ class Actor:
       params: of the agent, without a leading axis of seeds.
       seed: of all its randomness; each new task has a key of its own.
       endless: go on beyond the lifetime that the agent was made for. What it then does, nobody has trained or measured.
+
+    Rewards and observations that are not finite reach no memory (`quarantine`): the step is set apart, the decision after it
+    says so in `extras["quarantined"]`, and the attribute `quarantined` counts such steps over all tasks.
     Example:
       >>> import quickstudy as qs
       >>> bandits = qs.tasks.make("bernoulli-bandit", arms=2, pulls=10)
@@ -44,9 +48,9 @@ class Actor:
 
     def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0, endless: bool = False):
         """Compiles, so that no decision waits for it."""
-        self.agent, self.endless = agent, endless
+        self.agent, self.endless, self.quarantined = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
-        self._programs = _Programs(agent, params)
+        self._programs = _Programs(quarantined(agent), params)
         self._programs.compile()
         self.begin()
 
@@ -78,7 +82,7 @@ class Actor:
                 f"the lifetime of {self.agent.spec.lifetime_steps} steps that this agent was made for is over. "
                 "begin() a new task, or make the Actor with endless=True."
             )
-        seen = self._checked(observation)
+        seen = self._seen = self._checked(observation)
         key_adapt, key_act = self._keys[self._slot]
         if self._books is None or self._followed is None:
             action, self._books = self._programs.first(key_adapt, key_act, seen)
@@ -100,20 +104,18 @@ class Actor:
         """What followed the last action.
 
         Args:
-          reward: finite, in the units that the agent was trained with.
+          reward: in the units that the agent was trained with; NaN where it is not known.
           observation: that followed; at the end of an episode its true last one, not the first of the next.
           terminated: the task ended the episode.
           truncated: something else did, such as a time limit. The horizon of the agent's spec ends it in any case.
         Raises:
-          UsageError: no action was taken, or the reward is not finite. Nothing is changed then, and it can be said again.
+          UsageError: no action was taken. Nothing is changed then.
           SpecError: an observation of another shape.
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
-        reward = float(reward)
-        if not math.isfinite(reward):
-            raise UsageError(f"a reward must be a finite number; came {reward}. The agent has not taken it in.")
-        successor = self._checked(observation)
+        reward, successor = float(reward), self._checked(observation)
+        self.quarantined += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         horizon, slot = self.agent.spec.horizon, self._slot
         ends = terminated or truncated or slot % horizon == horizon - 1
         self._followed = (slot, successor, (terminated, ends and not terminated, reward))
@@ -124,7 +126,7 @@ class Actor:
     @property
     def memory(self) -> PyTree:
         """What the agent remembers of the present task, up to its last `adapt`; None before the first action."""
-        return None if self._books is None else self._programs.opened(self._books).memory
+        return None if self._books is None else self._programs.opened(self._books).memory.memory
 
     @property
     def decision(self) -> Decision | None:

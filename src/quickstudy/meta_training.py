@@ -8,8 +8,6 @@ minutes is turned into updates once, from the speed of the first ones, and stays
 import dataclasses
 import math
 import re
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from jaxtyping import PyTree
 
 from quickstudy.errors import NonFiniteError, UsageError
 from quickstudy.interact import check_fit
+from quickstudy.interrupts import finishing_what_was_begun
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.outer_program import initial_state, look_program, train_program
 from quickstudy.run_folder import RunFolder, check_same_run, machine, surviving_disk_trouble, versions
@@ -32,6 +31,7 @@ _UPDATES_BEFORE_TIMING = 2
 _TIMED_SHARE = 0.05
 _TIMED_UPDATES = 3
 _OVERRUN = 1.15
+_MOST_QUARANTINED = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,8 @@ class Progress:
 class Run:
     """A meta-training run that has ended or was interrupted.
 
-    `params`: leaves with a leading axis `[seeds]`. `steps`: environment steps per seed.
+    `params`: leaves with a leading axis `[seeds]`. `steps`: environment steps per seed. `quarantined`: those, over all seeds,
+    whose reward or observation was not finite, and which nothing was learned from.
     """
 
     algorithm: MetaAlgorithm
@@ -108,6 +109,7 @@ class Run:
     params: PyTree
     metrics: list[dict[str, Any]]
     steps: int
+    quarantined: int
     seconds: float
     finished: bool
     folder: Path | None
@@ -198,7 +200,7 @@ class _Loop:
             program = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
             look = program.lower(self.state).compile()
         last_look = last_save = -math.inf if self.update == 0 else time.monotonic()
-        with _interrupts() as interrupted:
+        with finishing_what_was_begun() as interrupted:
             while not self.spent_budget() and not interrupted.is_set():
                 began = time.monotonic()
                 with self.timed("training"):
@@ -228,9 +230,11 @@ class _Loop:
         params = jax.tree.map(np.asarray, jax.vmap(self.algorithm.params)(self.state))
         folder = None if self.store is None else self.store.path
         steps = self.update * self.steps_per_update
+        quarantined = round(sum(sum(line["quarantined"]) for line in self.metrics) * self.algorithm.lifetimes)
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
-            metrics=self.metrics, steps=steps, seconds=self.seconds(), finished=finished, folder=folder,
+            metrics=self.metrics, steps=steps, quarantined=quarantined,
+            seconds=self.seconds(), finished=finished, folder=folder,
         )  # fmt: skip
 
     def resumed(self, state: PyTree) -> PyTree:
@@ -277,6 +281,13 @@ class _Loop:
 
     def check_finite(self, metrics: dict[str, list[float]]) -> None:
         """Stops the run at the first number that is not finite."""
+        step = self.update * self.steps_per_update
+        if np.mean(metrics["quarantined"]) > _MOST_QUARANTINED * self.distribution.spec.lifetime_steps:
+            raise NonFiniteError(
+                f"update {self.update} (step {step}): rewards or observations were not finite on "
+                f"{np.mean(metrics['quarantined']) / self.distribution.spec.lifetime_steps:.0%} of the steps. "
+                "There is too little left to learn from. Look at the tasks with `quickstudy check`."
+            )
         bad = [name for name, values in metrics.items() if not np.isfinite(values).all()]
         if not bad:
             return
@@ -286,10 +297,8 @@ class _Loop:
         ]
         where = f"first tensor with it: state{broken[0]}" if broken else "the parameters are still finite"
         good = "nothing was saved" if self.store is None else self.store.latest_checkpoint()
-        step = self.update * self.steps_per_update
         raise NonFiniteError(
-            f"update {self.update} (step {step}): {', '.join(bad)} is not finite; {where}; {good}. "
-            "Try a lower learning rate, or check the rewards with `quickstudy check`."
+            f"update {self.update} (step {step}): {', '.join(bad)} is not finite; {where}; {good}. Try a lower learning rate."
         )
 
     def record(self, line: dict[str, Any]) -> None:
@@ -327,24 +336,3 @@ class _Loop:
             yield
         finally:
             self.spent[what] += time.monotonic() - began
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Within, a first Ctrl-C only sets the event, so that an update is finished and saved; a second one interrupts."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from quickstudy.agent import Agent
 from quickstudy.interact import live
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.quarantine import quarantined, set_apart
 from quickstudy.records import Transition
 from quickstudy.task_distribution import TaskDistribution
 
@@ -35,14 +36,17 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> j
     """`(state, roots, update, progress) -> (state, metrics)`, compiled once; the old state is given up.
 
     All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are `[seeds]` each, with
-    `train_return`, the mean return of the lifetimes, among them, and what adapting changed (see `_before_and_after`).
+    `train_return`, the mean return of the lifetimes, among them, `quarantined`, steps of a lifetime whose evidence was not
+    finite and was set apart, and what adapting changed (see `_before_and_after`).
     """
 
     def one_seed(state: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray) -> tuple[PyTree, dict]:
-        lifetimes = _lifetimes(algorithm.agent, distribution, algorithm.params(state), "train", keys)
+        lifetimes = _lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "train", keys)
+        lifetimes, apart = set_apart(lifetimes)
         state, metrics = algorithm.update(state, lifetimes, progress, key)
-        returns = jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
-        return state, {"train_return": returns} | _before_and_after(algorithm, distribution, lifetimes) | metrics
+        mean = lambda values: jax.lax.pmean(values.sum(0).mean(), LIFETIMES_AXIS)  # noqa: E731
+        watched = {"train_return": mean(lifetimes.outcome.reward), "quarantined": mean(apart.astype(jnp.float32))}
+        return state, watched | _before_and_after(algorithm, distribution, lifetimes) | metrics
 
     shared = jax.shard_map(
         jax.vmap(one_seed, (0, 0, None, 0)),
@@ -70,7 +74,7 @@ def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, ta
     keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
 
     def one_seed(state: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
-        lifetimes = _lifetimes(algorithm.agent, distribution, algorithm.params(state), "test", keys)
+        lifetimes, _ = set_apart(_lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "test", keys))
         return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
 
     shared = jax.shard_map(

@@ -9,6 +9,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
@@ -31,9 +32,10 @@ def quarantined(agent: Agent) -> Agent:
     present observation had to be mended.
     """
     space = agent.spec.observation_space
+    kind = space.dtype if np.issubdtype(space.dtype, np.floating) else np.int32
 
     def begin(params: PyTree, key: PRNGKeyArray) -> Guarded:
-        return Guarded(memory=agent.begin(params, key), sound=jnp.zeros(space.shape or (), space.dtype), apart=jnp.int32(0))
+        return Guarded(memory=agent.begin(params, key), sound=jnp.zeros(space.shape or (), kind), apart=jnp.int32(0))
 
     def act(params: PyTree, guarded: Guarded, observation: Array, key: PRNGKeyArray) -> Decision:
         decision = agent.act(params, guarded.memory, _mended(observation, guarded.sound), key)
@@ -41,24 +43,37 @@ def quarantined(agent: Agent) -> Agent:
         return dataclasses.replace(decision, extras=decision.extras | {"quarantined": said})
 
     def adapt(params: PyTree, guarded: Guarded, experience: Transition, key: PRNGKeyArray) -> Guarded:
-        outcome = experience.outcome
-        bad = ~(_sound(experience.observation) & _sound(outcome.observation) & jnp.isfinite(outcome.reward))
-        nothing = lambda leaf: jnp.where(_finite(leaf), leaf, jnp.zeros_like(leaf))  # noqa: E731
-        clean = dataclasses.replace(
-            experience,
-            observation=nothing(experience.observation),
-            outcome=dataclasses.replace(outcome, observation=nothing(outcome.observation), reward=nothing(outcome.reward)),
-            valid=experience.valid & ~bad,
-        )
+        clean, apart = set_apart(experience)
         return Guarded(
             memory=agent.adapt(params, guarded.memory, clean, key),
             sound=_last_sound(guarded.sound, experience),
-            apart=guarded.apart + (experience.valid & bad).sum().astype(jnp.int32),
+            apart=guarded.apart + apart.sum().astype(jnp.int32),
         )
 
-    return Agent(
-        spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence
-    )  # fmt: skip
+    return Agent(spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence)
+
+
+def set_apart(lived: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
+    """Lifetimes or parts of them, without the steps whose evidence is not finite, and which steps those are.
+
+    Such a step stays in its slot, is not `valid` any more, and its numbers that were not finite are zeros.
+
+    Args:
+      lived: `[*time]`, leading axes as there are.
+    """
+    outcome = lived.outcome
+    sound = _sound(lived.observation, lived.valid) & _sound(outcome.observation, lived.valid) & jnp.isfinite(outcome.reward)
+    clean = dataclasses.replace(
+        lived,
+        observation=_mended(lived.observation, jnp.zeros_like(lived.observation)),
+        outcome=dataclasses.replace(
+            outcome,
+            observation=_mended(outcome.observation, jnp.zeros_like(outcome.observation)),
+            reward=_mended(outcome.reward, jnp.zeros_like(outcome.reward)),
+        ),
+        valid=lived.valid & sound,
+    )
+    return clean, lived.valid & ~sound
 
 
 def _finite(numbers: Array) -> Bool[Array, "*shape"]:
@@ -66,9 +81,9 @@ def _finite(numbers: Array) -> Bool[Array, "*shape"]:
     return jnp.isfinite(numbers) if jnp.issubdtype(numbers.dtype, jnp.floating) else jnp.ones(numbers.shape, bool)
 
 
-def _sound(observations: Array) -> Bool[Array, " steps"]:
-    """Whether all numbers of an observation are finite, `[steps]`."""
-    return _finite(observations).reshape(len(observations), -1).all(1)
+def _sound(observations: Array, steps: Array) -> Bool[Array, "*time"]:
+    """Whether all numbers of an observation are finite, in the shape of `steps`."""
+    return _finite(observations).reshape(*steps.shape, -1).all(-1)
 
 
 def _mended(observation: Array, sound: Array) -> Array:
@@ -77,10 +92,11 @@ def _mended(observation: Array, sound: Array) -> Array:
 
 def _last_sound(sound: Array, experience: Transition) -> Array:
     """Number by number, the last that was finite, in the order in which they were seen."""
+    if not jnp.issubdtype(sound.dtype, jnp.floating):
+        return sound  # whole numbers are never mended
 
     def see(sound: Array, xs: tuple) -> tuple[Array, None]:
-        observation, happened = xs
-        return jnp.where(happened, _mended(observation, sound), sound), None
+        before, after, happened = xs
+        return jnp.where(happened, _mended(after, _mended(before, sound)), sound), None
 
-    sound, _ = jax.lax.scan(see, sound, (experience.observation, experience.valid))
-    return jax.lax.scan(see, sound, (experience.outcome.observation, experience.valid))[0]
+    return jax.lax.scan(see, sound, (experience.observation, experience.outcome.observation, experience.valid))[0]

@@ -37,7 +37,7 @@ class Panel:
         self._title, self._looks_shown, self._last_shown = title, 0, 0.0
         self._distribution, self._tasks = distribution, config.held_out_tasks
         self._baselines: dict[str, float] = {}
-        self._warned = False
+        self._warned = self._told_of_quarantine = False
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -74,6 +74,15 @@ class Panel:
         if worse is not None:
             self._warned = True
             self._console.print(f"[yellow]{worse}[/yellow]", soft_wrap=True, highlight=False)
+        apart = sum(progress.metrics["quarantined"])
+        if apart and not self._told_of_quarantine:
+            self._told_of_quarantine = True
+            self._console.print(
+                f"[yellow]Rewards or observations that are not finite: {apart:.3g} steps of a lifetime are set apart, and "
+                "nothing is learned from them. Look at the tasks with `quickstudy check`.[/yellow]",
+                soft_wrap=True,
+                highlight=False,
+            )
         if "trouble" in progress.metrics:
             self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
 

@@ -63,6 +63,9 @@ def run(arguments: list[str]) -> int:
     command = shlex.join(["quickstudy", "train", *arguments])
     trained = train_and_save(algorithm, distribution, asked.training, asked.run, folder=folder, command=command)
     console = Console()
+    if trained.quarantined:
+        steps = f"{trained.quarantined:,} of {trained.steps * asked.training.seeds:,} steps"
+        console.print(f"Set apart, as their rewards or observations were not finite: {steps}.", highlight=False)
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
