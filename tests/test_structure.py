@@ -19,7 +19,7 @@ FLOORS = (
     ("numerics", "networks"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
-    ("quarantine",),
+    ("quarantine", "impairment"),
     ("interact", "host"),
     ("inspection", "baselines", "algorithms"),
     ("tasks",),

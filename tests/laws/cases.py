@@ -12,6 +12,7 @@ from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, corridor
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.random import random_agent
+from quickstudy.impairment import impaired
 from quickstudy.interact import live
 from quickstudy.quarantine import quarantined
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout
@@ -83,6 +84,10 @@ def agent_makers():
                 )
     # Agents within agents: their memory holds the other's.
     makers["quarantined tally_agent every 4 on corridor"] = (corridor, lambda spec: quarantined(tally_agent(spec, cadence=4)))
+    makers["impaired trace_agent every 2 on corridor"] = (
+        corridor,
+        lambda spec: impaired(trace_agent(spec, cadence=2), missing=0.5),
+    )
     makers["readout of certainty equivalence on drifting-control"] = (functools.partial(small, "drifting-control"), read_out)
     # Within an episode, as long as one, and two episodes long.
     for kind, cadences in ((tally_agent, (1, 4)), (trace_agent, (1, 2, 8))):

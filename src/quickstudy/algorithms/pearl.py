@@ -23,13 +23,14 @@ of each; context is a random part of the lifetime, of any size; actions are of a
 """
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.errors import UsageError
@@ -102,13 +103,13 @@ class Params:
 class Evidence:
     """What has been witnessed: the sums of precisions and of means times precisions, each `[size]`; how many episodes are over.
 
-    `key` draws the noise of every episode.
+    `key`, as plain numbers, draws the noise of every episode.
     """
 
     precision: Float[Array, " size"]
     weighted: Float[Array, " size"]
     episodes: Int[Array, ""]
-    key: PRNGKeyArray
+    key: UInt32[Array, " numbers"]
 
 
 @record
@@ -164,8 +165,8 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
             learned, targets, optimiser_state = carry
             key_draw, key_loss = jax.random.split(key)
             batch = replay.draw(key_draw, share)
-            slope = jax.value_and_grad(_loss, has_aux=True)
-            (_, metrics), gradient = slope(learned, targets, statistics, batch, key_loss, spec, config)
+            loss = functools.partial(_loss, spec=spec, config=config)
+            (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(learned, targets, statistics, batch, key_loss)
             gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
             metrics |= {"gradient_norm": optax.tree.norm(gradient)}
             learned, optimiser_state = descend(optimiser, gradient, optimiser_state, learned, rate=config.learning_rate)
@@ -203,7 +204,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
         del params
         nothing = jnp.zeros(config.embedding_size)
-        return Evidence(precision=nothing, weighted=nothing, episodes=jnp.int32(0), key=key)
+        return Evidence(precision=nothing, weighted=nothing, episodes=jnp.int32(0), key=jax.random.key_data(key))
 
     def act(params: Params, memory: Evidence, observation: Array, key: PRNGKeyArray) -> Decision:
         belief = LatentBelief.from_evidence(memory.precision, memory.weighted)
@@ -243,8 +244,8 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True, unroll=unroll)
 
 
-def _noise(key: PRNGKeyArray, episode: Int[Array, ""], config: PEARLConfig) -> Float[Array, " size"]:
-    return jax.random.normal(jax.random.fold_in(key, episode), (config.embedding_size,))
+def _noise(key: UInt32[Array, " numbers"], episode: Int[Array, ""], config: PEARLConfig) -> Float[Array, " size"]:
+    return jax.random.normal(jax.random.fold_in(jax.random.wrap_key_data(key), episode), (config.embedding_size,))
 
 
 def _witnessed(
