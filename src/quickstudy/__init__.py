@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from quickstudy.errors import QuickstudyError
     from quickstudy.evaluation import Contender, contender, evaluate
     from quickstudy.host import Actor
+    from quickstudy.impairment import impaired
     from quickstudy.inspection.check import check
     from quickstudy.interact import live
     from quickstudy.meta_algorithm import MetaAlgorithm
     from quickstudy.meta_training import Run, TrainingConfig, meta_train
+    from quickstudy.quarantine import quarantined
+    from quickstudy.readout.calibration import measure_calibration
+    from quickstudy.readout.fitting import ReadoutConfig, fit_readout
+    from quickstudy.readout.readout import Readout, with_readout
+    from quickstudy.readout.storage import load_readout, save_readout
     from quickstudy.records import Decision, Outcome, Spec, Transition, record
     from quickstudy.report import write_report
     from quickstudy.results import Evaluation
@@ -38,6 +44,8 @@ _HOMES = {
     "MetaAlgorithm": "meta_algorithm",
     "Outcome": "records",
     "QuickstudyError": "errors",
+    "Readout": "readout.readout",
+    "ReadoutConfig": "readout.fitting",
     "Run": "meta_training",
     "Spec": "records",
     "TaskDistribution": "task_distribution",
@@ -48,17 +56,24 @@ _HOMES = {
     "check": "inspection.check",
     "contender": "evaluation",
     "evaluate": "evaluation",
+    "fit_readout": "readout.fitting",
+    "impaired": "impairment",
     "live": "interact",
     "load_bundle": "bundle",
+    "load_readout": "readout.storage",
     "mark_split": "task_distribution",
+    "measure_calibration": "readout.calibration",
     "memory_bytes": "agent",
     "meta_train": "meta_training",
+    "quarantined": "quarantine",
     "record": "records",
     "save_bundle": "bundle",
+    "save_readout": "readout.storage",
     "slot_key": "agent",
     "speed_table": "speed.table",
     "task_hash": "task_distribution",
     "use_whole_machine": "devices",
+    "with_readout": "readout.readout",
     "write_report": "report",
     "write_speed_picture": "speed_picture",
 }
@@ -74,6 +89,8 @@ __all__ = [
     "MetaAlgorithm",
     "Outcome",
     "QuickstudyError",
+    "Readout",
+    "ReadoutConfig",
     "Run",
     "Spec",
     "TaskDistribution",
@@ -85,18 +102,25 @@ __all__ = [
     "check",
     "contender",
     "evaluate",
+    "fit_readout",
+    "impaired",
     "live",
     "load_bundle",
+    "load_readout",
     "mark_split",
+    "measure_calibration",
     "memory_bytes",
     "meta_train",
+    "quarantined",
     "record",
     "save_bundle",
+    "save_readout",
     "slot_key",
     "speed_table",
     "task_hash",
     "tasks",
     "use_whole_machine",
+    "with_readout",
     "write_report",
     "write_speed_picture",
 ]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from quickstudy import baselines, tasks
-from quickstudy.errors import SpecError, TaskDistributionError, UsageError
+from quickstudy.errors import BundleError, SpecError, TaskDistributionError, UsageError
 from quickstudy.interact import live
 from quickstudy.readout.calibration import measure_calibration
 from quickstudy.readout.features import features_along, features_of
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout
 from quickstudy.readout.readout import FADE, p_value, recent, with_readout
+from quickstudy.readout.storage import load_readout, save_readout
 from quickstudy.readout.targets import named_parameters, numbers_of
 
 TABLE = jnp.array([1.0, 2.0, 3.0])
@@ -88,11 +89,24 @@ def test_an_agent_with_a_readout_acts_alike_and_says_more(drift):
     task = distribution.sample("ood:gusts", jax.random.key(4))
     lifetime, _ = jax.jit(lambda key: live(watched, distribution, params, task, key))(jax.random.key(5))
     plain, _ = jax.jit(lambda key: live(agent, distribution, params, task, key))(jax.random.key(5))
-    np.testing.assert_array_equal(lifetime.outcome.reward, plain.outcome.reward)
+    np.testing.assert_allclose(lifetime.outcome.reward, plain.outcome.reward, rtol=1e-5)
     said = lifetime.decision.extras
     assert said["surprise"]["lately"][0] == said["surprise"]["now"][0] == 1.0
     assert (said["surprise"]["lately"][10:] < 0.01).mean() > 0.5
     assert {"wind_x", "wind_y"} == set(said["parameters"])
+
+
+def test_a_readout_comes_back_from_disk_as_it_was(drift, tmp_path):
+    _, _, _, readout = drift
+    save_readout(tmp_path / "readout.safetensors", readout)
+    back = load_readout(tmp_path / "readout.safetensors")
+    assert back.named == readout.named
+    assert jax.tree.structure(back) == jax.tree.structure(readout)
+    jax.tree.map(np.testing.assert_array_equal, back, readout)
+    (tmp_path / "torn").write_bytes((tmp_path / "readout.safetensors").read_bytes()[:-8])
+    for name in ("torn", "nothing"):
+        with pytest.raises(BundleError, match="cannot be read as a readout"):
+            load_readout(tmp_path / name)
 
 
 def test_bad_settings_are_named():

@@ -19,7 +19,7 @@ and the encoder learns from the critic's loss alone.
 
 Changed from the paper: the product includes the prior, so that it is a distribution before anything was lived; noise rather
 than z is held through an episode; every lifetime is a task of its own, where the paper keeps a hundred tasks and many lifetimes
-of each; context is a random part of the lifetime, of any size; actions are of a normal distribution cut to the bounds.
+of each; context is drawn from the lifetime at random, in any size; actions are of a normal distribution cut to the bounds.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ from quickstudy.networks import Perceptron, encode, see
 from quickstudy.numerics.descent import clipped_adam, descend
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.numerics.gaussian_latent import LatentBelief
-from quickstudy.numerics.replay import Replay, Step, nothing_lived, steps_of
+from quickstudy.numerics.replay import Replay, Step, nothing_lived, some_steps, steps_of
 from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
@@ -52,27 +52,27 @@ class PEARLConfig:
 
     embedding_size: int = 5
     """Numbers in the task embedding."""
-    hidden_sizes: tuple[int, ...] = (64, 64)
+    hidden_sizes: tuple[int, ...] = (96, 96)
     """Widths of the hidden layers of encoder, actor and critics."""
-    lifetimes: int = 16
+    lifetimes: int = 4
     """Lifetimes that are lived per update."""
     room: int = 1000
     """Lifetimes that are kept; the oldest gives way."""
-    gradient_steps: int = 32
+    gradient_steps: int = 64
     """Of critic, encoder and actor, per update."""
     replayed: int = 16
     """Lifetimes that each gradient step draws; divisible by the number of devices."""
     steps: int = 64
-    """Steps of each of them that actor and critic learn from."""
+    """Steps of each of them that actor and critic learn from, and at most as many that give its context."""
     learning_rate: float = 1e-3
     """Adam's step size."""
-    discount: float = 0.99
+    discount: float = 0.9
     """Per step, within an episode."""
     target_rate: float = 0.005
     """Part of the way that target critics follow at each gradient step."""
-    divergence_weight: float = 0.1
+    divergence_weight: float = 0.001
     """Weight β of the belief's divergence from the prior."""
-    target_entropy: float = 0.5
+    target_entropy: float = 0.85
     """What α holds the policy's entropy near, from 0, nearly certain, to 1, uniform."""
     max_gradient_norm: float = 10.0
     """Gradients are scaled down to this norm."""
@@ -264,28 +264,25 @@ def _witnessed(
 
 
 def _loss(
-    learned: Learned,
-    targets: Perceptron,
-    statistics: Statistics,
-    batch: Step,
-    key: PRNGKeyArray,
-    *,
-    spec: Spec,
+    learned: Learned, targets: Perceptron, statistics: Statistics, batch: Step, key: PRNGKeyArray, *, spec: Spec,
     config: PEARLConfig,
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Array, dict[str, Array]]:  # fmt: skip
     """The sum of all losses on replayed lifetimes `[T, lifetimes]`: each moves what it should, the rest is constant to it."""
     key_size, key_context, key_steps, key_embedding, key_now, key_next = jax.random.split(key, 6)
     constant = jax.lax.stop_gradient
     length, count = batch.valid.shape
-    # A context of any size: each lifetime has a chance of its own that a step belongs to it.
-    chance = jax.random.uniform(key_size, (1, count))
-    context = batch.valid & (jax.random.uniform(key_context, (length, count)) < chance)
-    precision, weighted = _witnessed(learned.encoder, statistics, dataclasses.replace(batch, valid=context), spec)
-    belief = LatentBelief.from_evidence(precision.sum(0), weighted.sum(0))
+    drawn = min(config.steps, length)
+    some = functools.partial(some_steps, batch, steps=drawn)
+    # A context of any size: each lifetime has one of its own. What a large one witnesses is estimated from fewer steps.
+    size = jax.random.randint(key_size, (count,), 0, length + 1)
+    context, counted = some(key_context), jnp.arange(drawn)[:, None] < size[None]
+    context = dataclasses.replace(context, valid=context.valid & counted)
+    each = size.astype(jnp.float32) / jnp.maximum(jnp.minimum(size, drawn), 1).astype(jnp.float32)
+    precision, weighted = _witnessed(learned.encoder, statistics, context, spec)
+    belief = LatentBelief.from_evidence(precision.sum(0) * each[:, None], weighted.sum(0) * each[:, None])
     embedding = belief.sample(key_embedding)[None]
-    chosen = jax.random.randint(key_steps, (min(config.steps, length), count), 0, length)
-    taken = jax.tree.map(lambda leaf: leaf[chosen, jnp.arange(count)[None]], batch)
-    embedding = jnp.broadcast_to(embedding, (*chosen.shape, embedding.shape[-1]))
+    taken = some(key_steps)
+    embedding = jnp.broadcast_to(embedding, (drawn, count, embedding.shape[-1]))
     still, temperature = constant(embedding), jnp.exp(learned.log_temperature)
     seen, following = see(statistics, taken.observation, spec), see(statistics, taken.successor, spec)
     done = encode(taken.action, spec.action_space)

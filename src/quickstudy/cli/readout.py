@@ -19,6 +19,7 @@ from quickstudy.disk import write_atomically
 from quickstudy.errors import UnknownNameError
 from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
+from quickstudy.readout.storage import save_readout
 from quickstudy.readout.targets import described
 from quickstudy.readout_pictures import belief_picture, surprise_picture
 from quickstudy.task_distribution import TaskDistribution
@@ -86,7 +87,9 @@ def run(arguments: list[str]) -> int:
     for picture in pictures:
         write_atomically(folder / f"{picture.name}.svg", picture.svg)
         write_atomically(folder / f"{picture.name}.png", picture.png)
-    console.print(f"Saved: {folder}/calibration.json, belief.svg, surprise.svg", soft_wrap=True, highlight=False)
+    save_readout(folder / "readout.safetensors", readout)
+    saved = f"Saved in {folder}: readout.safetensors, calibration.json, belief.svg and .png, surprise.svg and .png"
+    console.print(saved, soft_wrap=True, highlight=False)
     return 0
 
 

@@ -84,6 +84,13 @@ def steps_of(lived: Transition) -> Step:
     )
 
 
+def some_steps(lifetimes: PyTree, key: PRNGKeyArray, *, steps: int) -> PyTree:
+    """So many steps `[steps, lifetimes, ...]` of each lifetime `[T, lifetimes, ...]`, drawn evenly and with replacement."""
+    length, count = jax.tree.leaves(lifetimes)[0].shape[:2]
+    at, whose = jax.random.randint(key, (steps, count), 0, length), jnp.arange(count)[None]
+    return jax.tree.map(lambda leaf: leaf[at, whose], lifetimes)
+
+
 def nothing_lived(spec: Spec) -> Step:
     """A lifetime `[T]` of which no step happened: an example of what is kept."""
     of = lambda space: jnp.zeros((spec.lifetime_steps, *(space.shape or ())), _kind(space))  # noqa: E731
