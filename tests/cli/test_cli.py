@@ -36,6 +36,9 @@ def test_help_does_not_import_jax():
 
 
 WRONG = {
+    "readout: no such baseline": (["readout", "drifting-control", "--baseline", "certainty"], "unknown baseline 'certainty'"),
+    "readout: no such split": (["readout", "drifting-control", "--baseline", "random", "--splits", "tset"], "unknown split"),
+    "readout: nothing there": (["readout", "nowhere"], "nowhere"),
     "unknown command": (["trian"], "Did you mean 'train'?"),
     "unknown algorithm": (["train", "rl3", "bernoulli-bandit"], "unknown algorithm 'rl3'. Did you mean 'rl2'?"),
     "unknown distribution": (["train", "rl2", "bernouli-bandit"], "Did you mean 'bernoulli-bandit'?"),
@@ -171,6 +174,23 @@ def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
         )  # fmt: skip
         assert status == 0, err
         assert ("Adapting makes this agent worse: an episode earns" in out) == worse
+
+
+def test_what_an_agent_believes(capsys, tmp_path):
+    folder, small = tmp_path / "looked at", ["--tasks", "60", "--updates", "20", "--test-tasks", "20"]
+    status, out, err = run(
+        "readout", "drifting-control", "--baseline", "certainty equivalence", *small,
+        "--splits", "test", "ood:gusts", "--folder", folder, capsys=capsys,
+    )  # fmt: skip
+    assert status == 0, err
+    for told in ("Credible sets", "wind_x", "90%", "ood:gusts", "lately", "nats from the exact posterior"):
+        assert told in out
+    found = json.loads((folder / "calibration.json").read_text())
+    assert [one["split"] for one in found] == ["test", "ood:gusts"]
+    assert {one["name"] for one in found[0]["coverage"]} == {"wind_x", "wind_y"}
+    for picture in ("belief", "surprise"):
+        assert (folder / f"{picture}.svg").read_text().startswith("<?xml")
+    assert (folder / "readout.safetensors").exists()
 
 
 def test_list_names_everything(capsys):

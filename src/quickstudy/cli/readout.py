@@ -79,6 +79,10 @@ def run(arguments: list[str]) -> int:
                 of_one = jax.tree.map(np.asarray, readout.tell(known[0]))
                 truth = {n: value[0] for n, value in described(distribution, task_list).items()}
     console.print(coverage_table(found), alarm_table(found))
+    for one in found:
+        if one.divergence is not None:
+            nats = ", ".join(f"{value:.2f}" for value in one.divergence)
+            console.print(f"{one.split}: nats from the exact posterior, by tenths of a lifetime: {nats}", soft_wrap=True)
     write_atomically(folder / "calibration.json", json.dumps([one.plain() for one in found], indent=1) + "\n")
     pictures = (
         belief_picture(of_one, truth, readout.named, horizon=distribution.spec.horizon, title=f"What {title} believes"),
