@@ -47,31 +47,37 @@ def belief_picture(
         return drawing.finish(figure, name="belief", title=title, caption=caption, alternative=caption)
 
 
-def surprise_picture(p_values: Mapping[str, np.ndarray], *, rate: float, title: str) -> Picture:
-    """Part of the tasks that have alarmed by a step, for each split's p-values `[tasks, T]`."""
+def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: float, title: str) -> Picture:
+    """Part of the tasks that have alarmed by a step: a panel for each kind of surprise, a line for each split.
+
+    Args:
+      p_values: by split, then by kind, `[tasks, T]`.
+      rate: alarm below it.
+      title: of the picture.
+    """
+    kinds = list(next(iter(p_values.values())))
     with drawing.style_context():
-        figure, axes = drawing.canvas()
-        pens = drawing.pens([(split, split.startswith("ood:")) for split in p_values])
-        ends = []
-        for split, p in p_values.items():
-            by = np.maximum.accumulate(p < rate, axis=1).mean(0)
-            pen = pens[split]
-            axes.plot(
-                np.arange(1, len(by) + 1), by, color=pen.colour, linestyle=pen.dashes, linewidth=pen.width, zorder=pen.order
-            )
-            ends.append((split.removeprefix("ood:"), float(by[-1]), pen))
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel("environment steps lived")
-        axes.set_ylabel("part of tasks with an alarm so far")
-        drawing.label_ends(axes, ends)
-        told = ", ".join(f"{name} {value:.0%}" for name, value, _ in ends)
+        figure = Figure(figsize=(drawing.WIDTH, 3.4), layout="constrained")
+        panels = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
+        pens, told = drawing.pens([(split, split.startswith("ood:")) for split in p_values]), []
+        for axes, kind in zip(panels, kinds, strict=True):
+            for split, found in p_values.items():
+                by, pen = np.maximum.accumulate(found[kind] < rate, axis=1).mean(0), pens[split]
+                style = {"color": pen.colour, "linestyle": pen.dashes, "linewidth": pen.width, "zorder": pen.order}
+                axes.plot(np.arange(1, len(by) + 1), by, label=split.removeprefix("ood:"), **style)
+                told.append(f"{split} {by[-1]:.0%} ({kind})")
+            axes.set_title(kind, loc="left", fontsize=9, color=INK)
+            axes.set_ylim(-0.02, 1.02)
+        panels[len(panels) // 2].set_xlabel("environment steps lived")
+        panels[0].set_ylabel("part of tasks with an alarm so far")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(p_values), fontsize=8)
         return drawing.finish(
             figure,
             name="surprise",
             title=title,
-            caption=f"Alarm: what happened lately is as unlikely as at {rate:.0%} of all steps on ordinary tasks. Ordinary "
-            "tasks come to some alarms too, as they live long enough.",
-            alternative=f"By the end of the lifetime alarms were raised on: {told}.",
+            caption=f"Alarm: the last outcome (now), outcomes of late (lately) or the task that is believed in (task) are as "
+            f"strange as at {rate:.0%} of all steps on ordinary tasks. Ordinary tasks alarm too, as they live on.",
+            alternative=f"By the end of the lifetime alarms were raised on: {', '.join(told)}.",
         )
 
 

@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
             lived, known = recorded(
                 agent, params, distribution, task_list, jax.random.split(jax.random.key(2), asked.test_tasks)
             )
-            p_values[split] = surprise_along(readout, lived, known, distribution)["lately"]
+            p_values[split] = surprise_along(readout, lived, known, distribution)
             if split == splits[0]:
                 of_one = jax.tree.map(np.asarray, readout.tell(known[0]))
                 truth = {n: value[0] for n, value in described(distribution, task_list).items()}
