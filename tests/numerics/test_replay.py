@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.numerics.replay import Replay
+from quickstudy.numerics.replay import Replay, some_steps
 
 STEPS = 3
 
@@ -45,3 +45,11 @@ def test_it_is_one_program_however_full_it_is():
         replay = step(replay, numbered(first, 2))
     assert step._cache_size() == 1
     assert set(np.asarray(replay.lifetimes["number"])[:, 0].tolist()) == {8, 9, 10, 11}
+
+
+def test_some_steps_are_of_the_same_lifetime_and_of_one_moment():
+    lifetimes = {"number": numbered(0, 6)["number"], "step": jnp.broadcast_to(jnp.arange(STEPS)[:, None], (STEPS, 6))}
+    drawn = some_steps(lifetimes | {"twice": 2 * lifetimes["step"]}, jax.random.key(0), steps=50)
+    np.testing.assert_array_equal(drawn["number"], np.broadcast_to(np.arange(6), (50, 6)))
+    np.testing.assert_array_equal(drawn["twice"], 2 * drawn["step"])
+    assert set(np.asarray(drawn["step"]).ravel().tolist()) == set(range(STEPS))

@@ -57,7 +57,7 @@ class PEARLConfig:
     lifetimes: int = 4
     """Lifetimes that are lived per update."""
     room: int = 1000
-    """Lifetimes that are kept; the oldest gives way."""
+    """Lifetimes that are kept; the oldest gives way. In point navigation, of 400 steps each, they take 12 MB."""
     gradient_steps: int = 64
     """Of critic, encoder and actor, per update."""
     replayed: int = 16

@@ -1,0 +1,100 @@
+"""PEARL: what is believed, how long a guess is held, what each loss moves."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy import algorithms, tasks
+from quickstudy.algorithms.pearl import Learned, PEARLConfig, _loss, _witnessed, pearl
+from quickstudy.errors import UsageError
+from quickstudy.interact import live
+from quickstudy.numerics.replay import steps_of
+
+SMALL = {"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 5}
+TASKS = {
+    "continuous": lambda: tasks.make("point-navigation", horizon=4, episodes=3),
+    "discrete": lambda: tasks.make("grid-navigation", size=3, horizon=4, episodes=3),
+}
+
+
+@functools.cache
+def lived(kind):
+    """Tasks, algorithm, its first state, and four lifetimes `[T, 4]`."""
+    distribution = TASKS[kind]()
+    algorithm = pearl(distribution.spec, PEARLConfig(**SMALL))
+    state = algorithm.init(jax.random.key(0))
+    one = jax.vmap(functools.partial(live, algorithm.agent, distribution), (None, 0, 0), (1, 0))
+    goals = distribution.sample_tasks("train", jax.random.key(1), tasks=4)
+    lifetimes, memory = one(algorithm.params(state), goals, jax.random.split(jax.random.key(2), 4))
+    return distribution, algorithm, state, lifetimes, memory
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_the_belief_is_the_product_of_the_prior_and_of_what_each_step_says(kind):
+    distribution, algorithm, state, lifetimes, memory = lived(kind)
+    encoder = algorithm.params(state).encoder
+    precision, weighted = _witnessed(encoder, state.statistics, steps_of(lifetimes), distribution.spec)
+    np.testing.assert_allclose(memory.precision, precision.sum(0), rtol=1e-4)
+    np.testing.assert_allclose(memory.weighted, weighted.sum(0), rtol=1e-4, atol=1e-5)
+    beliefs = lifetimes.decision.extras["belief"]
+    np.testing.assert_array_equal(beliefs.mean[0], 0.0)
+    np.testing.assert_array_equal(beliefs.log_variance[0], 0.0)
+    np.testing.assert_allclose(jnp.exp(-beliefs.log_variance[5]), 1 + precision[:5].sum(0), rtol=1e-4)
+    np.testing.assert_allclose(beliefs.mean[5], weighted[:5].sum(0) / (1 + precision[:5].sum(0)), rtol=1e-3, atol=1e-5)
+
+
+def test_one_guess_is_held_for_an_episode():
+    _, _, _, lifetimes, memory = lived("continuous")
+    np.testing.assert_array_equal(memory.episodes, 3)
+    agent = lived("continuous")[1].agent
+    params = lived("continuous")[1].params(lived("continuous")[2])
+    one = jax.tree.map(lambda leaf: leaf[:, 0], lifetimes)
+    first = agent.begin(params, jax.random.key(3))
+    same = jax.tree.map(lambda leaf: leaf[:1], one)
+    within = agent.adapt(params, first, same, jax.random.key(0))
+    over = agent.adapt(params, first, jax.tree.map(lambda leaf: leaf[3:4], one), jax.random.key(0))
+    assert (int(within.episodes), int(over.episodes)) == (0, 1)
+
+
+def gradient(kind, name):
+    """Of one of the losses, by what it could move."""
+    distribution, _, state, lifetimes, _ = lived(kind)
+
+    def loss(learned: Learned):
+        arguments = (learned, state.targets, state.statistics, steps_of(lifetimes), jax.random.key(4))
+        return _loss(*arguments, spec=distribution.spec, config=PEARLConfig(**SMALL))[1][name]
+
+    slope = jax.grad(loss)(state.learned)
+    parts = ("encoder", "actor", "critics", "log_temperature")
+    return {part for part in parts if any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(getattr(slope, part)))}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_each_loss_moves_what_it_should(kind):
+    assert gradient(kind, "critic_loss") == {"encoder", "critics"}
+    assert gradient(kind, "actor_loss") == {"actor"}
+    assert gradient(kind, "divergence") == {"encoder"}
+
+
+def test_memory_is_bounded_and_stated():
+    _, algorithm, state, _, _ = lived("continuous")
+    # Of each step: two observations of two numbers, an action of two, a reward, and two truth values.
+    assert state.replay.bytes == SMALL["room"] * 12 * (4 * (2 + 2 + 2 + 1) + 2)
+    assert algorithm.agent.exchangeable
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"room": 3}, "room must hold the 4 lifetimes"),
+        ({"hidden_sizes": ()}, "hidden_sizes must name one width or more"),
+        ({"target_rate": 1.5}, "target_rate within 0 and 1"),
+        ({"steps": 0}, "steps must be above zero"),
+    ],
+)
+def test_bad_settings_are_named(wrong, said):
+    with pytest.raises(UsageError, match=said):
+        algorithms.make("pearl", lived("continuous")[0].spec, **(SMALL | wrong))
