@@ -18,6 +18,7 @@ from quickstudy.readout.fitting import ReadoutConfig, fit_readout
 from quickstudy.readout.readout import with_readout
 
 SMALL_DISTRIBUTIONS = {
+    "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
