@@ -130,7 +130,8 @@ class Decision:
 
     `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action
     (natural logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]`
-    (expected remaining return of the lifetime, reward units). Extras that nobody reads cost nothing under `jit`.
+    (expected remaining return of the lifetime, reward units), `belief` (a `numerics.belief.Belief` about the task). Extras
+    that nobody reads cost nothing under `jit`.
     """
 
     action: Array

@@ -60,7 +60,7 @@ def test_what_was_found_is_walked_to(make):
     decide = lambda cell: agent.act(params, memory, jnp.int32(cell), jax.random.key(1))  # noqa: E731
     assert int(decide(7).action) == STAY
     assert int(decide(6).action) == RIGHT
-    np.testing.assert_allclose(decide(6).extras["belief"], np.eye(9)[7])
+    np.testing.assert_allclose(decide(6).extras["belief"].probability, np.eye(9)[7])
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -68,7 +68,7 @@ def test_belief_is_uniform_over_what_is_left(make):
     agent = make(PROBLEM)
     params, memory = remember(agent, step_to(3), step_to(6))
     belief = agent.act(params, memory, jnp.int32(6), jax.random.key(0)).extras["belief"]
-    np.testing.assert_allclose(belief, np.isin(np.arange(9), [2, 5, 7, 8]) / 4)
+    np.testing.assert_allclose(belief.probability, np.isin(np.arange(9), [2, 5, 7, 8]) / 4)
 
 
 def test_nearest_first_goes_to_the_nearest_goal_not_searched():

@@ -11,6 +11,9 @@ from laws.by_hand import compiled
 from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, corridor
 from quickstudy import algorithms, tasks
+from quickstudy.baselines.adaptive_problem import problem_of_hidden_goal
+from quickstudy.baselines.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
+from quickstudy.baselines.grid import HiddenGoal
 from quickstudy.baselines.random import random_agent
 from quickstudy.impairment import impaired
 from quickstudy.interact import live
@@ -19,6 +22,7 @@ from quickstudy.readout.fitting import ReadoutConfig, fit_readout
 from quickstudy.readout.readout import with_readout
 
 SMALL_DISTRIBUTIONS = {
+    "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
@@ -61,6 +65,12 @@ def read_out(spec):
     return with_readout(agent, fit_readout(agent, (), distribution, hardly))
 
 
+def hidden_goal_of(spec):
+    """The problem of the smallest grid, as one of finitely many hypotheses."""
+    lengths = {"horizon": spec.horizon, "episodes": spec.episodes}
+    return problem_of_hidden_goal(HiddenGoal(size=3, start=0, goals=(2, 5, 6, 7, 8), reward_elsewhere=-0.1, **lengths))
+
+
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
     makers, seen = {}, set()
@@ -82,6 +92,9 @@ def agent_makers():
                     distribution,
                     lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
                 )
+    for kind in (bayes_adaptive_agent, sampled_plan_agent):
+        grid = functools.partial(small, "grid-navigation")
+        makers[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, lambda spec, kind=kind: kind(hidden_goal_of(spec)))
     # Agents within agents: their memory holds the other's.
     makers["quarantined tally_agent every 4 on corridor"] = (corridor, lambda spec: quarantined(tally_agent(spec, cadence=4)))
     makers["impaired trace_agent every 2 on corridor"] = (

@@ -14,6 +14,7 @@ BASELINES = {
     "thompson-sampling": "quickstudy.baselines.thompson:thompson_agent",
     "gittins-index": "quickstudy.baselines.gittins:gittins_agent",
     "bayes-optimal": "quickstudy.baselines.bayes_optimal:bayes_optimal_agent",
+    "bayes-adaptive": "quickstudy.baselines.bayes_adaptive:arrival_adaptive_agent",
     "psrl": "quickstudy.baselines.psrl:psrl_agent",
     "opsrl": "quickstudy.baselines.opsrl:opsrl_agent",
     "ucrl2": "quickstudy.baselines.ucrl2:ucrl2_agent",

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.agent import Agent
 from quickstudy.errors import SpecError
+from quickstudy.numerics.belief import Belief, DirichletBelief
 from quickstudy.records import Decision, Spec, Transition, record
 
 
@@ -27,6 +28,11 @@ class ArmCounts:
     def pulls(self) -> Int[Array, " arms"]:
         """How often each arm was pulled."""
         return self.successes + self.failures
+
+    @property
+    def belief(self) -> DirichletBelief:
+        """`[arms, 2]`: of the chances that each arm pays, and that it does not, under a uniform prior."""
+        return DirichletBelief.from_counts(jnp.stack([self.successes, self.failures], axis=-1))
 
     @property
     def mean(self) -> Float[Array, " arms"]:
@@ -51,14 +57,16 @@ def counting_agent(
     choose: Callable[[Any, ArmCounts, PRNGKeyArray], tuple[Array, dict[str, Array]]],
     *,
     init: Callable[[PRNGKeyArray], Any] = lambda key: (),
+    belief: Callable[[ArmCounts], Belief] = lambda counts: counts.belief,
 ) -> Agent:
     """An agent whose memory is `ArmCounts`.
 
     Args:
       spec: of the tasks: Discrete actions, rewards of 0 or 1 (above one half counts as a success).
       choose: `(params, counts, key) -> (arm, extras)`: the arm to pull, an index from 0, and what to say beside it. The
-        counts are added to the extras as `belief`.
+        belief is added to the extras as `belief`.
       init: `(key) -> params`, where the agent is born with more than its rule, such as a table of indices.
+      belief: `(counts) -> Belief`: of the arms' chances; independent and uniform ones unless this says else.
     Raises:
       SpecError: actions that are not Discrete.
     """
@@ -72,7 +80,7 @@ def counting_agent(
     def act(params: Any, memory: ArmCounts, observation: Array, key: PRNGKeyArray) -> Decision:
         del observation
         arm, extras = choose(params, memory, key)
-        return Decision(action=first_action + arm.astype(jnp.int32), extras={**extras, "belief": memory})
+        return Decision(action=first_action + arm.astype(jnp.int32), extras={**extras, "belief": belief(memory)})
 
     def adapt(params: Any, memory: ArmCounts, experience: Transition, key: PRNGKeyArray) -> ArmCounts:
         del params, key

@@ -40,7 +40,7 @@ def beb_agent(spec: Spec, *, bonus: float | None = None, prior_visits: float | N
         backup = expected_backup(reward, counts.mean_transition)
         return backward_induction(backup, states=states, horizon=spec.horizon)[1]
 
-    return planning_agent(spec, plan)
+    return planning_agent(spec, plan, prior_mean=prior_mean)
 
 
 def visit_bonus_agent(spec: Spec, *, bonus: float | None = None, prior_mean: float = 1.0) -> Agent:

@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from quickstudy.agent import Agent
 from quickstudy.baselines.arm_counts import ArmCounts, arms_of, certain, counting_agent
 from quickstudy.errors import SpecError
+from quickstudy.numerics.belief import DirichletBelief
 from quickstudy.records import Spec
 
 _NODES = 256
@@ -40,7 +41,12 @@ def dependent_arms_agent(spec: Spec) -> Agent:
         for_second = counts.failures[0] + counts.successes[1]
         return certain((for_second > for_first).astype(jnp.int32))
 
-    return counting_agent(spec, choose)
+    return counting_agent(spec, choose, belief=_belief)
+
+
+def _belief(counts: ArmCounts) -> DirichletBelief:
+    """`[2]`: of p and 1 - p, the chances that the first and that the second arm pays, where p is uniform beforehand."""
+    return DirichletBelief.from_counts(counts.successes + counts.failures[::-1])
 
 
 def exact_regret_of_dependent_arms(pulls: int, *, better: float | None) -> float:

@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from quickstudy.agent import Agent
 from quickstudy.baselines.grid import HiddenGoal, action_towards, distances
 from quickstudy.baselines.search_plan import plan_search
+from quickstudy.numerics.belief import CategoricalBelief
 from quickstudy.records import Decision, Transition, record
 
 
@@ -113,11 +114,11 @@ def _nearest(problem: HiddenGoal, memory: SearchMemory, cell: Array) -> Array:
     return jnp.argmin(_shifted(away, problem, memory.searched, by=2 * problem.size))
 
 
-def _belief(problem: HiddenGoal, memory: SearchMemory) -> Float[Array, " cells"]:
-    """The probability of each cell to hold the goal."""
+def _belief(problem: HiddenGoal, memory: SearchMemory) -> CategoricalBelief:
+    """`[cells]`: of which cell holds the goal; none of them where all goals were searched in vain."""
     left = (jnp.asarray(_may_hold_goal(problem)) & ~memory.searched).astype(jnp.float32)
     known = (jnp.arange(problem.cells) == memory.goal).astype(jnp.float32)
-    return jnp.where(memory.goal >= 0, known, left / jnp.maximum(left.sum(), 1.0))
+    return CategoricalBelief(probability=jnp.where(memory.goal >= 0, known, left / jnp.maximum(left.sum(), 1.0)))
 
 
 def _searching_agent(problem: HiddenGoal, choose: Choose, *, init: Callable[[PRNGKeyArray], Any] = lambda key: ()) -> Agent:

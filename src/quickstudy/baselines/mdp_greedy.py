@@ -40,4 +40,4 @@ def mdp_epsilon_greedy_agent(spec: Spec, *, epsilon: float = 0.05, prior_mean: f
         backup = expected_backup(reward, counts.mean_transition)
         return backward_induction(backup, states=reward.shape[0], horizon=spec.horizon)[1]
 
-    return planning_agent(spec, plan, epsilon=epsilon)
+    return planning_agent(spec, plan, prior_mean=prior_mean, epsilon=epsilon)

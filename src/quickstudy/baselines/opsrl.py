@@ -28,9 +28,11 @@ def opsrl_agent(spec: Spec, *, draws: int = 5, prior_mean: float = 1.0) -> Agent
         raise SpecError(f"draws must be 1 or more; came {draws}.")
 
     def plan(counts: TransitionCounts, key: PRNGKeyArray) -> Float[Array, "horizon states actions"]:
+        belief = counts.belief(prior_mean)
+
         def one(key: PRNGKeyArray) -> Array:
-            return values_of_a_draw(counts, key, prior_mean=prior_mean, horizon=spec.horizon)
+            return values_of_a_draw(belief, key, horizon=spec.horizon)
 
         return jax.vmap(one)(jax.random.split(key, draws)).max(axis=0)
 
-    return planning_agent(spec, plan)
+    return planning_agent(spec, plan, prior_mean=prior_mean)

@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.agent import Agent
 from quickstudy.errors import SpecError
+from quickstudy.numerics.belief import DirichletBelief, JointBelief
+from quickstudy.numerics.gaussian_latent import LatentBelief
 from quickstudy.numerics.sequences import scan
 from quickstudy.numerics.value_iteration import best_actions
 from quickstudy.records import Decision, Spec, Transition, record
@@ -34,11 +36,15 @@ class TransitionCounts:
         """How often each action was taken in each state."""
         return self.transitions.sum(axis=-1).astype(jnp.float32)
 
+    def belief(self, prior_mean: float) -> JointBelief:
+        """Of the `transition` probabilities `[states, actions, states]` and the mean `reward` `[states, actions]`."""
+        reward = LatentBelief(mean=self.mean_reward(prior_mean), log_variance=-jnp.log(1.0 + self.visits))
+        return JointBelief(parts={"reward": reward, "transition": DirichletBelief.from_counts(self.transitions)})
+
     @property
     def mean_transition(self) -> Float[Array, "states actions states"]:
         """Posterior mean of the transition probabilities under a uniform Dirichlet prior."""
-        concentration = (self.transitions + 1).astype(jnp.float32)
-        return concentration / concentration.sum(axis=-1, keepdims=True)
+        return DirichletBelief.from_counts(self.transitions).mean
 
     def mean_reward(self, prior_mean: float) -> Float[Array, "states actions"]:
         """Posterior mean of the mean rewards, whose prior is N(prior_mean, 1) under noise of variance 1."""
@@ -58,14 +64,16 @@ def planning_agent(
     spec: Spec,
     plan: Callable[[TransitionCounts, PRNGKeyArray], Float[Array, "horizon states actions"]],
     *,
+    prior_mean: float,
     epsilon: float = 0.0,
 ) -> Agent:
-    """An agent that plans before every episode and then follows its plan.
+    """An agent that plans before every episode and then follows its plan; what it believes is in the extras as `belief`.
 
     Args:
       spec: of the tasks: Discrete observations, which are the states, and Discrete actions.
       plan: `(counts, key) -> action values` for every step of the coming episode; the highest is taken, the first of those
         that tie.
+      prior_mean: of the mean rewards, in the belief that it tells.
       epsilon: chance in [0, 1] of a uniformly drawn action instead.
     Raises:
       SpecError: observations or actions that are not Discrete, or an epsilon outside [0, 1].
@@ -85,14 +93,15 @@ def planning_agent(
 
     def act(params: tuple, memory: PlanningMemory, observation: Array, key: PRNGKeyArray) -> Decision:
         del params
+        told = {"belief": memory.counts.belief(prior_mean)}
         planned = memory.plan[memory.step, observation - first_state]
         if epsilon == 0:
-            return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)})
+            return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)} | told)
         key_explore, key_action = jax.random.split(key)
         explore = jax.random.uniform(key_explore) < epsilon
         action = jnp.where(explore, jax.random.randint(key_action, (), 0, actions), planned)
         probability = jnp.where(action == planned, 1.0 - epsilon, 0.0) + epsilon / actions
-        return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)})
+        return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)} | told)
 
     def count(counts: TransitionCounts, lived: Transition) -> TransitionCounts:
         state, action = lived.observation - first_state, lived.decision.action - first_action

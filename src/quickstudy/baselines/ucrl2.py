@@ -45,7 +45,7 @@ def ucrl2_agent(spec: Spec, *, scale: float = 0.05, prior_mean: float = 1.0) -> 
         backup = optimistic_backup(counts.mean_reward(prior_mean) + radius_reward, counts.mean_transition, radius_transition)
         return backward_induction(backup, states=states, horizon=spec.horizon)[1]
 
-    return planning_agent(spec, plan)
+    return planning_agent(spec, plan, prior_mean=prior_mean)
 
 
 def optimistic_backup(

@@ -13,9 +13,10 @@ Sources: Bishop 2006, section 2.3.3; the covariance in the form of Joseph, which
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammainc
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.numerics.linear_algebra import cholesky, solve, solve_lower
 from quickstudy.records import record
@@ -27,6 +28,15 @@ class GaussianBelief:
 
     mean: Float[Array, " n"]
     covariance: Float[Array, "n n"]
+
+    @property
+    def deviation(self) -> Float[Array, " n"]:
+        """Standard deviation of each number, whatever the others are."""
+        return jnp.sqrt(jnp.diagonal(self.covariance))
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, " n"]:
+        """The numbers, drawn together; the covariance must be positive."""
+        return self.mean + cholesky(self.covariance) @ jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
 
 def isotropic(size: int, deviation: float) -> GaussianBelief:

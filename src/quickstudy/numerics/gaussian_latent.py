@@ -1,4 +1,4 @@
-"""Beliefs that are normal distributions with independent coordinates, as recognition models hold them."""
+"""Beliefs that are normal distributions with independent coordinates: of recognition models, and of mean rewards."""
 
 from typing import Self
 
@@ -13,10 +13,15 @@ LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE = -10.0, 4.0
 
 @record
 class LatentBelief:
-    """A normal distribution over a task embedding: `mean` and `log_variance`, each `[*time, size]`."""
+    """A normal distribution over a task embedding, or other numbers: `mean` and `log_variance`, each `[*time, size]`."""
 
     mean: Float[Array, "*time size"]
     log_variance: Float[Array, "*time size"]
+
+    @property
+    def deviation(self) -> Float[Array, "*time size"]:
+        """Standard deviation of each coordinate."""
+        return jnp.exp(0.5 * self.log_variance)
 
     @classmethod
     def from_parameters(cls, parameters: Float[Array, "*time numbers"]) -> Self:
@@ -32,7 +37,7 @@ class LatentBelief:
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*time size"]:
         """One embedding for each belief; differentiable in mean and variance."""
-        return self.mean + jnp.exp(0.5 * self.log_variance) * jax.random.normal(key, self.mean.shape)
+        return self.mean + self.deviation * jax.random.normal(key, self.mean.shape)
 
     def divergence(self, other: "LatentBelief") -> Float[Array, "*time"]:
         """KL(self || other) in nats.

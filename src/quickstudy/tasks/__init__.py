@@ -10,6 +10,7 @@ from quickstudy.task_distribution import TaskDistribution
 __all__ = ["DISTRIBUTIONS", "make"]
 
 DISTRIBUTIONS = {
+    "arrival-mdp": "quickstudy.tasks.arrival_mdp:arrival_mdp",
     "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
     "cart-pole": "quickstudy.tasks.cart_pole:cart_pole",
     "dark-room": "quickstudy.tasks.dark_room:dark_room",
