@@ -34,7 +34,7 @@ def test_without_ridges_particles_keep_the_exact_posterior_and_equal_weights():
 
 def test_langevin_steps_reach_what_integration_finds():
     # One that is skewed, one with two modes, one that is narrow and far from where particles begin.
-    for heights, precision in (([3.0, 0.0, 0.0], 0.0), ([0.0, -2.0, 2.0], 0.0), ([0.0, 0.0, 20.0], 4.0)):
+    for heights, precision in (([3.0, 0.0, 0.0], 0.0), ([0.0, -2.0, 2.0], 0.0), ([0.0, 0.0, 10.0], 4.0)):
         subject = density(heights, precision=precision)
         belief = subject.refined(jax.random.normal(jax.random.key(0), (40, 4096, 1)))
         mean, deviation = integrated(subject)

@@ -34,13 +34,14 @@ The policy is trained as RL²'s is, and moves the energy only if `policy_moves_e
 """
 
 import dataclasses
+import functools
 from typing import Literal, cast
 
 import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.algorithms.rl2 import LifetimesConfig, Params, trained_on_lifetimes
@@ -55,6 +56,7 @@ from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.records import Decision, Spec, Transition, flat_size, record
 
 _IMPOSSIBLE = -1e9
+_ROUNDING = 1e-5
 _FIRST_PRECISION = -3.0
 """Before softplus: at the start a step tells a twentieth of what the prior does."""
 
@@ -219,7 +221,8 @@ def contrastive_loss(
 ) -> dict[str, Array]:
     """How badly beliefs tell outcomes from those of other lifetimes, in nats per step and with its weight.
 
-    Not to tell at all costs log(1 + negatives); nothing is lost on outcomes that are equal, and nothing learned.
+    An outcome that equals the true one is not shown beside it, and a step with which nothing is shown does not count: where
+    hardly any step is paid, hardly any two rewards differ, and those that do would be lost in the mean.
 
     Args:
       params: of the agent.
@@ -234,18 +237,18 @@ def contrastive_loss(
     belief = belief_of(params, jax.tree.map(lambda leaf: leaf[moments[:, 0]], evidence), config)
     happened = jax.tree.map(lambda leaf: leaf[steps], read_steps(params, lifetimes, spec))
     valid = lifetimes.valid[steps]
-    others = range(1, 1 + min(config.negatives, count - 1))
-    possible = jnp.stack([valid, *(jnp.roll(valid, other, axis=2) for other in others)])
     exchanges = {"reward_contrast": _with_reward, "observation_contrast": _with_successor}
     for name, left_out in (("reward_contrast", "observations"), ("observation_contrast", "rewards")):
         if config.contrasts == left_out:
             del exchanges[name]
     losses = {}
     for name, exchange in exchanges.items():
-        shown = [happened, *(exchange(happened, other, spec) for other in others)]
-        scores = _likelihood(params, belief, jax.tree.map(lambda *leaves: jnp.stack(leaves), *shown))
+        candidates = [exchange(happened, other, spec) for other in range(1, 1 + min(config.negatives, count - 1))]
+        apart = [_differ(happened, candidate) & jnp.roll(valid, 1 + n, axis=2) for n, candidate in enumerate(candidates)]
+        scores = _likelihood(params, belief, jax.tree.map(lambda *leaves: jnp.stack(leaves), happened, *candidates))
+        possible = jnp.stack([jnp.ones_like(valid), *apart])
         told = jax.nn.log_softmax(jnp.where(possible, scores, _IMPOSSIBLE), axis=0)[0]
-        losses[name] = config.evidence_weight * -masked_mean(told, valid)
+        losses[name] = config.evidence_weight * -masked_mean(told, valid & possible[1:].any(0))
     return losses
 
 
@@ -276,6 +279,12 @@ def _with_successor(step: Step, other: int, spec: Spec) -> Step:
     start = step.observation if box else jnp.zeros_like(step.observation)
     successor = start + jnp.roll(step.successor - start, other, axis=2)
     return dataclasses.replace(step, successor=successor, boundary=jnp.roll(step.boundary, other, axis=2))
+
+
+def _differ(one: Step, other: Step) -> Bool[Array, "*time"]:
+    """Whether steps differ by more than rounding."""
+    gaps = jax.tree.map(lambda a, b: (jnp.abs(a - b) > _ROUNDING).any(-1), one, other)
+    return functools.reduce(jnp.logical_or, jax.tree.leaves(gaps))
 
 
 def _likelihood(params: Params, belief: ParticleBelief, step: Step) -> Float[Array, "shown moments foretold lifetimes"]:
