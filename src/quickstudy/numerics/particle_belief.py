@@ -83,8 +83,8 @@ class RidgeDensity:
             log w ← log w + (β' − β) log ridges(z)        z ← z + (1 − √(1 − rate)) D ∇log p_β'(z) + √(rate D) noise
 
         β rises evenly from 0 to 1, and D = 1 / (precision + β' curvature) is so short that without noise no move makes p_β'
-        less, however high the ridges are. Where there are no ridges, every move keeps the normal distribution exactly, and weights are
-        equal.
+        less, however high the ridges are. Where there are no ridges, every move keeps the normal distribution exactly, and
+        weights are equal.
 
         Args:
           noise: standard normal numbers; the first of `moves` places the particles, so that there is one refinement less.
