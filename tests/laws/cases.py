@@ -36,6 +36,7 @@ SMALL_DISTRIBUTIONS = {
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
 }
 SMALL_ALGORITHMS = {
+    "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 2}],
     "hybrid": [{"hidden_size": 8}],
     "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
     "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],

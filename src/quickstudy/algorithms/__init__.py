@@ -11,6 +11,7 @@ from quickstudy.registry import check_settings, config_class, resolve
 __all__ = ["ALGORITHMS", "make"]
 
 ALGORITHMS = {
+    "energy": "quickstudy.algorithms.energy:energy",
     "hybrid": "quickstudy.algorithms.hybrid:hybrid",
     "maml": "quickstudy.algorithms.maml:maml",
     "multi-task": "quickstudy.algorithms.ppo:multi_task",

@@ -52,13 +52,11 @@ from quickstudy.records import Decision, Spec, Transition, flat_size, record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RL2Config:
-    """Settings of RL²."""
+class LifetimesConfig:
+    """Settings of the outer loop, `trained_on_lifetimes`."""
 
-    cell: Literal["gru", "lstm", "linear"] = "gru"
-    """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
     hidden_size: int = 64
-    """Numbers in the hidden state."""
+    """Numbers in the hidden state, or in the hidden layers of an agent without one."""
     lifetimes: int = 128
     """Lifetimes per update."""
     epochs: int = 4
@@ -96,6 +94,14 @@ class RL2Config:
                 raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
         if self.lifetimes % self.minibatches:
             raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RL2Config(LifetimesConfig):
+    """Settings of RL²."""
+
+    cell: Literal["gru", "lstm", "linear"] = "gru"
+    """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
 
 
 class Network(eqx.Module):
@@ -143,7 +149,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
 
 
 def trained_on_lifetimes(
-    name: str, spec: Spec, config: RL2Config, agent: Agent, recall: Callable, *, besides: Callable | None = None
+    name: str, spec: Spec, config: LifetimesConfig, agent: Agent, recall: Callable, *, besides: Callable | None = None
 ) -> MetaAlgorithm:
     """The outer loop of an agent whose parameters are `Params`: clipped surrogate, value loss and entropy over whole lifetimes.
 
@@ -227,7 +233,7 @@ def trained_on_lifetimes(
     )
 
 
-def entropy_bonus(spec: Spec, config: RL2Config) -> float:
+def entropy_bonus(spec: Spec, config: LifetimesConfig) -> float:
     """The weight at the start of training: as it was given, or what suits the actions."""
     if config.entropy_bonus is not None:
         return config.entropy_bonus
@@ -300,7 +306,7 @@ def recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, d
     return memory, decide(params, shift_right(begun, after), lifetimes.observation, spec)
 
 
-def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: RL2Config) -> Array | None:
+def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: LifetimesConfig) -> Array | None:
     """What the teacher would have done at every step of lifetimes `[T, lifetimes]`; None without one.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.
@@ -313,7 +319,7 @@ def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: RL2Con
     return jax.vmap(teacher.unroll, (None, 1, 0), (0, 1))(teacher.init(key_init), lifetimes, keys)[1].action
 
 
-def _advantages(lifetimes: Transition, config: RL2Config) -> tuple[Array, Array]:
+def _advantages(lifetimes: Transition, config: LifetimesConfig) -> tuple[Array, Array]:
     """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices; value targets. `[T, lifetimes]` each."""
     estimate = functools.partial(generalised_advantage, discount=config.discount, trace_decay=config.trace_decay)
     values = lifetimes.decision.extras["value"]

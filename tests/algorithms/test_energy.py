@@ -1,0 +1,143 @@
+"""Energy-based task inference: what contrasts ask for, what they do not, and what moves what."""
+
+import dataclasses
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy import algorithms, tasks
+from quickstudy.agent import memory_bytes
+from quickstudy.algorithms.energy import EnergyConfig, _recall, contrastive_loss
+from quickstudy.errors import UsageError
+from quickstudy.interact import live
+
+GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
+SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 3}
+
+
+@functools.cache
+def lived(lifetimes=6):
+    """Parameters, and lifetimes `[T, lifetimes]`."""
+    algorithm = algorithms.make("energy", GRID.spec, **SMALL)
+    params = algorithm.agent.init(jax.random.key(0))
+    goals = GRID.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
+    one = jax.vmap(functools.partial(live, algorithm.agent, GRID), (None, 0, 0), (1, 0))
+    return params, one(params, goals, jax.random.split(jax.random.key(2), lifetimes))[0]
+
+
+def losses(params, lifetimes, **settings):
+    config = EnergyConfig(**SMALL | settings)
+    _, extras = _recall(params, lifetimes, GRID.spec, config)
+    return contrastive_loss(params, extras["evidence"], lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
+
+
+def with_outcome(lifetimes, **changed):
+    return dataclasses.replace(lifetimes, outcome=dataclasses.replace(lifetimes.outcome, **changed))
+
+
+def test_what_is_told_apart_is_what_was_asked_for():
+    params, lifetimes = lived()
+    assert set(losses(params, lifetimes)) == {"reward_contrast", "observation_contrast"}
+    assert set(losses(params, lifetimes, contrasts="rewards")) == {"reward_contrast"}
+    assert set(losses(params, lifetimes, contrasts="observations")) == {"observation_contrast"}
+
+
+def test_outcomes_that_are_equal_cannot_be_told_apart_and_teach_nothing():
+    params, lifetimes = lived()
+    same = with_outcome(lifetimes, reward=jnp.ones_like(lifetimes.outcome.reward))
+    value, slope = jax.value_and_grad(lambda params: losses(params, same, contrasts="rewards")["reward_contrast"])(params)
+    assert value == 0
+    assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves(slope.network))
+
+
+def test_no_more_lifetimes_are_shown_than_there_are():
+    params, lifetimes = lived()
+    few = jax.tree.map(lambda leaf: leaf[:, :2], lifetimes)
+    assert 0 < losses(params, few)["observation_contrast"] < np.log(2) + 0.5
+    alone = jax.tree.map(lambda leaf: leaf[:, :1], lifetimes)
+    assert losses(params, alone) == {"reward_contrast": 0, "observation_contrast": 0}
+
+
+def test_what_did_not_happen_is_neither_told_nor_shown():
+    params, lifetimes = lived()
+    absent = dataclasses.replace(lifetimes, valid=lifetimes.valid.at[:, 0].set(False))
+    changed = with_outcome(absent, reward=absent.outcome.reward.at[:, 0].set(7.0))
+    for name, value in losses(params, absent).items():
+        np.testing.assert_allclose(value, losses(params, changed)[name], rtol=1e-6)
+
+
+def test_the_belief_moves_with_what_was_lived_and_whatever_its_order():
+    params, lifetimes = lived()
+    config = EnergyConfig(**SMALL)
+    memory, extras = _recall(params, lifetimes, GRID.spec, config)
+    assert np.abs(extras["belief"].mean[-1] - extras["belief"].mean[0]).max() > 0
+    again, _ = _recall(params, jax.tree.map(lambda leaf: leaf[::-1], lifetimes), GRID.spec, config)
+    for one, other in zip(jax.tree.leaves(memory), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_array_equal(memory.steps, GRID.spec.lifetime_steps)
+    np.testing.assert_array_equal(memory.episodes, GRID.spec.episodes)
+
+
+def test_memory_has_one_size_however_long_a_life_is():
+    longer = tasks.make("grid-navigation", size=3, horizon=4, episodes=50)
+    sizes = [memory_bytes(algorithms.make("energy", which.spec, **SMALL).agent) for which in (GRID, longer)]
+    assert sizes[0] == sizes[1] == 4 * (2 * 5 + 4 + 2)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_policy_moves_the_energy_only_if_it_may(moves):
+    params, lifetimes = lived()
+    config = EnergyConfig(**SMALL, policy_moves_energy=moves)
+
+    def likely(params):
+        policy = _recall(params, lifetimes, GRID.spec, config)[1]["policy"]
+        return policy.log_probability(lifetimes.decision.action).sum()
+
+    slope = jax.grad(likely)(params).network
+    assert (np.abs(slope.witness.head.weight).max() > 0) == moves
+    assert (np.abs(slope.directions).max() > 0) == moves
+    assert np.abs(slope.policy.weight).max() > 0
+
+
+def test_every_part_of_the_energy_is_moved_by_the_contrast():
+    params, lifetimes = lived()
+    slope = jax.grad(lambda params: sum(losses(params, lifetimes).values()))(params).network
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves((slope.witness, slope.directions, slope.offsets)))
+    assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves((slope.policy, slope.value, slope.from_particle)))
+
+
+def test_contrasts_find_the_task():
+    """One number tells tasks apart, and a step pays it: the belief learns to foretell which reward is the task's own."""
+    params, lifetimes = lived(64)
+    own = jax.random.normal(jax.random.key(5), (1, 64))
+    paid = with_outcome(lifetimes, reward=jnp.broadcast_to(own, lifetimes.valid.shape))
+    settings = {"contrasts": "rewards", "moments": 8}
+
+    def descended(network, key):
+        slope = jax.grad(lambda network: foretells(network, key))(network)
+        return jax.tree.map(lambda leaf, slope: leaf - 0.3 * slope, network, slope), None
+
+    def foretells(network, key):
+        config = EnergyConfig(**SMALL | settings)
+        moved = dataclasses.replace(params, network=network)
+        evidence = _recall(moved, paid, GRID.spec, config)[1]["evidence"]
+        return contrastive_loss(moved, evidence, paid, key, spec=GRID.spec, config=config)["reward_contrast"]
+
+    keys = jax.random.split(jax.random.key(6), 400)
+    learned, _ = eqx.filter_jit(lambda network: jax.lax.scan(descended, network, keys))(params.network)
+    before, after = (np.mean([foretells(network, key) for key in keys[:4]]) for network in (params.network, learned))
+    assert before > 0.9 * np.log(5)
+    assert after < 0.6 * np.log(5)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(UsageError, match="particles must be 1 or more; came 0"):
+        EnergyConfig(particles=0)
+    with pytest.raises(UsageError, match="evidence_weight must be zero or above; came -1"):
+        EnergyConfig(evidence_weight=-1.0)
+    with pytest.raises(UsageError, match="witness_sizes must name one width or more"):
+        EnergyConfig(witness_sizes=())
