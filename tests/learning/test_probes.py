@@ -19,7 +19,7 @@ RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonu
 SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "linear", "hidden_size": 16}]}
 GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
 SMALL |= {
-    "energy": [RL2],
+    "energy": [RL2 | {"particles": 8, "ridges": 12, "witness_sizes": (32,), "moments": 4}],
     "hybrid": [RL2],
     "varibad": [RL2 | {"decoder_size": 16}],
     "maml": [GRADIENT],
