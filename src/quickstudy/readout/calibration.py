@@ -18,6 +18,7 @@ from jaxtyping import Array, PyTree
 from quickstudy.agent import Agent
 from quickstudy.evaluation import split_label
 from quickstudy.numerics.gaussian_belief import GaussianBelief, divergence
+from quickstudy.numerics.replay import nothing_lived
 from quickstudy.readout.fitting import recorded
 from quickstudy.readout.readout import Readout, Told, p_value, recent
 from quickstudy.readout.targets import described, numbers_of
@@ -201,7 +202,7 @@ def exact_posterior(distribution: TaskDistribution) -> Agent | None:
     for make in distribution.baselines.values():
         agent = make()
         key = jax.random.key(0)
-        seen = jnp.zeros(distribution.spec.observation_space.shape or (), distribution.spec.observation_space.dtype)
+        seen = nothing_lived(distribution.spec).observation[0]
         params = agent.init(key)
         extras = jax.eval_shape(lambda p, a=agent, o=seen, k=key: a.act(p, a.begin(p, k), o, k).extras, params)
         if isinstance(extras.get("belief"), GaussianBelief):
