@@ -42,12 +42,12 @@ ASKED = {
     "dense": {
         "tasks": {"reward": "distance", "episodes": 4},
         "rl2": ("4.2e6 steps", {"lifetimes": 64, "trace_decay": 0.95}),
-        "pearl": ("4e5 steps", {}),
+        "pearl": ("2.5e5 steps", {}),
     },
     "sparse": {
         "tasks": {"reward": "sparse", "episodes": 10},
         "rl2": ("5e6 steps", {"lifetimes": 32, "trace_decay": 0.95}),
-        "pearl": ("1e6 steps", {"target_entropy": 0.95}),
+        "pearl": ("5e5 steps", {"target_entropy": 0.95}),
     },
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Array
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from quickstudy import drawing
@@ -30,7 +31,10 @@ def belief_picture(
     with drawing.style_context():
         if places is not None:
             figure, moments = _places(np.asarray(told[places.name]), truth[places.name], places)
-            caption = f"Probability of every cell, after {', '.join(map(str, moments))} steps; the ring is the truth."
+            caption = (
+                f"Probability of every cell, after {', '.join(map(str, moments))} steps: the darker, the likelier; no goal is in "
+                "cells without colour. The ring is the truth."
+            )
             return drawing.finish(figure, name="belief", title=title, caption=caption, alternative=caption)
         numbers = [(one, index) for one in named if one.choices is None for index in range(one.size)][:_MOST_PANELS]
         figure = Figure(figsize=(drawing.WIDTH, _ROW * len(numbers) + 0.3), layout="constrained")
@@ -95,12 +99,13 @@ def _places(chances: np.ndarray, truth: np.ndarray, named: Named) -> tuple[Figur
     assert named.choices is not None
     cells = np.array(named.choices)
     shape = cells.max(0) + 1
-    moments = [round(float(x)) for x in np.linspace(0, len(chances) - 1, _MOMENTS)]
+    # Closer together at the start, when most is found out.
+    moments = [round((len(chances) - 1) * (number / (_MOMENTS - 1)) ** 2) for number in range(_MOMENTS)]
     figure = Figure(figsize=(drawing.WIDTH, 3.7), layout="constrained")
     for axes, moment in zip(figure.subplots(2, _MOMENTS // 2).ravel(), moments, strict=True):
         board = np.full(shape, np.nan)
         board[cells[:, 0], cells[:, 1]] = chances[moment]
-        axes.imshow(board, vmin=0.0, vmax=1.0, cmap="Blues")
+        axes.imshow(board, norm=PowerNorm(0.5, vmin=0.0, vmax=1.0), cmap="Blues", origin="lower")
         row, column = truth.reshape(-1)
         axes.plot(column, row, "o", markersize=13, markerfacecolor="none", markeredgecolor=LIGHT[1], markeredgewidth=2.0)
         axes.set_title(f"after {moment} steps", fontsize=9, color=INK)
