@@ -32,8 +32,8 @@ def belief_picture(
         if places is not None:
             figure, moments = _places(np.asarray(told[places.name]), truth[places.name], places)
             caption = (
-                f"Probability of every cell, after {', '.join(map(str, moments))} steps: the darker, the likelier; no goal is in "
-                "cells without colour. The ring is the truth."
+                f"Probability of every cell, after {', '.join(map(str, moments))} steps, the darker the likelier; "
+                "cells without colour hold no goal. The ring is the truth."
             )
             return drawing.finish(figure, name="belief", title=title, caption=caption, alternative=caption)
         numbers = [(one, index) for one in named if one.choices is None for index in range(one.size)][:_MOST_PANELS]
