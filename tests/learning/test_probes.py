@@ -21,6 +21,18 @@ GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rat
 SMALL |= {
     "energy": [RL2 | {"particles": 8, "ridges": 12, "witness_sizes": (32,), "moments": 4}],
     "hybrid": [RL2],
+    "pearl": [
+        {
+            "hidden_sizes": (32,),
+            "lifetimes": 64,
+            "gradient_steps": 16,
+            "replayed": 64,
+            "steps": 8,
+            "target_entropy": 0.02,
+            "learning_rate": 3e-3,
+            "room": 2048,
+        }
+    ],
     "varibad": [RL2 | {"decoder_size": 16}],
     "maml": [GRADIENT],
     "promp": [GRADIENT],
@@ -30,12 +42,15 @@ SMALL |= {
 # Between two inner steps the weights stand still: nothing that one step shows can be used at the next, and there is no value.
 # What these agents can do within a lifetime is tried below. Reptile learns nothing that a probe without adaptation could show.
 WITHOUT_MEMORY = dict.fromkeys(("maml", "promp", "sparse-maml", "multi-task"), ("answer shown",)) | {"reptile": ()}
+WITHOUT_VALUE = {"pearl": tuple(name for name in PROBES if name != "constant reward")}
 LEARNERS = {
     " ".join([name, *(value for value in config.values() if isinstance(value, str))]): (name, config)
     for name in algorithms.ALGORITHMS
     for config in SMALL.get(name, [{}])
 }
-CASES = [(learner, probe) for learner, (name, _) in LEARNERS.items() for probe in WITHOUT_MEMORY.get(name, PROBES)]
+CASES = [
+    (learner, probe) for learner, (name, _) in LEARNERS.items() for probe in (WITHOUT_MEMORY | WITHOUT_VALUE).get(name, PROBES)
+]
 REQUIRED = {
     "constant reward": "good",
     "answer shown": "optimal",
