@@ -27,7 +27,7 @@ class AdaptivePlan(NamedTuple):
     """The optimal policy as a graph: one row for each situation, the first that of the first step, and one more.
 
     `value`: expected return of a lifetime, the most that any agent earns that knows the prior and no more. Each of the others
-    has `[situations + 1]` rows. `action` int8: an index, the first of those that tie. `state` int32. `to_come` float64:
+    has `[situations + 1]` rows. `action` int16: an index, the first of those that tie. `state` int32. `to_come` float64:
     expected return from there on. `following` `[..., actions, outcomes]` int32: the row that an outcome leads to. The last row
     stands for everything that the plan does not foresee: what is impossible under the prior, and what follows the end.
     """
@@ -78,7 +78,7 @@ def plan_adaptively(problem: AdaptiveProblem) -> AdaptivePlan:
     sizes = [len(layer.state) for layer in layers]
     offset = np.concatenate([[0], np.cumsum(sizes)])
     rows, tables = int(offset[-1]) + 1, problem.reward.shape[1:]
-    action, to_come = np.zeros(rows, np.int8), np.zeros(rows)
+    action, to_come = np.zeros(rows, np.int16), np.zeros(rows)
     following = np.full((rows, *tables), rows - 1, np.int32)
     value = np.zeros(1)
     for number in range(len(layers) - 1, -1, -1):
@@ -103,8 +103,9 @@ def _layers(problem: AdaptiveProblem) -> list[_Layer]:
     for step in range(spec.lifetime_steps):
         chance = problem.predict(statistic, state)
         total += len(state)
-        _check_reach(problem, max(total, int(np.count_nonzero(chance))), step=step)
-        if step + 1 == spec.lifetime_steps:
+        last = step + 1 == spec.lifetime_steps
+        _check_reach(problem, total if last else max(total, int(np.count_nonzero(chance))), step=step)
+        if last:
             layers.append(_Layer(statistic, state, chance, np.full(chance.shape, -1, np.int32)))
             break
         row, action, outcome = np.nonzero(chance)
