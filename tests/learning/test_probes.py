@@ -42,8 +42,9 @@ SMALL |= {
 # Between two inner steps the weights stand still: nothing that one step shows can be used at the next, and there is no value.
 # What these agents can do within a lifetime is tried below. Reptile learns nothing that a probe without adaptation could show.
 WITHOUT_MEMORY = dict.fromkeys(("maml", "promp", "sparse-maml", "multi-task"), ("answer shown",)) | {"reptile": ()}
-# PEARL tells no value, and holds one guess for an episode, which is the whole life of a bandit: it cannot explore there.
-WITHOUT_VALUE = {"pearl": tuple(name for name in PROBES if name not in ("constant reward", "bandit"))}
+# PEARL tells no value. It holds one guess for an episode, which is the whole life of a bandit, and of a riddle it has no second
+# one: there it came to scores of 0.67 and 0.57.
+EPISODE_LONG_GUESSES = {"pearl": ("answer shown", "two arms", "cue at reset", "cue at end")}
 LEARNERS = {
     " ".join([name, *(value for value in config.values() if isinstance(value, str))]): (name, config)
     for name in algorithms.ALGORITHMS
