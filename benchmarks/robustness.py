@@ -86,7 +86,7 @@ def draw(found):
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     panels[0].set_ylabel("return of a lifetime")
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
