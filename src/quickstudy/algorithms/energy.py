@@ -32,9 +32,8 @@ once with the reward exchanged, and once with the successor (the change of it, f
 
 The policy is trained as RL²'s is, and moves the energy only if `policy_moves_energy` is set. Nobody has published this agent.
 
-Experimental: it has not been seen to beat PEARL anywhere yet. One seed of `quickstudy train energy drifting-control --budget
-"3e5 steps" --lifetimes 32` ended at a held-out return of -19.3, RL² with the same settings at -19.5, after being
-ahead all the way (-36 against -99 at 110,000 steps); certainty equivalence -12.4, no adaptation -45.9.
+Experimental: it has not been seen to beat PEARL. On drifting control (`quickstudy bench run drifting-control-energy`, one million
+steps, 3 seeds) it earned -21.1 [-32.6, -15.0], one seed at -15.9; PEARL -16.5 [-17.0, -16.0] after 60,000 steps.
 """
 
 import dataclasses
