@@ -32,7 +32,7 @@ once with the reward exchanged, and once with the successor (the change of it, f
 
 The policy is trained as RL²'s is, and moves the energy only if `policy_moves_energy` is set. Nobody has published this agent.
 
-Experimental: it has not been seen to beat PEARL. On drifting control (`quickstudy bench run drifting-control-energy`, one million
+Experimental: it has not been seen to beat PEARL. On drifting control (`quickstudy bench run drifting-control-energy`, a million
 steps, 3 seeds) it earned -21.1 [-32.6, -15.0], one seed at -15.9; PEARL -16.5 [-17.0, -16.0] after 60,000 steps.
 """
 
