@@ -19,11 +19,13 @@ from quickstudy.disk import write_atomically
 from quickstudy.errors import UnknownNameError
 from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
+from quickstudy.readout.readout import Told
 from quickstudy.readout.storage import save_readout
 from quickstudy.readout.targets import described
 from quickstudy.readout_pictures import belief_picture, surprise_picture
 from quickstudy.task_distribution import TaskDistribution
 
+_LOOKED_AT = 20
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
 
 
@@ -76,8 +78,10 @@ def run(arguments: list[str]) -> int:
             )
             p_values[split] = surprise_along(readout, lived, known, distribution)
             if split == splits[0]:
-                of_one = jax.tree.map(np.asarray, readout.tell(known[0]))
-                truth = {n: value[0] for n, value in described(distribution, task_list).items()}
+                of_some = jax.tree.map(np.asarray, readout.tell(known[:_LOOKED_AT]))
+                shown = _longest_in_doubt(of_some, asked.test_tasks)
+                of_one = jax.tree.map(lambda leaf, shown=shown: leaf[shown], of_some)
+                truth = {n: value[shown] for n, value in described(distribution, task_list).items()}
     console.print(coverage_table(found), alarm_table(found))
     for one in found:
         if one.divergence is not None:
@@ -110,6 +114,15 @@ def _subject(word: str, asked: ReadoutArguments) -> tuple[str, TaskDistribution,
     distribution = tasks.make(name, **config)
     title = f"{bundle.card['algorithm']['name']} on {name}"
     return title, distribution, bundle.agent_for(distribution.spec), bundle.params_of(asked.seed_of_training)
+
+
+def _longest_in_doubt(told: dict[str, Any], tasks: int) -> int:
+    """Of the first lives, the one whose choices stay uncertain longest, which has most to show; the first of real numbers."""
+    doubt = np.zeros(min(_LOOKED_AT, tasks))
+    for one in told.values():
+        if not isinstance(one, Told):
+            doubt += 1 - one.max(-1).mean(-1)
+    return int(doubt.argmax())
 
 
 def coverage_table(found: list[Calibration]) -> Table:
