@@ -50,9 +50,8 @@ LEARNERS = {
     for name in algorithms.ALGORITHMS
     for config in SMALL.get(name, [{}])
 }
-CASES = [
-    (learner, probe) for learner, (name, _) in LEARNERS.items() for probe in (WITHOUT_MEMORY | WITHOUT_VALUE).get(name, PROBES)
-]
+SOME = WITHOUT_MEMORY | EPISODE_LONG_GUESSES
+CASES = [(learner, probe) for learner, (name, _) in LEARNERS.items() for probe in SOME.get(name, PROBES)]
 REQUIRED = {
     "constant reward": "good",
     "answer shown": "optimal",
