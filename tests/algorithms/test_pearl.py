@@ -1,5 +1,6 @@
 """PEARL: what is believed, how long a guess is held, what each loss moves."""
 
+import dataclasses
 import functools
 
 import jax
@@ -47,16 +48,24 @@ def test_the_belief_is_the_product_of_the_prior_and_of_what_each_step_says(kind)
 
 
 def test_one_guess_is_held_for_an_episode():
-    _, _, _, lifetimes, memory = lived("continuous")
+    """Whatever is believed: with the evidence taken away again, the action differs only where the guess does."""
+    _, algorithm, state, lifetimes, memory = lived("continuous")
     np.testing.assert_array_equal(memory.episodes, 3)
-    agent = lived("continuous")[1].agent
-    params = lived("continuous")[1].params(lived("continuous")[2])
+    agent, params = algorithm.agent, algorithm.params(state)
     one = jax.tree.map(lambda leaf: leaf[:, 0], lifetimes)
-    first = agent.begin(params, jax.random.key(3))
-    same = jax.tree.map(lambda leaf: leaf[:1], one)
-    within = agent.adapt(params, first, same, jax.random.key(0))
-    over = agent.adapt(params, first, jax.tree.map(lambda leaf: leaf[3:4], one), jax.random.key(0))
+    begun = agent.begin(params, jax.random.key(3))
+    within, over = (
+        agent.adapt(params, begun, jax.tree.map(lambda leaf, at=at: leaf[at : at + 1], one), jax.random.key(0)) for at in (0, 3)
+    )
     assert (int(within.episodes), int(over.episodes)) == (0, 1)
+    assert float(within.precision.min()) > 0
+
+    def guessed(memory):
+        unaware = dataclasses.replace(memory, precision=begun.precision, weighted=begun.weighted)
+        return agent.act(params, unaware, one.observation[0], jax.random.key(5)).extras["policy"].mean
+
+    np.testing.assert_array_equal(guessed(within), guessed(begun))
+    assert np.abs(guessed(over) - guessed(begun)).max() > 1e-6
 
 
 def gradient(kind, name):

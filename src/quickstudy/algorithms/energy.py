@@ -33,7 +33,7 @@ once with the reward exchanged, and once with the successor (the change of it, f
 The policy is trained as RL²'s is, and moves the energy only if `policy_moves_energy` is set. Nobody has published this agent.
 
 Experimental: it has not been seen to beat PEARL. On drifting control (`quickstudy bench run drifting-control-energy`, a million
-steps, 3 seeds) it earned -21.1 [-32.6, -15.0], one seed at -15.9; PEARL -16.5 [-17.0, -16.0] after 60,000 steps.
+steps, 3 seeds) it earned -18.8 [-23.7, -15.0], one seed at -15.8; PEARL -16.5 [-16.8, -16.1] after 60,000 steps.
 """
 
 import dataclasses
@@ -46,8 +46,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.rl2 import LifetimesConfig, Params, trained_on_lifetimes
+from quickstudy.agent import Agent
+from quickstudy.algorithms.rl2 import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, Perceptron, encode, see
@@ -192,9 +192,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
         return _nothing(config)
 
     def act(params: Params, memory: Evidence, observation: Array, key: PRNGKeyArray) -> Decision:
-        extras = _decide(params, memory, observation, spec, config)
-        action = extras["policy"].sample(key)
-        return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+        return drawn(_decide(params, memory, observation, spec, config), key)
 
     def adapt(params: Params, memory: Evidence, experience: Transition, key: PRNGKeyArray) -> Evidence:
         del key
@@ -204,8 +202,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[Evidence, Decision]:
         memory, extras = _recall(params, lifetime, spec, config)
         del extras["evidence"]
-        action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
-        return memory, Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+        return memory, drawn_along(extras, key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True, unroll=unroll)
 

@@ -33,6 +33,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.agent import Agent, slot_keys
+from quickstudy.algorithms.rl2 import drawn
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.networks import Perceptron, encode, see
@@ -213,10 +214,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
     def _decide(params: Params, belief: LatentBelief, noise: Array, observation: Array, key: PRNGKeyArray) -> Decision:
         embedding = belief.mean + jnp.exp(0.5 * belief.log_variance) * noise
         seen = see(params.statistics, observation, spec)
-        policy = policy_over(params.actor(seen, embedding), spec.action_space)
-        action = policy.sample(key)
-        extras = {"policy": policy, "log_probability": policy.log_probability(action), "belief": belief}
-        return Decision(action=action, extras=extras)
+        return drawn({"policy": policy_over(params.actor(seen, embedding), spec.action_space), "belief": belief}, key)
 
     def adapt(params: Params, memory: Evidence, experience: Transition, key: PRNGKeyArray) -> Evidence:
         del key

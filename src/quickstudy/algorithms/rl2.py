@@ -253,23 +253,28 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
         return params.network.core.initial()
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        extras = decide(params, memory, observation, spec)
-        action = extras["policy"].sample(key)
-        log_probability = extras["policy"].log_probability(action)
-        return Decision(action=action, extras=extras | {"log_probability": log_probability})
+        return drawn(decide(params, memory, observation, spec), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        memory, _ = params.network.core.run(memory, take_in(params, experience, spec), experience.valid)
-        return memory
+        return params.network.core.run(memory, take_in(params, experience, spec), experience.valid)[0]
 
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
         memory, extras = recall(params, lifetime, spec)
-        action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
-        log_probability = extras["policy"].log_probability(action)
-        return memory, Decision(action=action, extras=extras | {"log_probability": log_probability})
+        return memory, drawn_along(extras, key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
+
+
+def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
+    """An action from `extras["policy"]` at one moment, with its log-probability beside what else was said."""
+    action = extras["policy"].sample(key)
+    return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+
+
+def drawn_along(extras: dict[str, PyTree], key: PRNGKeyArray, spec: Spec) -> Decision:
+    """`drawn` at every step of a lifetime `[T]` that is lived under this key, with the keys that `act` is given there."""
+    return jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])
 
 
 def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:

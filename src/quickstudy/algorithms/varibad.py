@@ -25,8 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.rl2 import Network, Params, RL2Config, take_in, trained_on_lifetimes
+from quickstudy.agent import Agent
+from quickstudy.algorithms.rl2 import Network, Params, RL2Config, drawn, drawn_along, take_in, trained_on_lifetimes
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, encode, see
@@ -139,9 +139,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
         return params.network.core.initial()
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        extras = _decide(params, belief_of(params, memory), observation, spec, config)
-        action = extras["policy"].sample(key)
-        return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+        return drawn(_decide(params, belief_of(params, memory), observation, spec, config), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
@@ -150,8 +148,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
         memory, extras = _recall(params, lifetime, spec, config)
         del extras["after"]
-        action = jax.vmap(lambda policy, key: policy.sample(key))(extras["policy"], slot_keys(key, spec)[:-1, 1])
-        return memory, Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+        return memory, drawn_along(extras, key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
 

@@ -63,6 +63,7 @@ from quickstudy.baselines.drift_control import (
 from quickstudy.baselines.random import random_agent
 from quickstudy.errors import SpecError
 from quickstudy.numerics.linear_quadratic import expected_cost
+from quickstudy.numerics.rotation import turned
 from quickstudy.records import Outcome, Spec, record
 from quickstudy.task_distribution import TaskDistribution, mark_split
 
@@ -208,12 +209,6 @@ def describe(task: Wind) -> dict[str, Array]:
         "turn (degrees a step, to the left)": jnp.rad2deg(task.turn),
         "noise (standard deviation)": task.noise,
     }
-
-
-def turned(wind: Float[Array, " n"], angle: Float[Array, ""]) -> Float[Array, " n"]:
-    """A wind, turned to the left by an angle in radians, in the plane of the first two dimensions."""
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    return wind.at[:2].set(jnp.stack([cosine * wind[0] - sine * wind[1], sine * wind[0] + cosine * wind[1]]))
 
 
 def _random_squares(

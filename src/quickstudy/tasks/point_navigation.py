@@ -43,6 +43,7 @@ from quickstudy.baselines.circle_search import circle_search_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.baselines.trilateration import trilateration_agent
 from quickstudy.errors import UnknownNameError
+from quickstudy.numerics.rotation import turned
 from quickstudy.records import Outcome, Spec, record
 from quickstudy.task_distribution import TaskDistribution, mark_split
 
@@ -169,8 +170,7 @@ def _arrived(away: Float[Array, "*n"]) -> Bool[Array, "*n"]:
 
 def _move(task: PointTask, action: Float[Array, "2"]) -> Float[Array, "2"]:
     """What an action does: turned, and made stronger or weaker."""
-    cosine, sine = jnp.cos(task.turn), jnp.sin(task.turn)
-    return task.strength * jnp.stack([cosine * action[0] - sine * action[1], sine * action[0] + cosine * action[1]])
+    return task.strength * turned(action, task.turn)
 
 
 def _square_goal(split: str, key: PRNGKeyArray) -> Float[Array, "2"]:
