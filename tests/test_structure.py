@@ -19,6 +19,8 @@ FLOORS = (
     ("numerics", "networks"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
+    ("host_distribution",),
+    ("gymnasium_tasks",),
     ("quarantine", "impairment"),
     ("interact", "host"),
     ("inspection", "baselines", "algorithms"),

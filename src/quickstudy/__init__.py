@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from quickstudy.devices import use_whole_machine
     from quickstudy.errors import QuickstudyError
     from quickstudy.evaluation import Contender, contender, evaluate
+    from quickstudy.gymnasium_tasks import from_gymnasium
     from quickstudy.host import Actor
+    from quickstudy.host_distribution import HostDistribution
     from quickstudy.impairment import impaired
     from quickstudy.inspection.check import check
     from quickstudy.interact import live
@@ -41,6 +43,7 @@ _HOMES = {
     "Contender": "evaluation",
     "Decision": "records",
     "Evaluation": "results",
+    "HostDistribution": "host_distribution",
     "MetaAlgorithm": "meta_algorithm",
     "Outcome": "records",
     "QuickstudyError": "errors",
@@ -57,6 +60,7 @@ _HOMES = {
     "contender": "evaluation",
     "evaluate": "evaluation",
     "fit_readout": "readout.fitting",
+    "from_gymnasium": "gymnasium_tasks",
     "impaired": "impairment",
     "live": "interact",
     "load_bundle": "bundle",
@@ -86,6 +90,7 @@ __all__ = [
     "Contender",
     "Decision",
     "Evaluation",
+    "HostDistribution",
     "MetaAlgorithm",
     "Outcome",
     "QuickstudyError",
@@ -103,6 +108,7 @@ __all__ = [
     "contender",
     "evaluate",
     "fit_readout",
+    "from_gymnasium",
     "impaired",
     "live",
     "load_bundle",

@@ -62,13 +62,7 @@ class TaskDistribution(Generic[Task, State]):
     shown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not {"train", "test"} <= set(self.splits):
-            raise TaskDistributionError(f"{self.name}: splits must hold 'train' and 'test'; came {self.splits}.")
-        for split in self.splits:
-            if split not in ("train", "test") and not (split.startswith("ood:") and len(split) > 4):
-                raise TaskDistributionError(
-                    f"{self.name}: a split beyond 'train' and 'test' is called 'ood:<what shifted>'; came {split!r}."
-                )
+        check_splits(self.name, self.splits)
 
     def sample_tasks(self, split: str, key: PRNGKeyArray, *, tasks: int) -> Task:
         """A stack of tasks, leading axis `[tasks]`.
@@ -79,6 +73,17 @@ class TaskDistribution(Generic[Task, State]):
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         return jax.vmap(lambda k: self.sample(split, k))(jax.random.split(key, tasks))
+
+
+def check_splits(name: str, splits: tuple[str, ...]) -> None:
+    """Raises TaskDistributionError unless a distribution's splits are named as they must be."""
+    if not {"train", "test"} <= set(splits):
+        raise TaskDistributionError(f"{name}: splits must hold 'train' and 'test'; came {splits}.")
+    for split in splits:
+        if split not in ("train", "test") and not (split.startswith("ood:") and len(split) > 4):
+            raise TaskDistributionError(
+                f"{name}: a split beyond 'train' and 'test' is called 'ood:<what shifted>'; came {split!r}."
+            )
 
 
 def mark_split(values: Float[Array, "*shape"], split: str, splits: tuple[str, ...]) -> Float[Array, "*shape"]:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from quickstudy.errors import UsageError
+from quickstudy.host_distribution import HostDistribution
 from quickstudy.registry import check_settings, resolve, settings_of
 from quickstudy.task_distribution import TaskDistribution
 
@@ -28,11 +29,12 @@ DISTRIBUTIONS = {
 }
 
 
-def make(name: str, **config: Any) -> TaskDistribution:
+def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
     """A task distribution by its name, or from a user's own file.
 
     Args:
-      name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution`.
+      name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution` or a
+        `HostDistribution`.
       **config: its settings; the rest keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
@@ -45,7 +47,7 @@ def make(name: str, **config: Any) -> TaskDistribution:
     settings = settings_of(factory)
     check_settings(name, config, settings)
     distribution = factory(**config)
-    if not isinstance(distribution, TaskDistribution):
-        raise UsageError(f"{name} must return a TaskDistribution; came {type(distribution).__name__}.")
+    if not isinstance(distribution, TaskDistribution | HostDistribution):
+        raise UsageError(f"{name} must return a TaskDistribution or a HostDistribution; came {type(distribution).__name__}.")
     resolved = {key: config.get(key, parameter.default) for key, parameter in settings.items()}
     return dataclasses.replace(distribution, name=name, config=resolved)
