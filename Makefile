@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: demo test test-slow check docs bench clean
+.PHONY: demo test test-slow test-suites check docs bench clean
 
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
 
 test: $(VENV)/installed-test     ## the tests, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not suites"
 
 test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, LSTMs
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not suites"
+
+test-suites: $(VENV)/installed-suites  ## short tests of Meta-World, MuJoCo and every other suite that is installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m suites
 
 check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/ruff format --check .
@@ -22,7 +25,7 @@ check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/mypy
 
 docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs
-	$(BIN)/python -m pytest tests/docs -m "not slow"
+	$(BIN)/python -m pytest tests/docs -m "not slow and not suites"
 
 bench: $(VENV)/installed         ## training throughput and decision latency on this machine; leave it alone meanwhile
 	$(BIN)/python benchmarks/throughput.py
@@ -46,4 +49,8 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-check: $(VENV)/installed
 	@$(PIP) --editable '.[check]'
+	@touch $@
+
+$(VENV)/installed-suites: $(VENV)/installed-test
+	@$(PIP) --editable '.[test,metaworld,mujoco,xland,ray]'
 	@touch $@

@@ -3,6 +3,7 @@
     QuickstudyError                 catch this to catch them all
     ├── UsageError                  what was asked for does not exist or does not fit; exit status 2 on the command line
     │   ├── UnknownNameError        no algorithm, distribution, split, flag of that name
+    │   ├── MissingExtraError       a suite that is not installed; says how to install it
     │   ├── SpecError               a space, a shape or a length that the parts do not share
     │   └── BundleError             an agent on disk that is damaged, or made for something else
     ├── TaskDistributionError       a task distribution that breaks one of its laws
@@ -31,6 +32,13 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(allowed) or 'none'}.")
+
+
+class MissingExtraError(UsageError):
+    """A part that is installed only where it is asked for, and is not here."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f"{what} is not installed. Install it with: pip install 'quickstudy[{extra}]'")
 
 
 class SpecError(UsageError):
