@@ -14,6 +14,7 @@ from quickstudy.agent import memory_bytes
 from quickstudy.algorithms.energy import EnergyConfig, _recall, contrastive_loss
 from quickstudy.errors import UsageError
 from quickstudy.interact import live
+from quickstudy.numerics.descent import clipped_adam, descend
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 3}
@@ -117,9 +118,12 @@ def test_contrasts_find_the_task():
     paid = with_outcome(lifetimes, reward=jnp.broadcast_to(own, lifetimes.valid.shape))
     settings = {"contrasts": "rewards", "moments": 8}
 
-    def descended(network, key):
+    adam = clipped_adam(10.0)
+
+    def descended(carry, key):
+        network, moments = carry
         slope = jax.grad(lambda network: foretells(network, key))(network)
-        return jax.tree.map(lambda leaf, slope: leaf - 0.3 * slope, network, slope), None
+        return descend(adam, slope, moments, network, rate=0.01), None
 
     def foretells(network, key):
         config = EnergyConfig(**SMALL | settings)
@@ -128,7 +132,8 @@ def test_contrasts_find_the_task():
         return contrastive_loss(moved, evidence, paid, key, spec=GRID.spec, config=config)["reward_contrast"]
 
     keys = jax.random.split(jax.random.key(6), 400)
-    learned, _ = eqx.filter_jit(lambda network: jax.lax.scan(descended, network, keys))(params.network)
+    begun = (params.network, adam.init(params.network))
+    (learned, _), _ = eqx.filter_jit(lambda carry: jax.lax.scan(descended, carry, keys))(begun)
     before, after = (np.mean([foretells(network, key) for key in keys[:4]]) for network in (params.network, learned))
     assert before > 0.9 * np.log(5)
     assert after < 0.6 * np.log(5)
