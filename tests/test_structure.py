@@ -23,6 +23,7 @@ FLOORS = (
     ("gymnasium_tasks",),
     ("quarantine", "impairment"),
     ("interact", "host"),
+    ("collectors",),
     ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here

@@ -7,6 +7,7 @@
     │   ├── SpecError               a space, a shape or a length that the parts do not share
     │   └── BundleError             an agent on disk that is damaged, or made for something else
     ├── TaskDistributionError       a task distribution that breaks one of its laws
+    ├── CollectingError             lifetimes in environments outside could not be lived
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
 
 A message says what was wrong, what came, what is allowed and what to do next.
@@ -32,6 +33,10 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(allowed) or 'none'}.")
+        self._made_of = (kind, name, allowed)
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._made_of
 
 
 class MissingExtraError(UsageError):
@@ -39,6 +44,10 @@ class MissingExtraError(UsageError):
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} is not installed. Install it with: pip install 'quickstudy[{extra}]'")
+        self._made_of = (what, extra)
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._made_of
 
 
 class SpecError(UsageError):
@@ -51,6 +60,10 @@ class BundleError(UsageError):
 
 class TaskDistributionError(QuickstudyError):
     """A task distribution that breaks one of its laws."""
+
+
+class CollectingError(QuickstudyError):
+    """Lifetimes in environments outside the compiled program could not be lived."""
 
 
 class NonFiniteError(QuickstudyError):

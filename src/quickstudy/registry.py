@@ -7,9 +7,12 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from quickstudy.errors import UnknownNameError, UsageError
+
+_loaded: dict[Path, None] = {}
 
 
 def resolve(kind: str, name: str, table: Mapping[str, str]) -> Callable[..., Any]:
@@ -60,7 +63,18 @@ def config_class(factory: Callable[..., Any]) -> type:
     return type(config.default)
 
 
-def _from_file(path: Path, attribute: str) -> Callable[..., Any]:
+def loaded_files() -> tuple[Path, ...]:
+    """The users' own files that were loaded so far; another process loads them before it is sent what they define."""
+    return tuple(_loaded)
+
+
+def load_file(path: str | Path) -> ModuleType:
+    """A user's own file as a module.
+
+    Raises:
+      UsageError: it is not there, or does not import.
+    """
+    path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file {str(path)!r}. Give the path of a Python file, as in my_tasks.py:make.")
     name = f"quickstudy_file_{path.stem}"  # a file may be called like a module of the standard library
@@ -74,7 +88,13 @@ def _from_file(path: Path, attribute: str) -> Callable[..., Any]:
     except Exception as error:
         del sys.modules[name]
         raise UsageError(f"{path} does not import: {type(error).__name__}: {error}") from error
+    _loaded[path.absolute()] = None
+    return module
+
+
+def _from_file(path: Path, attribute: str) -> Callable[..., Any]:
+    module = load_file(path)
     if not callable(getattr(module, attribute, None)):
-        functions = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == name]
+        functions = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
         raise UnknownNameError(f"function in {path},", attribute, functions)
     return getattr(module, attribute)

@@ -1,0 +1,279 @@
+"""Many lifetimes side by side in one process: environments stepped one after another, decisions for all of them at once."""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree, UInt32
+
+from quickstudy.agent import Agent
+from quickstudy.collectors.lived import Lived, fill_gaps
+from quickstudy.collectors.programs import (
+    HAPPENED,
+    LAST,
+    REWARD,
+    SLOT,
+    TERMINATED,
+    TRUNCATED,
+    LanePrograms,
+    blank_observation,
+    lifetime_keys,
+)
+from quickstudy.errors import QuickstudyError
+from quickstudy.host_distribution import HostDistribution, HostEnvironment
+from quickstudy.records import Outcome, Transition
+
+_PROGRAMS_KEPT = 4
+_FAULTS_KEPT = 3
+
+
+class Collector:
+    """Lives lifetimes in this process.
+
+    Args:
+      distribution: whose environments are opened here.
+      lanes: most lifetimes side by side. Each has an environment of its own; more of them make decisions cheaper.
+      beat: called with the number of steps taken, after every step of all lanes.
+    """
+
+    def __init__(self, distribution: HostDistribution, *, lanes: int, beat: Callable[[int], None] = lambda steps: None):
+        self.distribution, self.lanes, self.beat = distribution, lanes, beat
+        self._environments: dict[int, HostEnvironment] = {}
+        self._programs: dict[int, LanePrograms] = {}
+
+    def live(self, agent: Agent, params: PyTree, tasks: Sequence, keys: UInt32[np.ndarray, "lifetimes 2"]) -> Lived:
+        """One lifetime on each task.
+
+        Args:
+          agent: who lives.
+          params: of the agent.
+          tasks: one for each lifetime.
+          keys: key data of each lifetime; the same as in `interact.live`.
+        """
+        programs = self._compiled(agent)
+        lanes = _Lanes(self, programs, tasks, np.asarray(keys))
+        params = jax.device_put(params)
+        if agent.cadence == 1:
+            _live_step_by_step(lanes, programs, params)
+        else:
+            _live_in_chunks(lanes, programs, params)
+        return lanes.lived()
+
+    def close(self) -> None:
+        """Closes all environments."""
+        for lane in list(self._environments):
+            self.drop(lane)
+
+    def environment(self, lane: int) -> HostEnvironment:
+        """The environment of a lane, opened when it is first asked for."""
+        if lane not in self._environments:
+            self._environments[lane] = self.distribution.open()
+        return self._environments[lane]
+
+    def drop(self, lane: int) -> None:
+        """Lets go of an environment, whatever state it is in."""
+        try:
+            self._environments.pop(lane).close()
+        except Exception:  # it is broken already
+            self._environments.pop(lane, None)
+
+    def _compiled(self, agent: Agent) -> LanePrograms:
+        if id(agent) not in self._programs:
+            self._programs = dict(list(self._programs.items())[1 - _PROGRAMS_KEPT :])
+            self._programs[id(agent)] = LanePrograms(agent)  # which holds the agent, so that the number stays its own
+        return self._programs[id(agent)]
+
+
+def _live_step_by_step(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> None:
+    """For a cadence of one: what happened is taken in and the next action decided in one call for all lanes."""
+    for lane in range(lanes.count):
+        lanes.take_next(lane)
+    memory, decision = programs.nothing_yet(params, lanes.keys)
+    while (active := np.flatnonzero(lanes.row >= 0)).size:
+        began = time.perf_counter()
+        program = programs.later_step if lanes.numbers[active, HAPPENED].all() else programs.first_step
+        inputs = (lanes.before, lanes.successor, lanes.seen, lanes.numbers, lanes.keys)
+        memory, decision, words = program(params, memory, decision, *inputs)
+        decided = np.asarray(words)
+        lanes.seconds["policy"] += time.perf_counter() - began
+        lanes.step(active, decided)
+        for lane in active[lanes.slot[active] >= lanes.total]:
+            lanes.take_next(lane)
+
+
+def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> None:
+    """For a longer cadence: lanes begin together, and meet at the end of every chunk to adapt."""
+    cadence = programs.agent.cadence
+    while lanes.left():
+        for lane in range(lanes.count):
+            lanes.take_next(lane)
+        memory = programs.begin(params, lanes.keys)
+        for start in range(0, lanes.total, cadence):
+            while (active := np.flatnonzero((lanes.row >= 0) & (lanes.slot < start + cadence))).size:
+                began = time.perf_counter()
+                decided = np.asarray(programs.act(params, memory, lanes.seen, lanes.slot.astype(np.int32), lanes.keys))
+                lanes.seconds["policy"] += time.perf_counter() - began
+                lanes.step(active, decided)
+            if not (lanes.row >= 0).any():
+                break
+            began = time.perf_counter()
+            due = np.full(lanes.count, start + cadence, np.int32)
+            memory = jax.block_until_ready(
+                programs.adapt(params, memory, lanes.experience(start, start + cadence), due, lanes.keys)
+            )
+            lanes.seconds["policy"] += time.perf_counter() - began
+
+
+class _Lanes:
+    """The books: which lifetime each lane is living, where it stands, and everything that has happened."""
+
+    def __init__(self, collector: Collector, programs: LanePrograms, tasks: Sequence, keys: np.ndarray):
+        spec = collector.distribution.spec
+        self.collector, self.programs, self.tasks = collector, programs, tasks
+        self.horizon, self.total, self.lifetimes = spec.horizon, spec.lifetime_steps, len(keys)
+        self.count = min(collector.lanes, self.lifetimes)
+        self.seconds = {"environment": 0.0, "policy": 0.0}
+        self.steps, self.faults, self._next = 0, list[str](), 0
+        self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
+        blank = blank_observation(spec)
+        self._shape = tuple(blank.shape)
+
+        self.row = np.full(self.count, -1)
+        self.slot = np.zeros(self.count, int)
+        self.keys = np.zeros((self.count, 2), np.uint32)
+        self.numbers = np.zeros((self.count, 6), np.int32)
+        self.before, self.seen, self.successor = (np.zeros((self.count, *blank.shape), blank.dtype) for _ in range(3))
+
+        of_all = (self.total, self.lifetimes)
+        self._observation = np.zeros((*of_all, *blank.shape), blank.dtype)
+        self._followed = np.zeros_like(self._observation)
+        self._words = np.zeros((*of_all, programs.packing.words), np.uint32)
+        self._reward = np.zeros(of_all, np.float32)
+        self._terminated, self._truncated, self._valid = (np.zeros(of_all, bool) for _ in range(3))
+        self._measures = {name: np.full(of_all, np.nan, np.float32) for name in collector.distribution.measures}
+        self._lost = np.zeros(self.lifetimes, bool)
+
+    def left(self) -> bool:
+        """Whether there are lifetimes that nobody has begun."""
+        return self._next < self.lifetimes
+
+    def take_next(self, lane: int) -> None:
+        """Begins the next lifetime in a lane; one that cannot be begun is lost, and the one after it taken."""
+        self.row[lane] = -1
+        while self.left() and self.row[lane] < 0:
+            row, self._next = self._next, self._next + 1
+            self.row[lane], self.slot[lane], self.keys[lane] = row, 0, self._agent_keys[row]
+            self.numbers[lane] = 0
+            began = time.perf_counter()
+            try:
+                environment = self.collector.environment(lane)
+                environment.begin(self.tasks[row], self._environment_keys[row])
+                self.seen[lane] = self._checked(environment.reset(0))
+            except QuickstudyError:
+                raise  # what is missing or misused is said at once, and nothing is masked
+            except Exception:
+                self._lose(lane)
+            self.seconds["environment"] += time.perf_counter() - began
+
+    def step(self, active: np.ndarray, words: np.ndarray) -> None:
+        """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
+        began, actions = time.perf_counter(), self.programs.actions(words)
+        slots, rows = self.slot[active], self.row[active]
+        self._observation[slots, rows], self._words[slots, rows] = self.seen[active], words[active]
+        self.before[active] = self.seen[active]
+        healthy = [
+            lane for lane, slot in zip(active.tolist(), slots.tolist(), strict=True) if self._stepped(lane, slot, actions)
+        ]
+        self.steps += len(active)
+        if healthy:
+            self._write_down(np.asarray(healthy))
+        self.seconds["environment"] += time.perf_counter() - began
+        self.collector.beat(self.steps)
+
+    def _stepped(self, lane: int, slot: int, actions: Any) -> bool:
+        """One step of one environment; False where its lifetime is lost by it."""
+        try:
+            observation, reward, terminated, truncated, measures = self.collector.environment(lane).step(slot, actions[lane])
+            self.successor[lane] = self._checked(observation)
+            ends = (bool(terminated), bool(truncated))
+            self.numbers[lane, TERMINATED:REWARD] = ends
+            self.numbers[lane, REWARD:].view(np.float32)[0] = reward
+            for name, of_all in self._measures.items():
+                of_all[slot, self.row[lane]] = measures[name]
+        except Exception:
+            self._lose(lane)
+            return False
+        return True
+
+    def _write_down(self, lanes: np.ndarray) -> None:
+        """The outcomes of healthy lanes; episodes that are over are followed by the next, if there is one."""
+        slots, rows = self.slot[lanes], self.row[lanes]
+        terminated = self.numbers[lanes, TERMINATED] > 0
+        truncated = ~terminated & ((self.numbers[lanes, TRUNCATED] > 0) | (slots % self.horizon == self.horizon - 1))
+        self.numbers[lanes, TRUNCATED] = truncated
+        self.numbers[lanes, LAST], self.numbers[lanes, HAPPENED] = slots, 1
+        self._followed[slots, rows], self._valid[slots, rows] = self.successor[lanes], True
+        self._reward[slots, rows] = self.numbers[lanes, REWARD].view(np.float32)
+        self._terminated[slots, rows], self._truncated[slots, rows] = terminated, truncated
+        ends = terminated | truncated
+        self.slot[lanes] = np.where(ends, (slots // self.horizon + 1) * self.horizon, slots + 1)
+        self.numbers[lanes, SLOT] = self.slot[lanes]
+        self.seen[lanes] = self.successor[lanes]
+        for lane in lanes[ends & (self.slot[lanes] < self.total)]:
+            try:
+                self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))
+            except Exception:
+                self._lose(lane)
+
+    def _checked(self, observation: Any) -> Any:
+        if np.shape(observation) != self._shape:
+            raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
+        return observation
+
+    def _lose(self, lane: int) -> None:
+        """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
+        if len(self.faults) < _FAULTS_KEPT:
+            self.faults.append(traceback.format_exc())
+        row = self.row[lane]
+        self._lost[row], self._valid[:, row], self.row[lane] = True, False, -1
+        self.slot[lane] = self.total
+        self.collector.drop(lane)
+
+    def experience(self, start: int, stop: int) -> Transition:
+        """What the lanes lived in these slots, `[lanes, slots]`."""
+        lived = self._transition(slice(start, stop), np.maximum(self.row, 0))
+        return jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1), lived)
+
+    def lived(self) -> Lived:
+        """Everything, once all lifetimes are over."""
+        for of_all in self._measures.values():
+            of_all[:, self._lost] = np.nan
+        return Lived(
+            lifetimes=self._transition(slice(None), np.arange(self.lifetimes)),
+            measures=self._measures,
+            lost=self._lost,
+            steps=self.steps,
+            seconds=self.seconds,
+            faults=self.faults,
+        )
+
+    def _transition(self, slots: slice, rows: np.ndarray) -> Transition:
+        everything = len(rows) == self.lifetimes and slots == slice(None)
+        part = lambda whole: whole if everything else whole[slots][:, rows]  # noqa: E731
+        valid = part(self._valid)
+        seen, followed, words = fill_gaps((part(self._observation), part(self._followed), part(self._words)), valid)
+        masked = lambda whole: part(whole) & valid  # noqa: E731
+        reward: Any = np.where(valid, part(self._reward), np.float32(0))
+        outcome = Outcome(
+            observation=followed,
+            reward=reward,
+            terminated=masked(self._terminated),
+            truncated=masked(self._truncated),
+        )
+        episode = (np.arange(self.total)[slots, None] // self.horizon + np.zeros_like(rows)).astype(np.int32)
+        return Transition(
+            observation=seen, decision=self.programs.packing.unpack(words), outcome=outcome, episode=episode, valid=valid
+        )

@@ -1,0 +1,48 @@
+"""A tree of small arrays as one row of 32-bit words: what crosses between a compiled program and Python crosses once."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree, UInt32
+
+
+class Packing:
+    """How trees of one structure are laid out in words.
+
+    Args:
+      like: a tree of arrays, or of their shapes and types: 32-bit numbers, smaller whole numbers, or truth values.
+    """
+
+    def __init__(self, like: PyTree):
+        leaves, self._structure = jax.tree.flatten(like)
+        self._shapes = [tuple(leaf.shape) for leaf in leaves]
+        self._types = [np.dtype(leaf.dtype) for leaf in leaves]
+        sizes = [math.prod(shape) for shape in self._shapes]
+        self._ends = np.cumsum([0, *sizes]).tolist()
+
+    @property
+    def words(self) -> int:
+        """Words in a row."""
+        return self._ends[-1]
+
+    def pack(self, tree: PyTree) -> UInt32[Array, " words"]:
+        """One tree as a row; to be used in a compiled program."""
+        rows = [_as_words(jnp.asarray(leaf)).reshape(-1) for leaf in jax.tree.leaves(tree)]
+        return jnp.concatenate(rows) if rows else jnp.zeros(0, jnp.uint32)
+
+    def unpack(self, rows: UInt32[np.ndarray, "*rows words"]) -> PyTree:
+        """Many rows as a tree whose leaves have the leading axes `[*rows]`."""
+        leaves = []
+        for number, (shape, kind) in enumerate(zip(self._shapes, self._types, strict=True)):
+            part = np.ascontiguousarray(rows[..., self._ends[number] : self._ends[number + 1]])
+            part = part.view(kind) if kind.itemsize == 4 else part.astype(kind)
+            leaves.append(part.reshape(*rows.shape[:-1], *shape))
+        return jax.tree.unflatten(self._structure, leaves)
+
+
+def _as_words(leaf: Array) -> UInt32[Array, "*shape"]:
+    if leaf.dtype.itemsize == 4 and leaf.dtype != jnp.bool_:
+        return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+    return leaf.astype(jnp.uint32)

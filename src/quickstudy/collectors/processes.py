@@ -1,0 +1,127 @@
+"""A collector in a process of its own, fed through one socket: parameters and tasks go in, whole lifetimes come out."""
+
+import hashlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+import jax
+
+from quickstudy import registry
+from quickstudy.collectors.lived import Lived
+from quickstudy.collectors.team import CollectingConfig, Job, MemberLostError
+from quickstudy.errors import CollectingError, UsageError
+from quickstudy.host_distribution import HostDistribution
+
+_STARTING_SECONDS = 300.0
+"""What a process may take to start, and an agent that it has not seen to be compiled, beyond the patience there is."""
+
+
+class WorkerProcess:
+    """A process that runs `quickstudy.collectors.worker`.
+
+    Args:
+      distribution: whose environments it opens.
+      config: lanes, patience, the interpreter.
+    Raises:
+      UsageError: the interpreter is not there.
+      CollectingError: the process does not come up; says what it says.
+    """
+
+    def __init__(self, distribution: HostDistribution, config: CollectingConfig):
+        self._patience, self._known = config.patience_seconds, set[str]()
+        python = config.worker_python or sys.executable
+        ours, theirs = socket.socketpair()
+        command = [python, "-m", "quickstudy.collectors.worker", str(theirs.fileno())]
+        try:
+            environment = _environment(own=not config.worker_python)
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
+        finally:
+            theirs.close()
+        self._connection = Connection(ours.detach())
+        try:
+            kind, said = self._received(_STARTING_SECONDS)
+            if kind != "ready" or said != list(sys.version_info[:2]):
+                raise CollectingError(
+                    f"the worker's Python {python!r} is of version {said}, this one {list(sys.version_info[:2])}. "
+                    "Agents are passed on between equal versions only: make the worker's environment with the same Python."
+                )
+            self._send("open", [str(path) for path in registry.loaded_files()], cloudpickle.dumps(distribution), config.lanes)
+        except MemberLostError as loss:
+            raise CollectingError(f"a worker process did not come up ({loss}). Its own message stands above.") from loss
+
+    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+        """Lives a share there.
+
+        Raises:
+          MemberLostError: the process died, or nothing was heard of it for too long.
+          QuickstudyError: whatever it refuses, such as a suite that is not installed there.
+        """
+        agent = cloudpickle.dumps(job.agent)
+        digest = hashlib.sha256(agent).hexdigest()
+        patience = self._patience + (0.0 if digest in self._known else _STARTING_SECONDS)
+        self._send("live", digest, None if digest in self._known else agent, job.params, job.tasks, job.keys)
+        while True:
+            kind, said = self._received(patience)
+            if kind == "lived":
+                self._known.add(digest)
+                return said
+            if kind == "raised":
+                raise said
+            tell(said)
+            patience = self._patience
+
+    def close(self, *, kill: bool = False) -> None:
+        """Lets the process end by itself, or ends it."""
+        self._connection.close()
+        try:
+            if kill:
+                self._process.kill()
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _send(self, *message: Any) -> None:
+        try:
+            self._connection.send_bytes(pickle.dumps(message, protocol=5))
+        except (BrokenPipeError, ConnectionResetError, OSError) as error:
+            raise MemberLostError(self._end()) from error
+
+    def _received(self, patience_seconds: float) -> tuple[str, Any]:
+        try:
+            if not self._connection.poll(patience_seconds):
+                raise MemberLostError(f"process {self._process.pid} said nothing for {patience_seconds:.0f} s")
+            return pickle.loads(self._connection.recv_bytes())
+        except (EOFError, ConnectionResetError, OSError) as error:
+            raise MemberLostError(self._end()) from error
+
+    def _end(self) -> str:
+        """How the process ended, in words."""
+        deadline = time.monotonic() + 5
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        status = self._process.returncode
+        how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        return f"process {self._process.pid} {how}"
+
+
+def _environment(*, own: bool) -> dict[str, str]:
+    """The environment of a worker: one thread, no accelerator, and where it is this interpreter, the same modules."""
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    made = dict(os.environ) | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
+    cache = jax.config.values["jax_compilation_cache_dir"]
+    if cache:
+        made["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    if own:
+        made["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return made

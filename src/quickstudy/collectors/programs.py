@@ -1,0 +1,115 @@
+"""The compiled programs of one agent that lives several lifetimes side by side, each in a lane of its own.
+
+Lanes stand at different slots: where an episode ends early its lane goes on with the next one, and no lane waits for another.
+Only those of an agent that adapts in chunks of several steps meet, at the end of each chunk.
+"""
+
+from functools import partial
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, PyTree, UInt32
+
+from quickstudy.agent import Agent, slot_key
+from quickstudy.collectors.packing import Packing
+from quickstudy.numerics.sequences import where
+from quickstudy.records import Decision, Outcome, Spec, Transition
+
+SLOT, LAST, HAPPENED, TERMINATED, TRUNCATED, REWARD = range(6)
+"""Columns of the numbers `[lanes, 6]` that every lane is told: its slot, that of its last step, whether there was one, and what
+followed it; the reward by its bits."""
+
+
+class LanePrograms:
+    """What an agent does in all lanes at once; what it remembers stays on the device.
+
+    Args:
+      agent: whose functions are compiled, when they are first called.
+    """
+
+    def __init__(self, agent: Agent):
+        self.agent = agent
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        params = jax.eval_shape(agent.init, key)
+        memory = jax.eval_shape(agent.begin, params, key)
+        self.decision = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key)
+        self.packing = Packing(self.decision)
+        each = (None, *[0] * 7)
+        self.first_step = jax.jit(jax.vmap(partial(self._step, begins=True), each), donate_argnums=(1, 2))
+        self.later_step = jax.jit(jax.vmap(partial(self._step, begins=False), each), donate_argnums=(1, 2))
+        self.begin = jax.jit(jax.vmap(self._begin, (None, 0)))
+        self.act = jax.jit(jax.vmap(self._act, (None, 0, 0, 0, 0)))
+        self.adapt = jax.jit(jax.vmap(self._adapt, (None, 0, 0, 0, 0)), donate_argnums=1)
+
+    def nothing_yet(self, params: PyTree, keys: UInt32[np.ndarray, "lanes 2"]) -> tuple[PyTree, PyTree]:
+        """Memories and last decisions before anything was lived: begun, and zeros."""
+        zeros = jax.tree.map(lambda leaf: jnp.zeros((len(keys), *leaf.shape), leaf.dtype), self.decision)
+        return self.begin(params, keys), zeros
+
+    def actions(self, words: UInt32[np.ndarray, "lanes words"]) -> list[int] | np.ndarray:
+        """The action of every lane, as environments take it: an array that they may write to, or whole numbers."""
+        action = self.packing.unpack(words).action
+        return action.tolist() if isinstance(self.agent.spec.action_space, gymnasium.spaces.Discrete) else np.array(action)
+
+    def _begin(self, params: PyTree, key: UInt32[Array, "2"]) -> PyTree:
+        return self.agent.begin(params, slot_key(jax.random.wrap_key_data(key), 0)[0])
+
+    def _act(self, params: PyTree, memory: PyTree, seen: Array, slot: Int32[Array, ""], key: UInt32[Array, "2"]) -> Array:
+        """The words of a decision."""
+        key_act = slot_key(jax.random.wrap_key_data(key), slot)[1]
+        return self.packing.pack(self.agent.act(params, memory, seen, key_act))
+
+    def _adapt(
+        self, params: PyTree, memory: PyTree, experience: Transition, due: Int32[Array, ""], key: UInt32[Array, "2"]
+    ) -> PyTree:
+        """Memory after a chunk; `due` is the slot that follows it."""
+        return self.agent.adapt(params, memory, experience, slot_key(jax.random.wrap_key_data(key), due)[0])
+
+    def _step(
+        self,
+        params: PyTree,
+        memory: PyTree,
+        decision: Decision,
+        before: Array,
+        successor: Array,
+        seen: Array,
+        numbers: Int32[Array, "6"],
+        key_data: UInt32[Array, "2"],
+        *,
+        begins: bool,
+    ) -> tuple[PyTree, Decision, Array]:
+        """Takes in the last step and decides the next, for a cadence of one; a lane where nothing happened yet begins.
+
+        Slots that did not happen after an early end change no memory, so they are passed over.
+        """
+        agent, key = self.agent, jax.random.wrap_key_data(key_data)
+        happened = numbers[HAPPENED] > 0
+        if begins:
+            memory = where(happened, memory, agent.begin(params, slot_key(key, 0)[0]))
+        outcome = Outcome(
+            observation=successor,
+            reward=jax.lax.bitcast_convert_type(numbers[REWARD], jnp.float32),
+            terminated=numbers[TERMINATED] > 0,
+            truncated=numbers[TRUNCATED] > 0,
+        )
+        episode = numbers[LAST] // agent.spec.horizon
+        lived = Transition(observation=before, decision=decision, outcome=outcome, episode=episode, valid=happened)
+        keys = jnp.stack([slot_key(key, numbers[LAST] + 1)[0], slot_key(key, numbers[SLOT])[1]])
+        memory, decision = agent.step(params, memory, jax.tree.map(lambda leaf: leaf[None], lived), seen, keys)
+        return memory, decision, self.packing.pack(decision)
+
+
+def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:
+    """Shape and type of an observation as agents read it."""
+    space = spec.observation_space
+    kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
+    return jax.ShapeDtypeStruct(space.shape or (), jax.dtypes.canonicalize_dtype(kind))
+
+
+@jax.jit
+def lifetime_keys(keys: UInt32[Array, "lifetimes 2"]) -> tuple[UInt32[Array, "lifetimes 2"], UInt32[Array, "lifetimes 2"]]:
+    """The agent's and the environment's share of the keys of lifetimes, as in `interact.live`; all as key data."""
+    split = jax.vmap(lambda key: jax.random.key_data(jax.random.split(jax.random.wrap_key_data(key))))(keys)
+    return split[:, 0], split[:, 1]

@@ -1,0 +1,215 @@
+"""Collectors that share the lifetimes of a batch: in this process, in worker processes, or elsewhere.
+
+Every member lives a share of each batch. One that dies or hangs is replaced, and what it had in hand is lived once more by
+its replacement, under the same keys, so that nothing is different afterwards. What fails again is lost: its slots are masked,
+the run goes on, and counts it.
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from quickstudy.agent import Agent
+from quickstudy.collectors.collector import Collector
+from quickstudy.collectors.lived import Lived, joined, nothing_lived
+from quickstudy.errors import CollectingError, UsageError
+from quickstudy.host_distribution import HostDistribution
+from quickstudy.interact import check_fit
+
+_TRIES = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CollectingConfig:
+    """Where lifetimes in environments outside JAX are lived; tasks written in JAX need none of it."""
+
+    collectors: str = "processes"
+    """`inline` (in this process), `processes`, or `ray://HOST:PORT` (on many machines; `ray` starts or finds a cluster)."""
+    workers: int = 0
+    """Collectors; 0 is one for each core."""
+    lanes: int = 32
+    """Lifetimes side by side in a collector, each with an environment of its own."""
+    worker_python: str = ""
+    """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
+    patience_seconds: float = 120.0
+    """A collector from which nothing is heard for so long is replaced."""
+
+    def __post_init__(self) -> None:
+        kinds = ("inline", "processes", "ray")
+        if self.collectors.partition(":")[0] not in kinds:
+            raise UsageError(f"collectors must be inline, processes or ray://HOST:PORT; came {self.collectors!r}.")
+        for name, least in (("workers", 0), ("lanes", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
+        if self.patience_seconds <= 0:
+            raise UsageError(f"patience_seconds must be above zero; came {self.patience_seconds}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A share of a batch."""
+
+    agent: Agent
+    params: PyTree
+    tasks: Sequence
+    keys: np.ndarray
+
+
+class Member(Protocol):
+    """One collector of a team."""
+
+    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+        """Lives a share, and tells of its steps under way.
+
+        Raises:
+          MemberLostError: it died, or nothing was heard of it for too long.
+        """
+
+    def close(self, *, kill: bool = False) -> None:
+        """Ends it; at once where `kill` is said."""
+
+
+class MemberLostError(Exception):
+    """A collector died or hung; the message says how."""
+
+
+class Team:
+    """Collectors that live batches of lifetimes together; a context manager.
+
+    Args:
+      hire: `() -> Member`, a new collector.
+      members: how many.
+    The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` every
+    exception that environments raised, each of which is shown once, when it first comes.
+    """
+
+    def __init__(self, distribution: HostDistribution, hire: Callable[[], Member], *, members: int):
+        self.distribution, self._hire = distribution, hire
+        self.replaced = self.lost = 0
+        self.faults: dict[str, int] = {}
+        self._threads = ThreadPoolExecutor(members)
+        try:
+            self._members: list[Member] = list(self._threads.map(lambda _: hire(), range(members)))
+        except BaseException:
+            self._threads.shutdown()
+            raise
+        self._under_way = [0] * members
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def under_way(self) -> int:
+        """Steps taken so far of the batch in hand."""
+        return sum(self._under_way)
+
+    def live(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> Lived:
+        """One lifetime on each task.
+
+        Args:
+          agent: who lives; its spec must agree with the distribution's.
+          params: of the agent.
+          tasks: leading axis `[lifetimes]`.
+          keys: `[lifetimes]`; each lifetime's randomness, as in `interact.live`.
+        Returns:
+          The lifetimes in the order of the tasks, as NumPy arrays.
+        Raises:
+          SpecError: the agent was made for other tasks.
+          CollectingError: not one lifetime could be lived.
+        """
+        check_fit(agent, self.distribution.spec)
+        began = time.monotonic()
+        numbers = np.asarray(jax.random.key_data(keys))
+        params, tasks = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, tasks)
+        apart = [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(numbers))]
+        shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._members)) if share.size]
+        jobs = [Job(agent, params, [apart[row] for row in share], numbers[share]) for share in shares]
+        self._under_way = [0] * len(self._members)
+        tried = list(self._threads.map(self._tried, range(len(jobs)), jobs))
+        healthy = [lived for lived in tried if lived is not None and not lived.lost.all()]
+        self._take_stock([lived for lived in tried if lived is not None])
+        if not healthy:
+            what = max(self.faults, key=lambda fault: self.faults[fault], default="every collector died, twice.")
+            raise CollectingError(f"not one of {len(numbers)} lifetimes could be lived. What came up:\n{what}")
+        parts = [
+            nothing_lived(healthy[0], lifetimes=len(share)) if lived is None or lived.lost.all() else lived
+            for lived, share in zip(tried, shares, strict=True)
+        ]
+        lived = joined(parts)
+        self.lost += int(lived.lost.sum())
+        lived.seconds["transfer"] = max(0.0, time.monotonic() - began - sum(lived.seconds.values()))
+        return lived
+
+    def close(self) -> None:
+        """Ends all collectors."""
+        for member in self._members:
+            member.close()
+        self._threads.shutdown()
+
+    def _tried(self, number: int, job: Job) -> Lived | None:
+        """A share as it was lived, by the member of this number or by its replacement; None where both were lost."""
+        for _ in range(_TRIES):
+            try:
+                return self._members[number].live(job, lambda steps: self._under_way.__setitem__(number, steps))
+            except MemberLostError as loss:
+                self.replaced += 1
+                sys.stderr.write(f"quickstudy: a collector was replaced: {loss}\n")
+                self._members[number].close(kill=True)
+                self._members[number] = self._hire()
+        return None
+
+    def _take_stock(self, parts: Sequence[Lived]) -> None:
+        """Counts what environments raised, and shows each exception once."""
+        for fault in (fault for part in parts for fault in part.faults):
+            if fault not in self.faults:
+                sys.stderr.write(f"quickstudy: an environment failed, and its lifetime is left out:\n{fault}")
+            self.faults[fault] = self.faults.get(fault, 0) + 1
+
+
+class Inline:
+    """A collector in this process: nothing is passed on, and nothing protects this process from its environments."""
+
+    def __init__(self, distribution: HostDistribution, *, lanes: int):
+        self._tell: Callable[[int], None] = lambda steps: None
+        self._collector = Collector(distribution, lanes=lanes, beat=lambda steps: self._tell(steps))
+
+    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+        """Lives a share."""
+        self._tell = tell
+        return self._collector.live(job.agent, job.params, job.tasks, job.keys)
+
+    def close(self, *, kill: bool = False) -> None:
+        """Closes the environments."""
+        del kill
+        self._collector.close()
+
+
+def gather_team(distribution: HostDistribution, config: CollectingConfig = CollectingConfig()) -> Team:
+    """The collectors that a configuration asks for.
+
+    Raises:
+      MissingExtraError: Ray is asked for and not installed.
+    """
+    kind = config.collectors.partition(":")[0]
+    members = config.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else config.workers or 1
+    if kind == "inline":
+        return Team(distribution, lambda: Inline(distribution, lanes=config.lanes), members=1)
+    if kind == "processes":
+        from quickstudy.collectors.processes import WorkerProcess
+
+        return Team(distribution, lambda: WorkerProcess(distribution, config), members=members)
+    from quickstudy.collectors.on_ray import connect, hire_actor
+
+    connect(config.collectors)
+    return Team(distribution, lambda: hire_actor(distribution, config), members=members)
