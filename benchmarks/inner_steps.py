@@ -17,7 +17,8 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.evaluation import RESAMPLES, Contender, contender, draw_tasks, live_on_all
+from quickstudy.evaluation import RESAMPLES, Contender, contender, draw_tasks
+from quickstudy.living import live_on_all
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
 

@@ -21,7 +21,8 @@ import tyro
 
 import quickstudy as qs
 from quickstudy.algorithms.ppo import PPOConfig, ppo_agent
-from quickstudy.evaluation import draw_tasks, live_on_all
+from quickstudy.evaluation import draw_tasks
+from quickstudy.living import live_on_all
 
 HISTORY = Path(__file__).with_name("tune_ppo.jsonl")
 

@@ -6,12 +6,13 @@ several steps, it is the mean return of each episode. Its points are called poin
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from quickstudy.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.records import Spec
@@ -110,6 +111,36 @@ def measure(lives: Lives, anchors: Anchors, draws: Draws, *, spec: Spec, thresho
         "return_by_episode": _curve(episodes, few),
         "cumulative_regret": _regret_curve(curve, anchors, few),
     }
+
+
+def measured_by_episode(
+    distribution: AnyDistribution, measured: Sequence[Mapping[str, np.ndarray]], draws: Draws
+) -> dict[str, Curve]:
+    """What environments say beside the reward, judged once for each episode; means over tasks, by name.
+
+    Args:
+      distribution: that says how an episode is judged by each.
+      measured: for every seed, by name, `[tasks, T]`; NaN in slots that did not happen.
+      draws: resamples of seeds and tasks.
+    """
+    if not isinstance(distribution, HostDistribution):
+        return {}
+    few, curves = draws.first(CURVE_RESAMPLES), {}
+    for name, reduction in distribution.measures.items():
+        steps = np.stack([of_seed[name] for of_seed in measured])
+        steps = steps.reshape(*steps.shape[:2], -1, distribution.spec.horizon)
+        curves[name] = _curve(judged(steps, reduction), few)
+    return curves
+
+
+def judged(steps: Float[np.ndarray, "seeds tasks episodes horizon"], reduction: str) -> Float[np.ndarray, "seeds tasks points"]:
+    """One number of each episode; every episode has a first step."""
+    if reduction == "any":
+        return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
+    if reduction == "sum":
+        return np.nansum(steps, -1)
+    last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
+    return np.take_along_axis(steps, last[..., None], -1)[..., 0]
 
 
 def _adaptation_curve(lives: Lives, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:

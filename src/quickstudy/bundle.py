@@ -29,11 +29,11 @@ from quickstudy import algorithms
 from quickstudy.agent import Agent
 from quickstudy.disk import write_atomically
 from quickstudy.errors import BundleError, QuickstudyError
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.interact import check_fit
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.records import Spec, space_from_description
 from quickstudy.run_folder import versions
-from quickstudy.task_distribution import TaskDistribution
 
 _FORMAT = 1
 
@@ -87,7 +87,7 @@ def save_bundle(
     algorithm: MetaAlgorithm,
     params: PyTree,
     *,
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     results: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:

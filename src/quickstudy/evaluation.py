@@ -7,7 +7,6 @@ record is seen here: how an agent came to be makes no difference.
 """
 
 import dataclasses
-import functools
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,19 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from quickstudy.adaptation import Anchors, Lives, definitions, measure
+from quickstudy.adaptation import Anchors, Lives, definitions, measure, measured_by_episode
 from quickstudy.agent import Agent, memory_bytes, slot_key
+from quickstudy.collectors.programs import blank_observation
+from quickstudy.collectors.team import CollectingConfig
 from quickstudy.errors import UnknownNameError, UsageError
-from quickstudy.interact import live
+from quickstudy.host_distribution import AnyDistribution
+from quickstudy.living import Living
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.records import Transition
 from quickstudy.results import Comparison, Evaluation, Result
-from quickstudy.task_distribution import TaskDistribution, task_hash
+from quickstudy.task_distribution import task_hash
 
 RESAMPLES = 2000
 """Bootstrap resamples for every interval of a single number."""
 
-_BLOCK_BYTES = 256 * 2**20
 _TIMED_SECONDS = 0.15
 
 
@@ -75,13 +77,14 @@ def split_label(split: str) -> str:
 
 def evaluate(
     contenders: Mapping[str, Contender],
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     *,
     split: str,
     tasks: int = 2000,
     seed: int = 0,
     reference: str | None = None,
     thresholds: Sequence[float] = (0.5, 0.75, 0.9),
+    collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
     command: str = "",
 ) -> Evaluation:
@@ -95,12 +98,14 @@ def evaluate(
       seed: of the tasks and their luck. Equal seeds and numbers of tasks give the same task list and hash.
       reference: the contender that differences are shown against; else the first trained one, else the best.
       thresholds: fractions of the way from floor to ceiling, for `steps_to`.
+      collecting: where lifetimes on tasks that are not written in JAX are lived.
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
     Raises:
       UsageError: no contender, no task, or a threshold outside (0, 1].
       UnknownNameError: no such split, or a reference that takes no part.
       SpecError: a contender that was made for other tasks.
+      CollectingError: a lifetime was lost; a result that left it out would be another.
     """
     _check(contenders, tasks, reference, thresholds)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
@@ -108,23 +113,24 @@ def evaluate(
     draws = draw_resamples(contenders, tasks, seed)
     work, done = sum(one.seeds for one in contenders.values()), 0
     results, returns = {}, {}
-    for name, one in contenders.items():
-        rewards = []
-        for index in range(one.seeds):
-            rewards.append(live_on_all(one.agent, distribution, one.params_of(index), task_list, keys))
-            done += 1
-            if progress is not None:
-                progress(name, done / work)
-        lives = Lives(reward=np.stack([r for r, _ in rewards]), valid=np.stack([v for _, v in rewards]))
-        returns[name] = lives.returns
-        measures = measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds)
-        results[name] = Result(
-            trained=one.trained,
-            seeds=one.seeds,
-            memory_bytes=memory_bytes(one.agent),
-            decision_microseconds=decision_time(one.agent, distribution, one.params_of(0)),
-            **measures,
-        )
+    with Living(distribution, collecting) as living:
+        for name, one in contenders.items():
+            earned = []
+            for index in range(one.seeds):
+                earned.append(living.on_all(one.agent, one.params_of(index), task_list, keys))
+                done += 1
+                if progress is not None:
+                    progress(name, done / work)
+            lives = Lives(reward=np.stack([each.reward for each in earned]), valid=np.stack([each.valid for each in earned]))
+            returns[name] = lives.returns
+            results[name] = Result(
+                trained=one.trained,
+                seeds=one.seeds,
+                memory_bytes=memory_bytes(one.agent),
+                decision_microseconds=decision_time(one.agent, one.params_of(0)),
+                measures_by_episode=measured_by_episode(distribution, [each.measures for each in earned], draws[name]),
+                **measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
+            )
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
         reference = next((name for name, one in contenders.items() if one.trained), best)
@@ -147,7 +153,7 @@ def evaluate(
     )
 
 
-def draw_tasks(distribution: TaskDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, PRNGKeyArray]:
+def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, PRNGKeyArray]:
     """The task list of an evaluation, leading axis `[tasks]`, and the key `[tasks]` of the lifetime on each.
 
     Raises:
@@ -161,11 +167,16 @@ def draw_tasks(distribution: TaskDistribution, *, split: str, tasks: int, seed: 
 
 
 def returns_on(
-    one: Contender, distribution: TaskDistribution, task_list: PyTree, keys: PRNGKeyArray
+    one: Contender,
+    distribution: AnyDistribution,
+    task_list: PyTree,
+    keys: PRNGKeyArray,
+    collecting: CollectingConfig = CollectingConfig(),
 ) -> Float[np.ndarray, "seeds tasks"]:
     """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
-    each = [live_on_all(one.agent, distribution, one.params_of(index), task_list, keys) for index in range(one.seeds)]
-    return np.stack([reward.sum(-1, dtype=np.float64) for reward, _ in each])
+    with Living(distribution, collecting) as living:
+        each = [living.on_all(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    return np.stack([earned.reward.sum(-1, dtype=np.float64) for earned in each])
 
 
 def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
@@ -182,15 +193,14 @@ def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: M
     )
 
 
-def decision_time(agent: Agent, distribution: TaskDistribution, params: PyTree) -> dict[str, float]:
+def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
     """Microseconds of one jitted, unbatched `step` on this machine: median and 99th percentile."""
     key = jax.random.key(0)
-    task = jax.eval_shape(functools.partial(distribution.sample, "test"), key)
-    shapes = jax.eval_shape(functools.partial(live, agent, distribution), params, task, key)[0]
-    zeros = jax.tree.map(lambda leaf: np.zeros((agent.cadence, *leaf.shape[1:]), leaf.dtype), shapes)
-    experience = jax.device_put(zeros)
+    observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
     memory = jax.jit(agent.begin)(params, key)
-    observation = jax.tree.map(lambda leaf: leaf[0], experience.observation)
+    decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
+    lived = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
+    experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), lived)
     step, keys = jax.jit(agent.step), slot_key(key, 1)
     times: list[float] = []
     jax.block_until_ready(step(params, memory, experience, observation, keys))
@@ -218,57 +228,6 @@ def check_thresholds(thresholds: Sequence[float]) -> None:
     for fraction in thresholds:
         if not 0 < fraction <= 1:
             raise UsageError(f"thresholds are fractions of a way, in (0, 1]; came {fraction}.")
-
-
-class _ByIdentity:
-    """Agents and distributions hold functions and spaces, which do not hash; as themselves they do."""
-
-    def __init__(self, agent: Agent, distribution: TaskDistribution):
-        self.agent, self.distribution = agent, distribution
-
-    def __hash__(self) -> int:
-        return hash((id(self.agent), id(self.distribution)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByIdentity) and self.agent is other.agent and self.distribution is other.distribution
-
-
-@functools.cache
-def _compiled() -> Callable:
-    """`_live_on_block` under `jit`, compiled once for all splits and seeds of an agent."""
-    # On a CPU the highest level takes twice as long to compile, and lifetimes as short as these run no faster for it.
-    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-    return jax.jit(_live_on_block, static_argnums=0, compiler_options=options)
-
-
-def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-    """Rewards and validity `[block, T]`."""
-
-    def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-        lifetime, _ = live(who.agent, who.distribution, params, task, key)
-        return lifetime.outcome.reward, lifetime.valid
-
-    return jax.vmap(one)(tasks, keys)
-
-
-def live_on_all(
-    agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rewards and validity `[tasks, T]`, in blocks of equal size whose memories fit."""
-    count = len(keys)
-    # Memory stands several times in a loop; a slot's records are a few dozen bytes.
-    each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
-    blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
-    size = -(-count // blocks)
-    who, program, parts = _ByIdentity(agent, distribution), _compiled(), []
-    for start in range(0, count, size):
-        # The last block starts over with the first tasks, so that one program serves all; they are cut off
-        # again.
-        rows = np.arange(start, start + size) % count
-        block = jax.tree.map(lambda leaf, rows=rows: leaf[rows], tasks)
-        parts.append(jax.tree.map(np.asarray, program(who, params, block, keys[rows])))
-    reward, valid = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
-    return reward, valid
 
 
 def on_each(function: Callable | None, tasks: PyTree) -> np.ndarray | None:

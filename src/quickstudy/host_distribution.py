@@ -16,7 +16,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
 from quickstudy.agent import Agent
 from quickstudy.errors import TaskDistributionError, UnknownNameError
 from quickstudy.records import Spec
-from quickstudy.task_distribution import check_splits
+from quickstudy.task_distribution import TaskDistribution, check_splits
 
 Task = TypeVar("Task")
 
@@ -37,10 +37,10 @@ class Stepped(NamedTuple):
     measures: Mapping[str, float]
 
 
-class HostEnvironment(Protocol[Task]):
+class HostEnvironment(Protocol):
     """One environment that can be set to any task of its distribution. All its randomness follows from the keys it is given."""
 
-    def begin(self, task: Task, key: UInt32[np.ndarray, "2"]) -> None:
+    def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
         """A new lifetime on a task; `key` is the key data of all of the environment's luck in it."""
 
     def reset(self, episode: int) -> Any:
@@ -77,7 +77,7 @@ class HostDistribution(Generic[Task]):
     spec: Spec
     splits: tuple[str, ...] = ("train", "test")
     sample: Callable[[str, np.random.Generator], Task]
-    open: Callable[[], HostEnvironment[Task]]
+    open: Callable[[], HostEnvironment]
     describe: Callable[[Task], dict[str, Any]] = None  # type: ignore[assignment]
     measures: Mapping[str, Reduction] = dataclasses.field(default_factory=dict)
     baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
@@ -107,6 +107,9 @@ class HostDistribution(Generic[Task]):
                 f"{self.name}: tasks of {split!r} are built differently: {sorted(map(str, structures))}."
             )
         return jax.tree.map(lambda *leaves: _stacked(self.name, leaves), *drawn)
+
+
+AnyDistribution = TaskDistribution | HostDistribution
 
 
 def named_leaves(task: PyTree) -> dict[str, Any]:

@@ -19,19 +19,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from quickstudy.errors import NonFiniteError, UsageError
+from quickstudy.collectors.team import CollectingConfig
+from quickstudy.errors import CollectingError, NonFiniteError, UsageError
+from quickstudy.host_distribution import AnyDistribution
+from quickstudy.host_program import HostProgram, program_of
 from quickstudy.interact import check_fit
 from quickstudy.interrupts import finishing_what_was_begun
 from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.outer_program import initial_state, look_program, train_program
+from quickstudy.outer_program import OuterProgram, initial_state
 from quickstudy.run_folder import RunFolder, check_same_run, machine, surviving_disk_trouble, versions
-from quickstudy.task_distribution import TaskDistribution
 
 _UPDATES_BEFORE_TIMING = 2
 _TIMED_SHARE = 0.05
 _TIMED_UPDATES = 3
 _OVERRUN = 1.15
 _MOST_QUARANTINED = 0.5
+_MOST_LOST = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,16 +103,18 @@ class Run:
     """A meta-training run that has ended or was interrupted.
 
     `params`: leaves with a leading axis `[seeds]`. `steps`: environment steps per seed. `quarantined`: those, over all seeds,
-    whose reward or observation was not finite, and which nothing was learned from.
+    whose reward or observation was not finite, and which nothing was learned from. `lost`: lifetimes that environments outside
+    broke off, and which nothing was learned from either.
     """
 
     algorithm: MetaAlgorithm
-    distribution: TaskDistribution
+    distribution: AnyDistribution
     config: TrainingConfig
     params: PyTree
     metrics: list[dict[str, Any]]
     steps: int
     quarantined: int
+    lost: int
     seconds: float
     finished: bool
     folder: Path | None
@@ -117,13 +122,14 @@ class Run:
 
 def meta_train(
     algorithm: MetaAlgorithm,
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     config: TrainingConfig = TrainingConfig(),
     *,
     folder: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     command: str | None = None,
+    collecting: CollectingConfig = CollectingConfig(),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Run:
     """Meta-trains an agent on the train split.
@@ -136,8 +142,10 @@ def meta_train(
       resume: go on from the folder's newest checkpoint.
       overwrite: start again in a folder that holds a run.
       command: how the run was asked for, for its record.
+      collecting: where lifetimes on tasks that are not written in JAX are lived; it may differ when a run is resumed.
       watch: called after every update.
     Raises:
+      CollectingError: most lifetimes were lost to faults of their environments.
       SpecError: the algorithm was made for other tasks.
       UsageError: the folder holds a run already, or one of another configuration.
       NonFiniteError: a NaN or an infinity came up; says where, and which checkpoint is good.
@@ -153,14 +161,17 @@ def meta_train(
         "versions": versions(),
         "machine": machine(),
     }
-    store = None if folder is None else RunFolder(folder, resume=resume, overwrite=overwrite)
+    program = program_of(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)
+    store = None
     try:
+        store = None if folder is None else RunFolder(folder, resume=resume, overwrite=overwrite)
         if store is not None and resume:
             check_same_run(store.description(), description)
         elif store is not None:
             store.describe(description)
-        return _Loop(algorithm, distribution, config, store, watch).run()
+        return _Loop(algorithm, distribution, config, program, store, watch).run()
     finally:
+        program.close()
         if store is not None:
             store.close()
 
@@ -171,13 +182,14 @@ class _Loop:
     def __init__(
         self,
         algorithm: MetaAlgorithm,
-        distribution: TaskDistribution,
+        distribution: AnyDistribution,
         config: TrainingConfig,
+        program: OuterProgram | HostProgram,
         store: RunFolder | None,
         watch: Callable[[Progress], None],
     ):
         self.algorithm, self.distribution, self.config = algorithm, distribution, config
-        self.store, self.watch = store, watch
+        self.program, self.store, self.watch = program, store, watch
         self.spent = {"compiling": 0.0, "training": 0.0, "looking": 0.0, "saving": 0.0}
         self.earlier_seconds = 0.0
         self.started = time.monotonic()
@@ -195,17 +207,13 @@ class _Loop:
             seeds = jnp.arange(self.config.seed, self.config.seed + self.config.seeds)
             roots = jax.vmap(jax.random.key)(seeds)
             self.state = self.resumed(initial_state(self.algorithm, roots))
-            program = train_program(self.algorithm, self.distribution)
-            train = program.lower(self.state, roots, jnp.uint32(0), jnp.float32(0)).compile()
-            program = look_program(self.algorithm, self.distribution, tasks=self.config.held_out_tasks)
-            look = program.lower(self.state).compile()
+            self.program.compile(self.state, roots)
         last_look = last_save = -math.inf if self.update == 0 else time.monotonic()
         with finishing_what_was_begun() as interrupted:
             while not self.spent_budget() and not interrupted.is_set():
                 began = time.monotonic()
                 with self.timed("training"):
-                    self.state, metrics = train(self.state, roots, jnp.uint32(self.update), jnp.float32(self.progress()))
-                    metrics = {name: np.asarray(value, float).tolist() for name, value in metrics.items()}
+                    self.state, metrics = self.program.train(self.state, roots, self.update, self.progress())
                 self.update_seconds.append(time.monotonic() - began)
                 self.update += 1
                 self.check_finite(metrics)
@@ -217,9 +225,9 @@ class _Loop:
                 }
                 if time.monotonic() - last_look >= self.look_interval() or self.spent_budget():
                     with self.timed("looking"):
-                        held_out = np.asarray(look(self.state), float).tolist()
-                    self.looks.append((line["steps"], held_out))
-                    metrics["held_out_return"], last_look = held_out, time.monotonic()
+                        metrics |= self.program.look(self.state)
+                    self.looks.append((line["steps"], metrics["held_out_return"]))
+                    last_look = time.monotonic()
                 self.record(line | metrics)
                 if time.monotonic() - last_save >= self.config.checkpoint_seconds or planned:
                     self.save()
@@ -231,9 +239,10 @@ class _Loop:
         folder = None if self.store is None else self.store.path
         steps = self.update * self.steps_per_update
         quarantined = round(sum(sum(line["quarantined"]) for line in self.metrics) * self.algorithm.lifetimes)
+        lost = round(sum(sum(line.get("lost", ())) for line in self.metrics))
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
-            metrics=self.metrics, steps=steps, quarantined=quarantined,
+            metrics=self.metrics, steps=steps, quarantined=quarantined, lost=lost,
             seconds=self.seconds(), finished=finished, folder=folder,
         )  # fmt: skip
 
@@ -280,8 +289,13 @@ class _Loop:
         return late or (self.updates is not None and self.update >= self.updates)
 
     def check_finite(self, metrics: dict[str, list[float]]) -> None:
-        """Stops the run at the first number that is not finite."""
+        """Stops the run at the first number that is not finite, or where too little is left to learn from."""
         step = self.update * self.steps_per_update
+        if np.mean(metrics.get("lost", 0.0)) > _MOST_LOST * self.algorithm.lifetimes:
+            raise CollectingError(
+                f"update {self.update} (step {step}): {np.mean(metrics['lost']):.0f} of {self.algorithm.lifetimes} lifetimes "
+                "were lost to faults of their environment, which stand above. Look at it with `quickstudy check`."
+            )
         if np.mean(metrics["quarantined"]) > _MOST_QUARANTINED * self.distribution.spec.lifetime_steps:
             raise NonFiniteError(
                 f"update {self.update} (step {step}): rewards or observations were not finite on "
@@ -312,10 +326,7 @@ class _Loop:
         """Writes a checkpoint; a full disk costs the checkpoint, not the run."""
         if self.store is None:
             return
-        with (
-            self.timed("saving"),
-            surviving_disk_trouble("checkpoint", self.metrics[-1] if self.metrics else {}),
-        ):
+        with self.timed("saving"), surviving_disk_trouble("checkpoint", self.metrics[-1] if self.metrics else {}):
             self.store.save(self.update, self.state, {"updates": self.updates, "seconds": self.seconds()})
 
     def report(self) -> Progress:
@@ -323,9 +334,11 @@ class _Loop:
         recent = self.update_seconds[_UPDATES_BEFORE_TIMING:][-20:] or self.update_seconds[-1:]
         rate = self.config.seeds * self.steps_per_update / float(np.mean(recent))
         left = None if self.updates is None else (self.updates - self.update) * float(np.mean(recent))
+        parts = self.program.spent()
+        spent = parts | {what: seconds for what, seconds in self.spent.items() if not parts or what != "training"}
         return Progress(
             update=self.update, updates=self.updates, steps=self.update * self.steps_per_update, steps_per_second=rate,
-            seconds=self.seconds(), seconds_left=left, spent=dict(self.spent), metrics=self.metrics[-1], looks=self.looks,
+            seconds=self.seconds(), seconds_left=left, spent=spent, metrics=self.metrics[-1], looks=self.looks,
         )  # fmt: skip
 
     @contextmanager

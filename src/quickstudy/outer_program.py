@@ -1,5 +1,7 @@
 """What meta-training compiles: one update (live, then learn) and one look at held-out tasks, over seeds and devices."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.stages
@@ -16,7 +18,7 @@ from quickstudy.records import Transition
 from quickstudy.task_distribution import TaskDistribution
 
 _INIT_STREAM, _UPDATE_STREAM = 0, 1
-_HELD_OUT_SEED = 20_000_303
+HELD_OUT_SEED = 20_000_303
 
 
 def initial_state(algorithm: MetaAlgorithm, roots: PRNGKeyArray) -> PyTree:
@@ -32,21 +34,51 @@ def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
     return Mesh(np.asarray(devices[: max(fitting, default=1)]), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))
 
 
+class OuterProgram:
+    """One update (live, then learn) and one look at held-out tasks, for tasks written in JAX: each is one compiled program.
+
+    Args:
+      algorithm: that learns.
+      distribution: of the tasks.
+      tasks: held-out tasks that a look is taken at.
+    """
+
+    def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
+        self.algorithm, self.distribution = algorithm, distribution
+        self._train: Any = train_program(algorithm, distribution)
+        self._look: Any = look_program(algorithm, distribution, tasks=tasks)
+
+    def compile(self, state: PyTree, roots: PRNGKeyArray) -> None:
+        """Compiles both, so that nothing waits for it later."""
+        self._train = self._train.lower(state, roots, jnp.uint32(0), jnp.float32(0)).compile()
+        self._look = self._look.lower(state).compile()
+
+    def train(self, state: PyTree, roots: PRNGKeyArray, update: int, progress: float) -> tuple[PyTree, dict[str, list[float]]]:
+        """The state after one more update, and metrics, each a list over seeds. The old state is given up."""
+        state, metrics = self._train(state, roots, jnp.uint32(update), jnp.float32(progress))
+        return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()}
+
+    def look(self, state: PyTree) -> dict[str, list[float]]:
+        """`held_out_return`: mean lifetime return on the held-out tasks, over seeds."""
+        return {"held_out_return": np.asarray(self._look(state), float).tolist()}
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of training by what they were spent on, where that can be told apart."""
+        return {}
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
 def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> jax.stages.Wrapped:
     """`(state, roots, update, progress) -> (state, metrics)`, compiled once; the old state is given up.
 
-    All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are `[seeds]` each, with
-    `train_return`, the mean return of the lifetimes, among them, `quarantined`, steps of a lifetime whose evidence was not
-    finite and was set apart, and what adapting changed (see `_before_and_after`).
+    All randomness comes from the root keys `[seeds]` and the number of the update. Metrics are those of `learned`.
     """
 
     def one_seed(state: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray) -> tuple[PyTree, dict]:
         lifetimes = _lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "train", keys)
-        lifetimes, apart = set_apart(lifetimes)
-        state, metrics = algorithm.update(state, lifetimes, progress, key)
-        mean = lambda values: jax.lax.pmean(values.sum(0).mean(), LIFETIMES_AXIS)  # noqa: E731
-        watched = {"train_return": mean(lifetimes.outcome.reward), "quarantined": mean(apart.astype(jnp.float32))}
-        return state, watched | _before_and_after(algorithm, distribution, lifetimes) | metrics
+        return learned(algorithm, state, lifetimes, progress, key)
 
     shared = jax.shard_map(
         jax.vmap(one_seed, (0, 0, None, 0)),
@@ -57,21 +89,39 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> j
     )
 
     def train(state: PyTree, roots: PRNGKeyArray, update: Array, progress: Array) -> tuple[PyTree, dict]:
-        def keys_of(root: PRNGKeyArray) -> PRNGKeyArray:
-            key = jax.random.fold_in(jax.random.fold_in(root, _UPDATE_STREAM), update)
-            return jax.random.split(key, algorithm.lifetimes + 1)
-
-        keys = jax.vmap(keys_of)(roots)
+        keys = jax.vmap(update_keys, (0, None, None))(roots, update, algorithm.lifetimes)
         return shared(state, keys[:, 1:], progress, keys[:, 0])
 
     return jax.jit(train, donate_argnums=0)
+
+
+def update_keys(root: PRNGKeyArray, update: Array, lifetimes: int) -> PRNGKeyArray:
+    """The keys `[lifetimes + 1]` of an update of one seed: what learning consumes, then one for each lifetime."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(root, _UPDATE_STREAM), update), lifetimes + 1)
+
+
+def learned(
+    algorithm: MetaAlgorithm, state: PyTree, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+) -> tuple[PyTree, dict[str, Array]]:
+    """What one seed learns from its lifetimes `[T, lifetimes]`, this device's share.
+
+    Metrics are the algorithm's, `train_return`, the mean return of the lifetimes, `quarantined`, steps of a lifetime whose
+    evidence was not finite and was set apart, and what adapting changed (see `_before_and_after`).
+    """
+    lifetimes, apart = set_apart(lifetimes)
+    state, metrics = algorithm.update(state, lifetimes, progress, key)
+    # A lifetime that was lost altogether earned nothing and counts nothing.
+    lived = jax.lax.psum(lifetimes.valid.any(0).sum(), LIFETIMES_AXIS)
+    mean = lambda values: jax.lax.psum(values.sum(), LIFETIMES_AXIS) / jnp.maximum(lived, 1)  # noqa: E731
+    watched = {"train_return": mean(lifetimes.outcome.reward), "quarantined": mean(apart.astype(jnp.float32))}
+    return state, watched | _before_and_after(algorithm, lifetimes) | metrics
 
 
 def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int) -> jax.stages.Wrapped:
     """`(state) -> [seeds]`: mean lifetime return on the same held-out tasks of the test split at every look."""
     mesh = device_mesh(algorithm)
     tasks = -(-_affordable(tasks, distribution) // mesh.size) * mesh.size
-    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), tasks)
+    keys = jax.random.split(jax.random.key(HELD_OUT_SEED), tasks)
 
     def one_seed(state: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
         lifetimes, _ = set_apart(_lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "test", keys))
@@ -94,7 +144,7 @@ def _affordable(tasks: int, distribution: TaskDistribution) -> int:
 
 def look_at_baselines(distribution: TaskDistribution, *, tasks: int) -> dict[str, float]:
     """Mean lifetime return of every baseline on the held-out tasks that `look_program` looks at."""
-    keys = jax.random.split(jax.random.key(_HELD_OUT_SEED), _affordable(tasks, distribution))
+    keys = jax.random.split(jax.random.key(HELD_OUT_SEED), _affordable(tasks, distribution))
     returns = {}
     for name, make in distribution.baselines.items():
         agent = make()
@@ -105,12 +155,12 @@ def look_at_baselines(distribution: TaskDistribution, *, tasks: int) -> dict[str
     return returns
 
 
-def _before_and_after(algorithm: MetaAlgorithm, distribution: TaskDistribution, lifetimes: Transition) -> dict[str, Array]:
+def _before_and_after(algorithm: MetaAlgorithm, lifetimes: Transition) -> dict[str, Array]:
     """Mean return of an episode in the first and in the last part of these lifetimes, and the standard error of the difference.
 
     A part is an episode, or as many as the agent lives between two calls of `adapt`. Nothing where a lifetime is one part.
     """
-    spec = distribution.spec
+    spec = algorithm.agent.spec
     part = max(algorithm.agent.cadence, spec.horizon)
     if part == spec.lifetime_steps:
         return {}

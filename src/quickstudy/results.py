@@ -53,6 +53,7 @@ class Result:
       memory_bytes: that one lifetime needs.
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
         machine.
+      measures_by_episode: what environments say beside the reward, such as `success`: mean over tasks of each episode.
     """
 
     trained: bool
@@ -70,6 +71,7 @@ class Result:
     cumulative_regret: Curve | None
     memory_bytes: int
     decision_microseconds: Mapping[str, float]
+    measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -256,6 +258,7 @@ def _result(data: Mapping[str, Any]) -> Result:
     for name in ("reward_by_step", "cumulative_return", "return_by_episode", "cumulative_regret"):
         fields[name] = curve_from(fields[name])
     fields["steps_to"] = {name: estimate_from(inner) for name, inner in fields["steps_to"].items()}
+    fields["measures_by_episode"] = {name: curve_from(x) for name, x in fields.get("measures_by_episode", {}).items()}
     return Result(**fields)
 
 

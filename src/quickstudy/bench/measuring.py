@@ -25,11 +25,12 @@ from quickstudy.bench.stored import (
 from quickstudy.bundle import Bundle, load_bundle
 from quickstudy.errors import BundleError, UnknownNameError, UsageError
 from quickstudy.evaluation import RESAMPLES, Contender, contender, draw_tasks, evaluate, returns_on
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.results import Comparison, Evaluation
 from quickstudy.run_folder import machine, versions
-from quickstudy.task_distribution import TaskDistribution, task_hash
+from quickstudy.task_distribution import task_hash
 from quickstudy.verdict import verdict
 
 SEED = 0
@@ -56,7 +57,7 @@ def bundles_of(entry: Row | Matrix, folder: Path) -> dict[str, Bundle]:
     return found
 
 
-def distribution_of(column: Column, measure: str) -> TaskDistribution:
+def distribution_of(column: Column, measure: str) -> AnyDistribution:
     """The distribution of tasks that a column names.
 
     Raises:
@@ -69,7 +70,7 @@ def distribution_of(column: Column, measure: str) -> TaskDistribution:
     return distribution
 
 
-def taking_part(bundle: Bundle, distribution: TaskDistribution) -> Contender:
+def taking_part(bundle: Bundle, distribution: AnyDistribution) -> Contender:
     """A bundle's agent on tasks with the same spaces; lifetimes may be longer or shorter than those it was trained on.
 
     Raises:
@@ -87,7 +88,7 @@ def shown_names(entry: Row | Matrix, bundles: Mapping[str, Bundle]) -> dict[str,
 
 
 def measured_again(
-    one: Contender, distribution: TaskDistribution, *, split: str, tasks: int, measure: str, first: int | None = None
+    one: Contender, distribution: AnyDistribution, *, split: str, tasks: int, measure: str, first: int | None = None
 ) -> tuple[Estimate, tuple[float, ...], str]:
     """An agent on the bench's task list by itself.
 
@@ -171,7 +172,7 @@ def measure_entry(
     return stored, evaluations
 
 
-def _opponents(entry: Row | Matrix, distribution: TaskDistribution) -> dict[str, Contender]:
+def _opponents(entry: Row | Matrix, distribution: AnyDistribution) -> dict[str, Contender]:
     chosen = list(distribution.baselines) if entry.baselines is None else entry.baselines
     for name in chosen:
         if name not in distribution.baselines:
@@ -180,7 +181,7 @@ def _opponents(entry: Row | Matrix, distribution: TaskDistribution) -> dict[str,
 
 
 def _measured(
-    name: str, one: Contender, bundle: Bundle, distribution: TaskDistribution, split: str, entry: Row | Matrix
+    name: str, one: Contender, bundle: Bundle, distribution: AnyDistribution, split: str, entry: Row | Matrix
 ) -> Measured:
     asked: dict[str, Any] = {"split": split, "tasks": entry.tasks, "measure": entry.measure}
     value, by_seed, _ = measured_again(one, distribution, **asked)
@@ -192,7 +193,7 @@ def _measured(
 
 
 def _measurement(
-    column: Column, distribution: TaskDistribution, evaluation: Evaluation, agents: Mapping[str, Measured], measure: str
+    column: Column, distribution: AnyDistribution, evaluation: Evaluation, agents: Mapping[str, Measured], measure: str
 ) -> Measurement:
     opponents = {}
     for name, result in evaluation.results.items():

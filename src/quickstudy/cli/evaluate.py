@@ -13,12 +13,13 @@ from rich.progress import Progress, TaskID
 from quickstudy import tasks
 from quickstudy.bundle import Bundle, add_results, load_bundle
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
+from quickstudy.collectors.team import CollectingConfig
 from quickstudy.errors import UsageError
 from quickstudy.evaluation import Contender, contender, evaluate
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.interact import check_fit
 from quickstudy.registry import resolve
 from quickstudy.results import Evaluation
-from quickstudy.task_distribution import TaskDistribution
 from quickstudy.verdict import table, verdict
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
@@ -52,7 +53,8 @@ def run(arguments: list[str]) -> int:
     helping = bool({"-h", "--help"} & set(flags))
     bundles = {} if helping else {path: load_bundle(path, algorithm=algorithm) for path in words}
     on, given = _tasks_of(bundles, on)
-    fields: list[Any] = [("evaluation", EvaluateArguments, dataclasses.field(default_factory=EvaluateArguments))]
+    kinds = {"evaluation": EvaluateArguments, "collecting": CollectingConfig}
+    fields: list[Any] = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
     if on is not None:
         kind = settings_class(on, resolve("task distribution", on, tasks.DISTRIBUTIONS))
         fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
@@ -63,7 +65,11 @@ def run(arguments: list[str]) -> int:
     for bundle in bundles.values():
         check_fit(bundle.agent, distribution.spec)
     evaluations = evaluate_splits(
-        _contenders(bundles), distribution, asked.evaluation, command=shlex.join(["quickstudy", "evaluate", *arguments])
+        _contenders(bundles),
+        distribution,
+        asked.evaluation,
+        command=shlex.join(["quickstudy", "evaluate", *arguments]),
+        collecting=asked.collecting,
     )
     folder = Path(asked.evaluation.folder or _home(words))
     for evaluation in evaluations:
@@ -75,7 +81,12 @@ def run(arguments: list[str]) -> int:
 
 
 def evaluate_splits(
-    contenders: dict[str, Contender], distribution: TaskDistribution, asked: EvaluateArguments, *, command: str
+    contenders: dict[str, Contender],
+    distribution: AnyDistribution,
+    asked: EvaluateArguments,
+    *,
+    command: str,
+    collecting: CollectingConfig = CollectingConfig(),
 ) -> list[Evaluation]:
     """One evaluation per split, each printed as a table with its verdict.
 
@@ -97,6 +108,7 @@ def evaluate_splits(
                 tasks=asked.tasks,
                 seed=asked.seed,
                 command=command,
+                collecting=collecting,
                 progress=functools.partial(_show, bars, bar, split),
             )
             bars.remove_task(bar)

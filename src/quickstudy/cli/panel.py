@@ -11,10 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.collectors.team import CollectingConfig
+from quickstudy.host_distribution import AnyDistribution
+from quickstudy.host_program import baselines_on
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.meta_training import Progress, TrainingConfig
-from quickstudy.outer_program import look_at_baselines
-from quickstudy.task_distribution import TaskDistribution
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REFRESH_SECONDS = 0.5
@@ -29,15 +30,22 @@ class Panel:
       algorithm: that is trained.
       distribution: whose baselines stand beside it, measured on the same held-out tasks.
       config: of the run.
+      collecting: where lifetimes of tasks that live outside are lived.
     """
 
-    def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, config: TrainingConfig):
+    def __init__(
+        self,
+        algorithm: MetaAlgorithm,
+        distribution: AnyDistribution,
+        config: TrainingConfig,
+        collecting: CollectingConfig = CollectingConfig(),
+    ):
         self._console = Console()
         title = f"{algorithm.name} on {distribution.name}, {_count(config.seeds, 'seed')}, budget {config.budget}"
         self._title, self._looks_shown, self._last_shown = title, 0, 0.0
-        self._distribution, self._tasks = distribution, config.held_out_tasks
+        self._distribution, self._tasks, self._collecting = distribution, config.held_out_tasks, collecting
         self._baselines: dict[str, float] = {}
-        self._warned = self._told_of_quarantine = False
+        self._warned = self._told_of_quarantine = self._told_of_loss = False
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -46,7 +54,7 @@ class Panel:
         if not self._console.is_terminal:
             self._console.print("measuring the baselines on held-out tasks ...")
         with self._console.status("measuring the baselines on held-out tasks"):
-            self._baselines = look_at_baselines(self._distribution, tasks=self._tasks)
+            self._baselines = baselines_on(self._distribution, tasks=self._tasks, collecting=self._collecting)
         if self._console.is_terminal:
             self._live = Live(Text("compiling the training program ..."), console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
@@ -83,6 +91,15 @@ class Panel:
                 soft_wrap=True,
                 highlight=False,
             )
+        lost = sum(progress.metrics.get("lost", ()))
+        if lost and not self._told_of_loss:
+            self._told_of_loss = True
+            self._console.print(
+                f"[yellow]{lost:.0f} lifetimes were lost to a fault of their environment, and nothing is learned from them; "
+                "training goes on.[/yellow]",
+                soft_wrap=True,
+                highlight=False,
+            )
         if "trouble" in progress.metrics:
             self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
 
@@ -90,7 +107,7 @@ class Panel:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
         return (
             f"{progress.seconds:6.0f} s  {_short(progress.steps):>6} steps  {_short(progress.steps_per_second)} steps/s  "
-            f"held-out return {_over_seeds(progress.looks[-1][1])}  time left {left}"
+            f"held-out return {_over_seeds(progress.looks[-1][1])}{_measured(progress.metrics)}  time left {left}"
         )
 
     def _panel(self, progress: Progress) -> Group:
@@ -114,7 +131,11 @@ class Panel:
         trained = progress.metrics["train_return"]
         # A bar by itself ends no line.
         return Group(
-            Padding(bar, (0, 0, 1, 0)), facts, shares, Text(f"train return {_over_seeds(trained)}", style="dim"), returns
+            Padding(bar, (0, 0, 1, 0)),
+            facts,
+            shares,
+            Text(f"train return {_over_seeds(trained)}{_measured(progress.metrics)}", style="dim"),
+            returns,
         )
 
 
@@ -130,6 +151,13 @@ def worsening(metrics: dict[str, Any]) -> str | None:
                 "with a lower inner rate. Training goes on."
             )
     return None
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    """What environments said beside the reward, at the last look if there was one now, else in training."""
+    kinds = ("train_", "held_out_")
+    shown = [name for name in metrics if name.startswith(kinds) and not name.endswith("_return")]
+    return "".join(f"  {name.replace('_', ' ')} {_over_seeds(metrics[name])}" for name in shown)
 
 
 def _over_seeds(values: list[float]) -> str:

@@ -16,7 +16,8 @@ from quickstudy.agent import Agent
 from quickstudy.bundle import load_bundle
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.disk import write_atomically
-from quickstudy.errors import UnknownNameError
+from quickstudy.errors import UnknownNameError, UsageError
+from quickstudy.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
 from quickstudy.readout.readout import Told
@@ -104,16 +105,22 @@ def run(arguments: list[str]) -> int:
 def _subject(word: str, asked: ReadoutArguments) -> tuple[str, TaskDistribution, Agent, PyTree]:
     """What is read out: in words, the tasks, the agent and its parameters."""
     if asked.baseline is not None:
-        distribution = tasks.make(word)
+        distribution = _in_jax(tasks.make(word))
         if asked.baseline not in distribution.baselines:
             raise UnknownNameError("baseline", asked.baseline, distribution.baselines)
         agent = distribution.baselines[asked.baseline]()
         return f"{asked.baseline} on {word}", distribution, agent, agent.init(jax.random.key(0))
     bundle = load_bundle(word)
     name, config = bundle.card["distribution"]["name"], bundle.card["distribution"]["config"]
-    distribution = tasks.make(name, **config)
+    distribution = _in_jax(tasks.make(name, **config))
     title = f"{bundle.card['algorithm']['name']} on {name}"
     return title, distribution, bundle.agent_for(distribution.spec), bundle.params_of(asked.seed_of_training)
+
+
+def _in_jax(distribution: AnyDistribution) -> TaskDistribution:
+    if isinstance(distribution, HostDistribution):
+        raise UsageError(f"readouts are fitted on tasks written in JAX; those of {distribution.name} live outside.")
+    return distribution
 
 
 def _longest_in_doubt(told: dict[str, Any], tasks: int) -> int:

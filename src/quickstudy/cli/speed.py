@@ -12,14 +12,15 @@ from rich.progress import Progress
 from quickstudy import baselines, tasks
 from quickstudy.bundle import Bundle, load_bundle
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.collectors.team import CollectingConfig
 from quickstudy.errors import UnknownNameError, UsageError
 from quickstudy.evaluation import Contender, contender
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.records import Spec
 from quickstudy.run_folder import read_metrics
 from quickstudy.speed.measuring import adaptation_speeds
 from quickstudy.speed.table import speed_table
 from quickstudy.speed_picture import write_speed_picture
-from quickstudy.task_distribution import TaskDistribution
 
 _USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
 
@@ -52,7 +53,8 @@ def run(arguments: list[str]) -> int:
     """Measures, prints tables and verdicts, saves results and pictures."""
     positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     words, flags = leading_words(arguments)
-    kind = dataclasses.make_dataclass("Speed", [("speed", SpeedArguments, dataclasses.field(default_factory=SpeedArguments))])
+    kinds = {"speed": SpeedArguments, "collecting": CollectingConfig}
+    kind = dataclasses.make_dataclass("Speed", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
     said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
     parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
     asked: SpeedArguments = parsed.speed
@@ -85,6 +87,7 @@ def run(arguments: list[str]) -> int:
                 seed=asked.seed,
                 shuffled=asked.shuffled,
                 meta_training_steps=steps,
+                collecting=parsed.collecting,
                 progress=functools.partial(_show, bars, bar, split),
             )
         for found in measured:
@@ -98,7 +101,7 @@ def _unused(name: str, path: str, taken: Collection[str]) -> str:
     return name if name not in taken else f"{name} ({Path(path).name})"
 
 
-def _distribution_of(bundles: Sequence[Bundle], episodes: int | None) -> TaskDistribution:
+def _distribution_of(bundles: Sequence[Bundle], episodes: int | None) -> AnyDistribution:
     """The tasks that the agents were trained on, with lifetimes of this length.
 
     Raises:

@@ -12,12 +12,13 @@ from quickstudy import algorithms, tasks
 from quickstudy.bundle import save_bundle
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
 from quickstudy.cli.panel import Panel
+from quickstudy.collectors.team import CollectingConfig
 from quickstudy.errors import UsageError
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.meta_training import Run, TrainingConfig, meta_train
 from quickstudy.registry import config_class, resolve
 from quickstudy.run_folder import check_folder
-from quickstudy.task_distribution import TaskDistribution
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
 
@@ -38,7 +39,7 @@ class RunArguments:
     """Print the resolved settings as such a file, and stop."""
 
 
-_GENERAL: dict[str, type] = {"run": RunArguments, "training": TrainingConfig}
+_GENERAL: dict[str, type] = {"run": RunArguments, "training": TrainingConfig, "collecting": CollectingConfig}
 
 
 def run(arguments: list[str]) -> int:
@@ -52,7 +53,7 @@ def run(arguments: list[str]) -> int:
         )
     algorithm_name, distribution_name = words
     asked = parse_run(algorithm_name, distribution_name, flags)
-    sections = {name: getattr(asked, name) for name in ("training", "algorithm", "distribution")}
+    sections = {name: getattr(asked, name) for name in ("training", "collecting", "algorithm", "distribution")}
     if asked.run.print_config:
         print(to_toml(sections), end="")
         return 0
@@ -61,11 +62,15 @@ def run(arguments: list[str]) -> int:
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
     command = shlex.join(["quickstudy", "train", *arguments])
-    trained = train_and_save(algorithm, distribution, asked.training, asked.run, folder=folder, command=command)
+    trained = train_and_save(
+        algorithm, distribution, asked.training, asked.run, folder=folder, command=command, collecting=asked.collecting
+    )
     console = Console()
     if trained.quarantined:
         steps = f"{trained.quarantined:,} of {trained.steps * asked.training.seeds:,} steps"
         console.print(f"Set apart, as their rewards or observations were not finite: {steps}.", highlight=False)
+    if trained.lost:
+        console.print(f"Left out, as their environments failed: {trained.lost:,} lifetimes.", highlight=False)
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
@@ -80,18 +85,19 @@ def run(arguments: list[str]) -> int:
 
 def train_and_save(
     algorithm: MetaAlgorithm,
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     config: TrainingConfig,
     where: RunArguments,
     *,
     folder: str,
     command: str,
+    collecting: CollectingConfig = CollectingConfig(),
 ) -> Run:
     """Meta-trains under the live panel, and saves the bundle if training came to its end."""
     # What would be refused later is refused now: the panel begins by measuring the baselines, which can take minutes.
     check_folder(folder, resume=where.resume, overwrite=where.overwrite)
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))
-    with Panel(algorithm, distribution, config) as panel:
+    with Panel(algorithm, distribution, config, collecting) as panel:
         trained = meta_train(
             algorithm,
             distribution,
@@ -100,6 +106,7 @@ def train_and_save(
             resume=where.resume,
             overwrite=where.overwrite,
             command=command,
+            collecting=collecting,
             watch=panel.watch,
         )
     if trained.finished:
@@ -111,6 +118,7 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     """Flags and configuration file as one record with the fields run, training, algorithm and distribution."""
     sections = {
         "training": TrainingConfig,
+        "collecting": CollectingConfig,
         "algorithm": config_class(resolve("algorithm", algorithm, algorithms.ALGORITHMS)),
         "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
     }

@@ -44,7 +44,15 @@ class Collector:
         self._environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
-    def live(self, agent: Agent, params: PyTree, tasks: Sequence, keys: UInt32[np.ndarray, "lifetimes 2"]) -> Lived:
+    def live(
+        self,
+        agent: Agent,
+        params: PyTree,
+        tasks: Sequence,
+        keys: UInt32[np.ndarray, "lifetimes 2"],
+        *,
+        rewards_only: bool = False,
+    ) -> Lived:
         """One lifetime on each task.
 
         Args:
@@ -52,9 +60,10 @@ class Collector:
           params: of the agent.
           tasks: one for each lifetime.
           keys: key data of each lifetime; the same as in `interact.live`.
+          rewards_only: keep rewards and what was measured, and forget what was seen and decided.
         """
         programs = self._compiled(agent)
-        lanes = _Lanes(self, programs, tasks, np.asarray(keys))
+        lanes = _Lanes(self, programs, tasks, np.asarray(keys), rewards_only=rewards_only)
         params = jax.device_put(params)
         if agent.cadence == 1:
             _live_step_by_step(lanes, programs, params)
@@ -130,8 +139,8 @@ def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> 
 class _Lanes:
     """The books: which lifetime each lane is living, where it stands, and everything that has happened."""
 
-    def __init__(self, collector: Collector, programs: LanePrograms, tasks: Sequence, keys: np.ndarray):
-        spec = collector.distribution.spec
+    def __init__(self, collector: Collector, programs: LanePrograms, tasks: Sequence, keys: np.ndarray, *, rewards_only: bool):
+        spec = programs.agent.spec
         self.collector, self.programs, self.tasks = collector, programs, tasks
         self.horizon, self.total, self.lifetimes = spec.horizon, spec.lifetime_steps, len(keys)
         self.count = min(collector.lanes, self.lifetimes)
@@ -147,10 +156,12 @@ class _Lanes:
         self.numbers = np.zeros((self.count, 6), np.int32)
         self.before, self.seen, self.successor = (np.zeros((self.count, *blank.shape), blank.dtype) for _ in range(3))
 
-        of_all = (self.total, self.lifetimes)
-        self._observation = np.zeros((*of_all, *blank.shape), blank.dtype)
+        # What was seen and decided is kept for a whole lifetime, or for a chunk, over and over.
+        self.rewards_only, self.kept = rewards_only, programs.agent.cadence if rewards_only else self.total
+        of_all, of_kept = (self.total, self.lifetimes), (self.kept, self.lifetimes)
+        self._observation = np.zeros((*of_kept, *blank.shape), blank.dtype)
         self._followed = np.zeros_like(self._observation)
-        self._words = np.zeros((*of_all, programs.packing.words), np.uint32)
+        self._words = np.zeros((*of_kept, programs.packing.words), np.uint32)
         self._reward = np.zeros(of_all, np.float32)
         self._terminated, self._truncated, self._valid = (np.zeros(of_all, bool) for _ in range(3))
         self._measures = {name: np.full(of_all, np.nan, np.float32) for name in collector.distribution.measures}
@@ -182,7 +193,8 @@ class _Lanes:
         """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
         began, actions = time.perf_counter(), self.programs.actions(words)
         slots, rows = self.slot[active], self.row[active]
-        self._observation[slots, rows], self._words[slots, rows] = self.seen[active], words[active]
+        kept = slots % self.kept
+        self._observation[kept, rows], self._words[kept, rows] = self.seen[active], words[active]
         self.before[active] = self.seen[active]
         healthy = [
             lane for lane, slot in zip(active.tolist(), slots.tolist(), strict=True) if self._stepped(lane, slot, actions)
@@ -215,7 +227,7 @@ class _Lanes:
         truncated = ~terminated & ((self.numbers[lanes, TRUNCATED] > 0) | (slots % self.horizon == self.horizon - 1))
         self.numbers[lanes, TRUNCATED] = truncated
         self.numbers[lanes, LAST], self.numbers[lanes, HAPPENED] = slots, 1
-        self._followed[slots, rows], self._valid[slots, rows] = self.successor[lanes], True
+        self._followed[slots % self.kept, rows], self._valid[slots, rows] = self.successor[lanes], True
         self._reward[slots, rows] = self.numbers[lanes, REWARD].view(np.float32)
         self._terminated[slots, rows], self._truncated[slots, rows] = terminated, truncated
         ends = terminated | truncated
@@ -244,7 +256,7 @@ class _Lanes:
 
     def experience(self, start: int, stop: int) -> Transition:
         """What the lanes lived in these slots, `[lanes, slots]`."""
-        lived = self._transition(slice(start, stop), np.maximum(self.row, 0))
+        lived = self._transition(start, stop, np.maximum(self.row, 0))
         return jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1), lived)
 
     def lived(self) -> Lived:
@@ -252,7 +264,9 @@ class _Lanes:
         for of_all in self._measures.values():
             of_all[:, self._lost] = np.nan
         return Lived(
-            lifetimes=self._transition(slice(None), np.arange(self.lifetimes)),
+            lifetimes=None if self.rewards_only else self._transition(0, self.total, slice(None)),
+            reward=np.where(self._valid, self._reward, np.float32(0)),
+            valid=self._valid,
             measures=self._measures,
             lost=self._lost,
             steps=self.steps,
@@ -260,11 +274,12 @@ class _Lanes:
             faults=self.faults,
         )
 
-    def _transition(self, slots: slice, rows: np.ndarray) -> Transition:
-        everything = len(rows) == self.lifetimes and slots == slice(None)
-        part = lambda whole: whole if everything else whole[slots][:, rows]  # noqa: E731
+    def _transition(self, start: int, stop: int, rows: Any) -> Transition:
+        part = lambda of_all: of_all[start:stop][:, rows]  # noqa: E731
+        chunk = start % self.kept
+        kept = lambda of_kept: of_kept[chunk : chunk + stop - start][:, rows]  # noqa: E731
         valid = part(self._valid)
-        seen, followed, words = fill_gaps((part(self._observation), part(self._followed), part(self._words)), valid)
+        seen, followed, words = fill_gaps((kept(self._observation), kept(self._followed), kept(self._words)), valid)
         masked = lambda whole: part(whole) & valid  # noqa: E731
         reward: Any = np.where(valid, part(self._reward), np.float32(0))
         outcome = Outcome(
@@ -273,7 +288,7 @@ class _Lanes:
             terminated=masked(self._terminated),
             truncated=masked(self._truncated),
         )
-        episode = (np.arange(self.total)[slots, None] // self.horizon + np.zeros_like(rows)).astype(np.int32)
+        episode: Any = (np.arange(start, stop)[:, None] // self.horizon + np.zeros(valid.shape[1], int)).astype(np.int32)
         return Transition(
             observation=seen, decision=self.programs.packing.unpack(words), outcome=outcome, episode=episode, valid=valid
         )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,9 @@ class Lived:
     """Lifetimes as NumPy arrays, time-major.
 
     Args:
-      lifetimes: `[T, lifetimes]`; nothing of a lost lifetime is valid.
+      lifetimes: `[T, lifetimes]`; nothing of a lost lifetime is valid. None where rewards alone were asked for.
+      reward: `[T, lifetimes]`, zero where a slot did not happen.
+      valid: `[T, lifetimes]`, whether it did.
       measures: what environments said beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen.
       lost: lifetimes that an environment or a process broke off.
       steps: environment steps that were taken, those of lost lifetimes included.
@@ -23,7 +26,9 @@ class Lived:
       faults: what environments raised, as tracebacks.
     """
 
-    lifetimes: Transition
+    lifetimes: Transition | None
+    reward: Float32[np.ndarray, "T lifetimes"]
+    valid: Bool[np.ndarray, "T lifetimes"]
     measures: dict[str, Float32[np.ndarray, "T lifetimes"]]
     lost: Bool[np.ndarray, " lifetimes"]
     steps: int
@@ -39,6 +44,8 @@ def joined(parts: Sequence[Lived]) -> Lived:
     names = sorted({name for part in parts for name in part.seconds})
     return Lived(
         lifetimes=jax.tree.map(along, *(part.lifetimes for part in parts)),
+        reward=along(*(part.reward for part in parts)),
+        valid=along(*(part.valid for part in parts)),
         measures=jax.tree.map(along, *(part.measures for part in parts)),
         lost=np.concatenate([part.lost for part in parts]),
         steps=sum(part.steps for part in parts),
@@ -64,13 +71,18 @@ def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
 
 def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
     """As many lost lifetimes, in the shapes of some that were lived."""
-    blank = jax.tree.map(lambda leaf: np.repeat(leaf[:, :1], lifetimes, axis=1), like.lifetimes)
-    no = np.zeros_like(blank.valid)
-    outcome = dataclasses.replace(blank.outcome, reward=no.astype(np.float32), terminated=no, truncated=no)
-    nan = {name: np.full(no.shape, np.nan, np.float32) for name in like.measures}
+    no = np.zeros((len(like.valid), lifetimes), bool)
+    zero: Any = no.astype(np.float32)
+    blank = None
+    if like.lifetimes is not None:
+        blank = jax.tree.map(lambda leaf: np.repeat(leaf[:, :1], lifetimes, axis=1), like.lifetimes)
+        outcome = dataclasses.replace(blank.outcome, reward=zero, terminated=no, truncated=no)
+        blank = dataclasses.replace(blank, outcome=outcome, valid=no)
     return Lived(
-        lifetimes=dataclasses.replace(blank, outcome=outcome, valid=no),
-        measures=nan,
+        lifetimes=blank,
+        reward=zero,
+        valid=no,
+        measures={name: np.full(no.shape, np.nan, np.float32) for name in like.measures},
         lost=np.ones(lifetimes, bool),
         steps=0,
         seconds={},

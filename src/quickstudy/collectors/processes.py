@@ -69,7 +69,8 @@ class WorkerProcess:
         agent = cloudpickle.dumps(job.agent)
         digest = hashlib.sha256(agent).hexdigest()
         patience = self._patience + (0.0 if digest in self._known else _STARTING_SECONDS)
-        self._send("live", digest, None if digest in self._known else agent, job.params, job.tasks, job.keys)
+        known = None if digest in self._known else agent
+        self._send("live", digest, known, job.params, job.tasks, job.keys, job.rewards_only)
         while True:
             kind, said = self._received(patience)
             if kind == "lived":

@@ -61,6 +61,7 @@ class Job:
     params: PyTree
     tasks: Sequence
     keys: np.ndarray
+    rewards_only: bool
 
 
 class Member(Protocol):
@@ -114,27 +115,28 @@ class Team:
         """Steps taken so far of the batch in hand."""
         return sum(self._under_way)
 
-    def live(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> Lived:
+    def live(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray, *, rewards_only: bool = False) -> Lived:
         """One lifetime on each task.
 
         Args:
-          agent: who lives; its spec must agree with the distribution's.
+          agent: who lives; its spec must agree with the distribution's, but for the number of episodes.
           params: of the agent.
           tasks: leading axis `[lifetimes]`.
           keys: `[lifetimes]`; each lifetime's randomness, as in `interact.live`.
+          rewards_only: leave out what was seen and decided.
         Returns:
           The lifetimes in the order of the tasks, as NumPy arrays.
         Raises:
           SpecError: the agent was made for other tasks.
           CollectingError: not one lifetime could be lived.
         """
-        check_fit(agent, self.distribution.spec)
+        check_fit(agent, dataclasses.replace(self.distribution.spec, episodes=agent.spec.episodes))
         began = time.monotonic()
         numbers = np.asarray(jax.random.key_data(keys))
         params, tasks = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, tasks)
         apart = [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(numbers))]
         shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._members)) if share.size]
-        jobs = [Job(agent, params, [apart[row] for row in share], numbers[share]) for share in shares]
+        jobs = [Job(agent, params, [apart[row] for row in share], numbers[share], rewards_only) for share in shares]
         self._under_way = [0] * len(self._members)
         tried = list(self._threads.map(self._tried, range(len(jobs)), jobs))
         healthy = [lived for lived in tried if lived is not None and not lived.lost.all()]
@@ -187,7 +189,7 @@ class Inline:
     def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
         """Lives a share."""
         self._tell = tell
-        return self._collector.live(job.agent, job.params, job.tasks, job.keys)
+        return self._collector.live(job.agent, job.params, job.tasks, job.keys, rewards_only=job.rewards_only)
 
     def close(self, *, kill: bool = False) -> None:
         """Closes the environments."""

@@ -34,11 +34,12 @@ def main(descriptor: int) -> None:
                         registry.load_file(path)
                     collector = Collector(pickle.loads(distribution), lanes=lanes, beat=_Beat(connection))
                     continue
-                digest, agent, params, tasks, keys = said
+                digest, agent, params, tasks, keys, rewards_only = said
                 if agent is not None:
                     agents = dict(list(agents.items())[1 - _AGENTS_KEPT :]) | {digest: pickle.loads(agent)}
                 assert collector is not None
-                _say(connection, "lived", collector.live(agents[digest], params, tasks, keys))
+                lived = collector.live(agents[digest], params, tasks, keys, rewards_only=rewards_only)
+                _say(connection, "lived", lived)
             except QuickstudyError as error:
                 _say(connection, "raised", error)
             except Exception:

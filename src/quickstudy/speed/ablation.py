@@ -9,6 +9,7 @@ and actions any more. What is left of adaptation does not come from reward.
 Only rewards are shuffled. Observations, ends of episodes and the rewards that are counted are the agent's own.
 """
 
+import contextlib
 import dataclasses
 
 import jax
@@ -17,9 +18,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.errors import SpecError
-from quickstudy.evaluation import Contender, live_on_all
+from quickstudy.evaluation import Contender
+from quickstudy.host_distribution import AnyDistribution
+from quickstudy.living import Living
 from quickstudy.records import Transition, record
-from quickstudy.task_distribution import TaskDistribution
 
 
 @record
@@ -80,7 +82,13 @@ def with_shuffled_rewards(agent: Agent, rewards: Float[Array, "lifetimes T"]) ->
 
 
 def shuffled_contender(
-    one: Contender, distribution: TaskDistribution, *, split: str, lifetimes: int = 200, seed: int = 0
+    one: Contender,
+    distribution: AnyDistribution,
+    *,
+    split: str,
+    lifetimes: int = 200,
+    seed: int = 0,
+    living: Living | None = None,
 ) -> Contender:
     """A contender whose every seed adapts on rewards that it earned itself, elsewhere: in lifetimes on tasks drawn apart.
 
@@ -90,6 +98,7 @@ def shuffled_contender(
       split: of the tasks that they are earned on.
       lifetimes: how many are recorded for each seed.
       seed: of those tasks and their luck. Lists that `evaluate` draws are others, whatever their seed.
+      living: a place to live that is open already, of the same tasks.
     Raises:
       UnknownNameError: no such split.
       SpecError: an agent that was made for other tasks.
@@ -97,7 +106,8 @@ def shuffled_contender(
     # Folded in, so that no seed of `evaluate` gives these keys.
     key_tasks, key_lives = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
     tasks, keys = distribution.sample_tasks(split, key_tasks, tasks=lifetimes), jax.random.split(key_lives, lifetimes)
-    earned = [live_on_all(one.agent, distribution, one.params_of(i), tasks, keys)[0] for i in range(one.seeds)]
+    with contextlib.nullcontext(living) if living is not None else Living(distribution) as place:
+        earned = [place.on_all(one.agent, one.params_of(i), tasks, keys).reward for i in range(one.seeds)]
     rewards = jnp.stack([jnp.asarray(reward) for reward in earned])
     agent = with_shuffled_rewards(one.agent, rewards[0])
     # What has no parameters counts as one seed, and so do these rewards then.

@@ -10,6 +10,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.adaptation import Anchors
 from quickstudy.baselines.random import random_agent
+from quickstudy.collectors.team import CollectingConfig
 from quickstudy.errors import UsageError
 from quickstudy.evaluation import (
     Contender,
@@ -17,17 +18,18 @@ from quickstudy.evaluation import (
     contender,
     draw_resamples,
     draw_tasks,
-    live_on_all,
     mean_on_tasks,
     on_each,
     split_label,
 )
+from quickstudy.host_distribution import AnyDistribution
 from quickstudy.interact import check_fit
+from quickstudy.living import Living
 from quickstudy.numerics.statistics import Draws
 from quickstudy.speed.ablation import shuffled_contender
 from quickstudy.speed.crossings import Runs, gain_from_reward, measure, measure_side
 from quickstudy.speed.results import AdaptationSpeed, Side
-from quickstudy.task_distribution import TaskDistribution, task_hash
+from quickstudy.task_distribution import task_hash
 
 _SHUFFLED = "shuffled rewards"
 _MOST_SHUFFLED = 1000
@@ -36,7 +38,7 @@ _MOST_SHUFFLED = 1000
 def adaptation_speed(
     agent: Contender,
     baseline: Contender,
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     *,
     split: str,
     tasks: int = 200,
@@ -87,7 +89,7 @@ def adaptation_speed(
 def adaptation_speeds(
     agents: Mapping[str, Contender],
     baselines: Mapping[str, Contender],
-    distribution: TaskDistribution,
+    distribution: AnyDistribution,
     *,
     split: str,
     tasks: int = 200,
@@ -96,6 +98,7 @@ def adaptation_speeds(
     thresholds: tuple[float, ...] = (0.5, 0.75, 0.9),
     shuffled: bool = True,
     meta_training_steps: Mapping[str, int | None] | None = None,
+    collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[AdaptationSpeed]:
     """`adaptation_speed` of every agent against every baseline, each of whom lives once only.
@@ -105,6 +108,7 @@ def adaptation_speeds(
       baselines: the same.
       distribution, split, tasks, lifetimes, seed, thresholds, shuffled, progress: as there.
       meta_training_steps: of each agent, where that is known.
+      collecting: where lifetimes on tasks that are not written in JAX are lived.
     Returns:
       Agent by agent, each against one baseline after another.
     Raises:
@@ -118,20 +122,22 @@ def adaptation_speeds(
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     tell = progress or (lambda name, done: None)
 
-    def live(one: Contender, where: TaskDistribution, name: str) -> Runs:
-        return _live(one, where, task_list, keys, lifetimes, lambda done: tell(name, done))
+    with Living(distribution, collecting) as living:
 
-    runs = {name: live(one, homes[name], name) for name, one in everyone.items()}
-    anchors = _per_episode(distribution, task_list)
-    floor = anchors.floor
-    if floor is None:
-        floor = live(contender(random_agent(distribution.spec)), distribution, "random").returns.mean((0, 2))
-    known = Anchors(floor=floor, ceiling=anchors.ceiling)
-    ablated: dict[str, tuple[Contender, Runs]] = {}
-    for name, one in agents.items() if shuffled else ():
-        most = min(tasks * lifetimes, _MOST_SHUFFLED)
-        unknowing = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed)
-        ablated[name] = unknowing, live(unknowing, homes[name], f"{name}, {_SHUFFLED}")
+        def live(one: Contender, name: str) -> Runs:
+            return _live(one, living, task_list, keys, lifetimes, lambda done: tell(name, done))
+
+        runs = {name: live(one, name) for name, one in everyone.items()}
+        anchors = _per_episode(distribution, task_list)
+        floor = anchors.floor
+        if floor is None:
+            floor = live(contender(random_agent(distribution.spec)), "random").returns.mean((0, 2))
+        known = Anchors(floor=floor, ceiling=anchors.ceiling)
+        ablated: dict[str, tuple[Contender, Runs]] = {}
+        for name, one in agents.items() if shuffled else ():
+            most = min(tasks * lifetimes, _MOST_SHUFFLED)
+            unknowing = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed, living=living)
+            ablated[name] = unknowing, live(unknowing, f"{name}, {_SHUFFLED}")
     found = []
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
@@ -183,7 +189,7 @@ def _check(tasks: int, lifetimes: int, names: Sequence[str], thresholds: tuple[f
     check_thresholds(thresholds)
 
 
-def _with_episodes(distribution: TaskDistribution, episodes: int) -> TaskDistribution:
+def _with_episodes(distribution: AnyDistribution, episodes: int) -> AnyDistribution:
     """The same tasks with lifetimes of another length; floor and ceiling, which are of a lifetime, are left out."""
     spec = dataclasses.replace(distribution.spec, episodes=episodes)
     return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)
@@ -191,27 +197,27 @@ def _with_episodes(distribution: TaskDistribution, episodes: int) -> TaskDistrib
 
 def _live(
     one: Contender,
-    distribution: TaskDistribution,
+    living: Living,
     task_list: PyTree,
     keys: PRNGKeyArray,
     lifetimes: int,
     tell: Callable[[float], None],
 ) -> Runs:
     """Every seed lives on every task as often as asked for; only sums by episode are kept."""
-    spec = distribution.spec
+    spec = one.agent.spec
     shape = (one.seeds, len(keys), spec.episodes)
     returns, steps = np.zeros(shape), np.zeros(shape)
     for lifetime in range(lifetimes):
         luck = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
         for index in range(one.seeds):
-            reward, valid = live_on_all(one.agent, distribution, one.params_of(index), task_list, luck)
-            returns[index] += reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
-            steps[index] += valid.reshape(*shape[1:], spec.horizon).sum(-1)
+            earned = living.on_all(one.agent, one.params_of(index), task_list, luck)
+            returns[index] += earned.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
+            steps[index] += earned.valid.reshape(*shape[1:], spec.horizon).sum(-1)
         tell((lifetime + 1) / lifetimes)
     return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1))
 
 
-def _per_episode(distribution: TaskDistribution, task_list: PyTree) -> Anchors:
+def _per_episode(distribution: AnyDistribution, task_list: PyTree) -> Anchors:
     """Floor and ceiling of a lifetime, spread evenly over its episodes."""
     found = (on_each(function, task_list) for function in (distribution.floor, distribution.ceiling))
     floor, ceiling = (None if values is None else values / distribution.spec.episodes for values in found)
