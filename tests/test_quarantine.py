@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from laws.by_hand import assert_close
 from laws.toy_distributions import aiming
 from quickstudy import algorithms
+from quickstudy.baselines.random import random_agent
 from quickstudy.interact import live
 from quickstudy.quarantine import quarantined
+from quickstudy.records import Spec
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +65,14 @@ def test_a_bad_observation_is_mended_with_what_was_seen_last(lived):
     decision = guarded.act(params, memory, last.at[0].set(jnp.nan), jax.random.key(1))
     assert_close(decision.action, agent.act(params, memory.memory, last, jax.random.key(1)).action, tolerance=0)
     assert decision.extras["quarantined"]["now"]
+
+
+def test_pictures_keep_their_type():
+    """Whole numbers of any kind are never mended, and stay what they are."""
+    pictures = gymnasium.spaces.Box(0, 255, (4, 4, 3), np.uint8)
+    spec = Spec(observation_space=pictures, action_space=gymnasium.spaces.Discrete(2), horizon=3, episodes=1)
+    guarded = quarantined(random_agent(spec))
+    memory = guarded.begin((), jax.random.key(0))
+    assert memory.sound.dtype == jnp.uint8
+    decision = guarded.act((), memory, jnp.full((4, 4, 3), 200, jnp.uint8), jax.random.key(1))
+    assert not decision.extras["quarantined"]["now"]

@@ -9,7 +9,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
@@ -32,7 +31,7 @@ def quarantined(agent: Agent) -> Agent:
     present observation had to be mended.
     """
     space = agent.spec.observation_space
-    kind = space.dtype if np.issubdtype(space.dtype, np.floating) else np.int32
+    kind = jax.dtypes.canonicalize_dtype(space.dtype)
 
     def begin(params: PyTree, key: PRNGKeyArray) -> Guarded:
         return Guarded(memory=agent.begin(params, key), sound=jnp.zeros(space.shape or (), kind), apart=jnp.int32(0))

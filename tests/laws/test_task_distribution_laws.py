@@ -10,12 +10,14 @@ from laws.cases import small
 from quickstudy import tasks
 from quickstudy.inspection.check import check, fault_lines
 from quickstudy.inspection.trees import rows
-from quickstudy.task_distribution import mark_split, task_hash
+from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
 
+IN_JAX = [name for name in tasks.DISTRIBUTIONS if isinstance(tasks.make(name), TaskDistribution)]
+"""Those that live outside have tests beside their suites."""
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.parametrize("name", tasks.DISTRIBUTIONS)
+@pytest.mark.parametrize("name", IN_JAX)
 def test_every_law_is_kept(name):
     faults = [fault for fault in check(small(name)) if not fault.warning]
     assert not faults, "\n".join(fault_lines(faults))

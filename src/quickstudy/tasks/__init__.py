@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
+    "procgen": "quickstudy.tasks.procgen:procgen",
     "told-cart-pole": "quickstudy.tasks.told:cart_pole",
     "told-pendulum": "quickstudy.tasks.told:pendulum",
     "told-point-navigation": "quickstudy.tasks.told:point_navigation",
