@@ -28,6 +28,7 @@ from quickstudy.records import Outcome, Transition
 
 _PROGRAMS_KEPT = 4
 _FAULTS_KEPT = 3
+"""Different ones; an exception that says another number each time would fill the terminal."""
 
 
 class Collector:
@@ -36,7 +37,7 @@ class Collector:
     Args:
       distribution: whose environments are opened here.
       lanes: most lifetimes side by side. Each has an environment of its own; more of them make decisions cheaper.
-      beat: called with the number of steps taken, after every step of all lanes.
+      beat: called with the number of steps taken, after every step of all lanes and whenever a lifetime was begun.
     """
 
     def __init__(self, distribution: HostDistribution, *, lanes: int, beat: Callable[[int], None] = lambda steps: None):
@@ -129,10 +130,9 @@ def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> 
             if not (lanes.row >= 0).any():
                 break
             began = time.perf_counter()
-            due = np.full(lanes.count, start + cadence, np.int32)
-            memory = jax.block_until_ready(
-                programs.adapt(params, memory, lanes.experience(start, start + cadence), due, lanes.keys)
-            )
+            due, experience = np.full(lanes.count, start + cadence, np.int32), lanes.experience(start, start + cadence)
+            if experience.valid.any():  # what did not happen changes no memory
+                memory = jax.block_until_ready(programs.adapt(params, memory, experience, due, lanes.keys))
             lanes.seconds["policy"] += time.perf_counter() - began
 
 
@@ -145,7 +145,7 @@ class _Lanes:
         self.horizon, self.total, self.lifetimes = spec.horizon, spec.lifetime_steps, len(keys)
         self.count = min(collector.lanes, self.lifetimes)
         self.seconds = {"environment": 0.0, "policy": 0.0}
-        self.steps, self.faults, self._next = 0, list[str](), 0
+        self.steps, self.faults, self._next = 0, dict[str, int](), 0
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
         self._shape = tuple(blank.shape)
@@ -188,6 +188,7 @@ class _Lanes:
             except Exception:
                 self._lose(lane)
             self.seconds["environment"] += time.perf_counter() - began
+            self.collector.beat(self.steps)
 
     def step(self, active: np.ndarray, words: np.ndarray) -> None:
         """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
@@ -247,8 +248,9 @@ class _Lanes:
 
     def _lose(self, lane: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
-        if len(self.faults) < _FAULTS_KEPT:
-            self.faults.append(traceback.format_exc())
+        fault = traceback.format_exc()
+        if fault in self.faults or len(self.faults) < _FAULTS_KEPT:
+            self.faults[fault] = self.faults.get(fault, 0) + 1
         row = self.row[lane]
         self._lost[row], self._valid[:, row], self.row[lane] = True, False, -1
         self.slot[lane] = self.total

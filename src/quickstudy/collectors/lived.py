@@ -1,6 +1,7 @@
 """What collectors give back: whole lifetimes, what was measured in them, and which of them were lost."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ class Lived:
       lost: lifetimes that an environment or a process broke off.
       steps: environment steps that were taken, those of lost lifetimes included.
       seconds: by what they were spent on.
-      faults: what environments raised, as tracebacks.
+      faults: the first different exceptions that environments raised, as tracebacks, and how often each came.
     """
 
     lifetimes: Transition | None
@@ -33,7 +34,7 @@ class Lived:
     lost: Bool[np.ndarray, " lifetimes"]
     steps: int
     seconds: dict[str, float]
-    faults: list[str]
+    faults: dict[str, int]
 
 
 def joined(parts: Sequence[Lived]) -> Lived:
@@ -51,7 +52,7 @@ def joined(parts: Sequence[Lived]) -> Lived:
         steps=sum(part.steps for part in parts),
         # They work side by side: what one of them spends on the mean is what the whole spends.
         seconds={name: float(np.mean([part.seconds[name] for part in parts if name in part.seconds])) for name in names},
-        faults=[fault for part in parts for fault in part.faults],
+        faults=dict(sum((Counter(part.faults) for part in parts), Counter())),
     )
 
 
@@ -86,5 +87,5 @@ def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
         lost=np.ones(lifetimes, bool),
         steps=0,
         seconds={},
-        faults=[],
+        faults={},
     )

@@ -44,6 +44,7 @@ class WorkerProcess:
             environment = _environment(own=not config.worker_python)
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         except OSError as error:
+            ours.close()
             raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
         finally:
             theirs.close()
@@ -56,8 +57,11 @@ class WorkerProcess:
                     "Agents are passed on between equal versions only: make the worker's environment with the same Python."
                 )
             self._send("open", [str(path) for path in registry.loaded_files()], cloudpickle.dumps(distribution), config.lanes)
-        except MemberLostError as loss:
-            raise CollectingError(f"a worker process did not come up ({loss}). Its own message stands above.") from loss
+        except BaseException as error:
+            self.close(kill=True)
+            if not isinstance(error, MemberLostError):
+                raise
+            raise CollectingError(f"a worker process did not come up ({error}). Its own message stands above.") from error
 
     def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
         """Lives a share there.
@@ -79,7 +83,7 @@ class WorkerProcess:
             if kind == "raised":
                 raise said
             tell(said)
-            patience = self._patience
+            patience = self._patience if said else patience  # once it takes steps, it has compiled
 
     def close(self, *, kill: bool = False) -> None:
         """Lets the process end by itself, or ends it."""
@@ -94,7 +98,8 @@ class WorkerProcess:
 
     def _send(self, *message: Any) -> None:
         try:
-            self._connection.send_bytes(pickle.dumps(message, protocol=5))
+            # Tasks may be of a class that a script defines, which no other process can import.
+            self._connection.send_bytes(cloudpickle.dumps(message, protocol=5))
         except (BrokenPipeError, ConnectionResetError, OSError) as error:
             raise MemberLostError(self._end()) from error
 

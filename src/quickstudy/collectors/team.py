@@ -9,8 +9,9 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 import jax
@@ -88,21 +89,25 @@ class Team:
     Args:
       hire: `() -> Member`, a new collector.
       members: how many.
-    The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` every
-    exception that environments raised, each of which is shown once, when it first comes.
+    The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` the
+    exceptions that environments raised, by their tracebacks; each is shown once, when it first comes.
     """
 
     def __init__(self, distribution: HostDistribution, hire: Callable[[], Member], *, members: int):
         self.distribution, self._hire = distribution, hire
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
-        self._threads = ThreadPoolExecutor(members)
+        self._threads, self._closed, self._under_way = ThreadPoolExecutor(members), False, [0] * members
+        self._members: list[Member] = []
+        hired = [self._threads.submit(hire) for _ in range(members)]
         try:
-            self._members: list[Member] = list(self._threads.map(lambda _: hire(), range(members)))
+            wait(hired)
+            self._members += [one.result() for one in hired if one.exception() is None]
+            for one in hired:
+                one.result()
         except BaseException:
-            self._threads.shutdown()
+            self.close()
             raise
-        self._under_way = [0] * members
 
     def __enter__(self) -> "Team":
         return self
@@ -138,11 +143,14 @@ class Team:
         shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._members)) if share.size]
         jobs = [Job(agent, params, [apart[row] for row in share], numbers[share], rewards_only) for share in shares]
         self._under_way = [0] * len(self._members)
-        tried = list(self._threads.map(self._tried, range(len(jobs)), jobs))
+        under_way = [self._threads.submit(self._tried, number, job) for number, job in enumerate(jobs)]
+        wait(under_way)  # for all, before one of them raises
+        tried = [share.result() for share in under_way]
         healthy = [lived for lived in tried if lived is not None and not lived.lost.all()]
-        self._take_stock([lived for lived in tried if lived is not None])
+        faults = sum((Counter(lived.faults) for lived in tried if lived is not None), Counter[str]())
+        self._take_stock(faults)
         if not healthy:
-            what = max(self.faults, key=lambda fault: self.faults[fault], default="every collector died, twice.")
+            what = faults.most_common(1)[0][0] if faults else "every collector died, twice."
             raise CollectingError(f"not one of {len(numbers)} lifetimes could be lived. What came up:\n{what}")
         parts = [
             nothing_lived(healthy[0], lifetimes=len(share)) if lived is None or lived.lost.all() else lived
@@ -155,6 +163,7 @@ class Team:
 
     def close(self) -> None:
         """Ends all collectors."""
+        self._closed = True
         for member in self._members:
             member.close()
         self._threads.shutdown()
@@ -165,18 +174,20 @@ class Team:
             try:
                 return self._members[number].live(job, lambda steps: self._under_way.__setitem__(number, steps))
             except MemberLostError as loss:
+                if self._closed:
+                    raise  # nobody waits for it any more
                 self.replaced += 1
                 sys.stderr.write(f"quickstudy: a collector was replaced: {loss}\n")
                 self._members[number].close(kill=True)
                 self._members[number] = self._hire()
         return None
 
-    def _take_stock(self, parts: Sequence[Lived]) -> None:
+    def _take_stock(self, faults: Mapping[str, int]) -> None:
         """Counts what environments raised, and shows each exception once."""
-        for fault in (fault for part in parts for fault in part.faults):
+        for fault, count in faults.items():
             if fault not in self.faults:
                 sys.stderr.write(f"quickstudy: an environment failed, and its lifetime is left out:\n{fault}")
-            self.faults[fault] = self.faults.get(fault, 0) + 1
+            self.faults[fault] = self.faults.get(fault, 0) + count
 
 
 class Inline:

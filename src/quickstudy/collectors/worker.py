@@ -26,8 +26,9 @@ def main(descriptor: int) -> None:
     agents: dict[str, Agent] = {}
     try:
         while True:
-            kind, *said = pickle.loads(connection.recv_bytes())
+            message = connection.recv_bytes()
             try:
+                kind, *said = pickle.loads(message)
                 if kind == "open":
                     files, distribution, lanes = said
                     for path in files:
