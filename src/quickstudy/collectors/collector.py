@@ -37,11 +37,20 @@ class Collector:
     Args:
       distribution: whose environments are opened here.
       lanes: most lifetimes side by side. Each has an environment of its own; more of them make decisions cheaper.
+      holding: called with the number of the lifetime whose environment is about to do something, and with -1 when none is any
+        more: whoever sees this process die knows of what.
       beat: called with the number of steps taken, after every step of all lanes and whenever a lifetime was begun.
     """
 
-    def __init__(self, distribution: HostDistribution, *, lanes: int, beat: Callable[[int], None] = lambda steps: None):
-        self.distribution, self.lanes, self.beat = distribution, lanes, beat
+    def __init__(
+        self,
+        distribution: HostDistribution,
+        *,
+        lanes: int,
+        holding: Callable[[int], None] = lambda lifetime: None,
+        beat: Callable[[int], None] = lambda steps: None,
+    ):
+        self.distribution, self.lanes, self.holding, self.beat = distribution, lanes, holding, beat
         self._environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
@@ -179,6 +188,7 @@ class _Lanes:
             self.row[lane], self.slot[lane], self.keys[lane] = row, 0, self._agent_keys[row]
             self.numbers[lane] = 0
             began = time.perf_counter()
+            self.collector.holding(row)
             try:
                 environment = self.collector.environment(lane)
                 environment.begin(self.tasks[row], self._environment_keys[row])
@@ -187,6 +197,7 @@ class _Lanes:
                 raise  # what is missing or misused is said at once, and nothing is masked
             except Exception:
                 self._lose(lane)
+            self.collector.holding(-1)
             self.seconds["environment"] += time.perf_counter() - began
             self.collector.beat(self.steps)
 
@@ -203,11 +214,13 @@ class _Lanes:
         self.steps += len(active)
         if healthy:
             self._write_down(np.asarray(healthy))
+        self.collector.holding(-1)
         self.seconds["environment"] += time.perf_counter() - began
         self.collector.beat(self.steps)
 
     def _stepped(self, lane: int, slot: int, actions: Any) -> bool:
         """One step of one environment; False where its lifetime is lost by it."""
+        self.collector.holding(int(self.row[lane]))
         try:
             observation, reward, terminated, truncated, measures = self.collector.environment(lane).step(slot, actions[lane])
             self.successor[lane] = self._checked(observation)
@@ -236,6 +249,7 @@ class _Lanes:
         self.numbers[lanes, SLOT] = self.slot[lanes]
         self.seen[lanes] = self.successor[lanes]
         for lane in lanes[ends & (self.slot[lanes] < self.total)]:
+            self.collector.holding(int(self.row[lane]))
             try:
                 self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))
             except Exception:

@@ -70,6 +70,24 @@ def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows[:, columns], columns], tree)
 
 
+def in_their_places(lived: Lived, rows: Sequence[int], *, lifetimes: int) -> Lived:
+    """A batch of so many lifetimes of which only these rows were lived; the others are lost."""
+    if len(rows) == lifetimes:
+        return lived
+    others = sorted(set(range(lifetimes)) - set(rows))
+    whole = joined([lived, nothing_lived(lived, lifetimes=len(others))])
+    order = np.argsort([*rows, *others])
+    part = lambda leaf: leaf[:, order]  # noqa: E731
+    return dataclasses.replace(
+        whole,
+        lifetimes=jax.tree.map(part, whole.lifetimes),
+        reward=part(whole.reward),
+        valid=part(whole.valid),
+        measures=jax.tree.map(part, whole.measures),
+        lost=whole.lost[order],
+    )
+
+
 def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
     """As many lost lifetimes, in the shapes of some that were lived."""
     no = np.zeros((len(like.valid), lifetimes), bool)

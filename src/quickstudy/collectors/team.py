@@ -1,8 +1,8 @@
 """Collectors that share the lifetimes of a batch: in this process, in worker processes, or elsewhere.
 
-Every member lives a share of each batch. One that dies or hangs is replaced, and what it had in hand is lived once more by
-its replacement, under the same keys, so that nothing is different afterwards. What fails again is lost: its slots are masked,
-the run goes on, and counts it.
+Every member lives a share of each batch. One that dies or hangs is replaced, and its share is lived once more by its
+replacement, under the same keys, so that nothing is different afterwards. A lifetime in whose environment that happens again is
+lost: its slots are masked, the others are lived without it, the run goes on, and counts it.
 """
 
 import dataclasses
@@ -20,12 +20,14 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.collectors.collector import Collector
-from quickstudy.collectors.lived import Lived, joined, nothing_lived
+from quickstudy.collectors.lived import Lived, in_their_places, joined, nothing_lived
 from quickstudy.errors import CollectingError, UsageError
 from quickstudy.host_distribution import HostDistribution
 from quickstudy.interact import check_fit
 
 _TRIES = 2
+_MOST_REPLACED = 10
+"""Replacements for one share of one batch, after which what is left of it is lost."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,10 @@ class Job:
     keys: np.ndarray
     rewards_only: bool
 
+    def of(self, rows: Sequence[int]) -> "Job":
+        """A part of it."""
+        return dataclasses.replace(self, tasks=[self.tasks[row] for row in rows], keys=self.keys[list(rows)])
+
 
 class Member(Protocol):
     """One collector of a team."""
@@ -80,7 +86,14 @@ class Member(Protocol):
 
 
 class MemberLostError(Exception):
-    """A collector died or hung; the message says how."""
+    """A collector died or hung; the message says how.
+
+    `lifetime`: the number, within its share, of that whose environment it happened in; None where nobody knows.
+    """
+
+    def __init__(self, how: str, lifetime: int | None = None):
+        super().__init__(how)
+        self.lifetime = lifetime
 
 
 class Team:
@@ -169,10 +182,12 @@ class Team:
         self._threads.shutdown()
 
     def _tried(self, number: int, job: Job) -> Lived | None:
-        """A share as it was lived, by the member of this number or by its replacement; None where both were lost."""
-        for _ in range(_TRIES):
+        """A share as it was lived, by the member of this number or by its replacements; None where all of it was lost."""
+        left, losses = list(range(len(job.keys))), Counter[int | None]()
+        while left and losses.total() < _MOST_REPLACED:
             try:
-                return self._members[number].live(job, lambda steps: self._under_way.__setitem__(number, steps))
+                lived = self._members[number].live(job.of(left), lambda steps: self._under_way.__setitem__(number, steps))
+                return in_their_places(lived, left, lifetimes=len(job.keys))
             except MemberLostError as loss:
                 if self._closed:
                     raise  # nobody waits for it any more
@@ -180,6 +195,10 @@ class Team:
                 sys.stderr.write(f"quickstudy: a collector was replaced: {loss}\n")
                 self._members[number].close(kill=True)
                 self._members[number] = self._hire()
+                held = None if loss.lifetime is None else left[loss.lifetime]
+                losses[held] += 1
+                if losses[held] == _TRIES:
+                    left = [] if held is None else [row for row in left if row != held]
         return None
 
     def _take_stock(self, faults: Mapping[str, int]) -> None:
