@@ -226,9 +226,10 @@ class _Lanes:
             self.successor[lane] = self._checked(observation)
             ends = (bool(terminated), bool(truncated))
             self.numbers[lane, TERMINATED:REWARD] = ends
-            self.numbers[lane, REWARD:].view(np.float32)[0] = reward
-            for name, of_all in self._measures.items():
-                of_all[slot, self.row[lane]] = measures[name]
+            with np.errstate(over="ignore"):  # what 32 bits cannot hold is infinite, and set apart
+                self.numbers[lane, REWARD:].view(np.float32)[0] = reward
+                for name, of_all in self._measures.items():
+                    of_all[slot, self.row[lane]] = measures[name]
         except Exception:
             self._lose(lane)
             return False
@@ -258,7 +259,8 @@ class _Lanes:
     def _checked(self, observation: Any) -> Any:
         if np.shape(observation) != self._shape:
             raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
-        return observation
+        with np.errstate(over="ignore"):
+            return np.asarray(observation, self.seen.dtype)
 
     def _lose(self, lane: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
