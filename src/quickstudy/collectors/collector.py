@@ -28,6 +28,7 @@ from quickstudy.records import Outcome, Transition
 
 _PROGRAMS_KEPT = 4
 _FAULTS_KEPT = 3
+"""Different ones; an exception that says another number each time would fill the terminal."""
 
 
 class Collector:
@@ -36,11 +37,20 @@ class Collector:
     Args:
       distribution: whose environments are opened here.
       lanes: most lifetimes side by side. Each has an environment of its own; more of them make decisions cheaper.
-      beat: called with the number of steps taken, after every step of all lanes.
+      holding: called with the number of the lifetime whose environment is about to do something, and with -1 when none is any
+        more: whoever sees this process die knows of what.
+      beat: called with the number of steps taken, after every step of all lanes and whenever a lifetime was begun.
     """
 
-    def __init__(self, distribution: HostDistribution, *, lanes: int, beat: Callable[[int], None] = lambda steps: None):
-        self.distribution, self.lanes, self.beat = distribution, lanes, beat
+    def __init__(
+        self,
+        distribution: HostDistribution,
+        *,
+        lanes: int,
+        holding: Callable[[int], None] = lambda lifetime: None,
+        beat: Callable[[int], None] = lambda steps: None,
+    ):
+        self.distribution, self.lanes, self.holding, self.beat = distribution, lanes, holding, beat
         self._environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
@@ -129,10 +139,9 @@ def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> 
             if not (lanes.row >= 0).any():
                 break
             began = time.perf_counter()
-            due = np.full(lanes.count, start + cadence, np.int32)
-            memory = jax.block_until_ready(
-                programs.adapt(params, memory, lanes.experience(start, start + cadence), due, lanes.keys)
-            )
+            due, experience = np.full(lanes.count, start + cadence, np.int32), lanes.experience(start, start + cadence)
+            if experience.valid.any():  # what did not happen changes no memory
+                memory = jax.block_until_ready(programs.adapt(params, memory, experience, due, lanes.keys))
             lanes.seconds["policy"] += time.perf_counter() - began
 
 
@@ -145,7 +154,7 @@ class _Lanes:
         self.horizon, self.total, self.lifetimes = spec.horizon, spec.lifetime_steps, len(keys)
         self.count = min(collector.lanes, self.lifetimes)
         self.seconds = {"environment": 0.0, "policy": 0.0}
-        self.steps, self.faults, self._next = 0, list[str](), 0
+        self.steps, self.faults, self._next = 0, dict[str, int](), 0
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
         self._shape = tuple(blank.shape)
@@ -179,6 +188,7 @@ class _Lanes:
             self.row[lane], self.slot[lane], self.keys[lane] = row, 0, self._agent_keys[row]
             self.numbers[lane] = 0
             began = time.perf_counter()
+            self.collector.holding(row)
             try:
                 environment = self.collector.environment(lane)
                 environment.begin(self.tasks[row], self._environment_keys[row])
@@ -187,7 +197,9 @@ class _Lanes:
                 raise  # what is missing or misused is said at once, and nothing is masked
             except Exception:
                 self._lose(lane)
+            self.collector.holding(-1)
             self.seconds["environment"] += time.perf_counter() - began
+            self.collector.beat(self.steps)
 
     def step(self, active: np.ndarray, words: np.ndarray) -> None:
         """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
@@ -202,19 +214,22 @@ class _Lanes:
         self.steps += len(active)
         if healthy:
             self._write_down(np.asarray(healthy))
+        self.collector.holding(-1)
         self.seconds["environment"] += time.perf_counter() - began
         self.collector.beat(self.steps)
 
     def _stepped(self, lane: int, slot: int, actions: Any) -> bool:
         """One step of one environment; False where its lifetime is lost by it."""
+        self.collector.holding(int(self.row[lane]))
         try:
             observation, reward, terminated, truncated, measures = self.collector.environment(lane).step(slot, actions[lane])
             self.successor[lane] = self._checked(observation)
             ends = (bool(terminated), bool(truncated))
             self.numbers[lane, TERMINATED:REWARD] = ends
-            self.numbers[lane, REWARD:].view(np.float32)[0] = reward
-            for name, of_all in self._measures.items():
-                of_all[slot, self.row[lane]] = measures[name]
+            with np.errstate(over="ignore"):  # what 32 bits cannot hold is infinite, and set apart
+                self.numbers[lane, REWARD:].view(np.float32)[0] = reward
+                for name, of_all in self._measures.items():
+                    of_all[slot, self.row[lane]] = measures[name]
         except Exception:
             self._lose(lane)
             return False
@@ -235,6 +250,7 @@ class _Lanes:
         self.numbers[lanes, SLOT] = self.slot[lanes]
         self.seen[lanes] = self.successor[lanes]
         for lane in lanes[ends & (self.slot[lanes] < self.total)]:
+            self.collector.holding(int(self.row[lane]))
             try:
                 self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))
             except Exception:
@@ -243,12 +259,14 @@ class _Lanes:
     def _checked(self, observation: Any) -> Any:
         if np.shape(observation) != self._shape:
             raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
-        return observation
+        with np.errstate(over="ignore"):
+            return np.asarray(observation, self.seen.dtype)
 
     def _lose(self, lane: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
-        if len(self.faults) < _FAULTS_KEPT:
-            self.faults.append(traceback.format_exc())
+        fault = traceback.format_exc()
+        if fault in self.faults or len(self.faults) < _FAULTS_KEPT:
+            self.faults[fault] = self.faults.get(fault, 0) + 1
         row = self.row[lane]
         self._lost[row], self._valid[:, row], self.row[lane] = True, False, -1
         self.slot[lane] = self.total

@@ -1,24 +1,32 @@
-"""What runs in a worker process: `python -m quickstudy.collectors.worker DESCRIPTOR`, the number of an open socket."""
+"""What runs in a worker process: `python -m quickstudy.collectors.worker SOCKET HAND`, the numbers of two open descriptors.
 
+Through the socket it is asked and answers. The hand is a piece of memory that both processes see: the number of the lifetime
+whose environment is doing something. Whatever that does to this process, the other one knows in which lifetime it was done.
+"""
+
+import mmap
 import pickle
 import signal
+import struct
 import sys
 import time
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from quickstudy.collectors.outpost import Outpost, as_own
 from quickstudy.errors import QuickstudyError
 
+HAND = struct.Struct("q")
 _BEAT_SECONDS = 0.5
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, hand: int) -> None:
     """Answers until the other end closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
-    connection = Connection(descriptor)
+    connection, shared = Connection(descriptor), mmap.mmap(hand, HAND.size)
     _say(connection, "ready", list(sys.version_info[:2]))
-    outpost = Outpost(_Beat(connection))
+    outpost = Outpost(beat=_Beat(connection), holding=partial(HAND.pack_into, shared, 0))
     try:
         while True:
             message = connection.recv_bytes()
@@ -53,4 +61,4 @@ def _say(connection: Connection, kind: str, said: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
