@@ -77,10 +77,12 @@ class Crew:
                 actor = RayActor(self, self._config, cores=1 if alone else 0)
                 self._present.append(actor)
             try:
-                waits = _PLACING_SECONDS if replaces and alone else STARTING_SECONDS
-                if actor.open(self._files, self._distribution, seconds=waits):
+                limits: dict[str, Any] = {"seconds": STARTING_SECONDS}
+                if replaces and alone:
+                    limits = {"seconds": _PLACING_SECONDS, "hopeless": self._crowded}
+                if actor.open(self._files, self._distribution, **limits):
                     return actor
-                reason = f"none of the cluster's cores, of which {cores_alive()} are there, was free for {waits:.0f} s."
+                reason = f"no core was free for it; there are {cores_alive()} in the cluster."
                 alone = False
             except ray.exceptions.RayError as error:
                 reason = f"{type(error).__name__}: {error}"
@@ -94,6 +96,10 @@ class Crew:
             f"a collector on Ray did not come up: {reason}\n"
             "Every node needs this version of quickstudy and what the environments are made of."
         )
+
+    def _crowded(self) -> bool:
+        """Whether there are fewer cores than collectors; a node that went may be counted among the others for some seconds."""
+        return cores_alive() < len(self._present)
 
     def leave(self, actor: "RayActor") -> None:
         """An actor has ended."""
@@ -144,14 +150,15 @@ class RayActor:
         environment = {"env_vars": single_threaded()}
         self._actor = made.options(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment).remote()
 
-    def open(self, files: Any, distribution: bytes, *, seconds: float) -> bool:
-        """Whether it has come up within so long."""
+    def open(self, files: Any, distribution: bytes, *, seconds: float, hopeless: Callable[[], bool] = lambda: False) -> bool:
+        """Whether it has come up within so long; it is not waited for any more once that is hopeless."""
         import ray
 
-        cache = jax.config.values["jax_compilation_cache_dir"]
+        cache, began = jax.config.values["jax_compilation_cache_dir"], time.monotonic()
         opened = self._actor.open.remote(files, distribution, self._config.lanes, cache and str(cache))
-        if not ray.wait([opened], timeout=seconds)[0]:
-            return False
+        while not ray.wait([opened], timeout=_ASKING_SECONDS)[0]:
+            if time.monotonic() - began > seconds or hopeless():
+                return False
         refused = ray.get(opened)
         if refused is not None:
             raise refused
