@@ -18,9 +18,8 @@ hold six more for the world's own body, which are always 0. `contact_forces=Fals
 - `train`, `test`: disjoint in the same way.
 - `ood:farther`: goals at 3 to 4 m.
 
-Changed: speed is where the torso is, now and a step before, by `qpos`; the papers and Gymnasium take `xpos`, which lags by
-one of five substeps, so that their first step of an episode counts four. The step that falls does not pay the 1 (Gymnasium's
-version 5 mended that). Whoever ran the papers' code with MuJoCo 2 under mujoco-py had contact forces of 0 throughout; here
+Changed: where the torso is is read from `qpos`; the papers and Gymnasium read `xpos`, which the integrator leaves up to 3 mm
+away. The step that falls does not pay the 1 (Gymnasium's version 5 mended that). Whoever ran the papers' code with MuJoCo 2 under mujoco-py had contact forces of 0 throughout; here
 they are what MuJoCo computes.
 
 No floor or ceiling: nobody knows the best return exactly.

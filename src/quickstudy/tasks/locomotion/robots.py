@@ -1,8 +1,8 @@
 """Gymnasium's MuJoCo robots (version 5), each paid for its task. Importing this needs MuJoCo; see `robot_tasks.import_robots`.
 
 Models, resets, spaces and endings are Gymnasium's own. Only `step` is written anew: a reward for the task that was set, and
-less Python around the physics (on half-cheetah 2 µs a step where Gymnasium's own spends about 25). Positions are read from
-`qpos`, which is where the robot is; `xpos`, which Gymnasium's ant takes, is one substep old.
+less Python around the physics (a half-cheetah's step takes 34 µs where Gymnasium's own takes 45; 32 are physics). Positions
+are read from `qpos`, which is where the robot is; `xpos`, which Gymnasium's ant takes, is where the integrator last tried.
 """
 
 from collections.abc import Callable
