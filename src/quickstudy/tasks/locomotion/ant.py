@@ -19,8 +19,8 @@ hold six more for the world's own body, which are always 0. `contact_forces=Fals
 - `ood:farther`: goals at 3 to 4 m.
 
 Changed: where the torso is is read from `qpos`; the papers and Gymnasium read `xpos`, which the integrator leaves up to 3 mm
-away. The step that falls does not pay the 1 (Gymnasium's version 5 mended that). Whoever ran the papers' code with MuJoCo 2 under mujoco-py had contact forces of 0 throughout; here
-they are what MuJoCo computes.
+away. The step that falls does not pay the 1 (Gymnasium's version 5 mended that). Whoever ran the papers' code with MuJoCo 2
+under mujoco-py had contact forces of 0 throughout; here they are what MuJoCo computes.
 
 No floor or ceiling: nobody knows the best return exactly.
 """
