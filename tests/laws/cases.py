@@ -21,6 +21,8 @@ from quickstudy.quarantine import quarantined
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout
 from quickstudy.readout.readout import with_readout
 
+PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
+"""Those of suites are looked at where their suite is installed: tests/suites."""
 SMALL_DISTRIBUTIONS = {
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
@@ -75,7 +77,7 @@ def hidden_goal_of(spec):
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
     makers, seen = {}, set()
-    for name in tasks.DISTRIBUTIONS:
+    for name in PURE:
         for baseline, make in small(name).baselines.items():
             # A method that several distributions offer is looked at once.
             kind = getattr(make, "func", make)

@@ -8,7 +8,18 @@ from quickstudy.host_distribution import HostDistribution
 from quickstudy.registry import check_settings, resolve, settings_of
 from quickstudy.task_distribution import TaskDistribution
 
-__all__ = ["DISTRIBUTIONS", "make"]
+__all__ = ["DISTRIBUTIONS", "SUITES", "make"]
+
+# Their environments live outside the compiled program, and each needs an extra. They are in DISTRIBUTIONS too.
+SUITES = {
+    "ant-direction": "quickstudy.tasks.locomotion.ant:ant_direction",
+    "ant-goal": "quickstudy.tasks.locomotion.ant:ant_goal",
+    "half-cheetah-direction": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_direction",
+    "half-cheetah-velocity": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_velocity",
+    "hopper-parameters": "quickstudy.tasks.locomotion.bodies:hopper_parameters",
+    "procgen": "quickstudy.tasks.procgen:procgen",
+    "walker-parameters": "quickstudy.tasks.locomotion.bodies:walker_parameters",
+}
 
 DISTRIBUTIONS = {
     "arrival-mdp": "quickstudy.tasks.arrival_mdp:arrival_mdp",
@@ -22,11 +33,11 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
-    "procgen": "quickstudy.tasks.procgen:procgen",
     "told-cart-pole": "quickstudy.tasks.told:cart_pole",
     "told-pendulum": "quickstudy.tasks.told:pendulum",
     "told-point-navigation": "quickstudy.tasks.told:point_navigation",
     "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
+    **SUITES,
 }
 
 
@@ -40,6 +51,7 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
     Raises:
       UnknownNameError: no such distribution or setting.
       UsageError: the file does not import, or the function returns something else.
+      MissingExtraError: a suite that is not installed.
     Example:
       >>> make("bernoulli-bandit", arms=2).config
       {'arms': 2, 'pulls': 100}
