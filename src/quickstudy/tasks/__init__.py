@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "told-pendulum": "quickstudy.tasks.told:pendulum",
     "told-point-navigation": "quickstudy.tasks.told:point_navigation",
     "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
+    "xland-minigrid": "quickstudy.tasks.xland_minigrid:xland_minigrid",
 }
 
 
