@@ -16,7 +16,7 @@ EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
 FLOORS = (
     ("errors", "registry", "disk"),
     ("records",),
-    ("numerics", "networks"),
+    ("numerics", "networks", "encoders"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
     ("host_distribution",),

@@ -75,7 +75,7 @@ def from_gymnasium(
             raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
         spec = Spec(
             observation_space=narrow(example.observation_space),
-            action_space=narrow(example.action_space),
+            action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
             horizon=int(limit),
             episodes=episodes,
         )
@@ -101,13 +101,16 @@ def narrow(space: gymnasium.Space) -> Space:
     """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
 
     Raises:
-      SpecError: a space other than Discrete or Box.
+      SpecError: a space other than Discrete, MultiDiscrete or Box.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return gymnasium.spaces.Discrete(int(space.n), start=int(space.start))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        ids = np.dtype(np.int32) if np.dtype(space.dtype) == np.int64 else np.dtype(space.dtype)
+        return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
     if not isinstance(space, gymnasium.spaces.Box):
         raise SpecError(
-            f"an agent needs Discrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
+            f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
             "gymnasium.wrappers.FlattenObservation."
         )
     kinds = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}

@@ -105,8 +105,12 @@ def spaces(trial: Trial) -> Iterator[str]:
     space: Any = trial.distribution.spec.observation_space
     for split, episodes in trial.episodes.items():
         seen = episodes.observation
+        low: Any
+        high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
             low, high = np.int64(space.start), np.int64(space.start + space.n - 1)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            low, high = space.start, space.start + space.nvec - 1
         else:
             low, high = space.low, space.high
         # Bounds are met up to rounding: clipping in float32 may end one unit beside a bound.

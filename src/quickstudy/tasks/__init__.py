@@ -10,15 +10,19 @@ from quickstudy.task_distribution import TaskDistribution
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
-# Their environments live outside the compiled program, and each needs an extra. They are in DISTRIBUTIONS too.
+# Each needs an extra: most of their environments live outside the compiled program. They are in DISTRIBUTIONS too.
 SUITES = {
     "ant-direction": "quickstudy.tasks.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.locomotion.ant:ant_goal",
     "half-cheetah-direction": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_direction",
     "half-cheetah-velocity": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_velocity",
     "hopper-parameters": "quickstudy.tasks.locomotion.bodies:hopper_parameters",
+    "metaworld-ml1": "quickstudy.tasks.meta_world:metaworld_ml1",
+    "metaworld-ml10": "quickstudy.tasks.meta_world:metaworld_ml10",
+    "metaworld-ml45": "quickstudy.tasks.meta_world:metaworld_ml45",
     "procgen": "quickstudy.tasks.procgen:procgen",
     "walker-parameters": "quickstudy.tasks.locomotion.bodies:walker_parameters",
+    "xland-minigrid": "quickstudy.tasks.xland_minigrid:xland_minigrid",
 }
 
 DISTRIBUTIONS = {
@@ -31,9 +35,6 @@ DISTRIBUTIONS = {
     "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
     "half-circle": "quickstudy.tasks.half_circle:half_circle",
     "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
-    "metaworld-ml1": "quickstudy.tasks.meta_world:metaworld_ml1",
-    "metaworld-ml10": "quickstudy.tasks.meta_world:metaworld_ml10",
-    "metaworld-ml45": "quickstudy.tasks.meta_world:metaworld_ml45",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
     "told-cart-pole": "quickstudy.tasks.told:cart_pole",
