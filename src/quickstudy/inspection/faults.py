@@ -41,20 +41,20 @@ def faults_of(law: str, look: Callable[[], Iterable[str]], *, remedy: str) -> li
     except MisfitError as error:
         sentences.append(str(error))
     except (Exception, SystemExit) as error:  # the user's code may raise anything at all
-        sentences.append(_raised(error))
+        sentences.append(raised(error))
     return [Fault(law=law, what=what.lstrip("?"), remedy=remedy, warning=what.startswith("?")) for what in sentences]
+
+
+def raised(error: BaseException) -> str:
+    """Type, first line of the message and place of an exception."""
+    cause = (str(error).strip().splitlines() or ["no message"])[0]
+    place = _place([(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)])
+    return f"{type(error).__name__}: {cause}" + (f" ({place})" if place else "")
 
 
 def place_of_frame(frame: FrameType | None) -> str:
     """The line of the user's own code that is under way, as in `my_tasks.py, line 12`; empty if nobody knows."""
     return _place([(f.f_code.co_filename, line) for f, line in traceback.walk_stack(frame)][::-1])
-
-
-def _raised(error: BaseException) -> str:
-    """Type, first line of the message and place of an exception."""
-    cause = (str(error).strip().splitlines() or ["no message"])[0]
-    place = _place([(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)])
-    return f"{type(error).__name__}: {cause}" + (f" ({place})" if place else "")
 
 
 def _place(frames: list[tuple[str, int]]) -> str:

@@ -110,11 +110,11 @@ def fresh_start(comparison: Comparison) -> Iterator[str]:
         if seen:
             yield f"a lifetime that is lived once more in the same environment goes differently: {seen}."
             return
-        for other in comparison.others[:1]:
-            comparison.live(player, other)
-            seen = difference(once, comparison.live(player, 0))
+        for number in (*comparison.others[:1], 0):
+            seen = difference(comparison.fresh(number), comparison.live(player, number))
             if seen:
                 yield f"a lifetime goes differently after one on another task in the same environment: {seen}."
+                return
 
 
 def endings(trial: HostTrial) -> Iterator[str]:
@@ -155,7 +155,7 @@ def speed(trial: HostTrial) -> Iterator[str]:
     if clock.calls["step"] and step * _FEWEST_STEPS_A_SECOND > 1:
         yield f"?{1 / step:.3g} steps a second: a million steps take {1e6 * step / 3600:.3g} hours in one process."
     if clock.longest["step"] > _LONG_STEP * trial.budget_seconds:
-        yield f"?one step took {clock.longest['step']:.2g} seconds."
+        yield f"?one step took {clock.longest['step']:.1f} seconds."
     if begin > max(_LONG_BEGIN_SECONDS, step * spec.lifetime_steps):
         steps = spec.lifetime_steps
         yield f"?to begin a lifetime takes {begin:.2g} seconds, its {steps} steps {step * steps:.2g}."

@@ -114,4 +114,4 @@ def _both(first: Any, second: Any) -> str:
     one, other = np.ravel(first), np.ravel(second)
     index = int(np.argmax(~np.isclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)))
     which = f"number {index + 1} of {one.size} is " if one.size > 1 else ""
-    return f", {which}" + " and then ".join(f"{value:.6g}" for value in (one[index], other[index]))
+    return f", {which}" + " instead of ".join(f"{v:.6g}" if v.dtype.kind == "f" else str(v) for v in (other[index], one[index]))
