@@ -122,6 +122,7 @@ def test_slow_steps_are_warnings():
     faults = check(dials(stepped(slow)), samples=300, budget_seconds=1.0)
     assert all(fault.warning for fault in faults)
     assert any("steps a second: a million steps take" in fault.what for fault in faults)
+    assert any("of 'train' could be played, too few" in fault.what for fault in faults)
 
 
 def test_one_long_step_is_a_warning():

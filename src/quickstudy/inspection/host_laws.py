@@ -130,9 +130,7 @@ def endings(trial: HostTrial) -> Iterator[str]:
 def task_blindness(comparison: Comparison) -> Iterator[str]:
     """No leaf of the task, no affine copy and no one-hot of it, stands in the observations."""
     trial = comparison.trial
-    played = len(trial.episodes["train"].valid)
-    if played < _FEWEST_TASKS:
-        yield f"?only {played} tasks of 'train' were played, too few to tell whether observations show the task."
+    if len(trial.episodes["train"].valid) < _FEWEST_TASKS:
         return
     found = list(leaks(trial))
     yield from found
@@ -159,6 +157,9 @@ def speed(trial: HostTrial) -> Iterator[str]:
     if begin > max(_LONG_BEGIN_SECONDS, step * spec.lifetime_steps):
         steps = spec.lifetime_steps
         yield f"?to begin a lifetime takes {begin:.2g} seconds, its {steps} steps {step * steps:.2g}."
+    played = len(trial.episodes["train"].valid) if trial.episodes else _FEWEST_TASKS
+    if played < _FEWEST_TASKS:
+        yield f"?only {played} of 'train' could be played, too few to tell whether observations show the task."
     if trial.untried:
         yield f"?there was no time to try: {', '.join(trial.untried)}."
 
@@ -205,7 +206,8 @@ HOST_LAWS: dict[str, HostLaw] = {
     "same task": HostLaw(
         same_task,
         "Let make (or set_task) give the task to the environment, draw no other in reset, never write into it, and let reset "
-        "put back everything else; draw luck from self.np_random, seeded by super().reset(seed=seed).",
+        "put back everything else (a wrapper that keeps running averages does not); draw luck "
+        "from self.np_random, seeded by super().reset(seed=seed).",
         compares=True,
         needs=("determinism",),
     ),

@@ -79,7 +79,7 @@ class HostTrial:
 
 def draw_tasks(trial: HostTrial, *, samples: int) -> Iterator[str]:
     """Law "sampling": fills `trial.tasks`."""
-    distribution, splits = trial.distribution, trial.distribution.splits
+    distribution, splits, samples = trial.distribution, trial.distribution.splits, max(samples, _PLAYED_TASKS)
     for split in splits:
         fault = next(_looked_at(trial, split), None)
         if fault:
@@ -87,17 +87,17 @@ def draw_tasks(trial: HostTrial, *, samples: int) -> Iterator[str]:
             continue
         until = time.perf_counter() + _DRAWING_SHARE * trial.budget_seconds / len(splits)
         drawn: list[PyTree] = []
-        for start in range(0, max(1, samples), _DRAWN_AT_ONCE):
+        for start in range(0, samples, _DRAWN_AT_ONCE):
             if drawn and time.perf_counter() > until:
                 break
-            key, some = jax.random.fold_in(trial.key, start), min(_DRAWN_AT_ONCE, max(1, samples - start))
+            key, some = jax.random.fold_in(trial.key, start), min(_DRAWN_AT_ONCE, samples - start)
             drawn.append(distribution.sample_tasks(split, key, tasks=some))
         trial.tasks[split] = tasks = jax.tree.map(lambda *chunks: np.concatenate(chunks), *drawn)
         first = next(iter(trial.tasks))
         one, other = (structure(jax.tree.map(lambda x: x[0], trial.tasks[name])) for name in (split, first))
         if one != other:
             yield f"tasks of {split!r} and {first!r} are built differently: {one}; {other}."
-        elif samples > 1 and distinct(tasks) == 1:
+        elif distinct(tasks) == 1:
             yield f"?all tasks of {split!r} are one and the same; is the generator used?"
 
 
@@ -144,14 +144,15 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
         passed = time.perf_counter() - start
         if lived and (passed > seconds or size > _MOST_BYTES or trial.clock.abandoned):
             break
-        steps = horizon if passed < _WHOLE_SHARE * seconds else min(horizon, _FIRST_STEPS)
+        whole = passed < _WHOLE_SHARE * seconds
+        steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
         player.begin(jax.tree.map(lambda x, number=number: x[number].copy(), tasks), trial.new_key())
         seen, followed = [player.reset(0)], list[Stepped]()
         for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, (steps,))):
             followed.append(player.step(slot, action if np.ndim(action) else int(action)))
             seen.append(followed[-1].observation)
             over = followed[-1].terminated or followed[-1].truncated
-            if over or time.perf_counter() - start > seconds:
+            if over or time.perf_counter() - start > until:
                 break
         lived.append((seen, followed))
         size += len(seen) * seen[0].nbytes
