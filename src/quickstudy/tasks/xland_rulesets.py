@@ -28,7 +28,18 @@ from jaxtyping import Bool, Int, UInt8
 from quickstudy.errors import SpecError
 
 SHAPES = {3: "ball", 4: "square", 5: "pyramid", 7: "key", 11: "hex", 12: "star"}
-COLOURS = {1: "red", 2: "green", 3: "blue", 4: "purple", 5: "yellow", 6: "grey", 8: "orange", 9: "white", 10: "brown", 11: "pink"}
+COLOURS = {
+    1: "red",
+    2: "green",
+    3: "blue",
+    4: "purple",
+    5: "yellow",
+    6: "grey",
+    8: "orange",
+    9: "white",
+    10: "brown",
+    11: "pink",
+}
 OBJECTS = np.array([(shape, colour) for shape in SHAPES for colour in COLOURS], np.uint8)
 """`[objects, 2]`: every thing that can be picked up, as the suite numbers its tiles and colours."""
 SPLITS = ("train", "test", "ood:deeper", "ood:more-distractors")
@@ -69,7 +80,9 @@ class Family:
         if self.distractor_rules and not self.distractors:
             raise SpecError("distractor_rules need distractors of one or more; came 0.")
         if self.nodes + self.most_distractors + self.distractor_rules + 1 > len(OBJECTS):
-            raise SpecError(f"there are {len(OBJECTS)} objects; depth, branches and distractors ask for more. Lower one of them.")
+            raise SpecError(
+                f"there are {len(OBJECTS)} objects; depth, branches and distractors ask for more. Lower one of them."
+            )
 
     @property
     def productions(self) -> int:
@@ -127,8 +140,7 @@ def rulesets_of(family: Family, split: str, *, count: int, seed: int) -> Ruleset
     useless = order[:, family.nodes : family.nodes + distractors]
     waste = order[:, family.nodes + family.most_distractors :]
     dead_ends = [
-        _dead_end(family, used, order, useless, waste[:, number], generator)
-        for number in range(family.distractor_rules + more)
+        _dead_end(family, used, order, useless, waste[:, number], generator) for number in range(family.distractor_rules + more)
     ]
     rules = _packed(np.stack([*rules, *dead_ends], axis=1), family.rules)
     leaves = np.where(leaf, order[:, : family.nodes], _NONE)
@@ -142,8 +154,8 @@ def goals_of(split: str, *, directed: bool = False) -> dict[int, Int[np.ndarray,
     """By number of the goal, the objects of every goal of a split; the second is `len(OBJECTS)` where there is one only."""
     single, pairs = np.arange(_NONE)[:, None], np.stack(np.triu_indices(_NONE, 1), axis=1)
     single = np.concatenate([single, np.full_like(single, _NONE)], axis=1)
-    goals = {number: single for number in _SINGLE_GOALS} | {number: pairs for number in _PAIR_GOALS}
-    goals |= {number: single for number in _DIRECTED_SINGLE_GOALS}
+    goals = dict.fromkeys(_SINGLE_GOALS, single) | dict.fromkeys(_PAIR_GOALS, pairs)
+    goals |= dict.fromkeys(_DIRECTED_SINGLE_GOALS, single)
     goals |= {number: np.concatenate([pairs, pairs[:, ::-1]]) for number in _DIRECTED_PAIR_GOALS}
     generator = np.random.default_rng(0)
     owned = {}
