@@ -123,25 +123,24 @@ def _benchmark(
         horizon=horizon,
         episodes=episodes,
     )
-    environments = {"train": train, "test": test}
-
-    def sample(split: str, generator: np.random.Generator) -> MetaWorldTask:
-        chosen = environments[split]
-        return MetaWorldTask(
-            environment=np.asarray(ENVIRONMENTS.index(chosen[generator.integers(len(chosen))]), np.int32),
-            goal=np.asarray(generator.integers(GOALS), np.int32),
-            held_out=np.asarray(split == "test", np.int32),
-        )
-
     return HostDistribution(
         name=name,
         config={**(own or {}), "horizon": horizon, "episodes": episodes, "reward": reward, "goal_seed": seeds[0]},
         spec=spec,
-        sample=sample,
+        sample=partial(_drawn, train, test),
         open=partial(open_environment, train, test, seeds, reward),
         describe=partial(_described, train, test, seeds),
         measures={"success": "any"},
         baselines={"random": partial(random_agent, spec)},
+    )
+
+
+def _drawn(train: tuple[str, ...], test: tuple[str, ...], split: str, generator: np.random.Generator) -> MetaWorldTask:
+    chosen = test if split == "test" else train
+    return MetaWorldTask(
+        environment=np.asarray(ENVIRONMENTS.index(chosen[generator.integers(len(chosen))]), np.int32),
+        goal=np.asarray(generator.integers(GOALS), np.int32),
+        held_out=np.asarray(split == "test", np.int32),
     )
 
 
