@@ -100,6 +100,7 @@ class HostDistribution(Generic[Task]):
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         words = np.asarray(jax.random.key_data(key)).ravel().tolist()
+        words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
         drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
         structures = {jax.tree.structure(task) for task in drawn}
         if len(structures) > 1:

@@ -35,7 +35,7 @@ class CollectingConfig:
     """`inline` (in this process), `processes`, or `ray://HOST:PORT` (on many machines; `ray` starts or finds a cluster)."""
     workers: int = 0
     """Collectors; 0 is one for each core."""
-    lanes: int = 32
+    lanes: int = 64
     """Lifetimes side by side in a collector, each with an environment of its own."""
     worker_python: str = ""
     """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
