@@ -6,10 +6,11 @@ A new registered name joins by itself, with its default settings unless small on
 import functools
 
 import jax
+import pytest
 
 from laws.by_hand import compiled
 from laws.toy_agents import tally_agent, trace_agent
-from laws.toy_distributions import aiming, corridor
+from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.adaptive_problem import problem_of_hidden_goal
 from quickstudy.baselines.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
@@ -34,6 +35,7 @@ SMALL_DISTRIBUTIONS = {
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
+    "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
 SMALL_ALGORITHMS = {
     "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 2}],
@@ -51,6 +53,15 @@ EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
 """Inner steps on single pulls are refused; of agents that are another algorithm's, looked at there, one toy is enough."""
 LIFETIMES = 6
+
+
+def with_suites():
+    """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed."""
+    needs = lambda name: pytest.mark.skipif(not tasks.is_installed(name), reason=f"{name}: its suite is not installed")  # noqa: E731
+    return [
+        pytest.param(name, marks=[pytest.mark.suites, needs(name)]) if name in tasks.SUITES else name
+        for name in tasks.DISTRIBUTIONS
+    ]
 
 
 def small(name):
@@ -75,7 +86,7 @@ def hidden_goal_of(spec):
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
     makers, seen = {}, set()
-    for name in tasks.DISTRIBUTIONS:
+    for name in [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]:
         for baseline, make in small(name).baselines.items():
             # A method that several distributions offer is looked at once.
             kind = getattr(make, "func", make)
@@ -93,6 +104,12 @@ def agent_makers():
                     distribution,
                     lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
                 )
+    # Observations that an encoder reads first.
+    for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
+        for name in ("rl2", "varibad", "hybrid"):
+            config = SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}
+            make = lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent  # noqa: E731
+            makers[f"{name} on a corridor of {toy}"] = (shown, make)
     for kind in (bayes_adaptive_agent, sampled_plan_agent):
         grid = functools.partial(small, "grid-navigation")
         makers[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, lambda spec, kind=kind: kind(hidden_goal_of(spec)))

@@ -1,6 +1,7 @@
 """Task distributions, one file each. To add one: its file, and a line in this table."""
 
 import dataclasses
+import importlib.util
 from typing import Any
 
 from quickstudy.errors import UsageError
@@ -8,7 +9,7 @@ from quickstudy.host_distribution import HostDistribution
 from quickstudy.registry import check_settings, resolve, settings_of
 from quickstudy.task_distribution import TaskDistribution
 
-__all__ = ["DISTRIBUTIONS", "make"]
+__all__ = ["DISTRIBUTIONS", "SUITES", "is_installed", "make"]
 
 DISTRIBUTIONS = {
     "arrival-mdp": "quickstudy.tasks.arrival_mdp:arrival_mdp",
@@ -29,6 +30,16 @@ DISTRIBUTIONS = {
     "xland-minigrid": "quickstudy.tasks.xland_minigrid:xland_minigrid",
 }
 
+SUITES = {
+    "xland-minigrid": "xminigrid",
+}
+"""Distributions that need a suite of tasks that is an extra, and the module that is there where it is installed."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether a registered distribution can be made here: it needs no suite, or its suite is installed."""
+    return name not in SUITES or importlib.util.find_spec(SUITES[name]) is not None
+
 
 def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
     """A task distribution by its name, or from a user's own file.
@@ -39,6 +50,7 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
       **config: its settings; the rest keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
+      MissingExtraError: it needs a suite that is not installed.
       UsageError: the file does not import, or the function returns something else.
     Example:
       >>> make("bernoulli-bandit", arms=2).config

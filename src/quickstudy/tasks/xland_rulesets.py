@@ -21,6 +21,7 @@ Everything is drawn with NumPy, for all rulesets at once: 20,000 take a fraction
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -28,7 +29,18 @@ from jaxtyping import Bool, Int, UInt8
 from quickstudy.errors import SpecError
 
 SHAPES = {3: "ball", 4: "square", 5: "pyramid", 7: "key", 11: "hex", 12: "star"}
-COLOURS = {1: "red", 2: "green", 3: "blue", 4: "purple", 5: "yellow", 6: "grey", 8: "orange", 9: "white", 10: "brown", 11: "pink"}
+COLOURS = {
+    1: "red",
+    2: "green",
+    3: "blue",
+    4: "purple",
+    5: "yellow",
+    6: "grey",
+    8: "orange",
+    9: "white",
+    10: "brown",
+    11: "pink",
+}
 OBJECTS = np.array([(shape, colour) for shape in SHAPES for colour in COLOURS], np.uint8)
 """`[objects, 2]`: every thing that can be picked up, as the suite numbers its tiles and colours."""
 SPLITS = ("train", "test", "ood:deeper", "ood:more-distractors")
@@ -69,7 +81,9 @@ class Family:
         if self.distractor_rules and not self.distractors:
             raise SpecError("distractor_rules need distractors of one or more; came 0.")
         if self.nodes + self.most_distractors + self.distractor_rules + 1 > len(OBJECTS):
-            raise SpecError(f"there are {len(OBJECTS)} objects; depth, branches and distractors ask for more. Lower one of them.")
+            raise SpecError(
+                f"there are {len(OBJECTS)} objects; depth, branches and distractors ask for more. Lower one of them."
+            )
 
     @property
     def productions(self) -> int:
@@ -127,8 +141,7 @@ def rulesets_of(family: Family, split: str, *, count: int, seed: int) -> Ruleset
     useless = order[:, family.nodes : family.nodes + distractors]
     waste = order[:, family.nodes + family.most_distractors :]
     dead_ends = [
-        _dead_end(family, used, order, useless, waste[:, number], generator)
-        for number in range(family.distractor_rules + more)
+        _dead_end(family, used, order, useless, waste[:, number], generator) for number in range(family.distractor_rules + more)
     ]
     rules = _packed(np.stack([*rules, *dead_ends], axis=1), family.rules)
     leaves = np.where(leaf, order[:, : family.nodes], _NONE)
@@ -142,9 +155,9 @@ def goals_of(split: str, *, directed: bool = False) -> dict[int, Int[np.ndarray,
     """By number of the goal, the objects of every goal of a split; the second is `len(OBJECTS)` where there is one only."""
     single, pairs = np.arange(_NONE)[:, None], np.stack(np.triu_indices(_NONE, 1), axis=1)
     single = np.concatenate([single, np.full_like(single, _NONE)], axis=1)
-    goals = {number: single for number in _SINGLE_GOALS} | {number: pairs for number in _PAIR_GOALS}
-    goals |= {number: single for number in _DIRECTED_SINGLE_GOALS}
-    goals |= {number: np.concatenate([pairs, pairs[:, ::-1]]) for number in _DIRECTED_PAIR_GOALS}
+    goals = dict.fromkeys(_SINGLE_GOALS, single) | dict.fromkeys(_PAIR_GOALS, pairs)
+    goals |= dict.fromkeys(_DIRECTED_SINGLE_GOALS, single)
+    goals |= dict.fromkeys(_DIRECTED_PAIR_GOALS, np.concatenate([pairs, pairs[:, ::-1]]))
     generator = np.random.default_rng(0)
     owned = {}
     for number, objects in goals.items():
@@ -255,6 +268,18 @@ def _packed(rows: UInt8[np.ndarray, "n many size"], room: int) -> UInt8[np.ndarr
 def in_words(goal: np.ndarray, rules: np.ndarray) -> tuple[str, list[str]]:
     """A goal and the rules that there are, for people."""
     return _goal_in_words(goal), [_rule_in_words(rule) for rule in rules if rule[0]]
+
+
+def leads_to_goal(goal: np.ndarray, rules: Sequence[np.ndarray]) -> list[bool]:
+    """Of each rule, whether the goal needs what it produces."""
+    needed, used = {tuple(goal[1:3]), tuple(goal[3:5])}, [False] * len(rules)
+    for _ in rules:  # a chain is at most as long as there are rules
+        for place, rule in enumerate(rules):
+            *parts, product = [tuple(tile) for tile in rule[1:].reshape(-1, 2) if tile[0]]
+            if product in needed:
+                used[place] = True
+                needed |= set(parts)
+    return used
 
 
 _SIDES = ("above", "right of", "below", "left of")
