@@ -10,7 +10,7 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
 from quickstudy.numerics.linear_algebra import orthogonalised
@@ -307,11 +307,17 @@ def symbol_cells(space: gymnasium.spaces.MultiDiscrete) -> tuple[int, tuple[int,
     return (len(rows), tuple(rows[0].tolist())) if alike else (1, tuple(space.nvec.ravel().tolist()))
 
 
-def one_hot_cells(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Float[Array, "*time cells ids"]:
-    """The symbols of every cell, one-hot, one after another along the last axis."""
+def cell_symbols(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Int[Array, "*time cells symbols"]:
+    """The symbols of every cell, counted from zero."""
     cells, kinds = symbol_cells(space)
     start = jnp.asarray(space.start, element.dtype).reshape((1,) * (element.ndim - space.nvec.ndim) + space.nvec.shape)
-    symbols = (element - start).reshape(*element.shape[: element.ndim - space.nvec.ndim], cells, len(kinds))
+    return (element - start).reshape(*element.shape[: element.ndim - space.nvec.ndim], cells, len(kinds))
+
+
+def one_hot_cells(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Float[Array, "*time cells ids"]:
+    """The symbols of every cell, one-hot, one after another along the last axis."""
+    _, kinds = symbol_cells(space)
+    symbols = cell_symbols(element, space)
     return jnp.concatenate([jax.nn.one_hot(symbols[..., place], ids) for place, ids in enumerate(kinds)], axis=-1)
 
 

@@ -54,8 +54,8 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
       **config: its settings; the rest keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
+      MissingExtraError: it needs a suite that is not installed.
       UsageError: the file does not import, or the function returns something else.
-      MissingExtraError: a suite that is not installed.
     Example:
       >>> make("bernoulli-bandit", arms=2).config
       {'arms': 2, 'pulls': 100}

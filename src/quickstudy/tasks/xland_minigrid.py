@@ -1,4 +1,4 @@
-"""XLand-MiniGrid: a hidden goal and hidden rules by which objects turn into others, on a grid of which five cells square are seen.
+"""XLand-MiniGrid: a hidden goal, and hidden rules by which objects turn into others, on a grid of which a part is seen.
 
 The world of Nikulin et al. 2023 through the suite's own functions (`pip install 'quickstudy[xland]'`): an agent turns, walks,
 picks up, puts down and opens doors. Neither the goal nor the rules are seen; what is seen are tile and colour of the 5 x 5
@@ -73,7 +73,7 @@ def xland_minigrid(
     distractor_rules: int = 1,
     directed: bool = False,
     rulesets: int = 20_000,
-    seed: int = 0,
+    rulesets_seed: int = 0,
 ) -> TaskDistribution:
     """Hidden goals and rules on a grid.
 
@@ -88,7 +88,7 @@ def xland_minigrid(
       distractor_rules: rules that lead nowhere.
       directed: goals and rules that ask for one side, too.
       rulesets: how many there are to train on; every other split has 10,000.
-      seed: that they are drawn from.
+      rulesets_seed: that they are drawn from.
     Raises:
       MissingExtraError: the suite is not installed.
       SpecError: a grid without room for everything, or numbers that do not fit.
@@ -115,7 +115,7 @@ def xland_minigrid(
     )
 
     def sample(split: str, key: PRNGKeyArray) -> XLandTask:
-        drawn = rulesets_of(family, split, count=counts[split], seed=seed)
+        drawn = rulesets_of(family, split, count=counts[split], seed=rulesets_seed)
         return _ruleset(drawn, jax.random.randint(key, (), 0, counts[split]))
 
     return TaskDistribution(

@@ -21,6 +21,7 @@ Everything is drawn with NumPy, for all rulesets at once: 20,000 take a fraction
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -156,7 +157,7 @@ def goals_of(split: str, *, directed: bool = False) -> dict[int, Int[np.ndarray,
     single = np.concatenate([single, np.full_like(single, _NONE)], axis=1)
     goals = dict.fromkeys(_SINGLE_GOALS, single) | dict.fromkeys(_PAIR_GOALS, pairs)
     goals |= dict.fromkeys(_DIRECTED_SINGLE_GOALS, single)
-    goals |= {number: np.concatenate([pairs, pairs[:, ::-1]]) for number in _DIRECTED_PAIR_GOALS}
+    goals |= dict.fromkeys(_DIRECTED_PAIR_GOALS, np.concatenate([pairs, pairs[:, ::-1]]))
     generator = np.random.default_rng(0)
     owned = {}
     for number, objects in goals.items():
@@ -267,6 +268,18 @@ def _packed(rows: UInt8[np.ndarray, "n many size"], room: int) -> UInt8[np.ndarr
 def in_words(goal: np.ndarray, rules: np.ndarray) -> tuple[str, list[str]]:
     """A goal and the rules that there are, for people."""
     return _goal_in_words(goal), [_rule_in_words(rule) for rule in rules if rule[0]]
+
+
+def leads_to_goal(goal: np.ndarray, rules: Sequence[np.ndarray]) -> list[bool]:
+    """Of each rule, whether the goal needs what it produces."""
+    needed, used = {tuple(goal[1:3]), tuple(goal[3:5])}, [False] * len(rules)
+    for _ in rules:  # a chain is at most as long as there are rules
+        for place, rule in enumerate(rules):
+            *parts, product = [tuple(tile) for tile in rule[1:].reshape(-1, 2) if tile[0]]
+            if product in needed:
+                used[place] = True
+                needed |= set(parts)
+    return used
 
 
 _SIDES = ("above", "right of", "below", "left of")
