@@ -144,9 +144,7 @@ def _drawn(train: tuple[str, ...], test: tuple[str, ...], split: str, generator:
     )
 
 
-def open_environment(
-    train: tuple[str, ...], test: tuple[str, ...], seeds: tuple[int, int], reward: str
-) -> HostEnvironment[MetaWorldTask]:
+def open_environment(train: tuple[str, ...], test: tuple[str, ...], seeds: tuple[int, int], reward: str) -> HostEnvironment:
     """The environment that lives any task of a benchmark, in the process that steps it.
 
     Raises:
