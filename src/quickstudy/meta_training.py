@@ -236,8 +236,7 @@ class _Loop:
             finished = not interrupted.is_set() or self.spent_budget()
             self.save()
         params = jax.tree.map(np.asarray, jax.vmap(self.algorithm.params)(self.state))
-        folder = None if self.store is None else self.store.path
-        steps = self.update * self.steps_per_update
+        folder, steps = None if self.store is None else self.store.path, self.update * self.steps_per_update
         quarantined = round(sum(sum(line["quarantined"]) for line in self.metrics) * self.algorithm.lifetimes)
         lost = round(sum(sum(line.get("lost", ())) for line in self.metrics))
         return Run(
@@ -334,8 +333,8 @@ class _Loop:
         recent = self.update_seconds[_UPDATES_BEFORE_TIMING:][-20:] or self.update_seconds[-1:]
         rate = self.config.seeds * self.steps_per_update / float(np.mean(recent))
         left = None if self.updates is None else (self.updates - self.update) * float(np.mean(recent))
-        parts = self.program.spent()
-        spent = parts | {what: seconds for what, seconds in self.spent.items() if not parts or what != "training"}
+        spent = {what: seconds for what, seconds in self.spent.items() if what != "training"}
+        spent |= self.program.spent() or {"training": self.spent["training"]}
         return Progress(
             update=self.update, updates=self.updates, steps=self.update * self.steps_per_update, steps_per_second=rate,
             seconds=self.seconds(), seconds_left=left, spent=spent, metrics=self.metrics[-1], looks=self.looks,
