@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from quickstudy import adaptation, evaluation, verdict
+from quickstudy import adaptation, evaluation, living, verdict
 from quickstudy.adaptation import Anchors, Lives
 from quickstudy.agent import Agent
 from quickstudy.baselines.random import random_agent
@@ -142,7 +142,7 @@ def test_results_agree_with_lifetimes_lived_by_hand(bandit):
 def test_blocks_change_nothing(bandit, random_one, monkeypatch):
     contenders = {"random": random_one}
     whole = evaluate(contenders, bandit, split="test", tasks=10)
-    monkeypatch.setattr(evaluation, "_BLOCK_BYTES", 4 * 64 * 12)
+    monkeypatch.setattr(living, "_BLOCK_BYTES", 4 * 64 * 12)
     assert (
         evaluate(contenders, bandit, split="test", tasks=10).results["random"].reward_by_step
         == whole.results["random"].reward_by_step

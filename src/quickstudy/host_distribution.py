@@ -95,13 +95,16 @@ class HostDistribution(Generic[Task]):
 
         Raises:
           UnknownNameError: no split of that name.
-          TaskDistributionError: two tasks of different structure, or a number that 32 bits do not hold.
+          TaskDistributionError: two tasks of different structure, something that is no number, or a whole number that 32
+            bits do not hold.
         """
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         words = np.asarray(jax.random.key_data(key)).ravel().tolist()
         words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
         drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
+        for task in drawn:
+            _see_into_dataclasses(task)
         structures = {jax.tree.structure(task) for task in drawn}
         if len(structures) > 1:
             raise TaskDistributionError(
@@ -119,8 +122,27 @@ def named_leaves(task: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator=".") or "task": leaf for path, leaf in leaves}
 
 
+def _see_into_dataclasses(task: PyTree) -> None:
+    """Lets JAX see a dataclass that it does not know as a tree of its fields."""
+    for leaf in jax.tree.leaves(task):
+        if dataclasses.is_dataclass(leaf):
+            names = [field.name for field in dataclasses.fields(leaf)]
+            jax.tree_util.register_dataclass(type(leaf), data_fields=names, meta_fields=[])
+            _see_into_dataclasses(leaf)
+
+
 def _stacked(name: str, leaves: tuple) -> np.ndarray:
-    whole = np.stack([np.asarray(leaf) for leaf in leaves])
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    strange = next((array for array in arrays if array.dtype.kind not in "biuf"), None)
+    if strange is not None:
+        raise TaskDistributionError(
+            f"{name}: a task holds {strange.tolist()!r}. Tasks are numbers, arrays of numbers, and dicts, tuples or dataclasses "
+            "of them; draw the number of a name rather than the name."
+        )
+    if len({array.shape for array in arrays}) > 1:
+        shapes = sorted({array.shape for array in arrays})
+        raise TaskDistributionError(f"{name}: what stands at one place of a task has different shapes: {shapes}.")
+    whole = np.stack(arrays)
     narrow = whole.astype(jax.dtypes.canonicalize_dtype(whole.dtype))
     if np.issubdtype(whole.dtype, np.integer) and not np.array_equal(whole, narrow):
         raise TaskDistributionError(

@@ -236,13 +236,13 @@ class _Loop:
             finished = not interrupted.is_set() or self.spent_budget()
             self.save()
         params = jax.tree.map(np.asarray, jax.vmap(self.algorithm.params)(self.state))
-        folder, steps = None if self.store is None else self.store.path, self.update * self.steps_per_update
+        steps = self.update * self.steps_per_update
         quarantined = round(sum(sum(line["quarantined"]) for line in self.metrics) * self.algorithm.lifetimes)
         lost = round(sum(sum(line.get("lost", ())) for line in self.metrics))
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
             metrics=self.metrics, steps=steps, quarantined=quarantined, lost=lost,
-            seconds=self.seconds(), finished=finished, folder=folder,
+            seconds=self.seconds(), finished=finished, folder=self.store and self.store.path,
         )  # fmt: skip
 
     def resumed(self, state: PyTree) -> PyTree:

@@ -111,9 +111,11 @@ def learned(
     lifetimes, apart = set_apart(lifetimes)
     state, metrics = algorithm.update(state, lifetimes, progress, key)
     # A lifetime that was lost altogether earned nothing and counts nothing.
-    lived = jax.lax.psum(lifetimes.valid.any(0).sum(), LIFETIMES_AXIS)
-    mean = lambda values: jax.lax.psum(values.sum(), LIFETIMES_AXIS) / jnp.maximum(lived, 1)  # noqa: E731
-    watched = {"train_return": mean(lifetimes.outcome.reward), "quarantined": mean(apart.astype(jnp.float32))}
+    lived = jax.lax.psum(lifetimes.valid.any(0).sum().astype(jnp.float32), LIFETIMES_AXIS)
+    watched = {
+        "train_return": jax.lax.psum(lifetimes.outcome.reward.sum(), LIFETIMES_AXIS) / jnp.maximum(lived, 1.0),
+        "quarantined": jax.lax.pmean(apart.sum(0).astype(jnp.float32).mean(), LIFETIMES_AXIS),
+    }
     return state, watched | _before_and_after(algorithm, lifetimes) | metrics
 
 

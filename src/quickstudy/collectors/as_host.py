@@ -1,5 +1,6 @@
 """A distribution written in JAX, stepped from outside one step at a time: what the two drivers are compared on."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -40,17 +41,19 @@ class SteppedFromOutside:
     """One environment of a distribution written in JAX; keys are split as in `interact.live`."""
 
     def __init__(self, distribution: TaskDistribution):
-        spec = distribution.spec
+        self._horizon, self._episodes = distribution.spec.horizon, distribution.spec.episodes
         self._reset, self._step = jax.jit(distribution.reset), jax.jit(distribution.step)
-        self._keys = jax.jit(lambda key: _keys_of(key, episodes=spec.episodes, steps=spec.lifetime_steps))
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
         """A new lifetime."""
-        self._task = task
-        self._keys_reset, self._keys_step = self._keys(key)
+        self._task, self._key = task, key
+        self._draw_keys()
 
     def reset(self, episode: int) -> Any:
-        """A new episode of the same task."""
+        """A new episode of the same task; an agent may live more of them than the distribution says."""
+        while episode >= self._episodes:
+            self._episodes *= 2
+            self._draw_keys()
         self._state, observation = self._reset(self._task, self._keys_reset[episode])
         return np.asarray(observation)
 
@@ -64,7 +67,13 @@ class SteppedFromOutside:
     def close(self) -> None:
         """There is nothing to let go of."""
 
+    def _draw_keys(self) -> None:
+        """The first keys are the same however many are drawn."""
+        steps = self._episodes * self._horizon
+        self._keys_reset, self._keys_step = _keys_of(self._key, episodes=self._episodes, steps=steps)
 
-def _keys_of(key: Any, *, episodes: int, steps: int) -> tuple:
+
+@partial(jax.jit, static_argnames=("episodes", "steps"))
+def _keys_of(key: UInt32[np.ndarray, "2"], *, episodes: int, steps: int) -> tuple:
     key_reset, key_step = jax.random.split(jax.random.wrap_key_data(key))
     return jax.random.split(key_reset, episodes), jax.random.split(key_step, steps)

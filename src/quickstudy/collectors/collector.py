@@ -23,6 +23,7 @@ from quickstudy.records import Outcome, Transition
 
 _PROGRAMS_KEPT = 4
 _FAULTS_KEPT = 3
+"""Different ones; an exception that says another number each time would fill the terminal."""
 
 
 class Collector:
@@ -31,11 +32,20 @@ class Collector:
     Args:
       distribution: whose environments are opened here.
       lanes: most lifetimes side by side. Each has an environment of its own; more of them make decisions cheaper.
-      beat: called with the number of steps taken, after every step of all lanes.
+      holding: called with the number of the lifetime whose environment is about to do something, and with -1 when none is any
+        more: whoever sees this process die knows of what.
+      beat: called with the number of steps taken, after every step of all lanes and whenever a lifetime was begun.
     """
 
-    def __init__(self, distribution: HostDistribution, *, lanes: int, beat: Callable[[int], None] = lambda steps: None):
-        self.distribution, self.lanes, self.beat = distribution, lanes, beat
+    def __init__(
+        self,
+        distribution: HostDistribution,
+        *,
+        lanes: int,
+        holding: Callable[[int], None] = lambda lifetime: None,
+        beat: Callable[[int], None] = lambda steps: None,
+    ):
+        self.distribution, self.lanes, self.holding, self.beat = distribution, lanes, holding, beat
         self.environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
@@ -123,10 +133,9 @@ def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: list) -> No
             if not (lanes.row >= 0).any():
                 break
             began = time.perf_counter()
-            due = np.full(lanes.count, start + cadence, np.int32)
-            memory = jax.block_until_ready(
-                programs.adapt(params, memory, lanes.experience(start, start + cadence), due, lanes.keys)
-            )
+            due, experience = np.full(lanes.count, start + cadence, np.int32), lanes.experience(start, start + cadence)
+            if experience.valid.any():  # what did not happen changes no memory
+                memory = jax.block_until_ready(programs.adapt(params, memory, experience, due, lanes.keys))
             lanes.seconds["policy"] += time.perf_counter() - began
 
 
@@ -139,7 +148,7 @@ class _Lanes:
         self.horizon, self.total, self.lifetimes = spec.horizon, spec.lifetime_steps, len(keys)
         self.count = min(collector.lanes, self.lifetimes)
         self.seconds = {"environment": 0.0, "policy": 0.0}
-        self.steps, self.faults, self._next = 0, list[str](), 0
+        self.steps, self.faults, self._next = 0, dict[str, int](), 0
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
         self._shape = tuple(blank.shape)
@@ -173,6 +182,7 @@ class _Lanes:
             self.row[lane], self.slot[lane], self.keys[lane] = row, 0, self._agent_keys[row]
             self.numbers[lane] = 0
             began = time.perf_counter()
+            self.collector.holding(row)
             try:
                 environment = self.collector.environment(lane)
                 environment.begin(self.tasks[row], self._environment_keys[row])
@@ -181,7 +191,9 @@ class _Lanes:
                 raise  # what is missing or misused is said at once, and nothing is masked
             except Exception:
                 self._lose(lane)
+            self.collector.holding(-1)
             self.seconds["environment"] += time.perf_counter() - began
+            self.collector.beat(self.steps)
 
     def step(self, active: np.ndarray, words: np.ndarray) -> None:
         """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
@@ -194,6 +206,7 @@ class _Lanes:
         self.steps += len(active)
         if followed:
             self._write_down(*(np.asarray(column) for column in zip(*followed, strict=True)))
+        self.collector.holding(-1)
         self.seconds["environment"] += time.perf_counter() - began
         self.collector.beat(self.steps)
 
@@ -203,14 +216,16 @@ class _Lanes:
         This is the one loop in Python that runs once for every step of every environment.
         """
         followed, environments, successor, shape = [], self.collector.environments, self.successor, self._shape
-        for lane, slot in zip(lanes, slots, strict=True):
+        holding, rows = self.collector.holding, self.row[lanes].tolist()
+        for lane, slot, row in zip(lanes, slots, rows, strict=True):
+            holding(row)
             try:
                 observation, reward, terminated, truncated, measures = environments[lane].step(slot, actions[lane])
                 if getattr(observation, "shape", ()) != shape:
                     observation = self._checked(observation)
                 successor[lane] = observation
                 for name, of_all in self._measures.items():
-                    of_all[slot, self.row[lane]] = measures[name]
+                    of_all[slot, row] = measures[name]
                 followed.append((lane, float(reward), bool(terminated), bool(truncated)))
             except Exception:
                 self._lose(lane)
@@ -229,6 +244,7 @@ class _Lanes:
         self.numbers[lanes] = np.stack(told, axis=1)
         self.seen[lanes] = self.successor[lanes]
         for lane in lanes[ends & (self.slot[lanes] < self.total)].tolist():
+            self.collector.holding(int(self.row[lane]))
             try:
                 self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))
             except Exception:
@@ -241,8 +257,9 @@ class _Lanes:
 
     def _lose(self, lane: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
-        if len(self.faults) < _FAULTS_KEPT:
-            self.faults.append(traceback.format_exc())
+        fault = traceback.format_exc()
+        if fault in self.faults or len(self.faults) < _FAULTS_KEPT:
+            self.faults[fault] = self.faults.get(fault, 0) + 1
         row = self.row[lane]
         self._lost[row], self._valid[:, row], self.row[lane] = True, False, -1
         self.slot[lane] = self.total

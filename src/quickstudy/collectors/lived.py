@@ -1,6 +1,7 @@
 """What collectors give back: whole lifetimes, what was measured in them, and which of them were lost."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ class Lived:
       lost: lifetimes that an environment or a process broke off.
       steps: environment steps that were taken, those of lost lifetimes included.
       seconds: by what they were spent on.
-      faults: what environments raised, as tracebacks.
+      faults: the first different exceptions that environments raised, as tracebacks, and how often each came.
     """
 
     lifetimes: Transition | None
@@ -33,7 +34,7 @@ class Lived:
     lost: Bool[np.ndarray, " lifetimes"]
     steps: int
     seconds: dict[str, float]
-    faults: list[str]
+    faults: dict[str, int]
 
 
 def joined(parts: Sequence[Lived]) -> Lived:
@@ -51,7 +52,7 @@ def joined(parts: Sequence[Lived]) -> Lived:
         steps=sum(part.steps for part in parts),
         # They work side by side: what one of them spends on the mean is what the whole spends.
         seconds={name: float(np.mean([part.seconds[name] for part in parts if name in part.seconds])) for name in names},
-        faults=[fault for part in parts for fault in part.faults],
+        faults=dict(sum((Counter(part.faults) for part in parts), Counter())),
     )
 
 
@@ -67,6 +68,24 @@ def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
     rows = np.maximum.accumulate(slots, axis=0)
     columns = np.where(valid.any(axis=0), np.arange(valid.shape[1]), int(valid.any(axis=0).argmax()))
     return jax.tree.map(lambda leaf: leaf[rows[:, columns], columns], tree)
+
+
+def in_their_places(lived: Lived, rows: Sequence[int], *, lifetimes: int) -> Lived:
+    """A batch of so many lifetimes of which only these rows were lived; the others are lost."""
+    if len(rows) == lifetimes:
+        return lived
+    others = sorted(set(range(lifetimes)) - set(rows))
+    whole = joined([lived, nothing_lived(lived, lifetimes=len(others))])
+    order = np.argsort([*rows, *others])
+    part = lambda leaf: leaf[:, order]  # noqa: E731
+    return dataclasses.replace(
+        whole,
+        lifetimes=jax.tree.map(part, whole.lifetimes),
+        reward=part(whole.reward),
+        valid=part(whole.valid),
+        measures=jax.tree.map(part, whole.measures),
+        lost=whole.lost[order],
+    )
 
 
 def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
@@ -86,5 +105,5 @@ def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
         lost=np.ones(lifetimes, bool),
         steps=0,
         seconds={},
-        faults=[],
+        faults={},
     )

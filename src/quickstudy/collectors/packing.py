@@ -12,7 +12,7 @@ class Packing:
     """How trees of one structure are laid out in words.
 
     Args:
-      like: a tree of arrays, or of their shapes and types: 32-bit numbers, smaller whole numbers, or truth values.
+      like: a tree of arrays, or of their shapes and types: 32-bit numbers, smaller ones, or truth values.
     """
 
     def __init__(self, like: PyTree):
@@ -37,12 +37,17 @@ class Packing:
         leaves = []
         for number, (shape, kind) in enumerate(zip(self._shapes, self._types, strict=True)):
             part = np.ascontiguousarray(rows[..., self._ends[number] : self._ends[number + 1]])
-            part = part.view(kind) if kind.itemsize == 4 else part.astype(kind)
-            leaves.append(part.reshape(*rows.shape[:-1], *shape))
+            part = part.view(_kept_as(kind)).astype(kind, copy=False)
+            leaves.append(part.reshape((*rows.shape[:-1], *shape)))
         return jax.tree.unflatten(self._structure, leaves)
 
 
 def _as_words(leaf: Array) -> UInt32[Array, "*shape"]:
-    if leaf.dtype.itemsize == 4 and leaf.dtype != jnp.bool_:
-        return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
-    return leaf.astype(jnp.uint32)
+    return jax.lax.bitcast_convert_type(leaf.astype(_kept_as(np.dtype(leaf.dtype))), jnp.uint32)
+
+
+def _kept_as(kind: np.dtype) -> np.dtype:
+    """The 32-bit type that holds every number of a type."""
+    if kind.itemsize == 4:
+        return kind
+    return np.dtype(np.float32 if jnp.issubdtype(kind, jnp.floating) else np.int32)

@@ -1,11 +1,13 @@
 """A collector in a process of its own, fed through one socket: parameters and tasks go in, whole lifetimes come out."""
 
 import hashlib
+import mmap
 import os
 import pickle
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -17,6 +19,7 @@ import jax
 from quickstudy import registry
 from quickstudy.collectors.lived import Lived
 from quickstudy.collectors.team import CollectingConfig, Job, MemberLostError
+from quickstudy.collectors.worker import HAND
 from quickstudy.errors import CollectingError, UsageError
 from quickstudy.host_distribution import HostDistribution
 
@@ -39,14 +42,18 @@ class WorkerProcess:
         self._patience, self._known = config.patience_seconds, set[str]()
         python = config.worker_python or sys.executable
         ours, theirs = socket.socketpair()
-        command = [python, "-m", "quickstudy.collectors.worker", str(theirs.fileno())]
-        try:
+        with theirs, tempfile.TemporaryFile() as hand:
+            hand.truncate(HAND.size)
+            self._hand = mmap.mmap(hand.fileno(), HAND.size)
+            HAND.pack_into(self._hand, 0, -1)
+            given = [theirs.fileno(), hand.fileno()]
+            command = [python, "-m", "quickstudy.collectors.worker", *map(str, given)]
             environment = _environment(own=not config.worker_python)
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
-        except OSError as error:
-            raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
-        finally:
-            theirs.close()
+            try:
+                self._process = subprocess.Popen(command, pass_fds=given, env=environment, stdin=subprocess.DEVNULL)
+            except OSError as error:
+                ours.close()
+                raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
         self._connection = Connection(ours.detach())
         try:
             kind, said = self._received(_STARTING_SECONDS)
@@ -56,8 +63,11 @@ class WorkerProcess:
                     "Agents are passed on between equal versions only: make the worker's environment with the same Python."
                 )
             self._send("open", [str(path) for path in registry.loaded_files()], cloudpickle.dumps(distribution), config.lanes)
-        except MemberLostError as loss:
-            raise CollectingError(f"a worker process did not come up ({loss}). Its own message stands above.") from loss
+        except BaseException as error:
+            self.close(kill=True)
+            if not isinstance(error, MemberLostError):
+                raise
+            raise CollectingError(f"a worker process did not come up ({error}). Its own message stands above.") from error
 
     def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
         """Lives a share there.
@@ -70,6 +80,7 @@ class WorkerProcess:
         digest = hashlib.sha256(agent).hexdigest()
         patience = self._patience + (0.0 if digest in self._known else _STARTING_SECONDS)
         known = None if digest in self._known else agent
+        HAND.pack_into(self._hand, 0, -1)
         self._send("live", digest, known, job.params, job.tasks, job.keys, job.rewards_only)
         while True:
             kind, said = self._received(patience)
@@ -79,7 +90,7 @@ class WorkerProcess:
             if kind == "raised":
                 raise said
             tell(said)
-            patience = self._patience
+            patience = self._patience if said else patience  # once it takes steps, it has compiled
 
     def close(self, *, kill: bool = False) -> None:
         """Lets the process end by itself, or ends it."""
@@ -94,17 +105,22 @@ class WorkerProcess:
 
     def _send(self, *message: Any) -> None:
         try:
-            self._connection.send_bytes(pickle.dumps(message, protocol=5))
-        except (BrokenPipeError, ConnectionResetError, OSError) as error:
-            raise MemberLostError(self._end()) from error
+            # Tasks may be of a class that a script defines, which no other process can import.
+            self._connection.send_bytes(cloudpickle.dumps(message, protocol=5))
+        except OSError as error:
+            raise self._loss(self._end()) from error
 
     def _received(self, patience_seconds: float) -> tuple[str, Any]:
         try:
             if not self._connection.poll(patience_seconds):
-                raise MemberLostError(f"process {self._process.pid} said nothing for {patience_seconds:.0f} s")
+                raise self._loss(f"process {self._process.pid} said nothing for {patience_seconds:.0f} s")
             return pickle.loads(self._connection.recv_bytes())
-        except (EOFError, ConnectionResetError, OSError) as error:
-            raise MemberLostError(self._end()) from error
+        except (EOFError, OSError) as error:
+            raise self._loss(self._end()) from error
+
+    def _loss(self, how: str) -> MemberLostError:
+        (lifetime,) = HAND.unpack_from(self._hand, 0)
+        return MemberLostError(how, None if lifetime < 0 else lifetime)
 
     def _end(self) -> str:
         """How the process ended, in words."""

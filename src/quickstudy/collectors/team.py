@@ -1,16 +1,17 @@
 """Collectors that share the lifetimes of a batch: in this process, in worker processes, or elsewhere.
 
-Every member lives a share of each batch. One that dies or hangs is replaced, and what it had in hand is lived once more by
-its replacement, under the same keys, so that nothing is different afterwards. What fails again is lost: its slots are masked,
-the run goes on, and counts it.
+Every member lives a share of each batch. One that dies or hangs is replaced, and its share is lived once more by its
+replacement, under the same keys, so that nothing is different afterwards. A lifetime in whose environment that happens again is
+lost: its slots are masked, the others are lived without it, the run goes on, and counts it.
 """
 
 import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 import jax
@@ -19,12 +20,14 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.collectors.collector import Collector
-from quickstudy.collectors.lived import Lived, joined, nothing_lived
+from quickstudy.collectors.lived import Lived, in_their_places, joined, nothing_lived
 from quickstudy.errors import CollectingError, UsageError
 from quickstudy.host_distribution import HostDistribution
 from quickstudy.interact import check_fit
 
 _TRIES = 2
+_MOST_REPLACED = 10
+"""Replacements for one share of one batch, after which what is left of it is lost."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,10 @@ class Job:
     keys: np.ndarray
     rewards_only: bool
 
+    def of(self, rows: Sequence[int]) -> "Job":
+        """A part of it."""
+        return dataclasses.replace(self, tasks=[self.tasks[row] for row in rows], keys=self.keys[list(rows)])
+
 
 class Member(Protocol):
     """One collector of a team."""
@@ -79,7 +86,14 @@ class Member(Protocol):
 
 
 class MemberLostError(Exception):
-    """A collector died or hung; the message says how."""
+    """A collector died or hung; the message says how.
+
+    `lifetime`: the number, within its share, of that whose environment it happened in; None where nobody knows.
+    """
+
+    def __init__(self, how: str, lifetime: int | None = None):
+        super().__init__(how)
+        self.lifetime = lifetime
 
 
 class Team:
@@ -88,21 +102,25 @@ class Team:
     Args:
       hire: `() -> Member`, a new collector.
       members: how many.
-    The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` every
-    exception that environments raised, each of which is shown once, when it first comes.
+    The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` the
+    exceptions that environments raised, by their tracebacks; each is shown once, when it first comes.
     """
 
     def __init__(self, distribution: HostDistribution, hire: Callable[[], Member], *, members: int):
         self.distribution, self._hire = distribution, hire
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
-        self._threads = ThreadPoolExecutor(members)
+        self._threads, self._closed, self._under_way = ThreadPoolExecutor(members), False, [0] * members
+        self._members: list[Member] = []
+        hired = [self._threads.submit(hire) for _ in range(members)]
         try:
-            self._members: list[Member] = list(self._threads.map(lambda _: hire(), range(members)))
+            wait(hired)
+            self._members += [one.result() for one in hired if one.exception() is None]
+            for one in hired:
+                one.result()
         except BaseException:
-            self._threads.shutdown()
+            self.close()
             raise
-        self._under_way = [0] * members
 
     def __enter__(self) -> "Team":
         return self
@@ -138,11 +156,14 @@ class Team:
         shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._members)) if share.size]
         jobs = [Job(agent, params, [apart[row] for row in share], numbers[share], rewards_only) for share in shares]
         self._under_way = [0] * len(self._members)
-        tried = list(self._threads.map(self._tried, range(len(jobs)), jobs))
+        under_way = [self._threads.submit(self._tried, number, job) for number, job in enumerate(jobs)]
+        wait(under_way)  # for all, before one of them raises
+        tried = [share.result() for share in under_way]
         healthy = [lived for lived in tried if lived is not None and not lived.lost.all()]
-        self._take_stock([lived for lived in tried if lived is not None])
+        faults = sum((Counter(lived.faults) for lived in tried if lived is not None), Counter[str]())
+        self._take_stock(faults)
         if not healthy:
-            what = max(self.faults, key=lambda fault: self.faults[fault], default="every collector died, twice.")
+            what = faults.most_common(1)[0][0] if faults else "every collector died, twice."
             raise CollectingError(f"not one of {len(numbers)} lifetimes could be lived. What came up:\n{what}")
         parts = [
             nothing_lived(healthy[0], lifetimes=len(share)) if lived is None or lived.lost.all() else lived
@@ -155,28 +176,37 @@ class Team:
 
     def close(self) -> None:
         """Ends all collectors."""
+        self._closed = True
         for member in self._members:
             member.close()
         self._threads.shutdown()
 
     def _tried(self, number: int, job: Job) -> Lived | None:
-        """A share as it was lived, by the member of this number or by its replacement; None where both were lost."""
-        for _ in range(_TRIES):
+        """A share as it was lived, by the member of this number or by its replacements; None where all of it was lost."""
+        left, losses = list(range(len(job.keys))), Counter[int | None]()
+        while left and losses.total() < _MOST_REPLACED:
             try:
-                return self._members[number].live(job, lambda steps: self._under_way.__setitem__(number, steps))
+                lived = self._members[number].live(job.of(left), lambda steps: self._under_way.__setitem__(number, steps))
+                return in_their_places(lived, left, lifetimes=len(job.keys))
             except MemberLostError as loss:
+                if self._closed:
+                    raise  # nobody waits for it any more
                 self.replaced += 1
                 sys.stderr.write(f"quickstudy: a collector was replaced: {loss}\n")
                 self._members[number].close(kill=True)
                 self._members[number] = self._hire()
+                held = None if loss.lifetime is None else left[loss.lifetime]
+                losses[held] += 1
+                if losses[held] == _TRIES:
+                    left = [] if held is None else [row for row in left if row != held]
         return None
 
-    def _take_stock(self, parts: Sequence[Lived]) -> None:
+    def _take_stock(self, faults: Mapping[str, int]) -> None:
         """Counts what environments raised, and shows each exception once."""
-        for fault in (fault for part in parts for fault in part.faults):
+        for fault, count in faults.items():
             if fault not in self.faults:
                 sys.stderr.write(f"quickstudy: an environment failed, and its lifetime is left out:\n{fault}")
-            self.faults[fault] = self.faults.get(fault, 0) + 1
+            self.faults[fault] = self.faults.get(fault, 0) + count
 
 
 class Inline:

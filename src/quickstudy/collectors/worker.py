@@ -1,10 +1,17 @@
-"""What runs in a worker process: `python -m quickstudy.collectors.worker DESCRIPTOR`, the number of an open socket."""
+"""What runs in a worker process: `python -m quickstudy.collectors.worker SOCKET HAND`, the numbers of two open descriptors.
 
+Through the socket it is asked and answers. The hand is a piece of memory that both processes see: the number of the lifetime
+whose environment is doing something. Whatever that does to this process, the other one knows in which lifetime it was done.
+"""
+
+import mmap
 import pickle
 import signal
+import struct
 import sys
 import time
 import traceback
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,26 +20,29 @@ from quickstudy.agent import Agent
 from quickstudy.collectors.collector import Collector
 from quickstudy.errors import CollectingError, QuickstudyError
 
+HAND = struct.Struct("q")
 _BEAT_SECONDS = 0.5
 _AGENTS_KEPT = 4
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, hand: int) -> None:
     """Answers until the other end closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
-    connection = Connection(descriptor)
+    connection, shared = Connection(descriptor), mmap.mmap(hand, HAND.size)
     _say(connection, "ready", list(sys.version_info[:2]))
     collector: Collector | None = None
     agents: dict[str, Agent] = {}
     try:
         while True:
-            kind, *said = pickle.loads(connection.recv_bytes())
+            message = connection.recv_bytes()
             try:
+                kind, *said = pickle.loads(message)
                 if kind == "open":
                     files, distribution, lanes = said
                     for path in files:
                         registry.load_file(path)
-                    collector = Collector(pickle.loads(distribution), lanes=lanes, beat=_Beat(connection))
+                    hold = partial(HAND.pack_into, shared, 0)
+                    collector = Collector(pickle.loads(distribution), lanes=lanes, holding=hold, beat=_Beat(connection))
                     continue
                 digest, agent, params, tasks, keys, rewards_only = said
                 if agent is not None:
@@ -69,4 +79,4 @@ def _say(connection: Connection, kind: str, said: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

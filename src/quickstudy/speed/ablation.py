@@ -34,7 +34,7 @@ class ShuffledParams:
 
 @record
 class ShuffledMemory:
-    """The agent's memory, whose rewards it gets in this lifetime `[]`, and how many slots it has taken in `[]`."""
+    """The agent's memory, whose rewards it gets in this lifetime `[]`, and the slot after the last that it took in `[]`."""
 
     agent: PyTree
     lifetime: Int[Array, ""]
@@ -62,13 +62,15 @@ def with_shuffled_rewards(agent: Agent, rewards: Float[Array, "lifetimes T"]) ->
         return ShuffledMemory(agent=agent.begin(params.agent, key_begin), lifetime=lifetime, slots=jnp.int32(0))
 
     def adapt(params: ShuffledParams, memory: ShuffledMemory, experience: Transition, key: PRNGKeyArray) -> ShuffledMemory:
-        start, length = (memory.lifetime, memory.slots), (1, agent.cadence)
-        reward = jnp.where(experience.valid, jax.lax.dynamic_slice(params.rewards, start, length)[0], 0.0)
+        # A driver may pass over slots that did not happen after an early end, up to where the next episode starts.
+        slot = jnp.maximum(memory.slots, experience.episode[0] * agent.spec.horizon)
+        reward = jax.lax.dynamic_slice(params.rewards, (memory.lifetime, slot), (1, agent.cadence))[0]
+        reward = jnp.where(experience.valid, reward, 0.0)
         experience = dataclasses.replace(experience, outcome=dataclasses.replace(experience.outcome, reward=reward))
         return ShuffledMemory(
             agent=agent.adapt(params.agent, memory.agent, experience, key),
             lifetime=memory.lifetime,
-            slots=memory.slots + agent.cadence,
+            slots=jnp.where(experience.valid.any(), slot + agent.cadence, memory.slots),
         )
 
     return Agent(

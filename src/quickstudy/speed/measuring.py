@@ -48,6 +48,7 @@ def adaptation_speed(
     thresholds: tuple[float, ...] = (0.5, 0.75, 0.9),
     shuffled: bool = True,
     meta_training_steps: int | None = None,
+    collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
 ) -> AdaptationSpeed:
     """How many times fewer environment steps an agent needs to come as far as a baseline comes.
@@ -69,6 +70,7 @@ def adaptation_speed(
       shuffled: let the agent live once more with shuffled rewards (see `quickstudy.speed.ablation`).
       meta_training_steps: environment steps of the agent's meta-training, all in all; then also told is on how many new
         tasks they are paid back.
+      collecting: where lifetimes on tasks that are not written in JAX are lived.
       progress: called with a name and the fraction of its lifetimes that are done.
     Raises:
       UsageError: no task, no lifetime, no threshold or one outside (0, 1], or two equal names.
@@ -81,7 +83,8 @@ def adaptation_speed(
     check_fit(agent.agent, distribution.spec)
     (found,) = adaptation_speeds(
         {names[0]: agent}, {names[1]: baseline}, distribution, split=split, tasks=tasks, lifetimes=lifetimes, seed=seed,
-        thresholds=thresholds, shuffled=shuffled, meta_training_steps={names[0]: meta_training_steps}, progress=progress,
+        thresholds=thresholds, shuffled=shuffled, meta_training_steps={names[0]: meta_training_steps},
+        collecting=collecting, progress=progress,
     )  # fmt: skip
     return found
 
