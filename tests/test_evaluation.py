@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from quickstudy import adaptation, evaluation, living, verdict
+from quickstudy import adaptation, living, verdict
 from quickstudy.adaptation import Anchors, Lives
 from quickstudy.agent import Agent
 from quickstudy.baselines.random import random_agent

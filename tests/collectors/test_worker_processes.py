@@ -97,7 +97,7 @@ def test_a_process_that_hangs_is_replaced(capfd):
 
 def test_where_every_process_dies_it_stops():
     distribution = slides()
-    with pytest.raises(CollectingError, match="not one of 1 lifetimes could be lived.*\nevery collector died"):
+    with pytest.raises(CollectingError, match=r"not one of 1 lifetimes could be lived.*\nevery collector died"):
         lived(distribution, batch(distribution, lifetimes=1, faults={0: "exit"}), ONE)
 
 

@@ -74,6 +74,6 @@ class SteppedFromOutside:
 
 
 @partial(jax.jit, static_argnames=("episodes", "steps"))
-def _keys_of(key: UInt32[np.ndarray, "2"], *, episodes: int, steps: int) -> tuple:
+def _keys_of(key: Any, *, episodes: int, steps: int) -> tuple:
     key_reset, key_step = jax.random.split(jax.random.wrap_key_data(key))
     return jax.random.split(key_reset, episodes), jax.random.split(key_step, steps)

@@ -1,6 +1,5 @@
 """A collector in a process of its own, fed through one socket: parameters and tasks go in, whole lifetimes come out."""
 
-import hashlib
 import mmap
 import os
 import pickle
@@ -16,15 +15,12 @@ from typing import Any
 import cloudpickle
 import jax
 
-from quickstudy import registry
 from quickstudy.collectors.lived import Lived
+from quickstudy.collectors.outpost import STARTING_SECONDS, Shelf, packed, single_threaded, user_files
 from quickstudy.collectors.team import CollectingConfig, Job, MemberLostError
 from quickstudy.collectors.worker import HAND
 from quickstudy.errors import CollectingError, UsageError
 from quickstudy.host_distribution import HostDistribution
-
-_STARTING_SECONDS = 300.0
-"""What a process may take to start, and an agent that it has not seen to be compiled, beyond the patience there is."""
 
 
 class WorkerProcess:
@@ -39,7 +35,7 @@ class WorkerProcess:
     """
 
     def __init__(self, distribution: HostDistribution, config: CollectingConfig):
-        self._patience, self._known = config.patience_seconds, set[str]()
+        self._patience, self._known = config.patience_seconds, Shelf[None]()
         python = config.worker_python or sys.executable
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as hand:
@@ -56,13 +52,16 @@ class WorkerProcess:
                 raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
         self._connection = Connection(ours.detach())
         try:
-            kind, said = self._received(_STARTING_SECONDS)
+            kind, said = self._received(STARTING_SECONDS)
             if kind != "ready" or said != list(sys.version_info[:2]):
                 raise CollectingError(
                     f"the worker's Python {python!r} is of version {said}, this one {list(sys.version_info[:2])}. "
                     "Agents are passed on between equal versions only: make the worker's environment with the same Python."
                 )
-            self._send("open", [str(path) for path in registry.loaded_files()], cloudpickle.dumps(distribution), config.lanes)
+            self._send("open", user_files(), cloudpickle.dumps(distribution), config.lanes)
+            kind, said = self._received(STARTING_SECONDS)
+            if kind == "raised":
+                raise said
         except BaseException as error:
             self.close(kill=True)
             if not isinstance(error, MemberLostError):
@@ -76,16 +75,16 @@ class WorkerProcess:
           MemberLostError: the process died, or nothing was heard of it for too long.
           QuickstudyError: whatever it refuses, such as a suite that is not installed there.
         """
-        agent = cloudpickle.dumps(job.agent)
-        digest = hashlib.sha256(agent).hexdigest()
-        patience = self._patience + (0.0 if digest in self._known else _STARTING_SECONDS)
-        known = None if digest in self._known else agent
+        digest, agent = packed(job.agent)
+        known = digest in self._known
+        patience = self._patience + (0.0 if known else STARTING_SECONDS)
         HAND.pack_into(self._hand, 0, -1)
-        self._send("live", digest, known, job.params, job.tasks, job.keys, job.rewards_only)
+        self._send("live", digest, None if known else agent, job.params, job.tasks, job.keys, job.rewards_only)
+        if not known:
+            self._known.put(digest, None)
         while True:
             kind, said = self._received(patience)
             if kind == "lived":
-                self._known.add(digest)
                 return said
             if kind == "raised":
                 raise said
@@ -134,8 +133,7 @@ class WorkerProcess:
 
 def _environment(*, own: bool) -> dict[str, str]:
     """The environment of a worker: one thread, no accelerator, and where it is this interpreter, the same modules."""
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    made = dict(os.environ) | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
+    made = dict(os.environ) | single_threaded()
     cache = jax.config.values["jax_compilation_cache_dir"]
     if cache:
         made["JAX_COMPILATION_CACHE_DIR"] = str(cache)

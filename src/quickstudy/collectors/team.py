@@ -7,6 +7,7 @@ lost: its slots are masked, the others are lived without it, the run goes on, an
 
 import dataclasses
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from quickstudy.interact import check_fit
 _TRIES = 2
 _MOST_REPLACED = 10
 """Replacements for one share of one batch, after which what is left of it is lost."""
+_KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,11 @@ class CollectingConfig:
     """Where lifetimes in environments outside JAX are lived; tasks written in JAX need none of it."""
 
     collectors: str = "processes"
-    """`inline` (in this process), `processes`, or `ray://HOST:PORT` (on many machines; `ray` starts or finds a cluster)."""
+    """`inline` (in this process), `processes`, or on the machines of a Ray cluster: `ray` (the one at RAY_ADDRESS; if that is
+    not set, the one that was started on this machine; if there is none, one that is started for this run), `ray:HOST:PORT` or
+    `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
     workers: int = 0
-    """Collectors; 0 is one for each core."""
+    """Collectors; 0 is one for each core of this machine, or of the Ray cluster."""
     lanes: int = 64
     """Lifetimes side by side in a collector, each with an environment of its own."""
     worker_python: str = ""
@@ -46,9 +50,13 @@ class CollectingConfig:
     """A collector from which nothing is heard for so long is replaced."""
 
     def __post_init__(self) -> None:
-        kinds = ("inline", "processes", "ray")
-        if self.collectors.partition(":")[0] not in kinds:
-            raise UsageError(f"collectors must be inline, processes or ray://HOST:PORT; came {self.collectors!r}.")
+        if not _KINDS.fullmatch(self.collectors):
+            raise UsageError(
+                "collectors must be inline, processes, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT; "
+                f"came {self.collectors!r}."
+            )
+        if self.worker_python and self.collectors != "processes":
+            raise UsageError(f"worker_python is for worker processes; came {self.worker_python!r} with {self.collectors!r}.")
         for name, least in (("workers", 0), ("lanes", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
@@ -102,12 +110,20 @@ class Team:
     Args:
       hire: `() -> Member`, a new collector.
       members: how many.
+      farewell: called when all collectors have ended.
     The attribute `replaced` counts collectors that had to be, `lost` lifetimes that no second try could save, `faults` the
     exceptions that environments raised, by their tracebacks; each is shown once, when it first comes.
     """
 
-    def __init__(self, distribution: HostDistribution, hire: Callable[[], Member], *, members: int):
-        self.distribution, self._hire = distribution, hire
+    def __init__(
+        self,
+        distribution: HostDistribution,
+        hire: Callable[[], Member],
+        *,
+        members: int,
+        farewell: Callable[[], None] = lambda: None,
+    ):
+        self.distribution, self._hire, self._farewell = distribution, hire, farewell
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
         self._threads, self._closed, self._under_way = ThreadPoolExecutor(members), False, [0] * members
@@ -180,6 +196,7 @@ class Team:
         for member in self._members:
             member.close()
         self._threads.shutdown()
+        self._farewell()
 
     def _tried(self, number: int, job: Job) -> Lived | None:
         """A share as it was lived, by the member of this number or by its replacements; None where all of it was lost."""
@@ -215,6 +232,7 @@ class Inline:
     def __init__(self, distribution: HostDistribution, *, lanes: int):
         self._tell: Callable[[int], None] = lambda steps: None
         self._collector = Collector(distribution, lanes=lanes, beat=lambda steps: self._tell(steps))
+        self._collector.environment(0)  # what is missing is said now, and not when half is done
 
     def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
         """Lives a share."""
@@ -232,6 +250,8 @@ def gather_team(distribution: HostDistribution, config: CollectingConfig = Colle
 
     Raises:
       MissingExtraError: Ray is asked for and not installed.
+      UsageError: no Ray cluster answers, or there is no such interpreter.
+      CollectingError: a collector does not come up.
     """
     kind = config.collectors.partition(":")[0]
     members = config.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else config.workers or 1
@@ -241,7 +261,7 @@ def gather_team(distribution: HostDistribution, config: CollectingConfig = Colle
         from quickstudy.collectors.processes import WorkerProcess
 
         return Team(distribution, lambda: WorkerProcess(distribution, config), members=members)
-    from quickstudy.collectors.on_ray import connect, hire_actor
+    from quickstudy.collectors.on_ray import Crew
 
-    connect(config.collectors)
-    return Team(distribution, lambda: hire_actor(distribution, config), members=members)
+    crew = Crew(distribution, config)
+    return Team(distribution, crew.hire, members=crew.members, farewell=crew.close)

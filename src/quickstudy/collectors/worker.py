@@ -10,19 +10,15 @@ import signal
 import struct
 import sys
 import time
-import traceback
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from quickstudy import registry
-from quickstudy.agent import Agent
-from quickstudy.collectors.collector import Collector
-from quickstudy.errors import CollectingError, QuickstudyError
+from quickstudy.collectors.outpost import Outpost, as_own
+from quickstudy.errors import QuickstudyError
 
 HAND = struct.Struct("q")
 _BEAT_SECONDS = 0.5
-_AGENTS_KEPT = 4
 
 
 def main(descriptor: int, hand: int) -> None:
@@ -30,35 +26,20 @@ def main(descriptor: int, hand: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
     connection, shared = Connection(descriptor), mmap.mmap(hand, HAND.size)
     _say(connection, "ready", list(sys.version_info[:2]))
-    collector: Collector | None = None
-    agents: dict[str, Agent] = {}
+    outpost = Outpost(_Beat(connection), holding=partial(HAND.pack_into, shared, 0))
     try:
         while True:
             message = connection.recv_bytes()
             try:
                 kind, *said = pickle.loads(message)
-                if kind == "open":
-                    files, distribution, lanes = said
-                    for path in files:
-                        registry.load_file(path)
-                    hold = partial(HAND.pack_into, shared, 0)
-                    collector = Collector(pickle.loads(distribution), lanes=lanes, holding=hold, beat=_Beat(connection))
-                    continue
-                digest, agent, params, tasks, keys, rewards_only = said
-                if agent is not None:
-                    agents = dict(list(agents.items())[1 - _AGENTS_KEPT :]) | {digest: pickle.loads(agent)}
-                assert collector is not None
-                lived = collector.live(agents[digest], params, tasks, keys, rewards_only=rewards_only)
-                _say(connection, "lived", lived)
-            except QuickstudyError as error:
-                _say(connection, "raised", error)
-            except Exception:
-                _say(connection, "raised", CollectingError(f"a collector failed:\n{traceback.format_exc()}"))
+                answer: Any = outpost.open(*said) if kind == "open" else outpost.live(*said)
+            except Exception as error:
+                answer = as_own(error)
+            _say(connection, "raised" if isinstance(answer, QuickstudyError) else "lived", answer)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         pass
     finally:
-        if collector is not None:
-            collector.close()
+        outpost.close()
 
 
 class _Beat:
