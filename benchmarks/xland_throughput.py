@@ -5,7 +5,8 @@
 Environment steps per second of a whole update (living and learning, compilation excluded), of living alone with the same agent,
 and of the environment under random actions, in turns in one process on the whole machine; the best of all turns counts, so that
 other work on the machine disturbs all alike. Steps are slots of lifetimes: after an episode that ended early the environment
-is still stepped. Each run adds a line to `benchmarks/xland.jsonl`.
+is still stepped. `steps_per_core_second` counts the time that cores worked for this program, whatever else they did; a machine
+of two cores without other work makes up to twice as many. Each run adds a line to `benchmarks/xland.jsonl`.
 """
 
 import dataclasses
@@ -87,14 +88,15 @@ def main():
     settings = tyro.cli(Settings, description=__doc__)
     use_whole_machine()
     timed = {name: program for name, program in programs(settings).items() if settings.only in ("", name)}
-    seconds = {name: [] for name in timed}
+    seconds, core_seconds = ({name: [] for name in timed} for _ in range(2))
     for program in timed.values():
         jax.block_until_ready(program())
     for _ in range(settings.turns):
         for name, program in timed.items():
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             jax.block_until_ready(program())
             seconds[name].append(time.perf_counter() - began)
+            core_seconds[name].append(time.process_time() - busy)
     steps = settings.lifetimes * settings.horizon * settings.episodes
     line = {
         "date": datetime.date.today().isoformat(),
@@ -102,6 +104,7 @@ def main():
         "settings": dataclasses.asdict(settings),
         "steps_per_second": {name: round(steps / min(taken)) for name, taken in seconds.items()},
         "median_steps_per_second": {name: round(steps / sorted(taken)[len(taken) // 2]) for name, taken in seconds.items()},
+        "steps_per_core_second": {name: round(steps / min(taken)) for name, taken in core_seconds.items()},
         "suites_own_trainer": SUITES_OWN,
     }
     print(json.dumps(line, indent=2))

@@ -1,6 +1,7 @@
 """A task of XLand-MiniGrid as a picture: the grid as an episode begins, the goal, and the rules as what becomes of what."""
 
 from pathlib import Path as FilePath
+from typing import Any
 
 import jax
 import numpy as np
@@ -102,7 +103,7 @@ def _draw_grid(axes: Axes, state: XLandState) -> None:
         face = MUTED if wall else "none"
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=face, edgecolor=GRID, linewidth=0.8))
         if tile[0] in _DOORS:
-            door = {"facecolor": "none", "edgecolor": _COLOURS.get(int(tile[1]), INK), "linewidth": 2.0}
+            door: dict[str, Any] = {"facecolor": "none", "edgecolor": _COLOURS.get(int(tile[1]), INK), "linewidth": 2.0}
             axes.add_patch(Rectangle((column - 0.35, row - 0.35), 0.7, 0.7, **door))
         elif int(tile[0]) in SHAPES:
             _object(axes, column, row, tile, scale)
@@ -117,7 +118,7 @@ def _draw_grid(axes: Axes, state: XLandState) -> None:
 
 def _object(axes: Axes, x: float, y: float, tile: np.ndarray, scale: float) -> None:
     shape, colour = int(tile[0]), _COLOURS.get(int(tile[1]), INK)
-    style = {"markerfacecolor": colour, "markeredgecolor": INK, "markeredgewidth": 0.7}
+    style: dict[str, Any] = {"markerfacecolor": colour, "markeredgecolor": INK, "markeredgewidth": 0.7}
     axes.plot(x, y, marker=_MARKS[shape], markersize=scale * _LARGER.get(shape, 1.0), linestyle="none", clip_on=False, **style)
 
 
@@ -131,6 +132,6 @@ def _line(axes: Axes, y: float, tiles: list[np.ndarray], last: str, words: str, 
     signs[-1] = last or signs[-1]
     for place, (tile, sign) in enumerate(zip(tiles, signs, strict=True)):
         _object(axes, 0.12 + 0.34 * place, -y, tile, 11)
-        middle = {"horizontalalignment": "center", "verticalalignment": "center"}
+        middle: Any = {"horizontalalignment": "center", "verticalalignment": "center"}
         axes.text(0.34 * place - 0.05, -y, sign, color=colour, fontsize=8, **middle)
     axes.text(1.02, -y, words, color=colour, fontsize=8, verticalalignment="center")

@@ -19,7 +19,8 @@ than 1.
 
 import contextlib
 import functools
-from typing import Any, Literal
+import importlib
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
 import jax
@@ -107,8 +108,9 @@ def xland_minigrid(
     if (size - 3) ** 2 < family.objects + 1:
         raise SpecError(f"a grid of {size} has no room for {family.objects} objects. Make it larger, or ask for fewer.")
     counts = {split: rulesets if split == "train" else _HELD_OUT for split in SPLITS}
+    byte: Any = np.uint8
     spec = Spec(
-        observation_space=gymnasium.spaces.MultiDiscrete(np.full((VIEW, VIEW, 2), (TILES, COLOURS)), dtype=np.uint8),
+        observation_space=gymnasium.spaces.MultiDiscrete(np.full((VIEW, VIEW, 2), (TILES, COLOURS)), dtype=byte),
         action_space=gymnasium.spaces.Discrete(ACTIONS),
         horizon=horizon,
         episodes=episodes,
@@ -130,14 +132,22 @@ def xland_minigrid(
     )
 
 
+class _Suite(NamedTuple):
+    """The suite's environment, and the modules that hold its records."""
+
+    environment: Any
+    worlds: Any
+    records: Any
+
+
 @functools.cache
-def _suite() -> Any:
-    """The suite's environment."""
+def _suite() -> _Suite:
+    """The suite, imported only now."""
     try:
-        from xminigrid.envs.xland import XLandMiniGrid
+        worlds, records = (importlib.import_module(f"xminigrid.{module}") for module in ("envs.xland", "types"))
     except ImportError as error:
         raise MissingExtraError("XLand-MiniGrid", "xland") from error
-    return XLandMiniGrid()
+    return _Suite(environment=worlds.XLandMiniGrid(), worlds=worlds, records=records)
 
 
 def _ruleset(rulesets: Rulesets, number: Array) -> XLandTask:
@@ -148,28 +158,25 @@ def _ruleset(rulesets: Rulesets, number: Array) -> XLandTask:
 
 def _reset(rooms: str, size: int, task: XLandTask, key: PRNGKeyArray) -> tuple[XLandState, Array]:
     """The suite's `reset` with this ruleset: objects and agent on other cells."""
-    from xminigrid.envs.xland import XLandEnvParams
-    from xminigrid.types import RuleSet
-
-    ruleset = RuleSet(goal=task.goal, rules=task.rules, init_tiles=task.tiles)
-    params = XLandEnvParams(height=size, width=size, view_size=VIEW, grid_type=rooms, ruleset=ruleset)
+    suite = _suite()
+    ruleset = suite.records.RuleSet(goal=task.goal, rules=task.rules, init_tiles=task.tiles)
+    params = suite.worlds.XLandEnvParams(height=size, width=size, view_size=VIEW, grid_type=rooms, ruleset=ruleset)
     with _suites_own_rules():
-        begun = _suite().reset(params, key)
+        begun = suite.environment.reset(params, key)
     return _kept(begun.state), begun.observation
 
 
 def _step(horizon: int, task: XLandTask, state: XLandState, action: Array, key: PRNGKeyArray) -> tuple[XLandState, Outcome]:
     """The suite's `step`, which never resets."""
     del key
-    from xminigrid.envs.xland import XLandEnvParams
-    from xminigrid.types import AgentState, EnvCarry, State, TimeStep
-
-    agent = AgentState(position=state.position, direction=state.direction, pocket=state.pocket)
+    suite = _suite()
+    agent = suite.records.AgentState(position=state.position, direction=state.direction, pocket=state.pocket)
     encodings = {"goal_encoding": task.goal, "rule_encoding": task.rules}
-    before = State(key=None, step_num=state.steps, grid=state.grid, agent=agent, carry=EnvCarry(), **encodings)
-    now = TimeStep(state=before, step_type=None, reward=None, discount=None, observation=None)
+    carry = suite.records.EnvCarry()
+    before = suite.records.State(key=None, step_num=state.steps, grid=state.grid, agent=agent, carry=carry, **encodings)
+    now = suite.records.TimeStep(state=before, step_type=None, reward=None, discount=None, observation=None)
     with _suites_own_rules():
-        after = _suite().step(XLandEnvParams(view_size=VIEW, max_steps=horizon), now, action)
+        after = suite.environment.step(suite.worlds.XLandEnvParams(view_size=VIEW, max_steps=horizon), now, action)
     reached = after.discount == 0.0
     no = jnp.zeros_like(reached)
     return _kept(after.state), Outcome(observation=after.observation, reward=after.reward, terminated=reached, truncated=no)

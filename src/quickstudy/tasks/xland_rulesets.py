@@ -81,9 +81,7 @@ class Family:
         if self.distractor_rules and not self.distractors:
             raise SpecError("distractor_rules need distractors of one or more; came 0.")
         if self.nodes + self.most_distractors + self.distractor_rules + 1 > len(OBJECTS):
-            raise SpecError(
-                f"there are {len(OBJECTS)} objects; depth, branches and distractors ask for more. Lower one of them."
-            )
+            raise SpecError(f"depth, branches and distractors ask for more than {len(OBJECTS)} objects. Lower one of them.")
 
     @property
     def productions(self) -> int:
@@ -131,19 +129,19 @@ def rulesets_of(family: Family, split: str, *, count: int, seed: int) -> Ruleset
     branches = generator.integers(family.branches + 1, size=count) * (depth > 0)
     goal = _draw_goals(family, split, count, generator)
     # An order of all objects for every ruleset: those of the goal first, then the others at random.
-    order = generator.random((count, _NONE))
-    np.put_along_axis(order, goal[:, 1:2], -2.0, axis=1)
+    rank = generator.random((count, _NONE))
+    np.put_along_axis(rank, goal[:, 1:2], -2.0, axis=1)
     pair = goal[:, 2] != _NONE
-    order[pair, goal[pair, 2]] = -1.0
-    order = np.argsort(order, axis=1)
-    used, leaf, rules = _grow(family, depth, branches, pair, order, generator)
+    rank[pair, goal[pair, 2]] = -1.0
+    order = np.argsort(rank, axis=1)
+    used, leaf, productions = _grow(family, depth, branches, pair, order, generator)
     distractors = family.most_distractors if more else family.distractors
     useless = order[:, family.nodes : family.nodes + distractors]
     waste = order[:, family.nodes + family.most_distractors :]
     dead_ends = [
         _dead_end(family, used, order, useless, waste[:, number], generator) for number in range(family.distractor_rules + more)
     ]
-    rules = _packed(np.stack([*rules, *dead_ends], axis=1), family.rules)
+    rules = _packed(np.stack([*productions, *dead_ends], axis=1), family.rules)
     leaves = np.where(leaf, order[:, : family.nodes], _NONE)
     tiles = _packed(_tiles(np.concatenate([leaves, useless], axis=1)), family.objects)
     parts = [goal[:, :1].astype(np.uint8), *(_tiles(goal[:, place]) for place in (1, 2))]
@@ -296,7 +294,7 @@ def _goal_in_words(goal: np.ndarray) -> str:
     if number == 3:
         return f"go near the {one}"
     if number == 4:
-        return f"put {one} and {_name(goal[3:5])} side by side"
+        return f"put {_name(goal[3:5])} beside {one}"
     if number >= 11:
         return f"go where the {one} is {_SIDES[number - 11]} you"
     return f"put {_name(goal[3:5])} {_SIDES[number - 7]} {one}"
