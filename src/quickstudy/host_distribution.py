@@ -136,8 +136,8 @@ def _stacked(name: str, leaves: tuple) -> np.ndarray:
     strange = next((array for array in arrays if array.dtype.kind not in "biuf"), None)
     if strange is not None:
         raise TaskDistributionError(
-            f"{name}: a task holds {strange.tolist()!r}. Tasks are numbers, arrays of numbers, and dicts, tuples or "
-            "dataclasses of them; draw the number of a name rather than the name."
+            f"{name}: a task holds {strange.tolist()!r}. Tasks are numbers, arrays of them, dicts, tuples and dataclasses of "
+            "these; draw the number of a name rather than the name."
         )
     if len({array.shape for array in arrays}) > 1:
         shapes = sorted({array.shape for array in arrays})

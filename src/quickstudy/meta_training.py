@@ -242,7 +242,7 @@ class _Loop:
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
             metrics=self.metrics, steps=steps, quarantined=quarantined, lost=lost,
-            seconds=self.seconds(), finished=finished, folder=self.store and self.store.path,
+            seconds=self.seconds(), finished=finished, folder=None if self.store is None else self.store.path,
         )  # fmt: skip
 
     def resumed(self, state: PyTree) -> PyTree:

@@ -16,7 +16,8 @@ from quickstudy.gymnasium_tasks import from_gymnasium
 
 FAULTS = (
     "none", "make", "set_task", "reset", "second reset", "step", "shape", "shape of reset", "no reward", "text for a reward",
-    "no measure", "reward is not finite", "observation is not finite", "exit", "exit once", "hang", "pause", "missing suite",
+    "no measure", "reward is not finite", "observation is not finite", "reward beyond 32 bits",
+    "observation beyond 32 bits", "exit", "exit once", "hang", "pause", "missing suite",
 )  # fmt: skip
 FAULTY_SLOT = 5
 HORIZON, EPISODES = 4, 3
@@ -67,9 +68,11 @@ class Slide(gymnasium.Env):
             observation = np.zeros(3)
         if now == "observation is not finite":
             observation = np.array([np.nan, np.inf])
+        if now == "observation beyond 32 bits":
+            observation = np.array([0.0, -1e300])
         if now == "no measure":
             del info["far"]
-        wrong = {"no reward": None, "text for a reward": "much", "reward is not finite": np.nan}
+        wrong = {"no reward": None, "text for a reward": "much", "reward is not finite": np.nan, "reward beyond 32 bits": 1e300}
         return observation, wrong.get(now, reward), bool(abs(self.place) > 1.0), False, info
 
 

@@ -24,6 +24,7 @@ LOSING = {
     "text for a reward": "could not convert string to float: 'much'",
     "no measure": "KeyError: 'far'",
 }
+NOT_FINITE = ("is not finite", "beyond 32 bits")
 RAISED_AT = {
     "make": 'raise RuntimeError("no such track")',
     "set_task": 'raise RuntimeError("the track cannot be bent")',
@@ -85,7 +86,7 @@ def test_it_is_told_once_however_often_it_comes(capsys):
     assert (team.lost, list(team.faults.values())) == (12, [12])
 
 
-@pytest.mark.parametrize("fault", ["reward is not finite", "observation is not finite"])
+@pytest.mark.parametrize("fault", [f"{what} {how}" for what in ("reward", "observation") for how in NOT_FINITE])
 def test_what_is_not_finite_is_set_apart_and_costs_no_lifetime(fault, undisturbed):
     distribution = slides()
     found, team = lived(distribution, batch(distribution, faults={4: fault}))

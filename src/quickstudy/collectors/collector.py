@@ -202,10 +202,11 @@ class _Lanes:
         kept = slots % self.kept
         self._observation[kept, rows], self._words[kept, rows] = self.seen[active], words[active]
         self.before[active] = self.seen[active]
-        followed = self._stepped(active.tolist(), slots.tolist(), actions)
         self.steps += len(active)
-        if followed:
-            self._write_down(*(np.asarray(column) for column in zip(*followed, strict=True)))
+        with np.errstate(over="ignore"):  # what 32 bits cannot hold is infinite, and set apart
+            followed = self._stepped(active.tolist(), slots.tolist(), actions)
+            if followed:
+                self._write_down(*(np.asarray(column) for column in zip(*followed, strict=True)))
         self.collector.holding(-1)
         self.seconds["environment"] += time.perf_counter() - began
         self.collector.beat(self.steps)
@@ -253,7 +254,8 @@ class _Lanes:
     def _checked(self, observation: Any) -> Any:
         if np.shape(observation) != self._shape:
             raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
-        return observation
+        with np.errstate(over="ignore"):
+            return np.asarray(observation, self.seen.dtype)
 
     def _lose(self, lane: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled; its lane goes on with a new environment."""
