@@ -193,18 +193,19 @@ class RayActor:
         answer = self._actor.live.remote(self._jobs, digest, None if known else content, self._crew.params(job.params), *share)
         if not known:
             self._known.put(digest, None)
-        sign, heard, moved = None, 0, time.monotonic()
+        sign, heard, held, moved = None, 0, -1, time.monotonic()
         while not ray.wait([answer], timeout=_ASKING_SECONDS, fetch_local=False)[0]:
             if sign is None:
                 sign = self._actor.signs.options(concurrency_group="signs").remote()
             elif ray.wait([sign], timeout=0)[0]:
-                (number, beats, steps), sign = ray.get(sign), None
+                (number, beats, steps, lifetime), sign = ray.get(sign), None
+                held = lifetime if number == self._jobs else -1
                 if number == self._jobs and beats > heard:
                     heard, moved = beats, time.monotonic()
                     patience = self._config.patience_seconds if steps else patience  # once it takes steps, it has compiled
                     tell(steps)
             if time.monotonic() - moved > patience:
-                raise MemberLostError(f"an actor that did nothing for {patience:.0f} s")
+                raise MemberLostError(f"an actor did nothing for {patience:.0f} s", None if held < 0 else held)
         lived = ray.get(answer, timeout=_FETCHING_SECONDS)
         if isinstance(lived, QuickstudyError):
             raise lived
@@ -219,8 +220,8 @@ class _Actor:
     """
 
     def __init__(self) -> None:
-        self._now = (0, 0, 0)
-        self._outpost = Outpost(self._beat)
+        self._now, self._held = (0, 0, 0), -1
+        self._outpost = Outpost(beat=self._beat, holding=self._hold)
 
     def open(self, files: Any, distribution: bytes, lanes: int, cache: str | None) -> QuickstudyError | None:
         """Opens the distribution; compiled programs are kept in the folder `cache` where it can be had."""
@@ -232,12 +233,12 @@ class _Actor:
 
     def live(self, number: int, *job: Any) -> Lived | QuickstudyError:
         """Lives the share of this number."""
-        self._now = (number, 0, 0)
+        self._now, self._held = (number, 0, 0), -1
         return self._outpost.live(*job)
 
-    def signs(self) -> tuple[int, int, int]:
-        """The number of the share in hand, how often there was progress in it, and the steps taken."""
-        return self._now
+    def signs(self) -> tuple[int, int, int, int]:
+        """The number of the share in hand, how often there was progress in it, the steps taken, and the lifetime at work."""
+        return (*self._now, self._held)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -246,3 +247,6 @@ class _Actor:
     def _beat(self, steps: int) -> None:
         number, beats, _ = self._now
         self._now = (number, beats + 1, steps)
+
+    def _hold(self, lifetime: int) -> None:
+        self._held = lifetime

@@ -10,6 +10,7 @@ import pickle
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -79,12 +80,11 @@ class Outpost:
     """The far end. What goes wrong is given back and not raised, so that it arrives as what it is.
 
     Args:
-      beat: called with the number of steps taken, after every step of all lanes.
-      holding: called with the number of the lifetime whose environment is about to do something, as of a `Collector`.
+      beat, holding: as of a `Collector`.
     """
 
-    def __init__(self, beat: Callable[[int], None], holding: Callable[[int], None] = lambda lifetime: None):
-        self._beat, self._holding = beat, holding
+    def __init__(self, *, beat: Callable[[int], None], holding: Callable[[int], None]):
+        self._collectors = partial(Collector, beat=beat, holding=holding)
         self._agents = Shelf[Agent]()
         self._collector: Collector | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
@@ -94,7 +94,7 @@ class Outpost:
         try:
             for number, file in enumerate(files):
                 registry.load_file(self._placed(number, file))
-            self._collector = Collector(pickle.loads(distribution), lanes=lanes, holding=self._holding, beat=self._beat)
+            self._collector = self._collectors(pickle.loads(distribution), lanes=lanes)
             self._collector.environment(0)  # what is missing is said now, and not when half is done
         except Exception as error:
             return as_own(error)

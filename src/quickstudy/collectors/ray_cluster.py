@@ -61,6 +61,7 @@ def _start(ray: Any, where: str, cores: int) -> None:
     """`ray.init` at an address without the part `ray:`; where there is none, at one that is found, or by a start."""
     quiet = {"logging_level": logging.ERROR}
     asked = where or os.environ.get("RAY_ADDRESS", "")
+    shown = f"ray:{where}" if where else asked or "this machine"
     try:
         _check_that_somebody_answers(asked)
         if asked:
@@ -74,7 +75,7 @@ def _start(ray: Any, where: str, cores: int) -> None:
         raise MissingExtraError("Ray's client", "ray") from error
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(
-            f"no Ray cluster answers at {asked or 'this machine'}: {first_line(error)}. Start one with `ray start --head`, "
+            f"no Ray cluster answers at {shown}: {first_line(error)}. Start one with `ray start --head`, "
             "and name it: ray:HOST:6379 from a machine that is part of it, ray://HOST:10001 from any other. `ray` alone "
             "starts one here where RAY_ADDRESS is not set."
         ) from error

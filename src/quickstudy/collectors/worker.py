@@ -26,7 +26,7 @@ def main(descriptor: int, hand: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
     connection, shared = Connection(descriptor), mmap.mmap(hand, HAND.size)
     _say(connection, "ready", list(sys.version_info[:2]))
-    outpost = Outpost(_Beat(connection), holding=partial(HAND.pack_into, shared, 0))
+    outpost = Outpost(beat=_Beat(connection), holding=partial(HAND.pack_into, shared, 0))
     try:
         while True:
             message = connection.recv_bytes()
