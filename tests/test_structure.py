@@ -30,7 +30,7 @@ FLOORS = (
     ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here
-    ("pictures", "drawing", "report", "speed_picture", "readout_pictures", "xland_pictures"),
+    ("pictures", "drawing", "report", "speed_picture", "readout_pictures", "film_pictures", "xland_pictures"),
     ("cli",),
 )
 UNNAMED = FLOORS.index(())

@@ -18,7 +18,7 @@ or paid; tasks are drawn each on its own, not every environment equally often in
 
 import importlib.util
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from quickstudy.baselines.random import random_agent
 from quickstudy.errors import MissingExtraError, SpecError, UnknownNameError
-from quickstudy.host_distribution import HostDistribution, HostEnvironment
+from quickstudy.host_distribution import Camera, HostDistribution, HostEnvironment
 from quickstudy.records import Spec, record
 from quickstudy.tasks.meta_world_goals import DRAWS, GOALS, ML10_TEST, ML10_TRAIN, ML45_TEST, ML45_TRAIN, goals_of
 
@@ -131,6 +131,7 @@ def _benchmark(
         open=partial(open_environment, train, test, seeds, reward),
         describe=partial(_described, train, test, seeds),
         measures={"success": "any"},
+        camera=_camera,
         baselines={"random": partial(random_agent, spec)},
     )
 
@@ -155,6 +156,13 @@ def open_environment(train: tuple[str, ...], test: tuple[str, ...], seeds: tuple
     from quickstudy.tasks.meta_world_environment import MetaWorldEnvironment
 
     return MetaWorldEnvironment((goals_of(train, seeds[0]), goals_of(test, seeds[1])), reward=reward)
+
+
+def _camera(environment: Any) -> Camera:
+    """Looks over the table from a corner."""
+    from quickstudy.tasks.mujoco_camera import MujocoCamera
+
+    return MujocoCamera(lambda: environment.suite, view="corner4", turned=True)
 
 
 def _described(

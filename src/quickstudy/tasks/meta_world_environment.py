@@ -51,25 +51,25 @@ class MetaWorldEnvironment:
         name = _NAMES[int(task.environment)]
         if name not in self._made:
             self._made[name] = made(name, reward=self._reward)
-        self._suite = self._made[name]
+        self.suite = self._made[name]
         self._name = name
         self._starts.pop(name, None)
-        set_goal(self._suite, name, self._goals[int(task.held_out)][name][int(task.goal)])
+        set_goal(self.suite, name, self._goals[int(task.held_out)][name][int(task.goal)])
 
     def reset(self, episode: int) -> Float[np.ndarray, "39"]:
         """The start of every episode of a lifetime is the same."""
         del episode
         start = self._starts.get(self._name)
         if start is None:
-            observation, _ = self._suite.reset()
-            self._starts[self._name] = _Start(self._suite, observation)
+            observation, _ = self.suite.reset()
+            self._starts[self._name] = _Start(self.suite, observation)
             return observation.astype(np.float32)
-        return start.again(self._suite).astype(np.float32)
+        return start.again(self.suite).astype(np.float32)
 
     def step(self, slot: int, action: Any) -> Stepped:
         """One step of the suite. It never says that an episode has ended, except at its limit, which is the driver's."""
         del slot
-        observation, reward, _, _, said = self._suite.step(np.asarray(action, np.float32))
+        observation, reward, _, _, said = self.suite.step(np.asarray(action, np.float32))
         return Stepped(observation.astype(np.float32), float(reward), False, False, {"success": float(said["success"])})
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from quickstudy.baselines.random import random_agent
 from quickstudy.errors import MissingExtraError
-from quickstudy.gymnasium_tasks import from_gymnasium
-from quickstudy.host_distribution import HostDistribution
+from quickstudy.gymnasium_tasks import GymnasiumEnvironment, from_gymnasium
+from quickstudy.host_distribution import Camera, HostDistribution
 
 
 def import_robots() -> Any:
@@ -62,4 +62,11 @@ def robot_distribution(
         name=name,
     )
     config = {"horizon": horizon, "episodes": episodes}
-    return dataclasses.replace(distribution, config=config, baselines={"random": partial(random_agent, distribution.spec)})
+    baselines = {"random": partial(random_agent, distribution.spec)}
+    return dataclasses.replace(distribution, config=config, camera=_camera, baselines=baselines)
+
+
+def _camera(environment: GymnasiumEnvironment) -> Camera:
+    """Runs along beside the robot."""
+    cameras = importlib.import_module("quickstudy.tasks.mujoco_camera")  # which needs MuJoCo
+    return cameras.MujocoCamera(lambda: environment.environment.unwrapped, view="track")  # type: ignore[union-attr]
