@@ -117,7 +117,7 @@ def film_adaptation(
     if lived.lost.any():
         raise CollectingError(f"the lifetime was lost, and the film with it. What came up:\n{''.join(lived.faults)}")
     return Film(
-        title=f"{name} on {distribution.name}: {split_label(split)}, number {task}",
+        title=f"{name} on {distribution.name}, task {task} of {split} ({split_label(split)})",
         task=distribution.describe(chosen),
         episodes=agent.spec.episodes,
         first=tuple(filmed.shots[wanted[0]]),
