@@ -16,7 +16,8 @@ from quickstudy.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.meta_training import TrainingConfig, meta_train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = pytest.mark.suites
+# Ray forks to start a node; the child starts another program at once, and computes nothing.
+pytestmark = [pytest.mark.suites, pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")]
 NODES = 2
 LIFETIMES = 8
 
