@@ -96,7 +96,7 @@ def test_steps_and_starts_are_the_suites_bit_by_bit(name):
             action = acted(policy, told) if step % 3 else generator.uniform(-1, 1, 4).astype(np.float32)
             observation, reward, _, _, said = theirs.step(action)
             stepped = ours.step(step, action)
-            np.testing.assert_array_equal(ours._suite._last_stable_obs, observation)
+            np.testing.assert_array_equal(ours.suite._last_stable_obs, observation)
             assert stepped.reward == reward
             assert stepped.measures == {"success": float(said["success"])}
     theirs.close()
@@ -212,7 +212,7 @@ def test_spaces_and_lengths():
     seen, paid = lived(environment, task_of("reach", 0))
     assert seen.shape[1:] == spec.observation_space.shape
     assert seen.dtype == spec.observation_space.dtype
-    suite = environment._suite
+    suite = environment.suite
     assert (suite.action_space.low == spec.action_space.low).all()
     assert (suite.action_space.high == spec.action_space.high).all()
     assert suite.max_path_length == meta_world.LONGEST
