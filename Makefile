@@ -17,7 +17,7 @@ test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take 
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not suites"
 
 test-suites: $(VENV)/installed-suites  ## short tests of Meta-World, MuJoCo and every other suite that is installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m suites
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "suites and not slow"
 
 check: $(VENV)/installed-check docs  ## format, lint, types, documentation
 	$(BIN)/ruff format --check .

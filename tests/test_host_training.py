@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import json
 import os
 import pathlib
 import signal
@@ -183,6 +184,11 @@ def test_a_learner_that_is_killed_leaves_no_worker_and_is_resumed(algorithm, in_
     ours, theirs = ([{name: line[name] for name in counted} for line in read_metrics(folder)] for folder in (killed, whole))
     assert ours == theirs
     assert len(ours) == 6
+
+    measured = ["--on", task_file, "--tasks", "4", "--splits", "test", "--collectors", "inline"]
+    assert main(["evaluate", str(whole), *measured]) == 0
+    (result,) = json.loads((whole / "evaluation-test.json").read_text())["results"].values()
+    assert len(result["measures_by_episode"]["upright"]["value"]) == 2
 
 
 def faulty(part):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import gymnasium
 import jax
@@ -21,6 +22,7 @@ from quickstudy.records import (
 DISCRETE = gymnasium.spaces.Discrete(3, start=1)
 BOX = gymnasium.spaces.Box(np.float32([[-1.0, 0.0]]), np.float32([[1.0, np.inf]]))
 ACTIONS = gymnasium.spaces.Box(-2.0, 2.0, (2,))
+SYMBOLS = gymnasium.spaces.MultiDiscrete([[2, 3], [4, 5]], dtype=np.uint8, start=[[0, 1], [0, 0]])
 
 
 def test_a_lifetime_has_horizon_times_episodes_slots():
@@ -40,17 +42,25 @@ def test_other_spaces_are_turned_away(space):
         Spec(observation_space=space, action_space=DISCRETE, horizon=1, episodes=1)
 
 
+def test_symbols_are_seen_and_not_done():
+    Spec(observation_space=SYMBOLS, action_space=DISCRETE, horizon=1, episodes=1)
+    with pytest.raises(SpecError, match="Discrete or Box; came MultiDiscrete"):
+        Spec(observation_space=DISCRETE, action_space=SYMBOLS, horizon=1, episodes=1)
+
+
 def test_unbounded_actions_are_turned_away():
     with pytest.raises(SpecError, match="bounded on both sides"):
         Spec(observation_space=BOX, action_space=BOX, horizon=1, episodes=1)
 
 
-@pytest.mark.parametrize("space", [DISCRETE, BOX, ACTIONS])
+@pytest.mark.parametrize("space", [DISCRETE, BOX, ACTIONS, SYMBOLS])
 def test_spaces_survive_being_described(space):
-    assert space_from_description(describe_space(space)) == space
+    again = space_from_description(json.loads(json.dumps(describe_space(space))))
+    assert again == space
+    assert again.dtype == space.dtype
 
 
-@pytest.mark.parametrize(("space", "size"), [(DISCRETE, 3), (BOX, 2), (ACTIONS, 2)])
+@pytest.mark.parametrize(("space", "size"), [(DISCRETE, 3), (BOX, 2), (ACTIONS, 2), (SYMBOLS, 14)])
 def test_flat_sizes(space, size):
     assert flat_size(space) == size
 

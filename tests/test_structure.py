@@ -1,8 +1,11 @@
 """How the source may look: which way imports point, what is public, how long and how deep."""
 
 import ast
+import builtins
+import dis
 import importlib
 import pkgutil
+import types
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
 FLOORS = (
     ("errors", "registry", "disk"),
     ("records",),
-    ("numerics", "networks"),
+    ("numerics", "networks", "encoders"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
     ("host_distribution",),
@@ -27,7 +30,7 @@ FLOORS = (
     ("inspection", "baselines", "algorithms"),
     ("tasks",),
     (),  # whatever is named nowhere here
-    ("pictures", "drawing", "report", "speed_picture", "readout_pictures"),
+    ("pictures", "drawing", "report", "speed_picture", "readout_pictures", "film_pictures", "xland_pictures"),
     ("cli",),
 )
 UNNAMED = FLOORS.index(())
@@ -39,6 +42,11 @@ def module_of(path):
     """`quickstudy.numerics.returns` as `numerics.returns`."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+def module_of_any(path):
+    """The module of a file of the package; the file's own name elsewhere."""
+    return module_of(path) if path.is_relative_to(SOURCE) else path.stem
 
 
 def floor_of(module):
@@ -119,3 +127,20 @@ def test_nothing_calls_lapack(path):
     ]
     homes = ("jnp.linalg.", "jax.numpy.linalg.", "jax.scipy.linalg.", "jax.lax.linalg.", "jax.nn.initializers.orthogonal")
     assert not [name for name in named if name.startswith(homes) and not name.endswith("linalg.norm")]
+
+
+@pytest.mark.parametrize("path", FILES + EXAMPLES, ids=module_of_any)
+def test_every_name_is_defined(path):
+    """Shapes in annotations keep the linter from looking for undefined names, so they are looked for in what functions load."""
+    whole = compile(path.read_text(), str(path), "exec")
+    stored = {i.argval for i in dis.get_instructions(whole) if i.opname in ("STORE_NAME", "STORE_GLOBAL")}
+    loaded = {i.argval for code in codes_in(whole) for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    assert loaded <= stored | set(dir(builtins)) | {"__file__", "__name__", "__doc__"}
+
+
+def codes_in(code):
+    """A code object and all that are nested in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from codes_in(constant)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from quickstudy.devices import use_whole_machine
     from quickstudy.errors import QuickstudyError
     from quickstudy.evaluation import Contender, contender, evaluate
+    from quickstudy.film import Film, film_adaptation
+    from quickstudy.film_pictures import write_film
     from quickstudy.gymnasium_tasks import from_gymnasium
     from quickstudy.host import Actor
     from quickstudy.host_distribution import HostDistribution
@@ -43,6 +45,7 @@ _HOMES = {
     "Contender": "evaluation",
     "Decision": "records",
     "Evaluation": "results",
+    "Film": "film",
     "HostDistribution": "host_distribution",
     "MetaAlgorithm": "meta_algorithm",
     "Outcome": "records",
@@ -59,6 +62,7 @@ _HOMES = {
     "check": "inspection.check",
     "contender": "evaluation",
     "evaluate": "evaluation",
+    "film_adaptation": "film",
     "fit_readout": "readout.fitting",
     "from_gymnasium": "gymnasium_tasks",
     "impaired": "impairment",
@@ -78,6 +82,7 @@ _HOMES = {
     "task_hash": "task_distribution",
     "use_whole_machine": "devices",
     "with_readout": "readout.readout",
+    "write_film": "film_pictures",
     "write_report": "report",
     "write_speed_picture": "speed_picture",
 }
@@ -90,6 +95,7 @@ __all__ = [
     "Contender",
     "Decision",
     "Evaluation",
+    "Film",
     "HostDistribution",
     "MetaAlgorithm",
     "Outcome",
@@ -107,6 +113,7 @@ __all__ = [
     "check",
     "contender",
     "evaluate",
+    "film_adaptation",
     "fit_readout",
     "from_gymnasium",
     "impaired",
@@ -127,6 +134,7 @@ __all__ = [
     "tasks",
     "use_whole_machine",
     "with_readout",
+    "write_film",
     "write_report",
     "write_speed_picture",
 ]

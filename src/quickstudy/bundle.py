@@ -173,7 +173,7 @@ def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> Non
 
 def spec_from_description(description: Mapping[str, Any]) -> Spec:
     """The inverse of `Spec.describe`."""
-    spaces = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
+    spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
     return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Array, UInt32
+from jaxtyping import Array, UInt8, UInt32
 
 from quickstudy.agent import Agent
-from quickstudy.errors import SpecError
+from quickstudy.errors import SpecError, UsageError
 from quickstudy.host_distribution import HostDistribution, Reduction, Stepped, Task
 from quickstudy.records import Space, Spec
 
@@ -37,7 +37,8 @@ def from_gymnasium(
 
     An environment is made for every lifetime, or, where `set_task` is given, once, and set to the task of each lifetime.
     Episodes are reset with seeds that follow from the lifetime's key, so that the same task with the same key is the same
-    lifetime, in whichever process it is lived. Observations and rewards become 32-bit numbers.
+    lifetime, in whichever process it is lived. Observations and rewards become 32-bit numbers. Films show what `render()`
+    gives of environments that `make` made with `render_mode="rgb_array"`.
 
     Args:
       make: `(task) -> environment`, for a task as `sample_task` draws it. It is called once here, for the spaces.
@@ -75,7 +76,7 @@ def from_gymnasium(
             raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
         spec = Spec(
             observation_space=narrow(example.observation_space),
-            action_space=narrow(example.action_space),
+            action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
             horizon=int(limit),
             episodes=episodes,
         )
@@ -90,6 +91,7 @@ def from_gymnasium(
         open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted),
         describe=describe,  # type: ignore[arg-type]
         measures=dict(measures or {}),
+        camera=GymnasiumCamera,
         baselines=dict(baselines or {}),
         floor=floor,
         ceiling=ceiling,
@@ -101,13 +103,16 @@ def narrow(space: gymnasium.Space) -> Space:
     """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
 
     Raises:
-      SpecError: a space other than Discrete or Box.
+      SpecError: a space other than Discrete, MultiDiscrete or Box.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return gymnasium.spaces.Discrete(int(space.n), start=int(space.start))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        ids = np.dtype(np.int32) if np.dtype(space.dtype) == np.int64 else np.dtype(space.dtype)
+        return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
     if not isinstance(space, gymnasium.spaces.Box):
         raise SpecError(
-            f"an agent needs Discrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
+            f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
             "gymnasium.wrappers.FlattenObservation."
         )
     kinds = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
@@ -152,6 +157,38 @@ class GymnasiumEnvironment:
         if self.environment is not None:
             self.environment.close()
             self.environment = None
+
+
+@dataclasses.dataclass
+class GymnasiumCamera:
+    """A `Camera` that asks a Gymnasium environment to draw itself."""
+
+    seen: GymnasiumEnvironment
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
+        """What `render()` gives.
+
+        Raises:
+          UsageError: it gives no picture, or cannot draw here.
+        """
+        del observation
+        environment = self.seen.environment
+        assert environment is not None
+        if environment.render_mode != "rgb_array":
+            raise UsageError(
+                f"nothing can be seen of {environment}: its render_mode is {environment.render_mode!r}. "
+                'Let make(task) make it with render_mode="rgb_array".'
+            )
+        try:
+            return np.asarray(environment.render())
+        except Exception as error:
+            raise UsageError(
+                f"{environment} could not draw itself: {type(error).__name__}: {error}. Where there is no screen, environments "
+                "on MuJoCo draw with MUJOCO_GL=egl or MUJOCO_GL=osmesa, those on Pygame with SDL_VIDEODRIVER=dummy."
+            ) from error
+
+    def close(self) -> None:
+        """The environment closes what it draws with."""
 
 
 _NOTHING: dict[str, float] = {}

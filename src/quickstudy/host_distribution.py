@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, PRNGKeyArray, PyTree, UInt8, UInt32
 
 from quickstudy.agent import Agent
 from quickstudy.errors import TaskDistributionError, UnknownNameError
@@ -53,6 +53,16 @@ class HostEnvironment(Protocol):
         """Lets go of whatever it holds."""
 
 
+class Camera(Protocol):
+    """Looks at one environment, for people. Agents see nothing of it, and the environment does the same with and without."""
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of what stands there now; `observation` is what was seen of it last."""
+
+    def close(self) -> None:
+        """Lets go of whatever it draws with."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostDistribution(Generic[Task]):
     """A record of functions; a task is data: a tree of numbers and NumPy arrays, of one structure in every split.
@@ -67,6 +77,8 @@ class HostDistribution(Generic[Task]):
       describe: `(task) -> dict` of named arrays, for people; the task's own leaves by their names where not given.
       measures: what environments say of a step beside the reward, by name, such as `success`, and how an episode is
         judged by it: `"any"` step, the `"last"`, or the `"sum"`.
+      camera: `(environment) -> Camera`, for an environment that `open` gave, in the process that opened it; None where there
+        is nothing to see. It is no part of an environment, since most of them live where nobody looks and nothing can draw.
       baselines, floor, ceiling, shown: as of a `TaskDistribution`.
     Raises:
       TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
@@ -80,6 +92,7 @@ class HostDistribution(Generic[Task]):
     open: Callable[[], HostEnvironment]
     describe: Callable[[Task], dict[str, Any]] = None  # type: ignore[assignment]
     measures: Mapping[str, Reduction] = dataclasses.field(default_factory=dict)
+    camera: Callable[[Any], Camera] | None = None
     baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
@@ -101,6 +114,7 @@ class HostDistribution(Generic[Task]):
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         words = np.asarray(jax.random.key_data(key)).ravel().tolist()
+        words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
         drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
         for task in drawn:
             _see_into_dataclasses(task)

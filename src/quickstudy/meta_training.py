@@ -242,7 +242,7 @@ class _Loop:
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
             metrics=self.metrics, steps=steps, quarantined=quarantined, lost=lost,
-            seconds=self.seconds(), finished=finished, folder=self.store and self.store.path,
+            seconds=self.seconds(), finished=finished, folder=None if self.store is None else self.store.path,
         )  # fmt: skip
 
     def resumed(self, state: PyTree) -> PyTree:
@@ -333,8 +333,8 @@ class _Loop:
         recent = self.update_seconds[_UPDATES_BEFORE_TIMING:][-20:] or self.update_seconds[-1:]
         rate = self.config.seeds * self.steps_per_update / float(np.mean(recent))
         left = None if self.updates is None else (self.updates - self.update) * float(np.mean(recent))
-        parts = self.program.spent()
-        spent = parts | {what: seconds for what, seconds in self.spent.items() if not parts or what != "training"}
+        spent = {what: seconds for what, seconds in self.spent.items() if what != "training"}
+        spent |= self.program.spent() or {"training": self.spent["training"]}
         return Progress(
             update=self.update, updates=self.updates, steps=self.update * self.steps_per_update, steps_per_second=rate,
             seconds=self.seconds(), seconds_left=left, spent=spent, metrics=self.metrics[-1], looks=self.looks,

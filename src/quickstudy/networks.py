@@ -10,7 +10,7 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
 from quickstudy.numerics.linear_algebra import orthogonalised
@@ -277,7 +277,7 @@ def with_scatter(outputs: Float[Array, "*time outputs"], scatter: Float[Array, "
 
 
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
-    """An element of a space as `flat_size` numbers: one-hot for Discrete, bounded Box scaled to [-1, 1], others as they are.
+    """An element of a space as `flat_size` numbers: one-hot ids, a bounded Box scaled to [-1, 1], others as they are.
 
     Args:
       element: with or without leading time axis.
@@ -285,6 +285,9 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return jax.nn.one_hot(element - jnp.asarray(int(space.start), element.dtype), int(space.n))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        cells = one_hot_cells(element, space)
+        return cells.reshape(*cells.shape[:-2], -1)
     size = flat_size(space)
     flat = element.astype(jnp.float32).reshape(*element.shape[: element.ndim - len(space.shape or ())], size)
     if not space.is_bounded():
@@ -292,6 +295,30 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     shape = (1,) * (flat.ndim - 1) + (size,)
     low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+
+
+def symbol_cells(space: gymnasium.spaces.MultiDiscrete) -> tuple[int, tuple[int, ...]]:
+    """How many cells there are, and how many ids each of a cell's symbols has.
+
+    Where `nvec` repeats itself along all but its last axis, the last axis is a cell; otherwise the whole element is one.
+    """
+    rows = space.nvec.reshape(-1, space.nvec.shape[-1])
+    alike = space.nvec.ndim > 1 and bool((rows == rows[0]).all())
+    return (len(rows), tuple(rows[0].tolist())) if alike else (1, tuple(space.nvec.ravel().tolist()))
+
+
+def cell_symbols(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Int[Array, "*time cells symbols"]:
+    """The symbols of every cell, counted from zero."""
+    cells, kinds = symbol_cells(space)
+    start = jnp.asarray(space.start, element.dtype).reshape((1,) * (element.ndim - space.nvec.ndim) + space.nvec.shape)
+    return (element - start).reshape(*element.shape[: element.ndim - space.nvec.ndim], cells, len(kinds))
+
+
+def one_hot_cells(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Float[Array, "*time cells ids"]:
+    """The symbols of every cell, one-hot, one after another along the last axis."""
+    _, kinds = symbol_cells(space)
+    symbols = cell_symbols(element, space)
+    return jnp.concatenate([jax.nn.one_hot(symbols[..., place], ids) for place, ids in enumerate(kinds)], axis=-1)
 
 
 def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:

@@ -27,12 +27,14 @@ from typing import Any, Self, TypeVar, dataclass_transform
 import gymnasium
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.errors import SpecError
 
 Record = TypeVar("Record", bound=type)
-Space = gymnasium.spaces.Discrete | gymnasium.spaces.Box
+Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
+ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -46,7 +48,7 @@ class Spec:
     """What an agent and a task distribution must agree on.
 
     Args:
-      observation_space: `Discrete` or `Box`; one observation, unbatched.
+      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched.
       action_space: `Discrete`, or a bounded `Box` of one axis; one action, unbatched.
       horizon: most steps in one episode, at least 1.
       episodes: episodes in one lifetime, at least 1.
@@ -55,7 +57,7 @@ class Spec:
     """
 
     observation_space: Space
-    action_space: Space
+    action_space: ActionSpace
     horizon: int
     episodes: int
 
@@ -64,11 +66,14 @@ class Spec:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
-        for name in ("observation_space", "action_space"):
+        for name, kinds, allowed in (
+            ("observation_space", Space, "Discrete, MultiDiscrete or Box"),
+            ("action_space", ActionSpace, "Discrete or Box"),
+        ):
             space = getattr(self, name)
-            if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
+            if not isinstance(space, kinds):
                 raise SpecError(
-                    f"{name} must be gymnasium.spaces.Discrete or Box; came {space!r}. "
+                    f"{name} must be gymnasium.spaces.{allowed}; came {space!r}. "
                     "Flatten other spaces with gymnasium.spaces.flatten_space first."
                 )
         action = self.action_space
@@ -94,6 +99,9 @@ def describe_space(space: Space) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        numbers = {"nvec": space.nvec.tolist(), "start": np.asarray(space.start).tolist()}
+        return {"kind": "MultiDiscrete", "dtype": str(space.dtype)} | numbers
     if isinstance(space, gymnasium.spaces.Box):
         low, high = ([str(x) for x in bound.ravel().tolist()] for bound in (space.low, space.high))
         return {
@@ -103,24 +111,28 @@ def describe_space(space: Space) -> dict[str, Any]:
             "low": low,
             "high": high,
         }
-    raise SpecError(f"a space must be Discrete or Box; came {space!r}.")
+    raise SpecError(f"a space must be Discrete, MultiDiscrete or Box; came {space!r}.")
 
 
 def space_from_description(description: Mapping[str, Any]) -> Space:
     """The inverse of `describe_space`."""
-    import numpy as np
-
     if description["kind"] == "Discrete":
         return gymnasium.spaces.Discrete(description["n"], start=description["start"])
-    shape, dtype = tuple(description["shape"]), np.dtype(description["dtype"])
+    dtype = np.dtype(description["dtype"])
+    if description["kind"] == "MultiDiscrete":
+        nvec, start = (np.asarray(description[name]) for name in ("nvec", "start"))
+        return gymnasium.spaces.MultiDiscrete(nvec, dtype=dtype.type, start=start)
+    shape = tuple(description["shape"])
     low, high = (np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high"))
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
 def flat_size(space: Space) -> int:
-    """Numbers in one element of a space once it is flattened (a Discrete one is one-hot)."""
+    """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return int(space.nvec.sum())
     return math.prod(space.shape or ())
 
 

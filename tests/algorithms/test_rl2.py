@@ -3,7 +3,8 @@
 import pytest
 
 from quickstudy import tasks
-from quickstudy.algorithms.rl2 import RL2Config, entropy_bonus
+from quickstudy.algorithms.on_lifetimes import entropy_bonus
+from quickstudy.algorithms.rl2 import RL2Config
 
 
 @pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", 0.05), ("point-navigation", 0.003)])

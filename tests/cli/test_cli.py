@@ -82,13 +82,14 @@ def test_a_file_that_does_not_import(capsys, tmp_path):
 
 
 def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
-    flags = ["--arms", "3", "--learning-rate", "0.01", "--budget", "7 steps", "--print-config"]
+    flags = ["--arms", "3", "--learning-rate", "0.01", "--budget", "7 steps", "--lanes", "5", "--print-config"]
     _, printed, _ = run("train", "rl2", "bernoulli-bandit", *flags, capsys=capsys)
     file = tmp_path / "config.toml"
     file.write_text(printed)
     _, again, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
     assert again == printed
     assert "arms = 3" in printed
+    assert "lanes = 5" in printed.partition("[collecting]")[2].partition("[algorithm]")[0]
     file.write_text(file.read_text().replace("[algorithm]", "[algorithm]\nentropy_bonus = 0.01"))
     _, given, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
     assert "entropy_bonus = 0.01" in given
@@ -102,6 +103,7 @@ def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
         ("[algorithm]\nlearning_rat = 1.0\n", "Did you mean 'learning_rate'?"),
         ("[algoritm]\n", "Did you mean 'algorithm'?"),
         ("[distribution]\narms = 'five'\n", "arms must be of type int"),
+        ("[collecting]\nworker = 2\n", "Did you mean 'workers'?"),
         ("[distribution\n", "does not parse"),
         ("arms = 3\n", "unknown section"),
     ],

@@ -1,5 +1,6 @@
 """The documentation's links resolve, its code runs, its commands parse, and both of its walk-throughs lead where they say."""
 
+import importlib.util
 import itertools
 import json
 import os
@@ -18,10 +19,23 @@ from quickstudy import algorithms, cli, tasks
 
 AGENT, DISTRIBUTION = ROOT / "docs" / "add-an-agent.md", ROOT / "docs" / "add-a-task-distribution.md"
 NAMES = {AGENT: "averages", DISTRIBUTION: "worn-locks"}
+SUITES = {ROOT / "docs" / "bring-your-own-environment.md": "mujoco"}
+"""Pages whose code needs a suite, and the module that it brings."""
 
 
 def name_of(page):
     return str(page.relative_to(ROOT))
+
+
+def with_suites(pages):
+    """Pages as parameters; those that need a suite run among its tests."""
+    return [pytest.param(page, id=name_of(page), marks=marks_of(SUITES.get(page))) for page in pages]
+
+
+def marks_of(suite):
+    if suite is None:
+        return []
+    return [pytest.mark.suites, pytest.mark.skipif(importlib.util.find_spec(suite) is None, reason=f"{suite} is missing")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -30,7 +44,7 @@ def test_links_resolve(page):
     assert not missing
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize("page", with_suites(page for page in PAGES if blocks(page, "python")))
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("page_of_the_documentation")
@@ -47,7 +61,7 @@ def test_the_example_of_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in NAMES and commands(page)], ids=name_of)
+@pytest.mark.parametrize("page", with_suites(page for page in PAGES if page not in NAMES and commands(page)))
 def test_commands_parse(page, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)

@@ -4,12 +4,14 @@ A new registered name joins by itself, with its default settings unless small on
 """
 
 import functools
+import importlib.util
 
 import jax
+import pytest
 
 from laws.by_hand import compiled
 from laws.toy_agents import tally_agent, trace_agent
-from laws.toy_distributions import aiming, corridor
+from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.adaptive_problem import problem_of_hidden_goal
 from quickstudy.baselines.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
@@ -21,6 +23,8 @@ from quickstudy.quarantine import quarantined
 from quickstudy.readout.fitting import ReadoutConfig, fit_readout
 from quickstudy.readout.readout import with_readout
 
+SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
+PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
@@ -34,6 +38,11 @@ SMALL_DISTRIBUTIONS = {
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
+    "metaworld-ml1": {"horizon": 8, "episodes": 2},
+    "metaworld-ml10": {"horizon": 8, "episodes": 2},
+    "metaworld-ml45": {"horizon": 8, "episodes": 2},
+    "procgen": {"horizon": 8, "episodes": 2},
+    "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
 SMALL_ALGORITHMS = {
     "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 2}],
@@ -51,6 +60,17 @@ EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
 """Inner steps on single pulls are refused; of agents that are another algorithm's, looked at there, one toy is enough."""
 LIFETIMES = 6
+
+
+def with_suites():
+    """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed."""
+    return [*PURE, *(pytest.param(name, marks=[pytest.mark.suites, needs(name)]) for name in tasks.SUITES)]
+
+
+def needs(name):
+    """Skips a distribution whose suite is not installed."""
+    module = next(module for part, module in SUITE_MODULES.items() if part in tasks.SUITES[name])
+    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
 
 
 def small(name):
@@ -75,7 +95,7 @@ def hidden_goal_of(spec):
 def agent_makers():
     """Pairs of functions by id: one makes the distribution, one the agent for it."""
     makers, seen = {}, set()
-    for name in tasks.DISTRIBUTIONS:
+    for name in PURE:
         for baseline, make in small(name).baselines.items():
             # A method that several distributions offer is looked at once.
             kind = getattr(make, "func", make)
@@ -93,6 +113,12 @@ def agent_makers():
                     distribution,
                     lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
                 )
+    # Observations that an encoder reads first.
+    for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
+        for name in ("rl2", "varibad", "hybrid"):
+            config = SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}
+            make = lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent  # noqa: E731
+            makers[f"{name} on a corridor of {toy}"] = (shown, make)
     for kind in (bayes_adaptive_agent, sampled_plan_agent):
         grid = functools.partial(small, "grid-navigation")
         makers[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, lambda spec, kind=kind: kind(hidden_goal_of(spec)))

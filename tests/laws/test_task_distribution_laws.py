@@ -6,31 +6,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laws.cases import small
-from quickstudy import tasks
+from laws.cases import small, with_suites
 from quickstudy.inspection.check import check, fault_lines
 from quickstudy.inspection.trees import rows
-from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
+from quickstudy.task_distribution import mark_split, task_hash
 
-IN_JAX = [name for name in tasks.DISTRIBUTIONS if isinstance(tasks.make(name), TaskDistribution)]
-"""Those that live outside have tests beside their suites."""
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.parametrize("name", IN_JAX)
+@pytest.mark.parametrize("name", with_suites())
 def test_every_law_is_kept(name):
     faults = [fault for fault in check(small(name)) if not fault.warning]
     assert not faults, "\n".join(fault_lines(faults))
 
 
-@pytest.mark.parametrize("name", tasks.DISTRIBUTIONS)
+@pytest.mark.parametrize("name", with_suites())
 def test_every_baseline_is_made_for_the_same_tasks(name):
     distribution = small(name)
     for make in distribution.baselines.values():
         assert make().spec.describe() == distribution.spec.describe()
 
 
-@pytest.mark.parametrize("name", tasks.DISTRIBUTIONS)
+@pytest.mark.parametrize("name", with_suites())
 def test_the_same_key_gives_the_same_tasks_and_another_gives_others(name):
     distribution = small(name)
     drawn = [task_hash(distribution.sample_tasks("test", jax.random.key(seed), tasks=20)) for seed in (0, 0, 1)]

@@ -1,5 +1,7 @@
 """Small task distributions with everything in them that a driver or an agent may get wrong."""
 
+import dataclasses
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -59,6 +61,45 @@ def corridor(*, horizon: int = 4, episodes: int = 4) -> TaskDistribution:
         step=step,
         describe=lambda task: {"right": task.right},
     )
+
+
+def shown_as_symbols() -> TaskDistribution:
+    """The corridor as three cells of two symbols each: a thing, one or none, and a colour that means nothing."""
+
+    def show(observation):
+        things = (jnp.arange(3) == jnp.round(observation[0] + 1).astype(jnp.int32)).astype(jnp.uint8)
+        colours = jnp.floor(4 * observation[1]).astype(jnp.uint8) + jnp.arange(3, dtype=jnp.uint8)
+        return jnp.stack([things, jnp.minimum(colours, jnp.uint8(3)) + jnp.uint8(1)], axis=1)
+
+    nvec, start = np.full((3, 2), (2, 4)), np.full((3, 2), (0, 1))
+    return _shown(show, gymnasium.spaces.MultiDiscrete(nvec, dtype=np.uint8, start=start))
+
+
+def shown_as_image() -> TaskDistribution:
+    """The corridor as a picture of 6 x 5 pixels in two colours: a bright column, and noise."""
+
+    def show(observation):
+        column = jnp.where(jnp.arange(5) == jnp.round(2 * observation[0] + 2).astype(jnp.int32), 255.0, 0.0)
+        picture = jnp.stack([jnp.tile(column, (6, 1)), jnp.full((6, 5), jnp.floor(255 * observation[1]))], axis=-1)
+        return picture.astype(jnp.uint8)
+
+    return _shown(show, gymnasium.spaces.Box(0, 255, (6, 5, 2), np.uint8))
+
+
+def _shown(show, space) -> TaskDistribution:
+    """The corridor with its observations turned into others."""
+    plain = corridor()
+
+    def reset(task, key):
+        state, observation = plain.reset(task, key)
+        return state, show(observation)
+
+    def step(task, state, action, key):
+        state, outcome = plain.step(task, state, action, key)
+        return state, dataclasses.replace(outcome, observation=show(outcome.observation))
+
+    spec = dataclasses.replace(plain.spec, observation_space=space)
+    return dataclasses.replace(plain, spec=spec, reset=reset, step=step)
 
 
 def aiming(*, horizon: int = 2, episodes: int = 2) -> TaskDistribution:

@@ -47,13 +47,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
-from quickstudy.algorithms.rl2 import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.algorithms.on_lifetimes import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.encoders import statistics_for
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, Perceptron, encode, see
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.particle_belief import ParticleBelief, RidgeDensity, even_noise, ridges_at
-from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import shift_right
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.records import Decision, Spec, Transition, flat_size, record
@@ -184,8 +184,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
     """The agent alone: memory is the sum of what steps say."""
 
     def init(key: PRNGKeyArray) -> Params:
-        statistics = Statistics.of_nothing(flat_size(spec.observation_space))
-        return Params(network=EnergyNetwork(spec, config, key=key), statistics=statistics)  # type: ignore[arg-type]
+        return Params(network=EnergyNetwork(spec, config, key=key), statistics=statistics_for(spec.observation_space))
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
         del params, key

@@ -23,14 +23,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.rl2 import Network, Params, RL2Config, features, take_in, trained_on_lifetimes
+from quickstudy.algorithms.on_lifetimes import Params, trained_on_lifetimes
+from quickstudy.algorithms.rl2 import Network, RL2Config, features, look, take_in
+from quickstudy.encoders import statistics_for
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense
 from quickstudy.numerics.distributions import policy_over
-from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import scan, shift_right, where
-from quickstudy.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.records import Decision, Spec, Transition, record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def hybrid(spec: Spec, config: HybridConfig = HybridConfig()) -> MetaAlgorithm:
     """The hybrid for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: any observations, Discrete or bounded Box actions.
       config: its settings.
     """
 
@@ -101,15 +102,14 @@ def hybrid_agent(spec: Spec, config: HybridConfig) -> Agent:
     """The agent alone."""
 
     def init(key: PRNGKeyArray) -> Params:
-        statistics = Statistics.of_nothing(flat_size(spec.observation_space))
-        return Params(network=HybridNetwork(spec, config, key=key), statistics=statistics)
+        return Params(network=HybridNetwork(spec, config, key=key), statistics=statistics_for(spec.observation_space))
 
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
         return Memory(hidden=params.network.core.initial(), fast=_fast_weights(_network(params)))
 
     def act(params: Params, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
-        shared = features(params, memory.hidden, observation, spec)
+        shared = features(params, memory.hidden, look(params, observation, spec))
         extras = _extras(params, shared, memory.fast.head(shared), spec)
         action = extras["policy"].sample(key)
         return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
@@ -163,9 +163,11 @@ def _felt(
     params: Params, hidden: PyTree, lived: Transition, spec: Spec, config: HybridConfig
 ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"], Float[Array, "T *lifetimes"]]:
     """The hidden state at the end; at every step what the heads read, and δ. None of them depends on the fast weights."""
-    last, after = params.network.core.run(hidden, take_in(params, lived, spec), lived.valid)
-    shared = features(params, shift_right(hidden, after), lived.observation, spec)
-    following = features(params, after, lived.outcome.observation, spec)
+    seen, seen_next = (look(params, observation, spec) for observation in (lived.observation, lived.outcome.observation))
+    read = take_in(params, lived, spec, seen=seen, following=seen_next)
+    last, after = params.network.core.run(hidden, read, lived.valid)
+    shared = features(params, shift_right(hidden, after), seen)
+    following = features(params, after, seen_next)
     critic = _network(params).critic
     value, value_next = critic(shared)[..., 0], critic(following)[..., 0]
     reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)

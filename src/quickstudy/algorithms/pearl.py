@@ -33,7 +33,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.rl2 import drawn
+from quickstudy.algorithms.on_lifetimes import drawn
+from quickstudy.encoders import observed, statistics_for
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.networks import Perceptron, encode, see
@@ -199,7 +200,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
         return Params(
             encoder=Perceptron(2 * seen + done + 1, config.hidden_sizes, 2 * size, gain=0.1, key=key_encoder),
             actor=Perceptron(seen + size, config.hidden_sizes, policy_parameters(spec.action_space), gain=0.01, key=key_actor),
-            statistics=Statistics.of_nothing(seen),
+            statistics=statistics_for(spec.observation_space),
         )
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
@@ -342,5 +343,5 @@ def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
 
 def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:
     """The running statistics after another update's lifetimes, over all devices."""
-    flat, reward = encode(lifetimes.observation, spec.observation_space), lifetimes.outcome.reward
+    flat, reward = observed(lifetimes.observation, spec.observation_space), lifetimes.outcome.reward
     return statistics.after(jax.lax.pmean(Statistics.of_batch(reward, reward, flat, lifetimes.valid), LIFETIMES_AXIS))

@@ -26,74 +26,22 @@ training gives, and on other tasks, is in docs/results.md.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy import baselines
-from quickstudy.agent import Agent, slot_keys
+from quickstudy.agent import Agent
+from quickstudy.algorithms.on_lifetimes import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.encoders import Encoder, Flat, encoder_for, statistics_for
 from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import Core, Dense, encode, recurrent_core, see
-from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.meta_algorithm import MetaAlgorithm
+from quickstudy.networks import Core, Dense, encode, recurrent_core
 from quickstudy.numerics.distributions import policy_over, policy_parameters
-from quickstudy.numerics.returns import generalised_advantage
-from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import shift_right
-from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
-from quickstudy.records import Decision, Spec, Transition, flat_size, record
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LifetimesConfig:
-    """Settings of the outer loop, `trained_on_lifetimes`."""
-
-    hidden_size: int = 64
-    """Numbers in the hidden state, or in the hidden layers of an agent without one."""
-    lifetimes: int = 128
-    """Lifetimes per update."""
-    epochs: int = 4
-    """Passes over the lifetimes of one update."""
-    minibatches: int = 4
-    """Gradient steps per pass; divides lifetimes. Small batches learn more from a step, and cost the same on a processor."""
-    learning_rate: float = 1.5e-3
-    """Adam's step size at the start; it falls linearly to a twentieth."""
-    discount: float = 0.99
-    """Per step, across the ends of episodes."""
-    trace_decay: float = 0.9
-    """Lambda of the generalised advantages."""
-    clip: float = 0.2
-    """How far the probability ratio may move in one update."""
-    entropy_bonus: float | None = None
-    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 for discrete actions and
-    0.003 for continuous ones, which 0.05 would keep at random."""
-    value_weight: float = 2.0
-    """Weight of the value loss, which teaches the memory to count."""
-    max_gradient_norm: float = 0.5
-    """Gradients are scaled down to this norm."""
-    teacher: str = ""
-    """A baseline that is imitated first, as `gittins-index` or PATH.py:FUNCTION; none if empty."""
-    imitation: float = 0.5
-    """Part of the budget over which the weight of imitation falls from one to nothing, where there is a teacher."""
-
-    def __post_init__(self) -> None:
-        if self.teacher and not self.imitation:
-            raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        for name in ("hidden_size", "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        for name in ("discount", "trace_decay", "imitation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
-        if self.lifetimes % self.minibatches:
-            raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
+from quickstudy.records import Decision, Spec, Transition, flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,11 +50,19 @@ class RL2Config(LifetimesConfig):
 
     cell: Literal["gru", "lstm", "linear"] = "gru"
     """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
+    image_channels: tuple[int, ...] = (16, 32, 32)
+    """Channels of the three convolutions, where observations are images."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.image_channels or min(self.image_channels) < 1:
+            raise UsageError(f"image_channels must name channels, each above zero; came {self.image_channels}.")
 
 
 class Network(eqx.Module):
-    """The trained weights: a recurrent core, one shared layer on memory and observation, two heads."""
+    """The trained weights: an encoder, a recurrent core, one shared layer on memory and observation, two heads."""
 
+    encoder: Encoder
     core: Core
     shared: Dense
     policy: Dense
@@ -115,145 +71,37 @@ class Network(eqx.Module):
     def __init__(self, spec: Spec, config: RL2Config, *, key: PRNGKeyArray):
         """The policy starts close to uniform, the value at zero."""
         keys = jax.random.split(key, 4)
-        observation, action = flat_size(spec.observation_space), flat_size(spec.action_space)
+        size, channels = config.hidden_size, config.image_channels
+        self.encoder = encoder_for(spec, size=size, image_channels=channels, key=jax.random.fold_in(key, 2))
+        observation, action = self.encoder.size, flat_size(spec.action_space)
         self.core = recurrent_core(config.cell, 2 * observation + action + 2, config.hidden_size, key=keys[0])
         self.shared = Dense(config.hidden_size + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
 
 
-@record
-class Params:
-    """What the agent is born with."""
-
-    network: Network
-    statistics: Statistics
-
-
-@record
-class TrainState:
-    """What meta-training carries from update to update."""
-
-    params: Params
-    optimiser: PyTree
-
-
 def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     """RL² for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: any observations, Discrete or bounded Box actions.
       config: its settings.
     """
     return trained_on_lifetimes("rl2", spec, config, rl2_agent(spec, config), recall)
-
-
-def trained_on_lifetimes(
-    name: str, spec: Spec, config: LifetimesConfig, agent: Agent, recall: Callable, *, besides: Callable | None = None
-) -> MetaAlgorithm:
-    """The outer loop of an agent whose parameters are `Params`: clipped surrogate, value loss and entropy over whole lifetimes.
-
-    Args:
-      name: of the algorithm.
-      spec: of the tasks.
-      config: its settings.
-      agent: to train.
-      recall: `(params, lifetimes, spec) -> (memory, extras)`: policy and value that the agent has at every step of lifetimes
-        `[T, lifetimes]`, differentiable in the parameters.
-      besides: `(params, extras, lifetimes, key) -> metrics`, which are added to the loss; `extras` as `recall` gave them.
-    """
-    optimiser = clipped_adam(config.max_gradient_norm)
-
-    def init(key: PRNGKeyArray) -> TrainState:
-        if config.teacher:
-            baselines.make(config.teacher, spec)  # whatever is wrong with it is said before anything is trained
-        params = agent.init(key)
-        return TrainState(params=params, optimiser=optimiser.init(params.network))
-
-    def loss(network: Network, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
-        lifetimes, advantage, target, taught, keys = batch
-        params = Params(network=network, statistics=statistics)
-        _, extras = recall(params, lifetimes, spec)
-        log_probability = extras["policy"].log_probability(lifetimes.decision.action)
-        behaviour = lifetimes.decision.extras["log_probability"]
-        surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
-        scale = statistics.scale(statistics.value)
-        parts = {
-            "policy_loss": -masked_mean(surrogate, lifetimes.valid),
-            "value_loss": masked_mean(jnp.square((extras["value"] - target) / scale), lifetimes.valid),
-            "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
-            "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
-        }
-        bonus = entropy_bonus(spec, config) * (1 - progress)
-        policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
-        if taught is not None:
-            parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(taught), lifetimes.valid)
-            weight = jnp.maximum(0.0, 1 - progress / config.imitation)
-            policy_loss = weight * parts["imitation_loss"] + (1 - weight) * policy_loss
-        total = policy_loss + config.value_weight * parts["value_loss"]
-        if besides is not None:
-            more = besides(params, extras, lifetimes, keys[0])
-            total, parts = total + sum(more.values()), parts | more
-        return total, parts | {"loss": total}
-
-    def gradient_step(carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array) -> tuple[tuple, dict]:
-        network, optimiser_state = carry
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
-        gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
-        metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-        rate = config.learning_rate * (1 - 0.95 * progress)
-        return descend(optimiser, gradient, optimiser_state, network, rate=rate), metrics
-
-    def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
-    ) -> tuple[TrainState, dict[str, Array]]:
-        advantage, target = _advantages(lifetimes, config)
-        taught = _taught(lifetimes, key, spec, config)
-        batches = _minibatches((lifetimes, advantage, target, taught), config.minibatches)
-        statistics = state.params.statistics
-
-        def epoch(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
-            step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
-            return jax.lax.scan(step, carry, (*batches, jax.random.split(key, (config.minibatches, 1))))
-
-        begun = (state.params.network, state.optimiser)
-        (network, optimiser_state), metrics = jax.lax.scan(epoch, begun, jax.random.split(key, config.epochs))
-        params = Params(network=network, statistics=_observed(statistics, lifetimes, target, spec))
-        return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
-
-    return MetaAlgorithm(
-        name=name,
-        config=config,
-        agent=agent,
-        init=init,
-        update=update,
-        params=lambda state: state.params,
-        lifetimes=config.lifetimes,
-        share_multiple=config.minibatches,
-    )
-
-
-def entropy_bonus(spec: Spec, config: LifetimesConfig) -> float:
-    """The weight at the start of training: as it was given, or what suits the actions."""
-    if config.entropy_bonus is not None:
-        return config.entropy_bonus
-    return 0.05 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else 0.003
 
 
 def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     """The agent alone: memory is the hidden state of the core."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(
-            network=Network(spec, config, key=key), statistics=Statistics.of_nothing(flat_size(spec.observation_space))
-        )
+        return Params(network=Network(spec, config, key=key), statistics=statistics_for(spec.observation_space))
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
         return params.network.core.initial()
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        return drawn(decide(params, memory, observation, spec), key)
+        return drawn(decide(params, memory, look(params, observation, spec), spec), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
@@ -266,85 +114,58 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
 
 
-def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
-    """An action from `extras["policy"]` at one moment, with its log-probability beside what else was said."""
-    action = extras["policy"].sample(key)
-    return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+def look(params: Params, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+    """An observation, or many, through the encoder."""
+    return params.network.encoder(params.statistics, observation, spec)
 
 
-def drawn_along(extras: dict[str, PyTree], key: PRNGKeyArray, spec: Spec) -> Decision:
-    """`drawn` at every step of a lifetime `[T]` that is lived under this key, with the keys that `act` is given there."""
-    return jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])
-
-
-def take_in(params: Params, lived: Transition, spec: Spec) -> Float[Array, "T *lifetimes inputs"]:
-    """What the core reads of each step."""
+def take_in(
+    params: Params, lived: Transition, spec: Spec, *, seen: Array | None = None, following: Array | None = None
+) -> Float[Array, "T *lifetimes inputs"]:
+    """What the core reads of each step; `seen` and `following` if observations and successors were encoded before."""
     reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
     parts = [
-        see(params.statistics, lived.observation, spec),
+        look(params, lived.observation, spec) if seen is None else seen,
         encode(lived.decision.action, spec.action_space),
         reward[..., None],
-        see(params.statistics, lived.outcome.observation, spec),
+        look(params, lived.outcome.observation, spec) if following is None else following,
         lived.boundary[..., None].astype(jnp.float32),
     ]
     return jnp.concatenate(parts, axis=-1)
 
 
-def features(params: Params, memory: PyTree, observation: Array, spec: Spec) -> Float[Array, "*time hidden"]:
-    """What the heads read."""
+def features(params: Params, memory: PyTree, seen: Array) -> Float[Array, "*time hidden"]:
+    """What the heads read, from memory and what `look` made of the observation."""
     network = params.network
-    return jax.nn.relu(network.shared(network.core.output(memory), see(params.statistics, observation, spec)))
+    return jax.nn.relu(network.shared(network.core.output(memory), seen))
 
 
-def decide(params: Params, memory: PyTree, observation: Array, spec: Spec) -> dict[str, PyTree]:
-    """Policy and value from memory and the present observation, one of each or many."""
+def decide(params: Params, memory: PyTree, seen: Array, spec: Spec) -> dict[str, PyTree]:
+    """Policy and value from memory and what is seen, one of each or many."""
     network, statistics = params.network, params.statistics
-    shared = features(params, memory, observation, spec)
+    shared = features(params, memory, seen)
     value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
     return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value}
+
+
+def look_along(params: Params, lifetimes: Transition, spec: Spec) -> tuple[Array, Array]:
+    """What is seen at every step of lifetimes `[T, ...]`, and after it.
+
+    Where an encoder is trained, every observation is encoded once: what follows a step is seen at the next, but for the
+    first of an episode.
+    """
+    following = look(params, lifetimes.outcome.observation, spec)
+    if isinstance(params.network.encoder, Flat):
+        return look(params, lifetimes.observation, spec), following
+    first = look(params, lifetimes.observation[:: spec.horizon], spec)
+    episodes = following.reshape(spec.episodes, spec.horizon, *following.shape[1:])
+    return jnp.concatenate([first[:, None], episodes[:, :-1]], axis=1).reshape(following.shape), following
 
 
 def recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
     """The memory at the end, and policy and value at every step, of one lifetime `[T]` or of many `[T, lifetimes]`."""
     begun = params.network.core.initial(*lifetimes.valid.shape[1:])
-    memory, after = params.network.core.run(begun, take_in(params, lifetimes, spec), lifetimes.valid)
-    return memory, decide(params, shift_right(begun, after), lifetimes.observation, spec)
-
-
-def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: LifetimesConfig) -> Array | None:
-    """What the teacher would have done at every step of lifetimes `[T, lifetimes]`; None without one.
-
-    The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.
-    """
-    if not config.teacher:
-        return None
-    teacher = baselines.make(config.teacher, spec)
-    key_init, key_unroll = jax.random.split(key)
-    keys = jax.random.split(key_unroll, lifetimes.valid.shape[1])
-    return jax.vmap(teacher.unroll, (None, 1, 0), (0, 1))(teacher.init(key_init), lifetimes, keys)[1].action
-
-
-def _advantages(lifetimes: Transition, config: LifetimesConfig) -> tuple[Array, Array]:
-    """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices; value targets. `[T, lifetimes]` each."""
-    estimate = functools.partial(generalised_advantage, discount=config.discount, trace_decay=config.trace_decay)
-    values = lifetimes.decision.extras["value"]
-    advantage, target = jax.vmap(estimate, 1, 1)(lifetimes.outcome.reward, values, lifetimes.valid)
-    mean = jax.lax.pmean(masked_mean(advantage, lifetimes.valid), LIFETIMES_AXIS)
-    variance = jax.lax.pmean(masked_mean(jnp.square(advantage - mean), lifetimes.valid), LIFETIMES_AXIS)
-    return (advantage - mean) / (jnp.sqrt(variance) + 1e-8), target
-
-
-def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
-    """`[T, lifetimes]` to `[minibatches, T, lifetimes / minibatches]`; lifetimes are independent, so none is shuffled."""
-
-    def cut(x: Array) -> Array:
-        return jnp.moveaxis(x.reshape(x.shape[0], x.shape[1] // minibatches, minibatches, *x.shape[2:]), 2, 0)
-
-    return jax.tree.map(cut, tree)
-
-
-def _observed(statistics: Statistics, lifetimes: Transition, target: Array, spec: Spec) -> Statistics:
-    """The running statistics after another update's lifetimes, over all devices."""
-    flat = encode(lifetimes.observation, spec.observation_space)
-    fresh = Statistics.of_batch(lifetimes.outcome.reward, target, flat, lifetimes.valid)
-    return statistics.after(jax.lax.pmean(fresh, LIFETIMES_AXIS))
+    seen, following = look_along(params, lifetimes, spec)
+    read = take_in(params, lifetimes, spec, seen=seen, following=following)
+    memory, after = params.network.core.run(begun, read, lifetimes.valid)
+    return memory, decide(params, shift_right(begun, after), seen, spec)

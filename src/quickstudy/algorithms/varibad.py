@@ -26,13 +26,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
-from quickstudy.algorithms.rl2 import Network, Params, RL2Config, drawn, drawn_along, take_in, trained_on_lifetimes
+from quickstudy.algorithms.on_lifetimes import Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.algorithms.rl2 import Network, RL2Config, look, take_in
+from quickstudy.encoders import statistics_for
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, encode, see
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.numerics.gaussian_latent import LatentBelief
-from quickstudy.numerics.running import Statistics
 from quickstudy.records import Decision, Spec, Transition, flat_size
 
 
@@ -105,7 +106,7 @@ class BeliefNetwork(Network):
         keys = jax.random.split(jax.random.fold_in(key, 1), 4)
         size, seen, done = config.embedding_size, flat_size(spec.observation_space), flat_size(spec.action_space)
         self.belief = Dense(config.hidden_size, 2 * size, gain=0.1, key=keys[0])
-        self.shared = Dense(2 * size + seen, config.hidden_size, gain=2.0**0.5, key=keys[1])
+        self.shared = Dense(2 * size + self.encoder.size, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.rewards = Decoder(size, 2 * seen + done, config.decoder_size, 1, key=keys[2])
         self.observations = Decoder(size, seen + done, config.decoder_size, seen, key=keys[3])
 
@@ -114,7 +115,7 @@ def varibad(spec: Spec, config: VariBADConfig = VariBADConfig()) -> MetaAlgorith
     """VariBAD for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: any observations, Discrete or bounded Box actions; the decoders read and foretell them flat.
       config: its settings.
     """
 
@@ -131,8 +132,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
     """The agent alone: memory is the encoder's hidden state, and the belief is read off it."""
 
     def init(key: PRNGKeyArray) -> Params:
-        statistics = Statistics.of_nothing(flat_size(spec.observation_space))
-        return Params(network=BeliefNetwork(spec, config, key=key), statistics=statistics)
+        return Params(network=BeliefNetwork(spec, config, key=key), statistics=statistics_for(spec.observation_space))
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
@@ -210,7 +210,7 @@ def _decide(params: Params, belief: LatentBelief, observation: Array, spec: Spec
     """Policy, value and belief, at one moment or many."""
     network, statistics = params.network, params.statistics
     read = belief if config.policy_moves_encoder else jax.lax.stop_gradient(belief)
-    shared = jax.nn.relu(network.shared(read.mean, read.log_variance, see(params.statistics, observation, spec)))
+    shared = jax.nn.relu(network.shared(read.mean, read.log_variance, look(params, observation, spec)))
     value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
     return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value, "belief": belief}
 

@@ -141,6 +141,8 @@ def to_toml(sections: Mapping[str, Any]) -> str:
 def _typed(path: str, key: str, value: Any, default: Any) -> Any:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
     if default is not None and type(value) is not type(default):
         raise UsageError(f"{path}: {key} must be of type {type(default).__name__}; came {value!r}.")
     return value

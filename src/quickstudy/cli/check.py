@@ -4,8 +4,9 @@ import dataclasses
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.errors import UsageError
-from quickstudy.inspection.check import check, fault_lines
+from quickstudy.errors import QuickstudyError, UsageError
+from quickstudy.inspection.check import fault_lines, findings
+from quickstudy.inspection.faults import raised
 
 _USAGE = "quickstudy check PATH.py:FUNCTION"
 
@@ -18,6 +19,8 @@ class CheckArguments:
     """Tasks drawn from each split when overlaps are looked for."""
     seed: int = 0
     """Of everything that is drawn."""
+    budget_seconds: float = 10.0
+    """About how long to play where environments live outside JAX."""
 
 
 def run(arguments: list[str]) -> int:
@@ -26,9 +29,12 @@ def run(arguments: list[str]) -> int:
     asked = parse(CheckArguments, flags, program=_USAGE, description="Inspects a task distribution.")
     try:
         distribution = tasks.make(words[0])
-    except TypeError as error:
-        raise UsageError(f"{words[0]} cannot be called without arguments: {error}. Give every setting a default.") from error
-    faults = check(distribution, samples=asked.samples, seed=asked.seed)
-    for line in fault_lines(faults):
+    except QuickstudyError:
+        raise
+    except Exception as error:  # the user's code may raise anything at all
+        hint = " It is called without arguments: give every setting a default." if isinstance(error, TypeError) else ""
+        raise UsageError(f"{words[0]} raises {raised(error)}.{hint}") from error
+    found = findings(distribution, samples=asked.samples, seed=asked.seed, budget_seconds=asked.budget_seconds)
+    for line in [found.seen] * bool(found.seen) + fault_lines(found.faults):
         print(line)
-    return 1 if any(not fault.warning for fault in faults) else 0
+    return 1 if any(not fault.warning for fault in found.faults) else 0

@@ -3,10 +3,12 @@
 import inspect
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse_nothing
+from quickstudy.errors import MissingExtraError
 from quickstudy.registry import resolve
 
 
@@ -24,9 +26,13 @@ def run(arguments: list[str]) -> int:
     for column in ("distribution", "what it is", "splits", "baselines"):
         table.add_column(column, no_wrap=column in ("distribution", "splits"))
     for name in tasks.DISTRIBUTIONS:
-        distribution = tasks.make(name)
         module = inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS))
-        table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
+        try:
+            distribution = tasks.make(name)
+        except MissingExtraError as missing:
+            table.add_row(name, escape(f"{_first_line(module)} {missing}"))
+        else:
+            table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
     console.print(table)
     console.print("A distribution of your own goes by its file, as in my_tasks.py:make, wherever a name is asked for.")
     return 0

@@ -108,6 +108,7 @@ class Panel:
         return (
             f"{progress.seconds:6.0f} s  {_short(progress.steps):>6} steps  {_short(progress.steps_per_second)} steps/s  "
             f"held-out return {_over_seeds(progress.looks[-1][1])}{_measured(progress.metrics)}  time left {left}"
+            + (f"  ({_shares(progress.spent)})" if "environment" in progress.spent else "")
         )
 
     def _panel(self, progress: Progress) -> Group:
@@ -115,9 +116,7 @@ class Panel:
         left = "being measured" if progress.seconds_left is None else _clock(progress.seconds_left)
         facts.add_row("time", _clock(progress.seconds), "left", left)
         facts.add_row("steps", _short(progress.steps), "steps per second", _short(progress.steps_per_second))
-        total = sum(progress.spent.values()) or 1.0
-        where = ", ".join(f"{what} {100 * seconds / total:.0f} %" for what, seconds in progress.spent.items())
-        shares = Text(f"where the time goes: {where}", style="dim")
+        shares = Text(f"where the time goes: {_shares(progress.spent)}", style="dim")
         bar = ProgressBar(total=progress.updates or 1, completed=progress.update if progress.updates else 0, width=60)
         returns = Table(title="return of a lifetime", title_justify="left", box=None, padding=(0, 2))
         returns.add_column("agent")
@@ -151,6 +150,11 @@ def worsening(metrics: dict[str, Any]) -> str | None:
                 "with a lower inner rate. Training goes on."
             )
     return None
+
+
+def _shares(spent: dict[str, float]) -> str:
+    total = sum(spent.values()) or 1.0
+    return ", ".join(f"{what} {100 * seconds / total:.0f} %" for what, seconds in spent.items())
 
 
 def _measured(metrics: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import PyTree, UInt32
+from jaxtyping import Array, PyTree, UInt32
 
 from quickstudy.host_distribution import HostDistribution, Stepped
 from quickstudy.task_distribution import TaskDistribution
@@ -70,10 +70,10 @@ class SteppedFromOutside:
     def _draw_keys(self) -> None:
         """The first keys are the same however many are drawn."""
         steps = self._episodes * self._horizon
-        self._keys_reset, self._keys_step = _keys_of(self._key, episodes=self._episodes, steps=steps)
+        self._keys_reset, self._keys_step = _keys_of(jax.numpy.asarray(self._key), episodes=self._episodes, steps=steps)
 
 
 @partial(jax.jit, static_argnames=("episodes", "steps"))
-def _keys_of(key: UInt32[np.ndarray, "2"], *, episodes: int, steps: int) -> tuple:
+def _keys_of(key: UInt32[Array, "2"], *, episodes: int, steps: int) -> tuple:
     key_reset, key_step = jax.random.split(jax.random.wrap_key_data(key))
     return jax.random.split(key_reset, episodes), jax.random.split(key_step, steps)

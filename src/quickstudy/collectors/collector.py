@@ -13,11 +13,6 @@ from quickstudy.agent import Agent
 from quickstudy.collectors.lived import Lived, fill_gaps
 from quickstudy.collectors.programs import (
     HAPPENED,
-    LAST,
-    REWARD,
-    SLOT,
-    TERMINATED,
-    TRUNCATED,
     LanePrograms,
     blank_observation,
     lifetime_keys,
@@ -51,7 +46,7 @@ class Collector:
         beat: Callable[[int], None] = lambda steps: None,
     ):
         self.distribution, self.lanes, self.holding, self.beat = distribution, lanes, holding, beat
-        self._environments: dict[int, HostEnvironment] = {}
+        self.environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
     def live(
@@ -74,7 +69,7 @@ class Collector:
         """
         programs = self._compiled(agent)
         lanes = _Lanes(self, programs, tasks, np.asarray(keys), rewards_only=rewards_only)
-        params = jax.device_put(params)
+        params = jax.tree.leaves(jax.device_put(params))
         if agent.cadence == 1:
             _live_step_by_step(lanes, programs, params)
         else:
@@ -83,21 +78,21 @@ class Collector:
 
     def close(self) -> None:
         """Closes all environments."""
-        for lane in list(self._environments):
+        for lane in list(self.environments):
             self.drop(lane)
 
     def environment(self, lane: int) -> HostEnvironment:
         """The environment of a lane, opened when it is first asked for."""
-        if lane not in self._environments:
-            self._environments[lane] = self.distribution.open()
-        return self._environments[lane]
+        if lane not in self.environments:
+            self.environments[lane] = self.distribution.open()
+        return self.environments[lane]
 
     def drop(self, lane: int) -> None:
         """Lets go of an environment, whatever state it is in."""
         try:
-            self._environments.pop(lane).close()
+            self.environments.pop(lane).close()
         except Exception:  # it is broken already
-            self._environments.pop(lane, None)
+            self.environments.pop(lane, None)
 
     def _compiled(self, agent: Agent) -> LanePrograms:
         if id(agent) not in self._programs:
@@ -106,16 +101,15 @@ class Collector:
         return self._programs[id(agent)]
 
 
-def _live_step_by_step(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> None:
+def _live_step_by_step(lanes: "_Lanes", programs: LanePrograms, params: list) -> None:
     """For a cadence of one: what happened is taken in and the next action decided in one call for all lanes."""
     for lane in range(lanes.count):
         lanes.take_next(lane)
-    memory, decision = programs.nothing_yet(params, lanes.keys)
+    books = programs.blank_books(params, lanes.keys)
     while (active := np.flatnonzero(lanes.row >= 0)).size:
         began = time.perf_counter()
         program = programs.later_step if lanes.numbers[active, HAPPENED].all() else programs.first_step
-        inputs = (lanes.before, lanes.successor, lanes.seen, lanes.numbers, lanes.keys)
-        memory, decision, words = program(params, memory, decision, *inputs)
+        books, words = program(params, books, lanes.before, lanes.successor, lanes.seen, lanes.numbers, lanes.keys)
         decided = np.asarray(words)
         lanes.seconds["policy"] += time.perf_counter() - began
         lanes.step(active, decided)
@@ -123,7 +117,7 @@ def _live_step_by_step(lanes: "_Lanes", programs: LanePrograms, params: PyTree) 
             lanes.take_next(lane)
 
 
-def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: PyTree) -> None:
+def _live_in_chunks(lanes: "_Lanes", programs: LanePrograms, params: list) -> None:
     """For a longer cadence: lanes begin together, and meet at the end of every chunk to adapt."""
     cadence = programs.agent.cadence
     while lanes.left():
@@ -208,48 +202,49 @@ class _Lanes:
         kept = slots % self.kept
         self._observation[kept, rows], self._words[kept, rows] = self.seen[active], words[active]
         self.before[active] = self.seen[active]
-        healthy = [
-            lane for lane, slot in zip(active.tolist(), slots.tolist(), strict=True) if self._stepped(lane, slot, actions)
-        ]
         self.steps += len(active)
-        if healthy:
-            self._write_down(np.asarray(healthy))
+        with np.errstate(over="ignore"):  # what 32 bits cannot hold is infinite, and set apart
+            followed = self._stepped(active.tolist(), slots.tolist(), actions)
+            if followed:
+                self._write_down(*(np.asarray(column) for column in zip(*followed, strict=True)))
         self.collector.holding(-1)
         self.seconds["environment"] += time.perf_counter() - began
         self.collector.beat(self.steps)
 
-    def _stepped(self, lane: int, slot: int, actions: Any) -> bool:
-        """One step of one environment; False where its lifetime is lost by it."""
-        self.collector.holding(int(self.row[lane]))
-        try:
-            observation, reward, terminated, truncated, measures = self.collector.environment(lane).step(slot, actions[lane])
-            self.successor[lane] = self._checked(observation)
-            ends = (bool(terminated), bool(truncated))
-            self.numbers[lane, TERMINATED:REWARD] = ends
-            with np.errstate(over="ignore"):  # what 32 bits cannot hold is infinite, and set apart
-                self.numbers[lane, REWARD:].view(np.float32)[0] = reward
-                for name, of_all in self._measures.items():
-                    of_all[slot, self.row[lane]] = measures[name]
-        except Exception:
-            self._lose(lane)
-            return False
-        return True
+    def _stepped(self, lanes: list[int], slots: list[int], actions: Any) -> list[tuple[int, float, bool, bool]]:
+        """Lane, reward and the two ends of every step that went well; the lifetimes of the others are lost.
 
-    def _write_down(self, lanes: np.ndarray) -> None:
+        This is the one loop in Python that runs once for every step of every environment.
+        """
+        followed, environments, successor, shape = [], self.collector.environments, self.successor, self._shape
+        holding, rows = self.collector.holding, self.row[lanes].tolist()
+        for lane, slot, row in zip(lanes, slots, rows, strict=True):
+            holding(row)
+            try:
+                observation, reward, terminated, truncated, measures = environments[lane].step(slot, actions[lane])
+                if getattr(observation, "shape", ()) != shape:
+                    observation = self._checked(observation)
+                successor[lane] = observation
+                for name, of_all in self._measures.items():
+                    of_all[slot, row] = measures[name]
+                followed.append((lane, float(reward), bool(terminated), bool(truncated)))
+            except Exception:
+                self._lose(lane)
+        return followed
+
+    def _write_down(self, lanes: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
         """The outcomes of healthy lanes; episodes that are over are followed by the next, if there is one."""
-        slots, rows = self.slot[lanes], self.row[lanes]
-        terminated = self.numbers[lanes, TERMINATED] > 0
-        truncated = ~terminated & ((self.numbers[lanes, TRUNCATED] > 0) | (slots % self.horizon == self.horizon - 1))
-        self.numbers[lanes, TRUNCATED] = truncated
-        self.numbers[lanes, LAST], self.numbers[lanes, HAPPENED] = slots, 1
+        slots, rows, reward = self.slot[lanes], self.row[lanes], reward.astype(np.float32)
+        truncated = ~terminated & (truncated | (slots % self.horizon == self.horizon - 1))
         self._followed[slots % self.kept, rows], self._valid[slots, rows] = self.successor[lanes], True
-        self._reward[slots, rows] = self.numbers[lanes, REWARD].view(np.float32)
+        self._reward[slots, rows] = reward
         self._terminated[slots, rows], self._truncated[slots, rows] = terminated, truncated
         ends = terminated | truncated
         self.slot[lanes] = np.where(ends, (slots // self.horizon + 1) * self.horizon, slots + 1)
-        self.numbers[lanes, SLOT] = self.slot[lanes]
+        told = (self.slot[lanes], slots, np.ones_like(slots), terminated, truncated, reward.view(np.int32))
+        self.numbers[lanes] = np.stack(told, axis=1)
         self.seen[lanes] = self.successor[lanes]
-        for lane in lanes[ends & (self.slot[lanes] < self.total)]:
+        for lane in lanes[ends & (self.slot[lanes] < self.total)].tolist():
             self.collector.holding(int(self.row[lane]))
             try:
                 self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))

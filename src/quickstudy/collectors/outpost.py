@@ -95,6 +95,7 @@ class Outpost:
             for number, file in enumerate(files):
                 registry.load_file(self._placed(number, file))
             self._collector = self._collectors(pickle.loads(distribution), lanes=lanes)
+            self._collector.environment(0)  # what is missing is said now, and not when half is done
         except Exception as error:
             return as_own(error)
         return None

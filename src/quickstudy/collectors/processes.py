@@ -59,6 +59,9 @@ class WorkerProcess:
                     "Agents are passed on between equal versions only: make the worker's environment with the same Python."
                 )
             self._send("open", user_files(), cloudpickle.dumps(distribution), config.lanes)
+            kind, said = self._received(STARTING_SECONDS)
+            if kind == "raised":
+                raise said
         except BaseException as error:
             self.close(kill=True)
             if not isinstance(error, MemberLostError):

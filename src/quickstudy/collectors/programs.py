@@ -15,7 +15,7 @@ from jaxtyping import Array, Int32, PyTree, UInt32
 from quickstudy.agent import Agent, slot_key
 from quickstudy.collectors.packing import Packing
 from quickstudy.numerics.sequences import where
-from quickstudy.records import Decision, Outcome, Spec, Transition
+from quickstudy.records import Outcome, Spec, Transition
 
 SLOT, LAST, HAPPENED, TERMINATED, TRUNCATED, REWARD = range(6)
 """Columns of the numbers `[lanes, 6]` that every lane is told: its slot, that of its last step, whether there was one, and what
@@ -24,6 +24,8 @@ followed it; the reward by its bits."""
 
 class LanePrograms:
     """What an agent does in all lanes at once; what it remembers stays on the device.
+
+    Parameters, memories and last decisions cross as flat lists: trees of modules cost more to take apart than to compute with.
 
     Args:
       agent: whose functions are compiled, when they are first called.
@@ -36,42 +38,45 @@ class LanePrograms:
         memory = jax.eval_shape(agent.begin, params, key)
         self.decision = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key)
         self.packing = Packing(self.decision)
-        each = (None, *[0] * 7)
-        self.first_step = jax.jit(jax.vmap(partial(self._step, begins=True), each), donate_argnums=(1, 2))
-        self.later_step = jax.jit(jax.vmap(partial(self._step, begins=False), each), donate_argnums=(1, 2))
+        self._params, self._books = jax.tree.structure(params), jax.tree.structure((memory, self.decision))
+        each = (None, *[0] * 6)
+        self.first_step = jax.jit(jax.vmap(partial(self._step, begins=True), each), donate_argnums=1)
+        self.later_step = jax.jit(jax.vmap(partial(self._step, begins=False), each), donate_argnums=1)
         self.begin = jax.jit(jax.vmap(self._begin, (None, 0)))
         self.act = jax.jit(jax.vmap(self._act, (None, 0, 0, 0, 0)))
         self.adapt = jax.jit(jax.vmap(self._adapt, (None, 0, 0, 0, 0)), donate_argnums=1)
 
-    def nothing_yet(self, params: PyTree, keys: UInt32[np.ndarray, "lanes 2"]) -> tuple[PyTree, PyTree]:
+    def blank_books(self, params: list, keys: UInt32[np.ndarray, "lanes 2"]) -> list:
         """Memories and last decisions before anything was lived: begun, and zeros."""
-        zeros = jax.tree.map(lambda leaf: jnp.zeros((len(keys), *leaf.shape), leaf.dtype), self.decision)
-        return self.begin(params, keys), zeros
+        zeros = [jnp.zeros((len(keys), *leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(self.decision)]
+        return [*jax.tree.leaves(self.begin(params, keys)), *zeros]
 
     def actions(self, words: UInt32[np.ndarray, "lanes words"]) -> list[int] | np.ndarray:
         """The action of every lane, as environments take it: an array that they may write to, or whole numbers."""
         action = self.packing.unpack(words).action
         return action.tolist() if isinstance(self.agent.spec.action_space, gymnasium.spaces.Discrete) else np.array(action)
 
-    def _begin(self, params: PyTree, key: UInt32[Array, "2"]) -> PyTree:
+    def _begin(self, params: list, key: UInt32[Array, "2"]) -> PyTree:
+        params = jax.tree.unflatten(self._params, params)
         return self.agent.begin(params, slot_key(jax.random.wrap_key_data(key), 0)[0])
 
-    def _act(self, params: PyTree, memory: PyTree, seen: Array, slot: Int32[Array, ""], key: UInt32[Array, "2"]) -> Array:
+    def _act(self, params: list, memory: PyTree, seen: Array, slot: Int32[Array, ""], key: UInt32[Array, "2"]) -> Array:
         """The words of a decision."""
+        params = jax.tree.unflatten(self._params, params)
         key_act = slot_key(jax.random.wrap_key_data(key), slot)[1]
         return self.packing.pack(self.agent.act(params, memory, seen, key_act))
 
     def _adapt(
-        self, params: PyTree, memory: PyTree, experience: Transition, due: Int32[Array, ""], key: UInt32[Array, "2"]
+        self, params: list, memory: PyTree, experience: Transition, due: Int32[Array, ""], key: UInt32[Array, "2"]
     ) -> PyTree:
         """Memory after a chunk; `due` is the slot that follows it."""
+        params = jax.tree.unflatten(self._params, params)
         return self.agent.adapt(params, memory, experience, slot_key(jax.random.wrap_key_data(key), due)[0])
 
     def _step(
         self,
-        params: PyTree,
-        memory: PyTree,
-        decision: Decision,
+        params: list,
+        books: list,
         before: Array,
         successor: Array,
         seen: Array,
@@ -79,15 +84,16 @@ class LanePrograms:
         key_data: UInt32[Array, "2"],
         *,
         begins: bool,
-    ) -> tuple[PyTree, Decision, Array]:
+    ) -> tuple[list, Array]:
         """Takes in the last step and decides the next, for a cadence of one; a lane where nothing happened yet begins.
 
         Slots that did not happen after an early end change no memory, so they are passed over.
         """
-        agent, key = self.agent, jax.random.wrap_key_data(key_data)
+        agent, key, of_agent = self.agent, jax.random.wrap_key_data(key_data), jax.tree.unflatten(self._params, params)
+        memory, decision = jax.tree.unflatten(self._books, books)
         happened = numbers[HAPPENED] > 0
         if begins:
-            memory = where(happened, memory, agent.begin(params, slot_key(key, 0)[0]))
+            memory = where(happened, memory, agent.begin(of_agent, slot_key(key, 0)[0]))
         outcome = Outcome(
             observation=successor,
             reward=jax.lax.bitcast_convert_type(numbers[REWARD], jnp.float32),
@@ -97,8 +103,8 @@ class LanePrograms:
         episode = numbers[LAST] // agent.spec.horizon
         lived = Transition(observation=before, decision=decision, outcome=outcome, episode=episode, valid=happened)
         keys = jnp.stack([slot_key(key, numbers[LAST] + 1)[0], slot_key(key, numbers[SLOT])[1]])
-        memory, decision = agent.step(params, memory, jax.tree.map(lambda leaf: leaf[None], lived), seen, keys)
-        return memory, decision, self.packing.pack(decision)
+        memory, decision = agent.step(of_agent, memory, jax.tree.map(lambda leaf: leaf[None], lived), seen, keys)
+        return jax.tree.leaves((memory, decision)), self.packing.pack(decision)
 
 
 def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:

@@ -42,7 +42,7 @@ class CollectingConfig:
     `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
     workers: int = 0
     """Collectors; 0 is one for each core of this machine, or of the Ray cluster."""
-    lanes: int = 32
+    lanes: int = 64
     """Lifetimes side by side in a collector, each with an environment of its own."""
     worker_python: str = ""
     """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
@@ -232,6 +232,7 @@ class Inline:
     def __init__(self, distribution: HostDistribution, *, lanes: int):
         self._tell: Callable[[int], None] = lambda steps: None
         self._collector = Collector(distribution, lanes=lanes, beat=lambda steps: self._tell(steps))
+        self._collector.environment(0)  # what is missing is said now, and not when half is done
 
     def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
         """Lives a share."""

@@ -35,8 +35,7 @@ def main(descriptor: int, hand: int) -> None:
                 answer: Any = outpost.open(*said) if kind == "open" else outpost.live(*said)
             except Exception as error:
                 answer = as_own(error)
-            if answer is not None:
-                _say(connection, "raised" if isinstance(answer, QuickstudyError) else "lived", answer)
+            _say(connection, "raised" if isinstance(answer, QuickstudyError) else "lived", answer)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         pass
     finally:

@@ -12,7 +12,8 @@
     description         `describe` gives a dict of named arrays
     references          `floor` and `ceiling` are finite, and the floor is not above the ceiling
 
-A sentence that begins with '?' is a warning: it may be meant so.
+A sentence that begins with '?' is a warning: it may be meant so. What looks at recorded episodes and at tasks alone serves
+distributions outside JAX as well (`host_laws.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -25,11 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from quickstudy.inspection.host_trial import HostTrial
 from quickstudy.inspection.leaks import leaks_at_reset, leaks_later
 from quickstudy.inspection.trees import close, distinct, name_of, rows, same, structure
 from quickstudy.inspection.trial import Trial, random_action
 from quickstudy.task_distribution import TaskDistribution
 
+DEPENDENT_RESET = "?the observation after reset depends on the task, though it copies no part of it."
 _COMPARED_TASKS = 2
 _COMPARED_STEPS = 4
 
@@ -100,13 +103,17 @@ def same_task(trial: Trial) -> Iterator[str]:
         yield "neither reset nor step reads the task: whatever is hidden is drawn anew by reset."
 
 
-def spaces(trial: Trial) -> Iterator[str]:
+def spaces(trial: Trial | HostTrial) -> Iterator[str]:
     """Observations lie in their space."""
     space: Any = trial.distribution.spec.observation_space
     for split, episodes in trial.episodes.items():
         seen = episodes.observation
+        low: Any
+        high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
             low, high = np.int64(space.start), np.int64(space.start + space.n - 1)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            low, high = space.start, space.start + space.nvec - 1
         else:
             low, high = space.low, space.high
         # Bounds are met up to rounding: clipping in float32 may end one unit beside a bound.
@@ -116,7 +123,7 @@ def spaces(trial: Trial) -> Iterator[str]:
             yield f"{split!r}: an observation holds {seen[outside][0]}, outside {space}."
 
 
-def finite_reward(trial: Trial) -> Iterator[str]:
+def finite_reward(trial: Trial | HostTrial) -> Iterator[str]:
     """No NaN and no infinity while an episode lasts."""
     for split, episodes in trial.episodes.items():
         bad = episodes.valid & ~np.isfinite(episodes.reward)
@@ -131,30 +138,43 @@ def finite_reward(trial: Trial) -> Iterator[str]:
 
 def endings(trial: Trial) -> Iterator[str]:
     """`terminated` and `truncated` mean different things."""
+    for split, episodes in trial.episodes.items():
+        if (episodes.terminated & episodes.truncated & episodes.valid).any():
+            yield f"{split!r}: terminated and truncated are both true at one step."
+    yield from time_limits(trial)
+
+
+def time_limits(trial: Trial | HostTrial) -> Iterator[str]:
+    """A time limit that says `terminated`."""
     horizon = trial.distribution.spec.horizon
     for split, episodes in trial.episodes.items():
-        terminated, truncated = episodes.terminated & episodes.valid, episodes.truncated & episodes.valid
-        if (terminated & truncated).any():
-            yield f"{split!r}: terminated and truncated are both true at one step."
-        elif horizon > 1 and terminated[:, -1].all() and not terminated[:, :-1].any():
+        terminated = episodes.terminated & episodes.valid & ~episodes.truncated
+        at_horizon = terminated.shape[1] == horizon > 1 and terminated[:, -1].any()
+        if at_horizon and (terminated[:, -1] == episodes.valid[:, -1]).all() and not terminated[:, :-1].any():
             yield f"{split!r}: all episodes are terminated at the horizon and never before: a time limit."
 
 
 def task_blindness(trial: Trial) -> Iterator[str]:
     """No leaf of the task, no affine copy and no one-hot of it, stands in the observations."""
-    distribution, episodes = trial.distribution, trial.episodes["train"]
-    tasks = trial.some_tasks("train")
+    found = list(leaks(trial))
+    yield from found
+    if not found and not trial.distribution.shown:
+        tasks = trial.some_tasks("train")
+        if distinct(jax.vmap(lambda task: trial.distribution.reset(task, trial.key)[1])(tasks)) > 1:
+            yield DEPENDENT_RESET
+
+
+def leaks(trial: Trial | HostTrial) -> Iterator[str]:
+    """What of the task stands in the observations that were recorded."""
+    distribution, episodes, tasks = trial.distribution, trial.episodes["train"], trial.some_tasks("train")
     at_reset = leaks_at_reset(distribution, tasks, episodes.observation[:, 0])
     yield from (f"the observation after reset shows the task: {leak}." for leak in at_reset)
     if not at_reset:
         later = leaks_later(distribution, tasks, episodes.observation[:, 1:], episodes.valid)
         yield from (f"the observations after the first step show the task: {leak}." for leak in later)
-        first = jax.vmap(lambda task: distribution.reset(task, trial.key)[1])(tasks)
-        if not later and not distribution.shown and distinct(first) > 1:
-            yield "?the observation after reset depends on the task, though it copies no part of it."
 
 
-def disjoint_splits(trial: Trial) -> Iterator[str]:
+def disjoint_splits(trial: Trial | HostTrial) -> Iterator[str]:
     """No task in two splits."""
     seen = {split: set(rows(tasks)) for split, tasks in trial.tasks.items()}
     for one, other in combinations(seen, 2):
@@ -163,7 +183,7 @@ def disjoint_splits(trial: Trial) -> Iterator[str]:
             yield f"{one!r} ({len(seen[one])} tasks) and {other!r} ({len(seen[other])}) share {shared}."
 
 
-def description(trial: Trial) -> Iterator[str]:
+def description(trial: Trial | HostTrial) -> Iterator[str]:
     """`describe` gives a dict of named arrays."""
     described: Any = trial.distribution.describe(trial.one_task())
     if not isinstance(described, dict):
@@ -174,7 +194,7 @@ def description(trial: Trial) -> Iterator[str]:
             yield f"describe gives {name!r}: {type(value).__name__}, not text and an array."
 
 
-def references(trial: Trial) -> Iterator[str]:
+def references(trial: Trial | HostTrial) -> Iterator[str]:
     """`floor` and `ceiling` bound what one can expect."""
     distribution = trial.distribution
     for split in trial.tasks:

@@ -13,16 +13,18 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from quickstudy.host_distribution import HostDistribution
 from quickstudy.inspection.trees import plain
 from quickstudy.task_distribution import TaskDistribution
 
 _MOST_CODES = 64
 _FEWEST_TASKS_EACH = 5
 _MOST_NUMBERS = 4096
+_MOST_SEEN = 2**24
 _COPY = 1.0 - 1e-6
 
 
-def leaks_at_reset(distribution: TaskDistribution, tasks: PyTree, observation: np.ndarray) -> list[str]:
+def leaks_at_reset(distribution: TaskDistribution | HostDistribution, tasks: PyTree, observation: np.ndarray) -> list[str]:
     """What the observation after a reset shows of the task.
 
     Args:
@@ -36,10 +38,13 @@ def leaks_at_reset(distribution: TaskDistribution, tasks: PyTree, observation: n
     return list(_leaks(distribution, tasks, observation, task_of_row))
 
 
-def leaks_later(distribution: TaskDistribution, tasks: PyTree, observation: np.ndarray, valid: np.ndarray) -> list[str]:
+def leaks_later(
+    distribution: TaskDistribution | HostDistribution, tasks: PyTree, observation: np.ndarray, valid: np.ndarray
+) -> list[str]:
     """What all the observations after the first show of the task, at every step alike.
 
-    A single successor may well be feedback about the task, so episodes of one step are not judged.
+    A single successor may well be feedback about the task, so episodes of one step are not judged. Of large observations, such
+    as pictures, the first steps are looked at.
 
     Args:
       distribution: whose `shown` leaves are left out.
@@ -51,11 +56,15 @@ def leaks_later(distribution: TaskDistribution, tasks: PyTree, observation: np.n
     """
     if not valid[:, 1:].any():
         return []
-    task_of_row, slot = np.nonzero(valid)
+    numbers = min(_MOST_NUMBERS, observation[0, 0].size)
+    steps = max(2, _MOST_SEEN // (len(valid) * numbers))
+    task_of_row, slot = np.nonzero(valid[:, :steps])
     return list(_leaks(distribution, tasks, observation[task_of_row, slot], task_of_row))
 
 
-def _leaks(distribution: TaskDistribution, tasks: PyTree, observation: np.ndarray, task_of_row: np.ndarray) -> Iterator[str]:
+def _leaks(
+    distribution: TaskDistribution | HostDistribution, tasks: PyTree, observation: np.ndarray, task_of_row: np.ndarray
+) -> Iterator[str]:
     seen = observation.reshape(observation.shape[0], -1)[:, :_MOST_NUMBERS].astype(np.float64)
     if isinstance(distribution.spec.observation_space, gymnasium.spaces.Discrete):
         seen = np.concatenate([seen, _codes(seen[:, 0])], axis=1)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.records import Space, flat_size, record
+from quickstudy.records import ActionSpace, flat_size, record
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -114,14 +114,14 @@ class TruncatedNormal:
 Policy = Categorical | TruncatedNormal
 
 
-def policy_parameters(space: Space) -> int:
+def policy_parameters(space: ActionSpace) -> int:
     """How many numbers of a network make a policy over this action space."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)
     return 2 * flat_size(space)
 
 
-def policy_over(parameters: Float[Array, "*time m"], space: Space) -> Policy:
+def policy_over(parameters: Float[Array, "*time m"], space: ActionSpace) -> Policy:
     """The policy over an action space that these numbers of a network stand for."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return Categorical.from_parameters(parameters, space)

@@ -16,21 +16,24 @@ _MEMORY = 0.99
 class Statistics:
     """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
 
-    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`.
+    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`; None where
+    observations are of a known size.
     """
 
     weight: Float[Array, ""]
     reward: Float[Array, ""]
     value: Float[Array, ""]
-    observation: Float[Array, " size"]
-    observation_square: Float[Array, " size"]
+    observation: Float[Array, " size"] | None
+    observation_square: Float[Array, " size"] | None
 
     def scale(self, mean_square: Array) -> Array:
         """Root mean square; 1 before there is data."""
         return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
 
     def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
-        """To mean 0 and deviation 1, as far as is known, and within ±10."""
+        """To mean 0 and deviation 1, as far as is known, and within ±10; as it is where nothing is kept of observations."""
+        if self.observation is None or self.observation_square is None:
+            return observation
         weight = jnp.maximum(self.weight, 1e-8)
         mean = self.observation / weight
         variance = jnp.maximum(self.observation_square / weight - mean**2, 1e-8)
@@ -39,9 +42,9 @@ class Statistics:
         return jnp.clip((observation - mean.reshape(shape)) / deviation.reshape(shape), -10, 10)
 
     @classmethod
-    def of_nothing(cls, size: int) -> Self:
-        """Before there is data; `size` numbers in an observation."""
-        zero, zeros = jnp.zeros(()), jnp.zeros(size)
+    def of_nothing(cls, size: int | None) -> Self:
+        """Before there is data; `size` numbers in an observation, None if nothing is to be kept of them."""
+        zero, zeros = jnp.zeros(()), None if size is None else jnp.zeros(size)
         return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
 
     @classmethod
@@ -49,17 +52,18 @@ class Statistics:
         cls,
         reward: Float[Array, "T lifetimes"],
         value: Float[Array, "T lifetimes"],
-        observation: Float[Array, "T lifetimes size"],
+        observation: Float[Array, "T lifetimes size"] | None,
         valid: Bool[Array, "T lifetimes"],
     ) -> Self:
         """Of the steps that happened in one batch, at full weight."""
         seen, count = valid[..., None], jnp.maximum(valid.sum(), 1).astype(jnp.float32)
+        mean = lambda x: None if x is None else jnp.where(seen, x, 0.0).sum((0, 1)) / count  # noqa: E731
         return cls(
             weight=jnp.ones(()),
             reward=masked_mean(jnp.square(reward), valid),
             value=masked_mean(jnp.square(value), valid),
-            observation=jnp.where(seen, observation, 0.0).sum((0, 1)) / count,
-            observation_square=jnp.where(seen, observation**2, 0.0).sum((0, 1)) / count,
+            observation=mean(observation),
+            observation_square=mean(None if observation is None else observation**2),
         )
 
     def after(self, fresh: Self) -> Self:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from quickstudy.records import Space
+from quickstudy.records import ActionSpace
 
 _NARROWEST = 3.0
 """Nats per number of an action that a continuous policy may lie below the uniform one: a twentieth of the width."""
@@ -40,7 +40,7 @@ def soft_target(
     return reward + discount * jnp.where(terminated, 0.0, next_value)
 
 
-def target_entropy(space: Space, part: float) -> float:
+def target_entropy(space: ActionSpace, part: float) -> float:
     """The entropy in nats that a policy is held near.
 
     Args:

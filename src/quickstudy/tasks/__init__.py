@@ -8,7 +8,22 @@ from quickstudy.host_distribution import HostDistribution
 from quickstudy.registry import check_settings, resolve, settings_of
 from quickstudy.task_distribution import TaskDistribution
 
-__all__ = ["DISTRIBUTIONS", "make"]
+__all__ = ["DISTRIBUTIONS", "SUITES", "make"]
+
+# Each needs an extra: most of their environments live outside the compiled program. They are in DISTRIBUTIONS too.
+SUITES = {
+    "ant-direction": "quickstudy.tasks.locomotion.ant:ant_direction",
+    "ant-goal": "quickstudy.tasks.locomotion.ant:ant_goal",
+    "half-cheetah-direction": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_direction",
+    "half-cheetah-velocity": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_velocity",
+    "hopper-parameters": "quickstudy.tasks.locomotion.bodies:hopper_parameters",
+    "metaworld-ml1": "quickstudy.tasks.meta_world:metaworld_ml1",
+    "metaworld-ml10": "quickstudy.tasks.meta_world:metaworld_ml10",
+    "metaworld-ml45": "quickstudy.tasks.meta_world:metaworld_ml45",
+    "procgen": "quickstudy.tasks.procgen:procgen",
+    "walker-parameters": "quickstudy.tasks.locomotion.bodies:walker_parameters",
+    "xland-minigrid": "quickstudy.tasks.xland_minigrid:xland_minigrid",
+}
 
 DISTRIBUTIONS = {
     "arrival-mdp": "quickstudy.tasks.arrival_mdp:arrival_mdp",
@@ -22,11 +37,11 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
     "pendulum": "quickstudy.tasks.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
-    "procgen": "quickstudy.tasks.procgen:procgen",
     "told-cart-pole": "quickstudy.tasks.told:cart_pole",
     "told-pendulum": "quickstudy.tasks.told:pendulum",
     "told-point-navigation": "quickstudy.tasks.told:point_navigation",
     "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
+    **SUITES,
 }
 
 
@@ -39,6 +54,7 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
       **config: its settings; the rest keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
+      MissingExtraError: it needs a suite that is not installed.
       UsageError: the file does not import, or the function returns something else.
     Example:
       >>> make("bernoulli-bandit", arms=2).config

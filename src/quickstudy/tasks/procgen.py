@@ -109,6 +109,7 @@ def procgen(
         open=partial(ProcgenEnvironment, game=game, mode=mode),
         describe=_describe,
         measures={"solved": "any"},
+        camera=_Camera,
     )
 
 
@@ -216,6 +217,19 @@ class ProcgenEnvironment:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+
+class _Camera:
+    """Shows what the agent sees."""
+
+    def __init__(self, environment: ProcgenEnvironment):
+        del environment
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "64 64 3"]:
+        return observation
+
+    def close(self) -> None:
+        pass
 
 
 def _sample(levels: int, split: str, generator: np.random.Generator) -> np.int32:
