@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from laws.by_hand import assert_close
 from quickstudy import tasks
 from quickstudy.baselines.linear_evidence import LinearEvidence
 from quickstudy.baselines.linear_thompson import linear_thompson_agent
@@ -143,7 +144,7 @@ def test_pulls_that_are_not_valid_teach_nothing(make):
     contexts = np.float32([[1.0] * 8, [np.nan] * 8])
     seen = agent.adapt((), memory, lived(contexts, [3, 4], [1.0, np.nan], valid=[True, False]), KEY)
     only = agent.adapt((), memory, lived(contexts[:1], [3], [1.0]), KEY)
-    jax.tree.map(np.testing.assert_array_equal, seen, only)
+    assert_close(seen, only, tolerance=1e-6)  # sums over two steps and over one may round differently
 
 
 def test_agents_earn_what_was_measured_and_the_basis_is_worth_most():
