@@ -133,6 +133,7 @@ def _benchmark(
         measures={"success": "any"},
         camera=_camera,
         baselines={"random": partial(random_agent, spec)},
+        shown=("environment",) if len(train) > 1 else (),  # what lies on the table is seen
     )
 
 
