@@ -60,6 +60,8 @@ def cores_alive() -> int:
 def _start(ray: Any, where: str, cores: int) -> None:
     """`ray.init` at an address without the part `ray:`; where there is none, at one that is found, or by a start."""
     quiet = {"logging_level": logging.ERROR}
+    # Processes of a cluster that is started here are as urgent as worker processes; Ray's own wish is that they be nice.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     asked = where or os.environ.get("RAY_ADDRESS", "")
     shown = f"ray:{where}" if where else asked or "this machine"
     try:
