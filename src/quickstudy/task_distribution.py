@@ -20,8 +20,8 @@ from quickstudy.records import Outcome, Spec
 Task = TypeVar("Task")
 State = TypeVar("State")
 
-_SPLIT_CELLS = 16
-_GRID_CELLS = 2**16
+SPLIT_CELLS = 16
+GRID_CELLS = 2**16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,10 @@ def mark_split(values: Float[Array, "*shape"], split: str, splits: tuple[str, ..
     Raises:
       TaskDistributionError: more splits than marks.
     """
-    if len(splits) > _SPLIT_CELLS:
-        raise TaskDistributionError(f"at most {_SPLIT_CELLS} splits can be marked; came {len(splits)}.")
-    cell = jnp.clip(jnp.floor(values * _GRID_CELLS), 0, _GRID_CELLS - 1)
-    return (cell * _SPLIT_CELLS + splits.index(split)) / (_GRID_CELLS * _SPLIT_CELLS)
+    if len(splits) > SPLIT_CELLS:
+        raise TaskDistributionError(f"at most {SPLIT_CELLS} splits can be marked; came {len(splits)}.")
+    cell = jnp.clip(jnp.floor(values * GRID_CELLS), 0, GRID_CELLS - 1)
+    return (cell * SPLIT_CELLS + splits.index(split)) / (GRID_CELLS * SPLIT_CELLS)
 
 
 def task_hash(tasks: PyTree) -> str:

@@ -45,7 +45,7 @@ class Panel:
         self._title, self._looks_shown, self._last_shown = title, 0, 0.0
         self._distribution, self._tasks, self._collecting = distribution, config.held_out_tasks, collecting
         self._baselines: dict[str, float] = {}
-        self._warned = self._told_of_quarantine = self._told_of_loss = False
+        self._warned_of: set[str] = set()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -78,30 +78,30 @@ class Panel:
         elif looked or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
-        worse = worsening(progress.metrics) if looked and not self._warned else None
+        worse = worsening(progress.metrics) if looked else None
         if worse is not None:
-            self._warned = True
-            self._console.print(f"[yellow]{worse}[/yellow]", soft_wrap=True, highlight=False)
+            self._warn_once("worsening", worse)
         apart = sum(progress.metrics["quarantined"])
-        if apart and not self._told_of_quarantine:
-            self._told_of_quarantine = True
-            self._console.print(
-                f"[yellow]Rewards or observations that are not finite: {apart:.3g} steps of a lifetime are set apart, and "
-                "nothing is learned from them. Look at the tasks with `quickstudy check`.[/yellow]",
-                soft_wrap=True,
-                highlight=False,
+        if apart:
+            self._warn_once(
+                "quarantine",
+                f"Rewards or observations that are not finite: {apart:.3g} steps of a lifetime are set apart, and "
+                "nothing is learned from them. Look at the tasks with `quickstudy check`.",
             )
         lost = sum(progress.metrics.get("lost", ()))
-        if lost and not self._told_of_loss:
-            self._told_of_loss = True
-            self._console.print(
-                f"[yellow]{lost:.0f} lifetimes were lost to a fault of their environment, and nothing is learned from them; "
-                "training goes on.[/yellow]",
-                soft_wrap=True,
-                highlight=False,
+        if lost:
+            self._warn_once(
+                "loss",
+                f"{lost:.0f} lifetimes were lost to a fault of their environment, and nothing is learned from them; "
+                "training goes on.",
             )
         if "trouble" in progress.metrics:
             self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+
+    def _warn_once(self, of: str, said: str) -> None:
+        if of not in self._warned_of:
+            self._warned_of.add(of)
+            self._console.print(f"[yellow]{said}[/yellow]", soft_wrap=True, highlight=False)
 
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
