@@ -31,7 +31,7 @@ from quickstudy.collectors.programs import LanePrograms, lifetime_keys
 from quickstudy.collectors.team import CollectingConfig, gather_team
 from quickstudy.quarantine import quarantined
 
-FORK = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def bare_worker(pickled, lanes, lifetimes, seed, ready, go, result):
@@ -63,10 +63,12 @@ def bare_worker(pickled, lanes, lifetimes, seed, ready, go, result):
 
 
 def over(stepped):
+    """Whether a step ended its episode."""
     return stepped.terminated or stepped.truncated
 
 
 def some_tasks(distribution, count, seed):
+    """Training tasks, one by one."""
     drawn = distribution.sample_tasks("train", jax.random.key(seed), tasks=count)
     return [jax.tree.map(lambda leaf, row=row: leaf[row], drawn) for row in range(count)]
 
@@ -75,11 +77,11 @@ class Bare:
     """The environments alone, in processes that wait for each other to begin."""
 
     def __init__(self, distribution, processes, lanes, lifetimes):
-        self.barriers = [FORK.Barrier(processes + 1) for _ in range(2)]
-        self.results = FORK.Queue()
+        self.barriers = [SPAWN.Barrier(processes + 1) for _ in range(2)]
+        self.results = SPAWN.Queue()
         pickled = cloudpickle.dumps(distribution)
         arguments = [(pickled, lanes, lifetimes // processes, seed, *self.barriers, self.results) for seed in range(processes)]
-        self.processes = [FORK.Process(target=bare_worker, args=given, daemon=True) for given in arguments]
+        self.processes = [SPAWN.Process(target=bare_worker, args=given, daemon=True) for given in arguments]
         for process in self.processes:
             process.start()
 
@@ -180,6 +182,7 @@ def stepping_worker(pickled, names, lanes, rows, seed, begin, end):
 
 
 def shared_arrays(names, lanes, spec):
+    """Observations, rewards, ends and actions of all lanes in shared memory, new or by their names."""
     action = spec.action_space.shape or ()
     kind = spec.action_space.dtype
     layout = [((lanes, *spec.observation_space.shape), spec.observation_space.dtype), ((lanes,), np.float32), ((lanes,), bool),
@@ -199,7 +202,7 @@ class Shared:
     def __init__(self, distribution, processes, lanes, steps, agent):
         self.total, self.steps, spec = processes * lanes, steps, distribution.spec
         (self.observations, self.rewards, self.flags, self.actions), self.blocks = shared_arrays(None, self.total, spec)
-        self.begins, self.ends = ([FORK.Semaphore(0) for _ in range(2 * processes)] for _ in range(2))
+        self.begins, self.ends = ([SPAWN.Semaphore(0) for _ in range(2 * processes)] for _ in range(2))
         # Every process steps one half while this one decides for the other: two workers for a core, one of them at work.
         self.halves = [np.arange(self.total // 2), np.arange(self.total // 2, self.total)]
         names, pickled = [block.name for block in self.blocks], cloudpickle.dumps(distribution)
@@ -207,7 +210,7 @@ class Shared:
         for number in range(2 * processes):
             rows = np.array_split(self.halves[number % 2], processes)[number // 2]
             given = (pickled, names, self.total, rows, number, self.begins[number], self.ends[number])
-            self.processes.append(FORK.Process(target=stepping_worker, args=given, daemon=True))
+            self.processes.append(SPAWN.Process(target=stepping_worker, args=given, daemon=True))
             self.processes[-1].start()
         self.programs, self.agent = LanePrograms(quarantined(agent)), agent
         self.params = jax.tree.leaves(jax.device_put(agent.init(jax.random.key(0))))
@@ -259,6 +262,7 @@ class Shared:
 
 
 def measured(name, arguments):
+    """One distribution, every way in turns; a line of results."""
     distribution = tasks.make(name, **({"horizon": arguments.horizon} if arguments.horizon else {}))
     agent = algorithms.make("rl2", distribution.spec, hidden_size=128).agent
     processes, lanes = arguments.processes, arguments.lanes
@@ -296,6 +300,7 @@ def measured(name, arguments):
 
 
 def main():
+    """Measures what is asked for, and adds it to a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", help="host distributions")
     parser.add_argument("--processes", type=int, default=2)

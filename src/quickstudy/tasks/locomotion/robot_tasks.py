@@ -14,6 +14,7 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.errors import MissingExtraError
 from quickstudy.gymnasium_tasks import GymnasiumEnvironment, from_gymnasium
 from quickstudy.host_distribution import Camera, HostDistribution
+from quickstudy.task_distribution import GRID_CELLS, SPLIT_CELLS
 
 
 def import_robots() -> Any:
@@ -30,7 +31,7 @@ def import_robots() -> Any:
 
 def marked(generator: np.random.Generator, split: str, splits: tuple[str, ...], shape: tuple[int, ...] = ()) -> np.ndarray:
     """Uniform numbers in [0, 1) that carry their split: what `mark_split` makes of them, drawn with NumPy."""
-    return (16 * generator.integers(2**16, size=shape) + splits.index(split)) / 2**20
+    return (SPLIT_CELLS * generator.integers(GRID_CELLS, size=shape) + splits.index(split)) / (SPLIT_CELLS * GRID_CELLS)
 
 
 def robot_distribution(
