@@ -168,12 +168,14 @@ def _before_and_after(algorithm: MetaAlgorithm, lifetimes: Transition) -> dict[s
         return {}
     reward = lifetimes.outcome.reward * (spec.horizon / part)
     first, last = reward[:part].sum(0), reward[-part:].sum(0)
-    mean = lambda values: jax.lax.pmean(values.mean(), LIFETIMES_AXIS)  # noqa: E731
+    lived = lifetimes.valid.any(0)  # what a lost lifetime earned is not known
+    count = jnp.maximum(jax.lax.psum(lived.sum().astype(jnp.float32), LIFETIMES_AXIS), 1.0)
+    mean = lambda values: jax.lax.psum(jnp.where(lived, values, 0.0).sum(), LIFETIMES_AXIS) / count  # noqa: E731
     variance = mean(jnp.square(last - first - mean(last - first)))
     return {
         "first_episodes": mean(first),
         "last_episodes": mean(last),
-        "adaptation_error": jnp.sqrt(variance / algorithm.lifetimes),
+        "adaptation_error": jnp.sqrt(variance / count),
     }
 
 

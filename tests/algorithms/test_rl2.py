@@ -1,10 +1,17 @@
 """RL²'s choices that depend on the tasks."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import pytest
 
 from quickstudy import tasks
 from quickstudy.algorithms.on_lifetimes import entropy_bonus
-from quickstudy.algorithms.rl2 import RL2Config
+from quickstudy.algorithms.rl2 import RL2Config, rl2
+from quickstudy.interact import live
+from quickstudy.numerics.returns import returns_to_go
+from quickstudy.outer_program import learned
 
 
 @pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", 0.05), ("point-navigation", 0.003)])
@@ -13,3 +20,40 @@ def test_the_entropy_bonus_suits_the_actions_unless_it_is_given(name, suits):
     assert entropy_bonus(spec, RL2Config()) == suits
     for given in (0.0, 0.2):
         assert entropy_bonus(spec, RL2Config(entropy_bonus=given)) == given
+
+
+def in_units_of(distribution, unit):
+    """The same tasks, paid in another unit."""
+
+    def step(task, state, action, key):
+        state, outcome = distribution.step(task, state, action, key)
+        return state, dataclasses.replace(outcome, reward=unit * outcome.reward)
+
+    return dataclasses.replace(distribution, step=step)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_values_are_of_the_size_of_returns_from_the_first_updates_on(unit):
+    """What is learned before any scale is known must not be multiplied by the first one."""
+    distribution = in_units_of(tasks.make("bernoulli-bandit", arms=2, pulls=50), unit)
+    algorithm = rl2(distribution.spec, RL2Config(hidden_size=16, lifetimes=64, learning_rate=3e-3))
+
+    @jax.jit
+    def lived(state, key):
+        keys = jax.random.split(key, (algorithm.lifetimes, 2))
+        one = lambda key: live(  # noqa: E731
+            algorithm.agent, distribution, algorithm.params(state), distribution.sample("train", key[0]), key[1]
+        )[0]
+        return jax.vmap(one, 0, 1)(keys)
+
+    update = jax.jit(jax.vmap(lambda *x: learned(algorithm, *x)[0], axis_name="lifetimes"))
+    state = algorithm.init(jax.random.key(0))
+    for number in range(12):
+        lifetimes = lived(state, jax.random.fold_in(jax.random.key(1), number))
+        stacked = jax.tree.map(lambda leaf: leaf[None], (state, lifetimes, jnp.float32(0)))
+        state = jax.tree.map(lambda leaf: leaf[0], update(*stacked, jax.random.key(number)[None]))
+        if number:
+            value = lifetimes.decision.extras["value"]
+            returns = returns_to_go(lifetimes.outcome.reward, lifetimes.valid, discount=algorithm.config.discount)
+            assert jnp.abs(value.mean() - returns.mean()) < 0.9 * returns.mean(), number
+    assert jnp.abs(value.mean() - returns.mean()) < 0.3 * returns.mean()

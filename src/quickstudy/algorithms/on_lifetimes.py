@@ -23,8 +23,9 @@ from quickstudy.encoders import observed
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.numerics.descent import clipped_adam, descend
-from quickstudy.numerics.returns import generalised_advantage
+from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.running import Statistics
+from quickstudy.numerics.sequences import where
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.records import Decision, Spec, Transition, record
 
@@ -152,7 +153,10 @@ def trained_on_lifetimes(
         advantage, target = _advantages(lifetimes, config)
         taught = _taught(lifetimes, key, spec, config)
         batches = _minibatches((lifetimes, advantage, target, taught), config.minibatches)
-        statistics = state.params.statistics
+        fresh = _observed(lifetimes, config, spec)
+        # Before there is data nothing is scaled. Who learns large values in that unit has them multiplied by the first scale.
+        begins, known = state.params.statistics.weight == 0, state.params.statistics.after(fresh)
+        statistics = where(begins, fresh, state.params.statistics)
 
         def epoch(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
             step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
@@ -160,7 +164,7 @@ def trained_on_lifetimes(
 
         begun = (state.params.network, state.optimiser)
         (network, optimiser_state), metrics = jax.lax.scan(epoch, begun, jax.random.split(key, config.epochs))
-        params = Params(network=network, statistics=_observed(statistics, lifetimes, target, spec))
+        params = Params(network=network, statistics=known)
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
     return MetaAlgorithm(
@@ -225,8 +229,11 @@ def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
     return jax.tree.map(cut, tree)
 
 
-def _observed(statistics: Statistics, lifetimes: Transition, target: Array, spec: Spec) -> Statistics:
-    """The running statistics after another update's lifetimes, over all devices."""
+def _observed(lifetimes: Transition, config: LifetimesConfig, spec: Spec) -> Statistics:
+    """Sizes in one update's lifetimes, over all devices.
+
+    That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.
+    """
     flat = observed(lifetimes.observation, spec.observation_space)
-    fresh = Statistics.of_batch(lifetimes.outcome.reward, target, flat, lifetimes.valid)
-    return statistics.after(jax.lax.pmean(fresh, LIFETIMES_AXIS))
+    value = returns_to_go(lifetimes.outcome.reward, lifetimes.valid, discount=config.discount)
+    return jax.lax.pmean(Statistics.of_batch(lifetimes.outcome.reward, value, flat, lifetimes.valid), LIFETIMES_AXIS)

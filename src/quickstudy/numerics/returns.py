@@ -50,3 +50,25 @@ def generalised_advantage(
     nothing = jnp.zeros_like(value_t[0])
     _, advantage_t = jax.lax.scan(backwards, (nothing, nothing), (reward_t, value_t, valid_t), reverse=True)
     return advantage_t, advantage_t + value_t
+
+
+def returns_to_go(
+    reward_t: Float[Array, "T *lifetimes"], valid_t: Bool[Array, "T *lifetimes"], *, discount: float
+) -> Float[Array, "T *lifetimes"]:
+    """What was received from each step on, discounted per valid step; where a step is not valid, that of the next that is.
+
+    Args:
+      reward_t: `[T, ...]`, reward units; received for the action at step t.
+      valid_t: `[T, ...]`; steps that happened.
+      discount: γ in [0, 1].
+    Example:
+      >>> returns_to_go(jnp.ones(3), jnp.ones(3, bool), discount=0.5)
+      Array([1.75, 1.5 , 1.  ], dtype=float32)
+    """
+
+    def backwards(later: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward, valid = x
+        sum_ = jnp.where(valid, reward + discount * later, later)
+        return sum_, sum_
+
+    return jax.lax.scan(backwards, jnp.zeros_like(reward_t[0]), (reward_t, valid_t), reverse=True)[1]
