@@ -10,7 +10,7 @@ import pytest
 
 from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms
-from quickstudy.encoders import encoder_for, is_image, observed, statistics_for, thing_numbers, things_of
+from quickstudy.encoders import convolved, encoder_for, is_image, observed, statistics_for, thing_numbers, things_of
 from quickstudy.errors import SpecError
 from quickstudy.networks import encode, one_hot_cells, see
 from quickstudy.numerics.running import Statistics
@@ -79,10 +79,22 @@ def test_any_leading_axes_and_every_number_counts(space):
 
 def test_pixels_are_read_between_zero_and_one():
     space = gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8)
-    encoder = made(space)
+    encoder = made(space, image_channels=(8, 8, 8))
     dark, bright = (encoder(None, jnp.full((8, 8, 1), value, jnp.uint8), spec_of(space)) for value in (0, 255))
     assert not dark.any()
     assert 0 < float(bright.max()) < 20
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((2, 64, 64, 3), 4), ((1, 9, 14, 2), 4), ((3, 5, 4, 1), 2)])
+def test_convolutions_are_those_of_jax(shape, stride):
+    key_pixels, key_window = jax.random.split(jax.random.key(0))
+    pixels = jax.random.normal(key_pixels, shape)
+    window = jax.random.normal(key_window, (2 * stride, 2 * stride, shape[-1], 5))
+    beyond = [(0, (-(-side // stride) + 1) * stride - side) for side in shape[1:3]]
+    expected = jax.lax.conv_general_dilated(
+        pixels, window, (stride, stride), beyond, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+    )
+    np.testing.assert_allclose(convolved(pixels, window), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_of_symbols_and_images_no_statistics_are_kept():

@@ -25,8 +25,8 @@ from quickstudy.records import Space, Spec, flat_size
 
 _CELL_SIZE = 8
 _MOST_THINGS = 1024
-_WINDOWS = ((8, 4), (4, 2), (3, 2))
-"""Side of the window and stride of every convolution."""
+_STRIDES = (4, 2, 2)
+"""Of the convolutions; a window is twice as wide."""
 
 
 class Flat(eqx.Module):
@@ -103,7 +103,8 @@ def thing_numbers(observation: Array, space: gymnasium.spaces.MultiDiscrete) -> 
 class Images(eqx.Module):
     """Strided convolutions in the manner of Mnih et al. 2015, with fewer channels, and a dense layer; pixels within 0 and 1.
 
-    Changed: windows pass the border, so that images of any size fit, and the last convolution is strided too.
+    Changed: the last convolution is strided too and its window is 4 x 4, and windows pass the border, so that images of any
+    size fit.
     """
 
     windows: tuple[Float[Array, "side side channels_in channels_out"], ...]
@@ -114,9 +115,10 @@ class Images(eqx.Module):
     def __init__(self, spec: Spec, size: int, channels: Sequence[int], *, key: PRNGKeyArray):
         """Independent normal weights, as `Dense` has them."""
         height, width, inputs = spec.observation_space.shape or ()
-        keys = jax.random.split(key, len(_WINDOWS) + 1)
+        keys = jax.random.split(key, len(_STRIDES) + 1)
         windows = []
-        for (side, stride), outputs, key_window in zip(_WINDOWS, channels, keys[1:], strict=True):
+        for stride, outputs, key_window in zip(_STRIDES, channels, keys[1:], strict=True):
+            side = 2 * stride
             gain = (2.0 / (side * side * inputs)) ** 0.5
             windows.append(gain * jax.random.normal(key_window, (side, side, inputs, outputs)))
             height, width, inputs = -(-height // stride), -(-width // stride), outputs
@@ -130,11 +132,29 @@ class Images(eqx.Module):
         del statistics, spec
         leading = observation.shape[:-3]
         pixels = observation.astype(jnp.float32).reshape(-1, *observation.shape[-3:]) / 255
-        for window, bias, (_, stride) in zip(self.windows, self.biases, _WINDOWS, strict=True):
-            order = ("NHWC", "HWIO", "NHWC")
-            pixels = jax.lax.conv_general_dilated(pixels, window, (stride, stride), "SAME", dimension_numbers=order)
-            pixels = jax.nn.relu(add_bias(pixels, bias))
+        for window, bias in zip(self.windows, self.biases, strict=True):
+            pixels = jax.nn.relu(add_bias(convolved(pixels, window), bias))
         return jax.nn.relu(self.together(pixels.reshape(*leading, -1)))
+
+
+def convolved(
+    pixels: Float[Array, "images height width inputs"], window: Float[Array, "side side inputs outputs"]
+) -> Float[Array, "images rows columns outputs"]:
+    """A convolution whose stride is half of the window's side, with zeros beyond the right and the lower border.
+
+    The image is cut into squares as wide as the stride, so that a window covers two by two of them and the whole is four
+    products of matrices. On processors, in a compiled loop, gradients of JAX's own convolutions take fifteen times as long.
+    """
+    images, height, width, inputs = pixels.shape
+    stride, outputs = window.shape[0] // 2, window.shape[-1]
+    rows, columns = -(-height // stride), -(-width // stride)
+    beyond = ((rows + 1) * stride - height, (columns + 1) * stride - width)
+    padded = jnp.pad(pixels, ((0, 0), (0, beyond[0]), (0, beyond[1]), (0, 0)))
+    squares = padded.reshape(images, rows + 1, stride, columns + 1, stride, inputs).swapaxes(2, 3)
+    squares = squares.reshape(images, rows + 1, columns + 1, -1)
+    parts = window.reshape(2, stride, 2, stride, inputs, outputs).swapaxes(1, 2).reshape(2, 2, -1, outputs)
+    share = lambda down, right: squares[:, down : down + rows, right : right + columns] @ parts[down, right]  # noqa: E731
+    return share(0, 0) + share(0, 1) + share(1, 0) + share(1, 1)
 
 
 Encoder = Flat | Symbols | Images
@@ -152,8 +172,8 @@ def encoder_for(spec: Spec, *, size: int, image_channels: Sequence[int], key: PR
       SpecError: not three convolutions.
     """
     if is_image(spec.observation_space):
-        if len(image_channels) != len(_WINDOWS):
-            raise SpecError(f"image_channels must name {len(_WINDOWS)} numbers of channels; came {tuple(image_channels)}.")
+        if len(image_channels) != len(_STRIDES):
+            raise SpecError(f"image_channels must name {len(_STRIDES)} numbers of channels; came {tuple(image_channels)}.")
         return Images(spec, size, image_channels, key=key)
     if isinstance(spec.observation_space, gymnasium.spaces.MultiDiscrete):
         return Symbols(spec, size, key=key)
