@@ -19,7 +19,7 @@ EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
 FLOORS = (
     ("errors", "registry", "disk"),
     ("records",),
-    ("numerics", "networks", "encoders"),
+    ("numerics", "networks", "comparing", "encoders"),
     ("agent",),
     ("task_distribution", "meta_algorithm"),
     ("host_distribution",),

@@ -185,9 +185,14 @@ def is_image(space: Space) -> bool:
     return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
 
 
-def statistics_for(space: Space) -> Statistics:
-    """Running statistics before there is data, of as many numbers of an observation as `observed` counts."""
-    return Statistics.of_nothing(flat_size(space) if _counts(space) else None)
+def statistics_for(space: Space, *, changes: bool = False) -> Statistics:
+    """Running statistics before there is data, of as many numbers of an observation as `observed` counts.
+
+    Args:
+      space: of observations.
+      changes: whether how rewards change is read, too.
+    """
+    return Statistics.of_nothing(flat_size(space) if _counts(space) else None, changes=changes)
 
 
 def observed(observation: Array, space: Space) -> Float[Array, "*time size"] | None:

@@ -9,6 +9,7 @@ import pytest
 from quickstudy import tasks
 from quickstudy.algorithms.on_lifetimes import entropy_bonus
 from quickstudy.algorithms.rl2 import RL2Config, rl2
+from quickstudy.comparing import Comparing
 from quickstudy.interact import live
 from quickstudy.numerics.returns import returns_to_go
 from quickstudy.outer_program import learned
@@ -20,6 +21,15 @@ def test_the_entropy_bonus_suits_the_actions_unless_it_is_given(name, suits):
     assert entropy_bonus(spec, RL2Config()) == suits
     for given in (0.0, 0.2):
         assert entropy_bonus(spec, RL2Config(entropy_bonus=given)) == given
+
+
+@pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", False), ("point-navigation", True)])
+def test_how_rewards_change_is_read_where_actions_are_continuous_unless_it_is_said(name, suits):
+    spec = tasks.make(name).spec
+    for given, expected in ((None, suits), (False, False), (True, True)):
+        params = rl2(spec, RL2Config(reward_change=given)).agent.init(jax.random.key(0))
+        assert isinstance(params.network.core, Comparing) is expected
+        assert (params.statistics.change is not None) is expected
 
 
 def in_units_of(distribution, unit):

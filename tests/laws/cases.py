@@ -54,7 +54,12 @@ SMALL_ALGORITHMS = {
     "reptile": [{"hidden_sizes": (8,), "rollouts": 1}],
     "sparse-maml": [{"hidden_sizes": (8, 8), "rollouts": 1, "adapted_fraction": 0.3}],
     "varibad": [{"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 2, "decodes": "both"}],
-    "rl2": [{"cell": "gru", "hidden_size": 8}, {"cell": "lstm", "hidden_size": 8}, {"cell": "linear", "hidden_size": 8}],
+    "rl2": [
+        {"cell": "gru", "hidden_size": 8},
+        {"cell": "lstm", "hidden_size": 8},
+        {"cell": "linear", "hidden_size": 8},
+        {"cell": "gru", "hidden_size": 8, "reward_change": True},
+    ],
 }
 EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}

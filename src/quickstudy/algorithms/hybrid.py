@@ -24,8 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent, slot_keys
 from quickstudy.algorithms.on_lifetimes import Params, trained_on_lifetimes
-from quickstudy.algorithms.rl2 import Network, RL2Config, features, look, take_in
-from quickstudy.encoders import statistics_for
+from quickstudy.algorithms.rl2 import Network, RL2Config, features, look, statistics_of, take_in
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense
@@ -102,7 +101,7 @@ def hybrid_agent(spec: Spec, config: HybridConfig) -> Agent:
     """The agent alone."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=HybridNetwork(spec, config, key=key), statistics=statistics_for(spec.observation_space))
+        return Params(network=HybridNetwork(spec, config, key=key), statistics=statistics_of(spec, config))
 
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key

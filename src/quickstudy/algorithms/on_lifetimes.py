@@ -19,6 +19,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
 from quickstudy.agent import Agent, slot_keys
+from quickstudy.comparing import compare
 from quickstudy.encoders import observed
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
@@ -153,7 +154,7 @@ def trained_on_lifetimes(
         advantage, target = _advantages(lifetimes, config)
         taught = _taught(lifetimes, key, spec, config)
         batches = _minibatches((lifetimes, advantage, target, taught), config.minibatches)
-        fresh = _observed(lifetimes, config, spec)
+        fresh = _observed(state.params.statistics, lifetimes, config, spec)
         # Before there is data nothing is scaled. Who learns large values in that unit has them multiplied by the first scale.
         begins, known = state.params.statistics.weight == 0, state.params.statistics.after(fresh)
         statistics = where(begins, fresh, state.params.statistics)
@@ -229,11 +230,16 @@ def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
     return jax.tree.map(cut, tree)
 
 
-def _observed(lifetimes: Transition, config: LifetimesConfig, spec: Spec) -> Statistics:
+def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimesConfig, spec: Spec) -> Statistics:
     """Sizes in one update's lifetimes, over all devices.
 
     That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.
     """
-    flat = observed(lifetimes.observation, spec.observation_space)
-    value = returns_to_go(lifetimes.outcome.reward, lifetimes.valid, discount=config.discount)
-    return jax.lax.pmean(Statistics.of_batch(lifetimes.outcome.reward, value, flat, lifetimes.valid), LIFETIMES_AXIS)
+    reward, valid = lifetimes.outcome.reward, lifetimes.valid
+    flat, change = observed(lifetimes.observation, spec.observation_space), None
+    if statistics.change is not None:
+        nothing = jnp.zeros_like(reward[0])
+        (before, counts), _ = compare(nothing, nothing > 0, reward, lifetimes.boundary, valid)
+        change = masked_mean(jnp.square(reward - before), valid & counts)
+    value = returns_to_go(reward, valid, discount=config.discount)
+    return jax.lax.pmean(Statistics.of_batch(reward, value, flat, valid, change=change), LIFETIMES_AXIS)

@@ -15,6 +15,7 @@ Changed from the papers:
   agent has read all that RL² reads, and the last observation of an episode as well; each decision costs one core step,
   in training, in a loop and in service.
 - Clipped surrogate rather than TRPO.
+- Where actions are continuous, the core is told the change of the reward, too (`comparing.py`).
 - With a `teacher`, the policy first follows what the teacher would have done in the lifetimes that the policy itself lives
   (Ross et al. 2011), and reinforcement takes over as the weight of imitation falls.
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
@@ -29,17 +30,20 @@ import dataclasses
 from typing import Literal
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.algorithms.on_lifetimes import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.comparing import Comparing
 from quickstudy.encoders import Encoder, Flat, encoder_for, statistics_for
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Core, Dense, encode, recurrent_core
 from quickstudy.numerics.distributions import policy_over, policy_parameters
+from quickstudy.numerics.running import Statistics
 from quickstudy.numerics.sequences import shift_right
 from quickstudy.records import Decision, Spec, Transition, flat_size
 
@@ -50,6 +54,9 @@ class RL2Config(LifetimesConfig):
 
     cell: Literal["gru", "lstm", "linear"] = "gru"
     """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
+    reward_change: bool | None = None
+    """The core also reads by how much the reward is above that of the step before. If not given, where actions are continuous,
+    for there rewards are mostly dense."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
 
@@ -63,7 +70,7 @@ class Network(eqx.Module):
     """The trained weights: an encoder, a recurrent core, one shared layer on memory and observation, two heads."""
 
     encoder: Encoder
-    core: Core
+    core: Core | Comparing
     shared: Dense
     policy: Dense
     value: Dense
@@ -74,10 +81,25 @@ class Network(eqx.Module):
         size, channels = config.hidden_size, config.image_channels
         self.encoder = encoder_for(spec, size=size, image_channels=channels, key=jax.random.fold_in(key, 2))
         observation, action = self.encoder.size, flat_size(spec.action_space)
-        self.core = recurrent_core(config.cell, 2 * observation + action + 2, config.hidden_size, key=keys[0])
+        compares = reads_changes(spec, config)
+        inputs = 2 * observation + action + 2 + compares
+        core = recurrent_core(config.cell, inputs, config.hidden_size, key=keys[0])
+        self.core = Comparing(core=core) if compares else core
         self.shared = Dense(config.hidden_size + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
+
+
+def reads_changes(spec: Spec, config: RL2Config) -> bool:
+    """Whether the core is told how the reward has changed: as it was set, or as suits the actions."""
+    if config.reward_change is not None:
+        return config.reward_change
+    return not isinstance(spec.action_space, gymnasium.spaces.Discrete)
+
+
+def statistics_of(spec: Spec, config: RL2Config) -> Statistics:
+    """Running statistics before there is data, of what is read of these tasks."""
+    return statistics_for(spec.observation_space, changes=reads_changes(spec, config))
 
 
 def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
@@ -94,7 +116,7 @@ def rl2_agent(spec: Spec, config: RL2Config) -> Agent:
     """The agent alone: memory is the hidden state of the core."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=Network(spec, config, key=key), statistics=statistics_for(spec.observation_space))
+        return Params(network=Network(spec, config, key=key), statistics=statistics_of(spec, config))
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
@@ -123,15 +145,22 @@ def take_in(
     params: Params, lived: Transition, spec: Spec, *, seen: Array | None = None, following: Array | None = None
 ) -> Float[Array, "T *lifetimes inputs"]:
     """What the core reads of each step; `seen` and `following` if observations and successors were encoded before."""
-    reward = lived.outcome.reward / params.statistics.scale(params.statistics.reward)
+    reward, changes = lived.outcome.reward, params.statistics.change is not None
     parts = [
         look(params, lived.observation, spec) if seen is None else seen,
         encode(lived.decision.action, spec.action_space),
-        reward[..., None],
+        (reward / params.statistics.scale(params.statistics.reward))[..., None],
         look(params, lived.outcome.observation, spec) if following is None else following,
+        *([(reward / unit_of_changes(params.statistics))[..., None]] if changes else []),
         lived.boundary[..., None].astype(jnp.float32),
     ]
     return jnp.concatenate(parts, axis=-1)
+
+
+def unit_of_changes(statistics: Statistics) -> Float[Array, ""]:
+    """What changes of the reward are read in: their running size, but not what rounding leaves where nothing changes."""
+    assert statistics.change is not None
+    return jnp.maximum(statistics.scale(statistics.change), 1e-3 * statistics.scale(statistics.reward))
 
 
 def features(params: Params, memory: PyTree, seen: Array) -> Float[Array, "*time hidden"]:

@@ -27,8 +27,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.algorithms.on_lifetimes import Params, drawn, drawn_along, trained_on_lifetimes
-from quickstudy.algorithms.rl2 import Network, RL2Config, look, take_in
-from quickstudy.encoders import statistics_for
+from quickstudy.algorithms.rl2 import Network, RL2Config, look, statistics_of, take_in
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, encode, see
@@ -132,7 +131,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
     """The agent alone: memory is the encoder's hidden state, and the belief is read off it."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=BeliefNetwork(spec, config, key=key), statistics=statistics_for(spec.observation_space))
+        return Params(network=BeliefNetwork(spec, config, key=key), statistics=statistics_of(spec, config))
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key

@@ -16,8 +16,8 @@ _MEMORY = 0.99
 class Statistics:
     """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
 
-    `reward`, `value`: mean squares, reward units squared. `observation`, `observation_square`: means `[size]`; None where
-    observations are of a known size.
+    `reward`, `value`: mean squares, reward units squared; `change`, that of the difference of a reward to the one before it, if
+    anybody reads it. `observation`, `observation_square`: means `[size]`; None where observations are of a known size.
     """
 
     weight: Float[Array, ""]
@@ -25,6 +25,7 @@ class Statistics:
     value: Float[Array, ""]
     observation: Float[Array, " size"] | None
     observation_square: Float[Array, " size"] | None
+    change: Float[Array, ""] | None = None
 
     def scale(self, mean_square: Array) -> Array:
         """Root mean square; 1 before there is data."""
@@ -42,10 +43,11 @@ class Statistics:
         return jnp.clip((observation - mean.reshape(shape)) / deviation.reshape(shape), -10, 10)
 
     @classmethod
-    def of_nothing(cls, size: int | None) -> Self:
+    def of_nothing(cls, size: int | None, *, changes: bool = False) -> Self:
         """Before there is data; `size` numbers in an observation, None if nothing is to be kept of them."""
         zero, zeros = jnp.zeros(()), None if size is None else jnp.zeros(size)
-        return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros)
+        change = zero if changes else None
+        return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros, change=change)
 
     @classmethod
     def of_batch(
@@ -54,8 +56,10 @@ class Statistics:
         value: Float[Array, "T lifetimes"],
         observation: Float[Array, "T lifetimes size"] | None,
         valid: Bool[Array, "T lifetimes"],
+        *,
+        change: Float[Array, ""] | None = None,
     ) -> Self:
-        """Of the steps that happened in one batch, at full weight."""
+        """Of the steps that happened in one batch, at full weight; `change` is a mean square already."""
         seen, count = valid[..., None], jnp.maximum(valid.sum(), 1).astype(jnp.float32)
         mean = lambda x: None if x is None else jnp.where(seen, x, 0.0).sum((0, 1)) / count  # noqa: E731
         return cls(
@@ -64,6 +68,7 @@ class Statistics:
             value=masked_mean(jnp.square(value), valid),
             observation=mean(observation),
             observation_square=mean(None if observation is None else observation**2),
+            change=change,
         )
 
     def after(self, fresh: Self) -> Self:
