@@ -14,6 +14,7 @@ from quickstudy.bench.rows import find, load_groups
 from quickstudy.bench.stored import load
 from quickstudy.bundle import load_bundle, save_bundle
 from quickstudy.cli import main
+from quickstudy.errors import MissingExtraError
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.tasks import make
 
@@ -161,6 +162,20 @@ def test_what_was_stored_comes_out_again(finished, more):
     assert status == 0, out + err
     assert out.count("ok ") == out.count(", equal") == 4
     assert "4 of 4 stored results came out again; 1 rows were not run." in out
+
+
+def test_rows_whose_suite_is_missing_are_passed_over_unless_they_are_named(checkout, monkeypatch):
+    def made(name, **settings):
+        raise MissingExtraError("MuJoCo", "mujoco")
+
+    monkeypatch.setattr("quickstudy.bench.measuring.tasks.make", made)
+    status, out, _ = bench(checkout, "verify")
+    assert status == 0
+    assert "toy: not measured. MuJoCo is not installed. Install it with: pip install 'quickstudy[mujoco]'" in out
+    assert "rows need a suite that is not installed." in out
+    status, _, err = bench(checkout, "verify", "toy")
+    assert status == 2
+    assert "pip install 'quickstudy[mujoco]'" in err
 
 
 def test_another_number_on_the_same_machine_differs(checkout):

@@ -85,7 +85,7 @@ class Network(eqx.Module):
         inputs = 2 * observation + action + 2 + compares
         core = recurrent_core(config.cell, inputs, config.hidden_size, key=keys[0])
         self.core = Comparing(core=core) if compares else core
-        self.shared = Dense(config.hidden_size + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
+        self.shared = Dense(config.hidden_size + 2 * compares + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
 
@@ -145,22 +145,16 @@ def take_in(
     params: Params, lived: Transition, spec: Spec, *, seen: Array | None = None, following: Array | None = None
 ) -> Float[Array, "T *lifetimes inputs"]:
     """What the core reads of each step; `seen` and `following` if observations and successors were encoded before."""
-    reward, changes = lived.outcome.reward, params.statistics.change is not None
-    parts = [
-        look(params, lived.observation, spec) if seen is None else seen,
-        encode(lived.decision.action, spec.action_space),
-        (reward / params.statistics.scale(params.statistics.reward))[..., None],
-        look(params, lived.outcome.observation, spec) if following is None else following,
-        *([(reward / unit_of_changes(params.statistics))[..., None]] if changes else []),
-        lived.boundary[..., None].astype(jnp.float32),
-    ]
+    statistics, reward = params.statistics, lived.outcome.reward[..., None]
+    seen = look(params, lived.observation, spec) if seen is None else seen
+    following = look(params, lived.outcome.observation, spec) if following is None else following
+    done = encode(lived.decision.action, spec.action_space)
+    boundary = lived.boundary[..., None].astype(jnp.float32)
+    if statistics.change is None:
+        parts = [seen, done, reward / statistics.scale(statistics.reward), following, boundary]
+    else:  # the order that `Comparing` wants
+        parts = [seen, done, following, statistics.whiten_reward(reward), statistics.reward_in_changes(reward), boundary]
     return jnp.concatenate(parts, axis=-1)
-
-
-def unit_of_changes(statistics: Statistics) -> Float[Array, ""]:
-    """What changes of the reward are read in: their running size, but not what rounding leaves where nothing changes."""
-    assert statistics.change is not None
-    return jnp.maximum(statistics.scale(statistics.change), 1e-3 * statistics.scale(statistics.reward))
 
 
 def features(params: Params, memory: PyTree, seen: Array) -> Float[Array, "*time hidden"]:

@@ -16,8 +16,9 @@ _MEMORY = 0.99
 class Statistics:
     """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
 
-    `reward`, `value`: mean squares, reward units squared; `change`, that of the difference of a reward to the one before it, if
-    anybody reads it. `observation`, `observation_square`: means `[size]`; None where observations are of a known size.
+    `reward`, `value`: mean squares, reward units squared. `reward_mean`, and `change`, the mean square of the difference of a
+    reward to the one before it: None where nobody reads them. `observation`, `observation_square`: means `[size]`; None where
+    observations are of a known size.
     """
 
     weight: Float[Array, ""]
@@ -25,11 +26,24 @@ class Statistics:
     value: Float[Array, ""]
     observation: Float[Array, " size"] | None
     observation_square: Float[Array, " size"] | None
+    reward_mean: Float[Array, ""] | None = None
     change: Float[Array, ""] | None = None
 
     def scale(self, mean_square: Array) -> Array:
         """Root mean square; 1 before there is data."""
         return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
+
+    def whiten_reward(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
+        """To mean 0 and deviation 1, as far as is known."""
+        assert self.reward_mean is not None
+        # Where all rewards are alike, what rounding leaves of their variance is no unit to measure in.
+        variance = jnp.maximum(self.reward - self.reward_mean**2 / jnp.maximum(self.weight, 1e-8), 1e-6 * self.reward)
+        return (reward - self.reward_mean / jnp.maximum(self.weight, 1e-8)) / self.scale(variance)
+
+    def reward_in_changes(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
+        """In units of how much it changes from step to step; not of what rounding leaves where it does not."""
+        assert self.change is not None
+        return reward / jnp.maximum(self.scale(self.change), 1e-3 * self.scale(self.reward))
 
     def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
         """To mean 0 and deviation 1, as far as is known, and within ±10; as it is where nothing is kept of observations."""
@@ -46,8 +60,8 @@ class Statistics:
     def of_nothing(cls, size: int | None, *, changes: bool = False) -> Self:
         """Before there is data; `size` numbers in an observation, None if nothing is to be kept of them."""
         zero, zeros = jnp.zeros(()), None if size is None else jnp.zeros(size)
-        change = zero if changes else None
-        return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros, change=change)
+        known: dict = {"reward_mean": zero, "change": zero} if changes else {}
+        return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros, **known)
 
     @classmethod
     def of_batch(
@@ -59,7 +73,7 @@ class Statistics:
         *,
         change: Float[Array, ""] | None = None,
     ) -> Self:
-        """Of the steps that happened in one batch, at full weight; `change` is a mean square already."""
+        """Of the steps that happened in one batch, at full weight; `change` is a mean square already, if it is read."""
         seen, count = valid[..., None], jnp.maximum(valid.sum(), 1).astype(jnp.float32)
         mean = lambda x: None if x is None else jnp.where(seen, x, 0.0).sum((0, 1)) / count  # noqa: E731
         return cls(
@@ -68,6 +82,7 @@ class Statistics:
             value=masked_mean(jnp.square(value), valid),
             observation=mean(observation),
             observation_square=mean(None if observation is None else observation**2),
+            reward_mean=None if change is None else masked_mean(reward, valid),
             change=change,
         )
 
