@@ -33,8 +33,9 @@ SMALL |= {
             "room": 2048,
         }
     ],
-    # As its shipped agents are trained. Where prediction alone moves the encoder, "cue at end" came to 0.24.
-    "varibad": [RL2 | {"decoder_size": 16, "policy_moves_encoder": True, "evidence_weight": 0.1}],
+    # As its shipped agents are trained, with a lighter value loss: at the default of 2 one seed of three stays at 0.77 on "cue
+    # at end". Where prediction alone moves the encoder, that came to 0.24.
+    "varibad": [RL2 | {"decoder_size": 16, "policy_moves_encoder": True, "evidence_weight": 0.1, "value_weight": 0.5}],
     "maml": [GRADIENT],
     "promp": [GRADIENT],
     "sparse-maml": [GRADIENT | {"adapted_fraction": 0.5}],
