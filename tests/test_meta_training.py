@@ -21,8 +21,9 @@ import pytest
 
 from quickstudy import algorithms, tasks
 from quickstudy.errors import NonFiniteError, SpecError, UsageError
+from quickstudy.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.meta_training import TrainingConfig, _Loop, meta_train, parse_budget
-from quickstudy.outer_program import _affordable
+from quickstudy.outer_program import _affordable, _before_and_after
 from quickstudy.run_folder import RunFolder, read_metrics
 
 STEPS_PER_UPDATE = 32 * 5
@@ -218,6 +219,21 @@ def test_looks_take_a_tenth_of_the_time_at_most():
 def test_fewer_tasks_are_looked_at_where_lifetimes_are_long():
     tasks_of = lambda pulls: _affordable(512, tasks.make("bernoulli-bandit", arms=2, pulls=pulls))  # noqa: E731
     assert [tasks_of(pulls) for pulls in (100, 1024, 8000, 10**6)] == [512, 512, 65, 32]
+
+
+def test_what_adapting_changed_is_told_of_lifetimes_that_were_not_lost(algorithm):
+    reward = jnp.full((5, 4), 7.0).at[0].set(jnp.array([0.0, 1.0, 0.0, 0.0])).at[-1].set(jnp.array([1.0, 3.0, 2.0, 0.0]))
+    lost = jnp.array([False, False, False, True])
+
+    def told(reward, lost):
+        lifetimes = SimpleNamespace(outcome=SimpleNamespace(reward=reward), valid=jnp.broadcast_to(~lost, reward.shape))
+        return _before_and_after(algorithm, lifetimes)
+
+    # On two devices, with two lifetimes each.
+    watched = jax.vmap(told, (1, 0), None, axis_name=LIFETIMES_AXIS)(reward.reshape(5, 2, 2), lost.reshape(2, 2))
+    np.testing.assert_allclose(watched["first_episodes"], 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(watched["last_episodes"], 2.0, rtol=1e-6)
+    np.testing.assert_allclose(watched["adaptation_error"], np.std([1.0, 2.0, 2.0]) / 3**0.5, rtol=1e-6)
 
 
 def test_folders_are_not_overwritten_by_accident(algorithm, distribution, tmp_path):

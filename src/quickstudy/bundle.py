@@ -36,8 +36,8 @@ from quickstudy.records import Spec, space_from_description
 from quickstudy.run_folder import versions
 
 _FORMAT = 1
-_ONCE = {"reward_change": False}
-"""Settings of recurrent agents that there were not always, as agents that were saved without them have them."""
+_ADDED_SETTINGS = {"reward_change": False}
+"""Settings of recurrent agents that were added later, with the value that stands for their absence in an older bundle."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     card = _read_card(path)
     leaves = _read_parameters(path, card["parameters_sha256"])
     name, config = card["algorithm"]["name"], card["algorithm"]["config"]
-    config = (_ONCE if "cell" in config else {}) | config
+    config = (_ADDED_SETTINGS if "cell" in config else {}) | config
     if algorithm is None and name not in algorithms.ALGORITHMS:
         raise BundleError(
             f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "

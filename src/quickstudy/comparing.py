@@ -1,7 +1,7 @@
 """A recurrent core that is also told by how much the reward has changed since the step before.
 
-Where rewards are dense, what says where the goal lies is how they change from step to step, a few hundredths of what they are,
-and a core that reads rewards alone has to learn first to take the difference of two large numbers. What it is worth:
+Where rewards are dense, what says where the goal lies is how they change from step to step, and
+a core that reads rewards alone has to learn first to take the difference of two large numbers. What it is worth:
 docs/meta-world.md.
 """
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from quickstudy.networks import GRU, LSTM, Linear
-from quickstudy.numerics.sequences import shift_right
+from quickstudy.numerics.sequences import fill_forward, shift_right
 from quickstudy.records import record
 
 
@@ -52,14 +52,14 @@ class Comparing(eqx.Module):
     ) -> tuple[Compared, Compared]:
         """The state after the last step and after each; a step that is not valid changes nothing."""
         reward, boundary = inputs[..., -2], inputs[..., -1:] > 0
-        last, counts = held((reward, ~boundary[..., 0]), (hidden.last, hidden.counts), valid)
+        last, counts = fill_forward((reward, ~boundary[..., 0]), (hidden.last, hidden.counts), valid)
         before = shift_right((hidden.last, hidden.counts), (last, counts))
         change = jnp.where(before[1], jnp.clip(reward - before[0], -_MOST, _MOST), 0.0)
         fresh = jnp.stack([inputs[..., -3], change], axis=-1)
         read = jnp.concatenate([inputs[..., :-3], fresh, inputs[..., -1:]], axis=-1)
         state, states = self.core.run(hidden.state, read, valid)
         # Of the episode before, nothing is said when the next one begins.
-        told = held(jnp.where(boundary, 0.0, fresh), hidden.told, valid)
+        told = fill_forward(jnp.where(boundary, 0.0, fresh), hidden.told, valid)
         every = Compared(state=states, last=last, counts=counts, told=told)
         newest = jax.tree.map(lambda leaf: leaf[-1], (last, counts, told))
         return Compared(state=state, last=newest[0], counts=newest[1], told=newest[2]), every
@@ -67,21 +67,3 @@ class Comparing(eqx.Module):
     def output(self, hidden: Compared) -> Float[Array, "*time read"]:
         """What the heads read: the output of the core, the last reward and its change."""
         return jnp.concatenate([self.core.output(hidden.state), hidden.told], axis=-1)
-
-
-def held(sequence: PyTree, first: PyTree, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
-    """What came last, after each step: of steps that did not happen nothing comes.
-
-    Args:
-      sequence: leaves `[T, *lifetimes]`.
-      first: what came before the first of these steps, leaves `[*lifetimes]`.
-      valid: steps that happened.
-    """
-    slots = jnp.arange(len(valid)).reshape((-1,) + (1,) * (valid.ndim - 1))
-    newest = jax.lax.cummax(jnp.where(valid, slots, -1), axis=0)
-
-    def chosen(came: Array, before: Array) -> Array:
-        place = newest.reshape(newest.shape + (1,) * (came.ndim - newest.ndim))
-        return jnp.where(place >= 0, jnp.take_along_axis(came, jnp.maximum(place, 0), axis=0), before)
-
-    return jax.tree.map(chosen, sequence, first)

@@ -143,7 +143,7 @@ def convolved(
     """A convolution whose stride is half of the window's side, with zeros beyond the right and the lower border.
 
     The image is cut into squares as wide as the stride, so that a window covers two by two of them and the whole is four
-    products of matrices. On processors, in a compiled loop, gradients of JAX's own convolutions take fifteen times as long.
+    products of matrices. On processors, in a compiled loop, gradients of JAX's own convolutions take many times as long.
     """
     images, height, width, inputs = pixels.shape
     stride, outputs = window.shape[0] // 2, window.shape[-1]

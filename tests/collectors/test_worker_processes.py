@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collectors.environments import assert_same, batch, but, slides
 from laws.by_hand import assert_close, valid_part
 from quickstudy.baselines.random import random_agent
 from quickstudy.collectors.team import CollectingConfig, gather_team
+from quickstudy.collectors.worker import _Beat
 from quickstudy.errors import CollectingError, MissingExtraError, UsageError
 
 # Two lanes in every share, also where one of its four lifetimes is lost: programs of equal lanes give equal bits.
@@ -217,3 +219,21 @@ def test_a_script_that_defines_its_tasks_itself_needs_nothing_else(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 0 < float(done.stdout) < 12
     assert not done.stderr
+
+
+class Heard:
+    """A connection that keeps what is sent."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send_bytes(self, message):
+        self.sent.append(pickle.loads(message))
+
+
+def test_of_the_first_steps_of_every_share_one_hears_at_once():
+    heard = Heard()
+    beat = _Beat(heard)
+    for steps in (0, 3, 6, 0, 3):
+        beat(steps)
+    assert [said for said in heard.sent if said[1]] == [("steps", 3), ("steps", 3)]

@@ -167,6 +167,25 @@ def test_an_actor_that_dies_or_hangs_is_replaced(cluster, own_carts, kind, patie
 
 
 @pytest.mark.usefixtures("nodes")
+def test_an_actor_that_dies_while_it_comes_up_is_hired_again(cluster, own_carts, monkeypatch):
+    opened, killed = on_ray.RayActor.open, []
+
+    def dies_once(actor, *arguments, **limits):
+        if not killed:
+            killed.append(actor)
+            ray.kill(actor._actor)
+        return opened(actor, *arguments, **limits)
+
+    monkeypatch.setattr(on_ray.RayActor, "open", dies_once)
+    distribution = own_carts()
+    agent = random_agent(distribution.spec)
+    there, team = lived(distribution, agent, on(cluster))
+    here, _ = lived(distribution, agent, INLINE)
+    assert_same(here.lifetimes, there.lifetimes)
+    assert (len(killed), team.replaced) == (1, 0)
+
+
+@pytest.mark.usefixtures("nodes")
 def test_what_an_actor_refuses_comes_back_as_itself(cluster, own_carts):
     distribution = own_carts("refuses")
     found = dataclasses.replace(on(cluster), collectors="ray:auto")

@@ -19,14 +19,13 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
 from quickstudy.agent import Agent, slot_keys
-from quickstudy.comparing import held
 from quickstudy.encoders import observed
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.numerics.descent import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.running import Statistics
-from quickstudy.numerics.sequences import shift_right, where
+from quickstudy.numerics.sequences import fill_forward, shift_right, where
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.records import Decision, Spec, Transition, record
 
@@ -240,7 +239,7 @@ def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimesCo
     if statistics.change is not None:
         nothing = jnp.zeros_like(reward[0])
         first = (nothing, nothing > 0)
-        before, counts = shift_right(first, held((reward, ~lifetimes.boundary), first, valid))
+        before, counts = shift_right(first, fill_forward((reward, ~lifetimes.boundary), first, valid))
         change = masked_mean(jnp.square(reward - before), valid & counts)
     value = returns_to_go(reward, valid, discount=config.discount)
     return jax.lax.pmean(Statistics.of_batch(reward, value, flat, valid, change=change), LIFETIMES_AXIS)

@@ -15,7 +15,7 @@ Changed from the papers:
   agent has read all that RL² reads, and the last observation of an episode as well; each decision costs one core step,
   in training, in a loop and in service.
 - Clipped surrogate rather than TRPO.
-- Where actions are continuous, the core is told the change of the reward, too (`comparing.py`).
+- Where actions are continuous, core and heads read the last reward around its mean and its change (`comparing.py`).
 - With a `teacher`, the policy first follows what the teacher would have done in the lifetimes that the policy itself lives
   (Ross et al. 2011), and reinforcement takes over as the weight of imitation falls.
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
@@ -55,8 +55,8 @@ class RL2Config(LifetimesConfig):
     cell: Literal["gru", "lstm", "linear"] = "gru"
     """The recurrent core; `linear` learns sooner where much is to be counted (Markov decision processes, many arms)."""
     reward_change: bool | None = None
-    """The core also reads by how much the reward is above that of the step before. If not given, where actions are continuous,
-    for there rewards are mostly dense."""
+    """Core and heads also read by how much the reward is above that of the step before. If not given, where actions are
+    continuous, for there rewards are mostly dense."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
 
@@ -85,7 +85,7 @@ class Network(eqx.Module):
         inputs = 2 * observation + action + 2 + compares
         core = recurrent_core(config.cell, inputs, config.hidden_size, key=keys[0])
         self.core = Comparing(core=core) if compares else core
-        self.shared = Dense(config.hidden_size + 2 * compares + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
+        self.shared = Dense(memory_size(spec, config) + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])
 
@@ -95,6 +95,11 @@ def reads_changes(spec: Spec, config: RL2Config) -> bool:
     if config.reward_change is not None:
         return config.reward_change
     return not isinstance(spec.action_space, gymnasium.spaces.Discrete)
+
+
+def memory_size(spec: Spec, config: RL2Config) -> int:
+    """How many numbers the heads read of the memory: the core's, and the last reward and its change where they are compared."""
+    return config.hidden_size + 2 * reads_changes(spec, config)
 
 
 def statistics_of(spec: Spec, config: RL2Config) -> Statistics:

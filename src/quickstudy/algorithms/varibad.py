@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.agent import Agent
 from quickstudy.algorithms.on_lifetimes import Params, drawn, drawn_along, trained_on_lifetimes
-from quickstudy.algorithms.rl2 import Network, RL2Config, look, reads_changes, statistics_of, take_in
+from quickstudy.algorithms.rl2 import Network, RL2Config, look, memory_size, statistics_of, take_in
 from quickstudy.errors import UsageError
 from quickstudy.meta_algorithm import MetaAlgorithm
 from quickstudy.networks import Dense, encode, see
@@ -104,7 +104,7 @@ class BeliefNetwork(Network):
         super().__init__(spec, config, key=key)
         keys = jax.random.split(jax.random.fold_in(key, 1), 4)
         size, seen, done = config.embedding_size, flat_size(spec.observation_space), flat_size(spec.action_space)
-        self.belief = Dense(config.hidden_size + 2 * reads_changes(spec, config), 2 * size, gain=0.1, key=keys[0])
+        self.belief = Dense(memory_size(spec, config), 2 * size, gain=0.1, key=keys[0])
         self.shared = Dense(2 * size + self.encoder.size, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.rewards = Decoder(size, 2 * seen + done, config.decoder_size, 1, key=keys[2])
         self.observations = Decoder(size, seen + done, config.decoder_size, seen, key=keys[3])

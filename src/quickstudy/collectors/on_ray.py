@@ -70,7 +70,7 @@ class Crew:
 
         with self._lock:
             replaces, self._hired = self._hired >= self.members, self._hired + 1
-        alone, gone = True, False
+        alone, died = True, False
         for _ in range(_TRIES):
             with self._lock:
                 alone = alone and not (replaces and cores_alive() <= len(self._present))
@@ -85,12 +85,12 @@ class Crew:
                 reason = f"no core was free for it; there are {cores_alive()} in the cluster."
                 alone = False
             except ray.exceptions.RayError as error:
-                reason, gone = f"{type(error).__name__}: {error}", "node has died" in str(error)
+                reason, died = f"{type(error).__name__}: {error}", not isinstance(error, ray.exceptions.RayTaskError)
             except BaseException:
                 actor.close(kill=True)
                 raise
             actor.close(kill=True)
-            if not (replaces or gone):  # where a node was lost meanwhile there may be another
+            if not (replaces or died):  # what it raised itself it would raise again
                 break
         raise CollectingError(
             f"a collector on Ray did not come up: {reason}\n"

@@ -36,9 +36,10 @@ class Statistics:
     def whiten_reward(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
         """To mean 0 and deviation 1, as far as is known."""
         assert self.reward_mean is not None
+        mean = self.reward_mean / jnp.maximum(self.weight, 1e-8)
         # Where all rewards are alike, what rounding leaves of their variance is no unit to measure in.
-        variance = jnp.maximum(self.reward - self.reward_mean**2 / jnp.maximum(self.weight, 1e-8), 1e-6 * self.reward)
-        return (reward - self.reward_mean / jnp.maximum(self.weight, 1e-8)) / self.scale(variance)
+        variance = jnp.maximum(self.reward - mean * self.reward_mean, 1e-6 * self.reward)
+        return (reward - mean) / self.scale(variance)
 
     def reward_in_changes(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
         """In units of how much it changes from step to step; not of what rounding leaves where it does not."""

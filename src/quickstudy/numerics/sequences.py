@@ -33,6 +33,24 @@ def shift_right(first: PyTree, sequence: PyTree) -> PyTree:
     return jax.tree.map(lambda f, s: jnp.concatenate([f[None], s[:-1]]), first, sequence)
 
 
+def fill_forward(sequence: PyTree, first: PyTree, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+    """The newest of a sequence after each step, where steps that did not happen brought nothing.
+
+    Args:
+      sequence: leaves `[T, *lifetimes]`.
+      first: what came before the first of these steps, leaves `[*lifetimes]`.
+      valid: steps that happened.
+    """
+    slots = jnp.arange(len(valid)).reshape((-1,) + (1,) * (valid.ndim - 1))
+    newest = jax.lax.cummax(jnp.where(valid, slots, -1), axis=0)
+
+    def chosen(came: Array, before: Array) -> Array:
+        place = newest.reshape(newest.shape + (1,) * (came.ndim - newest.ndim))
+        return jnp.where(place >= 0, jnp.take_along_axis(came, jnp.maximum(place, 0), axis=0), before)
+
+    return jax.tree.map(chosen, sequence, first)
+
+
 def where(condition: Bool[Array, ""], if_true: PyTree, if_false: PyTree) -> PyTree:
     """Leaf by leaf, one of two trees of the same structure; keys are chosen too."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
