@@ -2,9 +2,10 @@
 
     python benchmarks/host_throughput.py half-cheetah-velocity metaworld-ml1
 
-Four ways, one after another in every round, on the same distribution with as many environments in as many processes:
+Five ways, one after another in every round, on the same distribution with as many environments in as many processes:
 
     bare       each process steps its environments with random actions, and nothing else
+    same       the same, but with the tasks, starts and actions of the driver's lifetimes: physics of the same work
     driver     worker processes with the policy in them: whole lifetimes come back, once for a batch
     pipes      Gymnasium's AsyncVectorEnv with random actions: a message through a pipe for every environment and step
     shared     the other design: workers step environments in shared memory, this process decides for all of them at every step
@@ -34,32 +35,31 @@ from quickstudy.quarantine import quarantined
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def bare_worker(pickled, lanes, lifetimes, seed, ready, go, result):
-    """Steps its environments one after another with random actions, as many whole lifetimes as the driver's worker does."""
+def bare_worker(pickled, lanes, tasks_drawn, keys, actions, ready, go, result):
+    """Steps its environments one after another, as many whole lifetimes as the driver's worker does.
+
+    Of each lifetime come the task, the environment's key and the actions `[T, ...]`.
+    """
     distribution = cloudpickle.loads(pickled)
-    environments = [distribution.open() for _ in range(lanes)]
-    drawn, generator = some_tasks(distribution, lifetimes, seed), np.random.default_rng(seed)
-    space, spec = distribution.spec.action_space, distribution.spec
-    actions = np.stack([space.sample() for _ in range(256)])
-    for environment, task in zip(environments, drawn, strict=False):
-        environment.begin(task, np.zeros(2, np.uint32))
+    spec, environments = distribution.spec, [distribution.open() for _ in range(lanes)]
+    for environment, task, key in zip(environments, tasks_drawn, keys, strict=False):
+        environment.begin(task, key)
         environment.reset(0)
     while True:
         ready.wait()
         go.wait()
-        began, steps = time.perf_counter(), 0
-        for first in range(0, lifetimes, lanes):
-            for number, environment in enumerate(environments):
-                environment.begin(drawn[first + number], np.uint32([seed, first + number]))
+        steps = 0
+        for first in range(0, len(tasks_drawn), lanes):
+            for number, environment in enumerate(environments, first):
+                environment.begin(tasks_drawn[number], keys[number])
             for episode in range(spec.episodes):
                 for environment in environments:
                     environment.reset(episode)
-                living = list(environments)
+                living = [(environment, actions[first + n]) for n, environment in enumerate(environments)]
                 for slot in range(episode * spec.horizon, (episode + 1) * spec.horizon):
-                    chosen = actions[generator.integers(256, size=len(living))]
                     steps += len(living)
-                    living = [e for e, a in zip(living, chosen, strict=True) if not over(e.step(slot, a))]
-        result.put((steps, time.perf_counter() - began))
+                    living = [(e, a) for e, a in living if not over(e.step(slot, a[slot]))]
+        result.put(steps)
 
 
 def over(stepped):
@@ -76,25 +76,51 @@ def some_tasks(distribution, count, seed):
 class Bare:
     """The environments alone, in processes that wait for each other to begin."""
 
-    def __init__(self, distribution, processes, lanes, lifetimes):
+    def __init__(self, distribution, processes, lanes, tasks_drawn, keys, actions):
         self.barriers = [SPAWN.Barrier(processes + 1) for _ in range(2)]
         self.results = SPAWN.Queue()
         pickled = cloudpickle.dumps(distribution)
-        arguments = [(pickled, lanes, lifetimes // processes, seed, *self.barriers, self.results) for seed in range(processes)]
-        self.processes = [SPAWN.Process(target=bare_worker, args=given, daemon=True) for given in arguments]
-        for process in self.processes:
-            process.start()
+        self.processes = []
+        for rows in np.array_split(np.arange(len(tasks_drawn)), processes):
+            given = (
+                pickled,
+                lanes,
+                [tasks_drawn[row] for row in rows],
+                keys[rows],
+                actions[rows],
+                *self.barriers,
+                self.results,
+            )
+            self.processes.append(SPAWN.Process(target=bare_worker, args=given, daemon=True))
+            self.processes[-1].start()
 
     def measure(self):
         self.barriers[0].wait()
         began = time.perf_counter()
         self.barriers[1].wait()
-        steps = sum(self.results.get()[0] for _ in self.processes)
+        steps = sum(self.results.get() for _ in self.processes)
         return steps / (time.perf_counter() - began)
 
     def close(self):
         for process in self.processes:
             process.terminate()
+
+
+def at_random(distribution, processes, lanes, lifetimes):
+    """Bare environments that get random actions."""
+    generator, spec = np.random.default_rng(0), distribution.spec
+    choices = np.stack([spec.action_space.sample() for _ in range(256)])
+    actions = choices[generator.integers(256, size=(lifetimes, spec.lifetime_steps))]
+    keys = generator.integers(2**32, size=(lifetimes, 2), dtype=np.uint32)
+    return Bare(distribution, processes, lanes, some_tasks(distribution, lifetimes, 0), keys, actions)
+
+
+def just_so(distribution, processes, lanes, lifetimes, driver):
+    """Bare environments that live what the driver's did."""
+    lived = driver.team.live(driver.agent, driver.params, driver.tasks, driver.keys).lifetimes
+    actions = np.swapaxes(np.asarray(lived.decision.action), 0, 1)
+    keys = np.asarray(lifetime_keys(np.asarray(jax.random.key_data(driver.keys)))[1])
+    return Bare(distribution, processes, lanes, some_tasks(distribution, lifetimes, 1), keys, actions)
 
 
 class Driver:
@@ -269,13 +295,16 @@ def measured(name, arguments):
     lifetimes = processes * lanes * max(1, arguments.steps // (processes * lanes * distribution.spec.lifetime_steps))
     steps = lifetimes * distribution.spec.lifetime_steps
     ways = {
-        "bare": lambda: Bare(distribution, processes, lanes, lifetimes),
         "driver": lambda: Driver(distribution, processes, lanes, lifetimes, agent),
+        "bare": lambda: at_random(distribution, processes, lanes, lifetimes),
+        "same": lambda: just_so(distribution, processes, lanes, lifetimes, at_work["driver"]),
         "pipes": lambda: Pipes(distribution, processes, min(lanes, 8), steps // 4),
         "shared": lambda: Shared(distribution, processes, lanes, steps, agent),
     }
     rates = {way: [] for way in ways if way not in arguments.without}
-    at_work = {way: ways[way]() for way in rates}
+    at_work = {}
+    for way in rates:
+        at_work[way] = ways[way]()
     for way in at_work.values():
         way.measure()
     for _ in range(arguments.rounds):
