@@ -1,6 +1,7 @@
 """Collectors on a Ray cluster of several nodes: the same lifetimes as in this process, whatever dies meanwhile."""
 
 import dataclasses
+import socket
 import threading
 
 import jax
@@ -16,8 +17,12 @@ from quickstudy.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.meta_training import TrainingConfig, meta_train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
-# Ray forks to start a node; the child starts another program at once, and computes nothing.
-pytestmark = [pytest.mark.suites, pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")]
+# Ray forks to start a node; the child starts another program at once, and computes nothing. It leaves files of its own open.
+pytestmark = [
+    pytest.mark.suites,
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.*ray_client_server:pytest.PytestUnraisableExceptionWarning"),
+]
 NODES = 2
 LIFETIMES = 8
 
@@ -67,10 +72,18 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # whatever tokens this machine has
         patch.setenv("RAY_worker_niceness", "0")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        port = free_port()
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "ray_client_server_port": port})
+        cluster.from_afar = f"ray://127.0.0.1:{port}"
         yield cluster
         ray.shutdown()
         cluster.shutdown()
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 @pytest.fixture
@@ -128,6 +141,16 @@ def test_lifetimes_are_those_of_this_process(cluster, own_carts):
     assert here.steps == there.steps
     assert team.replaced == team.lost == 0
     assert not ray.is_initialized()
+
+
+@pytest.mark.usefixtures("nodes")
+def test_a_machine_that_is_no_part_of_the_cluster_has_its_lifetimes_lived_there(cluster, own_carts):
+    distribution = own_carts()
+    agent = random_agent(distribution.spec)
+    there, team = lived(distribution, agent, dataclasses.replace(on(cluster), collectors=cluster.from_afar))
+    here, _ = lived(distribution, agent, INLINE)
+    assert_same(here.lifetimes, there.lifetimes)
+    assert team.replaced == 0
 
 
 def test_a_node_that_is_lost_changes_nothing(cluster, nodes, own_carts, capsys):
