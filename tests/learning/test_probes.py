@@ -21,15 +21,18 @@ GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rat
 SMALL |= {
     "energy": [RL2 | {"particles": 8, "ridges": 12, "witness_sizes": (32,), "moments": 4}],
     "hybrid": [RL2],
+    # With an embedding of five numbers and steps twice as long, one of ten seeds stays at 0.8 on "cue at reset": two answers
+    # share a place in it. With these, 15 seeds came to 0.92 or more.
     "pearl": [
         {
+            "embedding_size": 10,
             "hidden_sizes": (32,),
             "lifetimes": 64,
             "gradient_steps": 16,
             "replayed": 64,
             "steps": 8,
             "target_entropy": 0.02,
-            "learning_rate": 3e-3,
+            "learning_rate": 1.5e-3,
             "room": 2048,
         }
     ],

@@ -34,12 +34,16 @@ class Packing:
 
     def unpack(self, rows: UInt32[np.ndarray, "*rows words"]) -> PyTree:
         """Many rows as a tree whose leaves have the leading axes `[*rows]`."""
-        leaves = []
-        for number, (shape, kind) in enumerate(zip(self._shapes, self._types, strict=True)):
-            part = np.ascontiguousarray(rows[..., self._ends[number] : self._ends[number + 1]])
-            part = part.view(_kept_as(kind)).astype(kind, copy=False)
-            leaves.append(part.reshape((*rows.shape[:-1], *shape)))
-        return jax.tree.unflatten(self._structure, leaves)
+        return jax.tree.unflatten(self._structure, [self.leaf(number, rows) for number in range(len(self._shapes))])
+
+    def numbers(self) -> PyTree:
+        """A tree with the number of each leaf in its place."""
+        return jax.tree.unflatten(self._structure, range(len(self._shapes)))
+
+    def leaf(self, number: int, rows: UInt32[np.ndarray, "*rows words"]) -> np.ndarray:
+        """One leaf of many rows `[*rows, ...]`."""
+        kind, part = self._types[number], np.ascontiguousarray(rows[..., self._ends[number] : self._ends[number + 1]])
+        return part.view(_kept_as(kind)).astype(kind, copy=False).reshape((*rows.shape[:-1], *self._shapes[number]))
 
 
 def _as_words(leaf: Array) -> UInt32[Array, "*shape"]:

@@ -15,6 +15,7 @@ from typing import Any
 import cloudpickle
 import jax
 
+from quickstudy.agent import Agent
 from quickstudy.collectors.lived import Lived
 from quickstudy.collectors.outpost import STARTING_SECONDS, Shelf, packed, single_threaded, user_files
 from quickstudy.collectors.team import CollectingConfig, Job, MemberLostError
@@ -36,6 +37,7 @@ class WorkerProcess:
 
     def __init__(self, distribution: HostDistribution, config: CollectingConfig):
         self._patience, self._known = config.patience_seconds, Shelf[None]()
+        self._packed: tuple[Agent, str, bytes] | None = None
         python = config.worker_python or sys.executable
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as hand:
@@ -75,7 +77,9 @@ class WorkerProcess:
           MemberLostError: the process died, or nothing was heard of it for too long.
           QuickstudyError: whatever it refuses, such as a suite that is not installed there.
         """
-        digest, agent = packed(job.agent)
+        if self._packed is None or self._packed[0] is not job.agent:
+            self._packed = job.agent, *packed(job.agent)
+        _, digest, agent = self._packed
         known = digest in self._known
         patience = self._patience + (0.0 if known else STARTING_SECONDS)
         HAND.pack_into(self._hand, 0, -1)

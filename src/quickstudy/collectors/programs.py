@@ -38,6 +38,7 @@ class LanePrograms:
         memory = jax.eval_shape(agent.begin, params, key)
         self.decision = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key)
         self.packing = Packing(self.decision)
+        self._action = self.packing.numbers().action
         self._params, self._books = jax.tree.structure(params), jax.tree.structure((memory, self.decision))
         each = (None, *[0] * 6)
         self.first_step = jax.jit(jax.vmap(partial(self._step, begins=True), each), donate_argnums=1)
@@ -53,7 +54,7 @@ class LanePrograms:
 
     def actions(self, words: UInt32[np.ndarray, "lanes words"]) -> list[int] | np.ndarray:
         """The action of every lane, as environments take it: an array that they may write to, or whole numbers."""
-        action = self.packing.unpack(words).action
+        action = self.packing.leaf(self._action, words)
         return action.tolist() if isinstance(self.agent.spec.action_space, gymnasium.spaces.Discrete) else np.array(action)
 
     def _begin(self, params: list, key: UInt32[Array, "2"]) -> PyTree:
