@@ -22,6 +22,7 @@ metaworld = pytest.importorskip("metaworld")
 from metaworld.evaluation import evaluation  # noqa: E402
 from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
 
+from quickstudy.tasks import meta_world_environment as suite_side  # noqa: E402
 from quickstudy.tasks.meta_world_environment import MetaWorldEnvironment, made, set_goal  # noqa: E402
 
 KEY = jax.random.key(0)
@@ -218,6 +219,20 @@ def test_spaces_and_lengths():
     assert suite.max_path_length == meta_world.LONGEST
     assert 0 <= paid.min() <= paid.max() <= 10
     environment.close()
+
+
+def test_lanes_share_what_is_slow_to_make(monkeypatch):
+    kinds = []
+    monkeypatch.setattr(suite_side, "made", lambda name, *, reward: (kinds.append(name), made(name, reward=reward))[1])
+    monkeypatch.setattr(suite_side, "_SPARES", suite_side._Spares())
+    one, other = (tasks.make("metaworld-ml10").open() for _ in range(2))
+    first = lived(one, task_of("reach", 3))
+    for environment, name in ((one, "push"), (other, "reach"), (other, "push"), (one, "sweep"), (one, "reach")):
+        again = lived(environment, task_of(name, 3))
+    np.testing.assert_array_equal(again[0], first[0])
+    assert kinds == ["reach", "push", "push", "sweep"]
+    one.close(), other.close()
+    assert not suite_side._SPARES._kept
 
 
 def test_the_suite_goes_on_for_500_steps_and_no_further():

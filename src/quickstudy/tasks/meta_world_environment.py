@@ -40,31 +40,33 @@ class MetaWorldEnvironment:
     """
 
     def __init__(self, goals: tuple[Mapping[str, NDArray], Mapping[str, NDArray]], *, reward: str):
-        self._goals = goals
-        self._reward = reward
-        self._made: dict[str, Any] = {}
-        self._starts: dict[str, _Start] = {}
+        self._goals, self._reward, self._name = goals, reward, ""
+        self.suite: Any = None
+        self._start: _Start | None = None
+        self._closed = False
+        _SPARES.users += 1
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
         """Sets the environment of this task to its goal; it is made when it is first met."""
         del key
         name = _NAMES[int(task.environment)]
-        if name not in self._made:
-            self._made[name] = made(name, reward=self._reward)
-        self.suite = self._made[name]
-        self._name = name
-        self._starts.pop(name, None)
+        if name != self._name:
+            before = self._name, self._reward, self.suite
+            self.suite = _SPARES.take(name, self._reward) or made(name, reward=self._reward)
+            self._name = name
+            if before[-1] is not None:
+                _SPARES.put(*before)
+        self._start = None
         set_goal(self.suite, name, self._goals[int(task.held_out)][name][int(task.goal)])
 
     def reset(self, episode: int) -> Float[np.ndarray, "39"]:
         """The start of every episode of a lifetime is the same."""
         del episode
-        start = self._starts.get(self._name)
-        if start is None:
+        if self._start is None:
             observation, _ = self.suite.reset()
-            self._starts[self._name] = _Start(self.suite, observation)
+            self._start = _Start(self.suite, observation)
             return observation.astype(np.float32)
-        return start.again(self.suite).astype(np.float32)
+        return self._start.again(self.suite).astype(np.float32)
 
     def step(self, slot: int, action: Any) -> Stepped:
         """One step of the suite. It never says that an episode has ended, except at its limit, which is the driver's."""
@@ -73,11 +75,47 @@ class MetaWorldEnvironment:
         return Stepped(observation.astype(np.float32), float(reward), False, False, {"success": float(said["success"])})
 
     def close(self) -> None:
-        """Closes every environment that was made."""
-        for suite in self._made.values():
+        """Closes the suite's environment, and with the last of these objects those that were kept for later tasks."""
+        suite, self.suite, self._name = self.suite, None, ""
+        if not self._closed:
+            self._closed = True
+            _SPARES.leave()
+        if suite is not None:
             suite.close()
-        self._made.clear()
-        self._starts.clear()
+
+
+class _Spares:
+    """Environments of the suite that no lane uses at present: each takes 8 to 26 MB, and half a second to make.
+
+    All lanes of a process share them, so that not every lane needs one of every kind. No more are kept than there are lanes.
+    """
+
+    def __init__(self) -> None:
+        self.users = 0
+        self._kept: list[tuple[str, str, Any]] = []
+
+    def put(self, name: str, reward: str, suite: Any) -> None:
+        """Keeps one; the one that was longest without a user gives way."""
+        self._kept.append((name, reward, suite))
+        while len(self._kept) > self.users:
+            self._kept.pop(0)[2].close()
+
+    def take(self, name: str, reward: str) -> Any:
+        """One of this kind, or None."""
+        for place, (kind, function, suite) in enumerate(self._kept):
+            if (kind, function) == (name, reward):
+                del self._kept[place]
+                return suite
+        return None
+
+    def leave(self) -> None:
+        """One user less."""
+        self.users -= 1
+        while len(self._kept) > self.users:
+            self._kept.pop(0)[2].close()
+
+
+_SPARES = _Spares()
 
 
 def made(name: str, *, reward: str, hurried: bool = True) -> Any:
