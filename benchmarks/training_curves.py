@@ -5,7 +5,8 @@
 
 Reads `metrics.jsonl` of the rows' runs in `runs/bench` (a folder that is not there keeps the curve that was stored), and writes
 `benchmarks/training_curves.json` and a picture for each suite in `docs/pictures`. Lines are tasks that are trained on, means
-over stretches of training; dots are held-out tasks, looked at now and then, which choose nothing.
+over stretches of training; dots are held-out tasks, looked at now and then, which choose nothing: of successes, that of the
+last episode.
 """
 
 import json
