@@ -82,15 +82,8 @@ class Bare:
         pickled = cloudpickle.dumps(distribution)
         self.processes = []
         for rows in np.array_split(np.arange(len(tasks_drawn)), processes):
-            given = (
-                pickled,
-                lanes,
-                [tasks_drawn[row] for row in rows],
-                keys[rows],
-                actions[rows],
-                *self.barriers,
-                self.results,
-            )
+            mine = [tasks_drawn[row] for row in rows], keys[rows], actions[rows]
+            given = (pickled, lanes, *mine, *self.barriers, self.results)
             self.processes.append(SPAWN.Process(target=bare_worker, args=given, daemon=True))
             self.processes[-1].start()
 

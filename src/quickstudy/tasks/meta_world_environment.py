@@ -47,7 +47,7 @@ class MetaWorldEnvironment:
         _SPARES.users += 1
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
-        """Sets the environment of this task to its goal; it is made when it is first met."""
+        """Sets the environment of this task to its goal; one is made where no other lane has left one of its kind."""
         del key
         name = _NAMES[int(task.environment)]
         if name != self._name:
@@ -85,7 +85,7 @@ class MetaWorldEnvironment:
 
 
 class _Spares:
-    """Environments of the suite that no lane uses at present: each takes 8 to 26 MB, and half a second to make.
+    """Environments of the suite that no lane uses at present: each takes some 20 MB, and a good part of a second to make.
 
     All lanes of a process share them, so that not every lane needs one of every kind. No more are kept than there are lanes.
     """
@@ -97,8 +97,7 @@ class _Spares:
     def put(self, name: str, reward: str, suite: Any) -> None:
         """Keeps one; the one that was longest without a user gives way."""
         self._kept.append((name, reward, suite))
-        while len(self._kept) > self.users:
-            self._kept.pop(0)[2].close()
+        self._make_room()
 
     def take(self, name: str, reward: str) -> Any:
         """One of this kind, or None."""
@@ -111,6 +110,9 @@ class _Spares:
     def leave(self) -> None:
         """One user less."""
         self.users -= 1
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._kept) > self.users:
             self._kept.pop(0)[2].close()
 
