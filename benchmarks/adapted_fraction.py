@@ -19,9 +19,9 @@ import tyro
 from inner_steps import measured, returns_by_episode
 
 import quickstudy as qs
-from quickstudy.agent import memory_bytes
-from quickstudy.evaluation import Contender, draw_tasks
-from quickstudy.interact import live
+from quickstudy.evaluation.evaluate import Contender, draw_tasks
+from quickstudy.protocol.agent import memory_bytes
+from quickstudy.rollout.compiled import live
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "adapted-fraction.svg"

@@ -28,9 +28,9 @@ import jax
 import numpy as np
 
 from quickstudy import algorithms, tasks
-from quickstudy.collectors.programs import LanePrograms, lifetime_keys
-from quickstudy.collectors.team import CollectingConfig, gather_team
-from quickstudy.quarantine import quarantined
+from quickstudy.rollout.collecting.lane_programs import LanePrograms, lifetime_keys
+from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
+from quickstudy.rollout.nonfinite import quarantined
 
 SPAWN = multiprocessing.get_context("spawn")
 

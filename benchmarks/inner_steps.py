@@ -17,10 +17,10 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.evaluation import RESAMPLES, Contender, contender, draw_tasks
-from quickstudy.living import live_on_all
+from quickstudy.evaluation.evaluate import RESAMPLES, Contender, contender, draw_tasks
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
+from quickstudy.rollout.runner import live_on_all
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "inner-steps.svg"

@@ -42,19 +42,20 @@ class Settings:
 
 def train_package(settings, *, plain_recurrence):
     """Mean returns `[updates, seeds]`."""
-    from quickstudy import algorithms, networks, tasks, use_whole_machine
+    from quickstudy import algorithms, tasks, use_whole_machine
+    from quickstudy.networks import layers
     from quickstudy.numerics import recurrence
-    from quickstudy.outer_program import initial_state, train_program
+    from quickstudy.training.compiled_program import initial_state, train_program
 
     use_whole_machine()
-    fast = networks.run_gated
+    fast = layers.run_gated
     if plain_recurrence:
 
         def run(core, hidden, inputs, valid):
             states = recurrence._run(core, hidden, inputs, valid)[0]
             return jax.tree.map(lambda leaf: leaf[-1], states), states
 
-        networks.run_gated = run
+        layers.run_gated = run
     try:
         bandits = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)
         algorithm = algorithms.make("rl2", bandits.spec, lifetimes=settings.lifetimes)
@@ -65,7 +66,7 @@ def train_package(settings, *, plain_recurrence):
             state, metrics = program(state, roots, jnp.uint32(update), jnp.float32(update / updates))
             returns.append(np.asarray(metrics["train_return"]))
     finally:
-        networks.run_gated = fast
+        layers.run_gated = fast
     return np.asarray(returns)
 
 

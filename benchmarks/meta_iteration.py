@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import tyro
 
 import quickstudy as qs
-from quickstudy.outer_program import initial_state, train_program
+from quickstudy.training.compiled_program import initial_state, train_program
 
 HISTORY = Path(__file__).with_name("meta_iteration.jsonl")
 

@@ -19,8 +19,8 @@ import numpy as np
 import tyro
 from metaworld.policies import ENV_POLICY_MAP
 
-from quickstudy.tasks.meta_world_environment import made, set_goal
-from quickstudy.tasks.meta_world_goals import GOALS, ML10_TEST, ML10_TRAIN, goals_of
+from quickstudy.tasks.suites.meta_world.environment import made, set_goal
+from quickstudy.tasks.suites.meta_world.goals import GOALS, ML10_TEST, ML10_TRAIN, goals_of
 
 HERE = Path(__file__).parent
 warnings.filterwarnings("ignore", message="Constant.s. may be too high")  # experts say so of their own actions

@@ -17,8 +17,8 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.evaluation import draw_tasks
-from quickstudy.living import live_on_all
+from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.rollout.runner import live_on_all
 
 HERE = Path(__file__).parent
 GOALS = 21

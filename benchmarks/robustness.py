@@ -20,8 +20,8 @@ import tyro
 from inner_steps import measured
 
 import quickstudy as qs
-from quickstudy.evaluation import draw_tasks
-from quickstudy.living import live_on_all
+from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.rollout.runner import live_on_all
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "robustness.svg"

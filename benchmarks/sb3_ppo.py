@@ -101,7 +101,7 @@ def time_ours():
     import jax.numpy as jnp
 
     from quickstudy import algorithms, tasks, use_whole_machine
-    from quickstudy.outer_program import initial_state, train_program
+    from quickstudy.training.compiled_program import initial_state, train_program
 
     use_whole_machine()
     bandits = tasks.make("bernoulli-bandit", arms=ARMS, pulls=PULLS)

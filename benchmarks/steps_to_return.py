@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.outer_program import look_at_baselines
+from quickstudy.training.compiled_program import look_at_baselines
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "steps-to-return.svg"

@@ -59,7 +59,7 @@ def best_seconds(function, *, repeats):
 def time_package(settings, hidden_size):
     """Seconds of one update and of compilation."""
     from quickstudy import algorithms, tasks, use_whole_machine
-    from quickstudy.outer_program import initial_state, train_program
+    from quickstudy.training.compiled_program import initial_state, train_program
 
     use_whole_machine()
     jax.config.update("jax_enable_compilation_cache", False)  # what is read from a cache was not compiled

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quickstudy import drawing
-from quickstudy.run_folder import read_metrics
+from quickstudy.reports import canvas
+from quickstudy.storage.run_folder import read_metrics
 
 HERE = Path(__file__).parent
 STORED = HERE / "training_curves.json"
@@ -50,11 +50,11 @@ def curve(folder, measure):
 def draw(name, wanted, stored):
     """One panel for each kind of task, lines named in the first."""
     _, said, panels = wanted
-    with drawing.style_context():
-        figure = drawing.Figure(figsize=(3.1 * len(panels) + 0.9, 3.5), layout="constrained")
+    with canvas.style_context():
+        figure = canvas.Figure(figsize=(3.1 * len(panels) + 0.9, 3.5), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for place, (axis, (title, rows)) in enumerate(zip(axes, panels.items(), strict=True)):
-            for colour, (agent, row) in zip(drawing.LIGHT, rows.items(), strict=False):
+            for colour, (agent, row) in zip(canvas.LIGHT, rows.items(), strict=False):
                 if row not in stored:
                     continue
                 axis.plot(*np.transpose(stored[row]["train"]), color=colour, label=f"{agent}, in training")
@@ -65,7 +65,7 @@ def draw(name, wanted, stored):
             if place == 0:
                 axis.set_ylabel(said)
                 figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
-        picture = drawing.finish(figure, name=name, title="", caption="", alternative="")
+        picture = canvas.finish(figure, name=name, title="", caption="", alternative="")
     (HERE.parent / "docs" / "pictures" / f"{name}.svg").write_text(picture.svg)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.algorithms.ppo import PPOConfig, ppo_agent
-from quickstudy.evaluation import draw_tasks
-from quickstudy.living import live_on_all
+from quickstudy.algorithms.multi_task import PPOConfig, ppo_agent
+from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.rollout.runner import live_on_all
 
 HISTORY = Path(__file__).with_name("tune_ppo.jsonl")
 

@@ -22,8 +22,8 @@ import tyro
 from jax.sharding import PartitionSpec as P
 
 from quickstudy import algorithms, tasks, use_whole_machine
-from quickstudy.interact import live
-from quickstudy.outer_program import device_mesh, initial_state, train_program
+from quickstudy.rollout.compiled import live
+from quickstudy.training.compiled_program import device_mesh, initial_state, train_program
 
 HISTORY = Path(__file__).with_name("xland.jsonl")
 SUITES_OWN = {"128 environments": 6_300, "512 environments": 2_200}

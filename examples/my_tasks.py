@@ -11,8 +11,8 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from quickstudy.records import Outcome, Spec, record
-from quickstudy.task_distribution import TaskDistribution, mark_split
+from quickstudy.protocol.records import Outcome, Spec, record
+from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 SPLITS = ("train", "test", "ood:thrifty-customers")
 PRICES = jnp.linspace(2.0, 10.0, 9)

@@ -8,83 +8,83 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quickstudy import algorithms, tasks
-    from quickstudy.agent import Agent, memory_bytes, slot_key
-    from quickstudy.bundle import Bundle, load_bundle, save_bundle
-    from quickstudy.devices import use_whole_machine
-    from quickstudy.errors import QuickstudyError
-    from quickstudy.evaluation import Contender, contender, evaluate
-    from quickstudy.film import Film, film_adaptation
-    from quickstudy.film_pictures import write_film
-    from quickstudy.gymnasium_tasks import from_gymnasium
-    from quickstudy.host import Actor
-    from quickstudy.host_distribution import HostDistribution
-    from quickstudy.impairment import impaired
-    from quickstudy.inspection.check import check
-    from quickstudy.interact import live
-    from quickstudy.meta_algorithm import MetaAlgorithm
-    from quickstudy.meta_training import Run, TrainingConfig, meta_train
-    from quickstudy.quarantine import quarantined
-    from quickstudy.readout.calibration import measure_calibration
-    from quickstudy.readout.fitting import ReadoutConfig, fit_readout
-    from quickstudy.readout.readout import Readout, with_readout
-    from quickstudy.readout.storage import load_readout, save_readout
-    from quickstudy.records import Decision, Outcome, Spec, Transition, record
-    from quickstudy.report import write_report
-    from quickstudy.results import Evaluation
-    from quickstudy.speed.measuring import adaptation_speed, adaptation_speeds
-    from quickstudy.speed.results import AdaptationSpeed
-    from quickstudy.speed.table import speed_table
-    from quickstudy.speed_picture import write_speed_picture
-    from quickstudy.task_distribution import TaskDistribution, mark_split, task_hash
+    from quickstudy.evaluation.adaptation_speed.measure import adaptation_speed, adaptation_speeds
+    from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed
+    from quickstudy.evaluation.belief_probe.calibration import measure_calibration
+    from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
+    from quickstudy.evaluation.belief_probe.probe import Readout, with_readout
+    from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
+    from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+    from quickstudy.evaluation.results import Evaluation
+    from quickstudy.evaluation.video import Film, film_adaptation
+    from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
+    from quickstudy.protocol.errors import QuickstudyError
+    from quickstudy.protocol.host_distribution import HostDistribution
+    from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+    from quickstudy.protocol.records import Decision, Outcome, Spec, Transition, record
+    from quickstudy.protocol.task_distribution import TaskDistribution, mark_split, task_hash
+    from quickstudy.reports.adaptation_speed_chart import write_speed_picture
+    from quickstudy.reports.adaptation_speed_table import speed_table
+    from quickstudy.reports.page import write_report
+    from quickstudy.reports.video_files import write_film
+    from quickstudy.rollout.actor import Actor
+    from quickstudy.rollout.compiled import live
+    from quickstudy.rollout.nonfinite import quarantined
+    from quickstudy.rollout.sensor_faults import impaired
+    from quickstudy.storage.bundle import Bundle, load_bundle, save_bundle
+    from quickstudy.tasks.checks.check import check
+    from quickstudy.tasks.gymnasium import from_gymnasium
+    from quickstudy.training.devices import use_whole_machine
+    from quickstudy.training.loop import Run, TrainingConfig, meta_train
 
 _HOMES = {
-    "Actor": "host",
-    "AdaptationSpeed": "speed.results",
-    "Agent": "agent",
-    "Bundle": "bundle",
-    "Contender": "evaluation",
-    "Decision": "records",
-    "Evaluation": "results",
-    "Film": "film",
-    "HostDistribution": "host_distribution",
-    "MetaAlgorithm": "meta_algorithm",
-    "Outcome": "records",
-    "QuickstudyError": "errors",
-    "Readout": "readout.readout",
-    "ReadoutConfig": "readout.fitting",
-    "Run": "meta_training",
-    "Spec": "records",
-    "TaskDistribution": "task_distribution",
-    "TrainingConfig": "meta_training",
-    "Transition": "records",
-    "adaptation_speed": "speed.measuring",
-    "adaptation_speeds": "speed.measuring",
-    "check": "inspection.check",
-    "contender": "evaluation",
-    "evaluate": "evaluation",
-    "film_adaptation": "film",
-    "fit_readout": "readout.fitting",
-    "from_gymnasium": "gymnasium_tasks",
-    "impaired": "impairment",
-    "live": "interact",
-    "load_bundle": "bundle",
-    "load_readout": "readout.storage",
-    "mark_split": "task_distribution",
-    "measure_calibration": "readout.calibration",
-    "memory_bytes": "agent",
-    "meta_train": "meta_training",
-    "quarantined": "quarantine",
-    "record": "records",
-    "save_bundle": "bundle",
-    "save_readout": "readout.storage",
-    "slot_key": "agent",
-    "speed_table": "speed.table",
-    "task_hash": "task_distribution",
-    "use_whole_machine": "devices",
-    "with_readout": "readout.readout",
-    "write_film": "film_pictures",
-    "write_report": "report",
-    "write_speed_picture": "speed_picture",
+    "Actor": "rollout.actor",
+    "AdaptationSpeed": "evaluation.adaptation_speed.results",
+    "Agent": "protocol.agent",
+    "Bundle": "storage.bundle",
+    "Contender": "evaluation.evaluate",
+    "Decision": "protocol.records",
+    "Evaluation": "evaluation.results",
+    "Film": "evaluation.video",
+    "HostDistribution": "protocol.host_distribution",
+    "MetaAlgorithm": "protocol.meta_algorithm",
+    "Outcome": "protocol.records",
+    "QuickstudyError": "protocol.errors",
+    "Readout": "evaluation.belief_probe.probe",
+    "ReadoutConfig": "evaluation.belief_probe.fit",
+    "Run": "training.loop",
+    "Spec": "protocol.records",
+    "TaskDistribution": "protocol.task_distribution",
+    "TrainingConfig": "training.loop",
+    "Transition": "protocol.records",
+    "adaptation_speed": "evaluation.adaptation_speed.measure",
+    "adaptation_speeds": "evaluation.adaptation_speed.measure",
+    "check": "tasks.checks.check",
+    "contender": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
+    "film_adaptation": "evaluation.video",
+    "fit_readout": "evaluation.belief_probe.fit",
+    "from_gymnasium": "tasks.gymnasium",
+    "impaired": "rollout.sensor_faults",
+    "live": "rollout.compiled",
+    "load_bundle": "storage.bundle",
+    "load_readout": "evaluation.belief_probe.storage",
+    "mark_split": "protocol.task_distribution",
+    "measure_calibration": "evaluation.belief_probe.calibration",
+    "memory_bytes": "protocol.agent",
+    "meta_train": "training.loop",
+    "quarantined": "rollout.nonfinite",
+    "record": "protocol.records",
+    "save_bundle": "storage.bundle",
+    "save_readout": "evaluation.belief_probe.storage",
+    "slot_key": "protocol.agent",
+    "speed_table": "reports.adaptation_speed_table",
+    "task_hash": "protocol.task_distribution",
+    "use_whole_machine": "training.devices",
+    "with_readout": "evaluation.belief_probe.probe",
+    "write_film": "reports.video_files",
+    "write_report": "reports.page",
+    "write_speed_picture": "reports.adaptation_speed_chart",
 }
 
 __all__ = [

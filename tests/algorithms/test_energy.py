@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
-from quickstudy.agent import memory_bytes
 from quickstudy.algorithms.energy import EnergyConfig, _recall, contrastive_loss
-from quickstudy.errors import UsageError
-from quickstudy.interact import live
-from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.numerics.optimiser_step import clipped_adam, descend
+from quickstudy.protocol.agent import memory_bytes
+from quickstudy.protocol.errors import UsageError
+from quickstudy.rollout.compiled import live
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 3}

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.agent import memory_bytes
 from quickstudy.algorithms.hybrid import HybridConfig, hybrid_agent
 from quickstudy.algorithms.maml import MAMLConfig, maml_agent, recall
 from quickstudy.algorithms.promp import ProMPConfig, promp
 from quickstudy.algorithms.reptile import ReptileConfig, reptile
 from quickstudy.algorithms.rl2 import RL2Config, rl2_agent
 from quickstudy.algorithms.sparse_maml import SparseMAMLConfig, sparse_maml_agent
-from quickstudy.errors import UsageError
-from quickstudy.interact import live
-from quickstudy.meta_algorithm import LIFETIMES_AXIS
-from quickstudy.tasks.point_navigation import point_navigation
+from quickstudy.protocol.agent import memory_bytes
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.navigation.point_navigation import point_navigation
 
 NAVIGATION = point_navigation(horizon=5, episodes=4)
 SMALL = {"hidden_sizes": (8, 8), "rollouts": 2}

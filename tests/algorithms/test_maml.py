@@ -18,12 +18,12 @@ from quickstudy.algorithms.maml import (
     outer_credit,
     recall,
 )
-from quickstudy.errors import SpecError, UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.numerics.inner_objective import inner_objective
-from quickstudy.records import Decision, Outcome, Transition
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
-from quickstudy.tasks.point_navigation import point_navigation
+from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.protocol.records import Decision, Outcome, Transition
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
+from quickstudy.tasks.navigation.point_navigation import point_navigation
 
 # Two decisions of two actions each; what the second pays depends on the first.
 FIRST = jnp.array([0.3, 1.0])

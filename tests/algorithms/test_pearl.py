@@ -10,9 +10,9 @@ import pytest
 
 from quickstudy import algorithms, tasks
 from quickstudy.algorithms.pearl import Learned, PEARLConfig, _loss, _witnessed, pearl
-from quickstudy.errors import UsageError
-from quickstudy.interact import live
-from quickstudy.numerics.replay import steps_of
+from quickstudy.protocol.errors import UsageError
+from quickstudy.rollout.compiled import live
+from quickstudy.rollout.replay import steps_of
 
 SMALL = {"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 5}
 TASKS = {

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import pytest
 
 from quickstudy import tasks
-from quickstudy.algorithms.on_lifetimes import entropy_bonus
+from quickstudy.algorithms.lifetime_ppo import entropy_bonus
 from quickstudy.algorithms.rl2 import RL2Config, rl2
-from quickstudy.comparing import Comparing
-from quickstudy.interact import live
+from quickstudy.networks.reward_change import Comparing
 from quickstudy.numerics.returns import returns_to_go
-from quickstudy.outer_program import learned
+from quickstudy.rollout.compiled import live
+from quickstudy.training.compiled_program import learned
 
 
 @pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", 0.05), ("point-navigation", 0.003)])

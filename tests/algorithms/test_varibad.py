@@ -11,8 +11,8 @@ import pytest
 
 from quickstudy import algorithms, tasks
 from quickstudy.algorithms.varibad import VariBADConfig, _recall, prediction_loss
-from quickstudy.errors import UsageError
-from quickstudy.interact import live
+from quickstudy.protocol.errors import UsageError
+from quickstudy.rollout.compiled import live
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 3}

@@ -6,16 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.arm_counts import ArmCounts
-from quickstudy.baselines.bayes_optimal import bayes_optimal_agent
-from quickstudy.baselines.epsilon_greedy import epsilon_greedy_agent
-from quickstudy.baselines.gittins import gittins_agent
-from quickstudy.baselines.greedy import greedy_agent
-from quickstudy.baselines.thompson import thompson_agent
-from quickstudy.baselines.ucb1 import ucb1_agent
-from quickstudy.errors import SpecError
-from quickstudy.records import Decision, Outcome, Spec, Transition
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
+from quickstudy.baselines.bandits.arm_counts import ArmCounts
+from quickstudy.baselines.bandits.bayes_optimal import bayes_optimal_agent
+from quickstudy.baselines.bandits.epsilon_greedy import epsilon_greedy_agent
+from quickstudy.baselines.bandits.gittins import gittins_agent
+from quickstudy.baselines.bandits.greedy import greedy_agent
+from quickstudy.baselines.bandits.thompson import thompson_agent
+from quickstudy.baselines.bandits.ucb1 import ucb1_agent
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Outcome, Spec, Transition
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 MAKERS = [greedy_agent, epsilon_greedy_agent, ucb1_agent, thompson_agent, gittins_agent, bayes_optimal_agent]
 

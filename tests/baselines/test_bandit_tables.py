@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.arm_counts import ArmCounts
-from quickstudy.baselines.bayes_optimal import bayes_optimal_agent, exact_value
-from quickstudy.baselines.gittins import gittins_agent, gittins_indices
-from quickstudy.baselines.plan_of_many_arms import plan_of_many_arms
-from quickstudy.baselines.plan_of_two_arms import plan_of_two_arms
-from quickstudy.errors import SpecError
-from quickstudy.records import Spec
+from quickstudy.baselines.bandits.arm_counts import ArmCounts
+from quickstudy.baselines.bandits.bayes_optimal import bayes_optimal_agent, exact_value
+from quickstudy.baselines.bandits.gittins import gittins_agent, gittins_indices
+from quickstudy.baselines.bandits.many_arms_plan import plan_of_many_arms
+from quickstudy.baselines.bandits.two_arms_plan import plan_of_two_arms
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Spec
 
 
 def spec(*, arms, pulls):

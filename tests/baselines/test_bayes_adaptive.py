@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from quickstudy import baselines
-from quickstudy.baselines import adaptive_plan
-from quickstudy.baselines.adaptive_plan import most_situations, plan_adaptively
-from quickstudy.baselines.adaptive_problem import problem_of_counts, problem_of_hidden_goal, problem_of_hypotheses
-from quickstudy.baselines.bayes_adaptive import (
+from quickstudy.baselines.bandits.bayes_optimal import exact_value
+from quickstudy.baselines.mdps import adaptive_plan
+from quickstudy.baselines.mdps.adaptive_plan import most_situations, plan_adaptively
+from quickstudy.baselines.mdps.adaptive_problem import problem_of_counts, problem_of_hidden_goal, problem_of_hypotheses
+from quickstudy.baselines.mdps.bayes_adaptive import (
     arrival_adaptive_agent,
     arrival_problem,
     bayes_adaptive_agent,
@@ -21,16 +22,15 @@ from quickstudy.baselines.bayes_adaptive import (
     expected_plan_agent,
     sampled_plan_agent,
 )
-from quickstudy.baselines.bayes_optimal import exact_value
-from quickstudy.baselines.grid import HiddenGoal
-from quickstudy.baselines.search_plan import plan_search
-from quickstudy.errors import SpecError
-from quickstudy.interact import live
-from quickstudy.records import Decision, Spec, Transition
-from quickstudy.tasks.arrival_mdp import arrival_mdp
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
-from quickstudy.tasks.grid_navigation import grid_navigation
-from quickstudy.tasks.tabular_mdp import tabular_mdp
+from quickstudy.baselines.models.hidden_goal import HiddenGoal
+from quickstudy.baselines.navigation.search_plan import plan_search
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
+from quickstudy.tasks.mdps.arrival import arrival_mdp
+from quickstudy.tasks.mdps.tabular import tabular_mdp
+from quickstudy.tasks.navigation.grid_navigation import grid_navigation
 
 HALF, THIRD = Fraction(1, 2), Fraction(1, 3)
 # Two processes of two states and two actions. Outcomes: (successor 0, pays 0), (successor 1, pays 0), (successor 1, pays 1).

@@ -5,13 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.goal_search import nearest_first_agent, planned_search_agent, posterior_sampling_agent
-from quickstudy.baselines.grid import DOWN, LEFT, RIGHT, STAY, UP, HiddenGoal, action_towards, neighbours, time_in_cells
-from quickstudy.errors import SpecError
-from quickstudy.interact import live
-from quickstudy.records import Decision, Transition
-from quickstudy.tasks.dark_room import dark_room
-from quickstudy.tasks.grid_navigation import grid_navigation
+from quickstudy.baselines.models.hidden_goal import (
+    DOWN,
+    LEFT,
+    RIGHT,
+    STAY,
+    UP,
+    HiddenGoal,
+    action_towards,
+    neighbours,
+    time_in_cells,
+)
+from quickstudy.baselines.navigation.goal_search import nearest_first_agent, planned_search_agent, posterior_sampling_agent
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Transition
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.navigation.dark_room import dark_room
+from quickstudy.tasks.navigation.grid_navigation import grid_navigation
 
 PROBLEM = HiddenGoal(size=3, start=0, goals=(2, 5, 6, 7, 8), horizon=4, episodes=3, reward_elsewhere=-0.1)
 MAKERS = [nearest_first_agent, planned_search_agent, posterior_sampling_agent]

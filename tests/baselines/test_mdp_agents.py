@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.beb import beb_agent, visit_bonus_agent
-from quickstudy.baselines.mdp_greedy import mdp_epsilon_greedy_agent, mdp_greedy_agent
-from quickstudy.baselines.opsrl import opsrl_agent
-from quickstudy.baselines.psrl import psrl_agent
-from quickstudy.baselines.transition_counts import PlanningMemory, TransitionCounts
-from quickstudy.baselines.ucrl2 import optimistic_backup, ucrl2_agent
-from quickstudy.errors import SpecError
-from quickstudy.interact import live
+from quickstudy.baselines.mdps.beb import beb_agent, visit_bonus_agent
+from quickstudy.baselines.mdps.greedy import mdp_epsilon_greedy_agent, mdp_greedy_agent
+from quickstudy.baselines.mdps.opsrl import opsrl_agent
+from quickstudy.baselines.mdps.psrl import psrl_agent
+from quickstudy.baselines.mdps.transition_counts import PlanningMemory, TransitionCounts
+from quickstudy.baselines.mdps.ucrl2 import optimistic_backup, ucrl2_agent
 from quickstudy.numerics.value_iteration import backward_induction
-from quickstudy.records import Decision, Outcome, Spec, Transition
-from quickstudy.tasks.tabular_mdp import tabular_mdp
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Outcome, Spec, Transition
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MAKERS = [mdp_greedy_agent, mdp_epsilon_greedy_agent, psrl_agent, opsrl_agent, ucrl2_agent, beb_agent, visit_bonus_agent]
 

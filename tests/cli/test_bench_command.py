@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms
-from quickstudy.bench.rows import find, load_groups
-from quickstudy.bench.stored import load
-from quickstudy.bundle import load_bundle, save_bundle
 from quickstudy.cli import main
-from quickstudy.errors import MissingExtraError
+from quickstudy.evaluation.bench.rows import find, load_groups
+from quickstudy.evaluation.bench.stored import load
 from quickstudy.numerics.statistics import Estimate
+from quickstudy.protocol.errors import MissingExtraError
+from quickstudy.storage.bundle import load_bundle, save_bundle
 from quickstudy.tasks import make
 
 ROWS = """
@@ -85,7 +85,7 @@ def finished(tmp_path_factory):
     """A checkout in which everything was run."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "rows.toml").write_text(ROWS)
-    (folder / "bench").mkdir()
+    (folder / "results").mkdir()
     (folder / "README.md").write_text("# Toy\n\n<!-- measured -->\nold\n<!-- /measured -->\nThe end.\n")
     for name in ("toy", "toy-longer", "toy-transfer"):
         status, out, err = bench(folder, "run", name)
@@ -168,7 +168,7 @@ def test_rows_whose_suite_is_missing_are_passed_over_unless_they_are_named(check
     def made(name, **settings):
         raise MissingExtraError("MuJoCo", "mujoco")
 
-    monkeypatch.setattr("quickstudy.bench.measuring.tasks.make", made)
+    monkeypatch.setattr("quickstudy.evaluation.bench.measuring.tasks.make", made)
     status, out, _ = bench(checkout, "verify")
     assert status == 0
     assert "toy: not measured. MuJoCo is not installed. Install it with: pip install 'quickstudy[mujoco]'" in out
@@ -239,7 +239,7 @@ def test_measuring_alone_keeps_the_record_of_the_training(checkout):
 
 def test_a_bundle_alone_tells_what_it_knows_of_its_training(checkout):
     shutil.rmtree(checkout / "runs")
-    (checkout / "bench" / "results" / "toy.json").unlink()
+    (checkout / "results" / "rows" / "toy.json").unlink()
     status, out, err = bench(checkout, "run", "toy", "--evaluate-only")
     assert status == 0, out + err
     training = stored(checkout).training
@@ -306,12 +306,12 @@ SPOILT = {
     ),
     "tampered result": (
         ("verify", "toy"),
-        lambda folder: edited(folder / "bench" / "results" / "toy.json", '"seeds": 2', '"seeds": 5'),
+        lambda folder: edited(folder / "results" / "rows" / "toy.json", '"seeds": 2', '"seeds": 5'),
         "its digest differs",
     ),
     "result cut off": (
         ("list",),
-        lambda folder: (folder / "bench" / "results" / "toy.json").write_text("{"),
+        lambda folder: (folder / "results" / "rows" / "toy.json").write_text("{"),
         "toy.json does not parse",
     ),
     "row redefined": (
@@ -326,7 +326,7 @@ SPOILT = {
     "unknown agent": (("list",), lambda folder: edited(folder / "rows.toml", '["toy"]', '["tay"]'), "Did you mean 'toy'?"),
     "no rows": (("list",), lambda folder: (folder / "rows.toml").unlink(), "cannot be read"),
     "no README": (("page",), lambda folder: (folder / "README.md").unlink(), "has no lines <!-- measured -->"),
-    "no checkout": (("verify",), lambda folder: shutil.rmtree(folder / "bench"), "name it with --folder"),
+    "no checkout": (("verify",), lambda folder: shutil.rmtree(folder / "results"), "name it with --folder"),
 }
 
 

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from quickstudy.baselines.bayes_optimal import exact_reaches, exact_value
-from quickstudy.baselines.ucb1 import ucb1_agent
-from quickstudy.interact import live
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
+from quickstudy.baselines.bandits.bayes_optimal import exact_reaches, exact_value
+from quickstudy.baselines.bandits.ucb1 import ucb1_agent
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 BANDITS = {10: 20_000, 100: 4_000, 500: 2_000}
 REFERENCE_BANDITS = {10: 20_000, 100: 10_000, 500: 3_000}

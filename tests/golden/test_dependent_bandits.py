@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from golden.test_bandit_baselines import lives, standard_error
-from quickstudy.baselines.dependent_arms import exact_regret_of_dependent_arms
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
-from quickstudy.tasks.dependent_bandit import BETTER_ARM, dependent_bandit
+from quickstudy.baselines.bandits.dependent_arms import exact_regret_of_dependent_arms
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
+from quickstudy.tasks.bandits.dependent import BETTER_ARM, dependent_bandit
 
 BETTER = {"uniform": None} | BETTER_ARM
 # Expected regret over 100 pulls; simulated on 20,000 bandits, but for the optimum.

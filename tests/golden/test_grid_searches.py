@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.grid import HiddenGoal, distances, neighbours
-from quickstudy.baselines.search_plan import plan_search
-from quickstudy.interact import live
-from quickstudy.tasks.dark_room import dark_room
-from quickstudy.tasks.grid_navigation import grid_navigation
-from quickstudy.tasks.hidden_goal import HiddenGoalTask
+from quickstudy.baselines.models.hidden_goal import HiddenGoal, distances, neighbours
+from quickstudy.baselines.navigation.search_plan import plan_search
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.navigation.dark_room import dark_room
+from quickstudy.tasks.navigation.grid_navigation import grid_navigation
+from quickstudy.tasks.navigation.hidden_goal import HiddenGoalTask
 
 GRID_GOALS = tuple(cell for cell in range(25) if cell // 5 > 1 or cell % 5 > 1)
 GRID = HiddenGoal(size=5, start=0, goals=GRID_GOALS, horizon=15, episodes=4, reward_elsewhere=-0.1)

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.baselines.opsrl import opsrl_agent
-from quickstudy.baselines.psrl import psrl_agent
-from quickstudy.interact import live
-from quickstudy.numerics.dirichlet import draw_dirichlet, draw_gamma
-from quickstudy.tasks.tabular_mdp import tabular_mdp
+from quickstudy.baselines.mdps.opsrl import opsrl_agent
+from quickstudy.baselines.mdps.psrl import psrl_agent
+from quickstudy.numerics.beliefs.dirichlet import draw_dirichlet, draw_gamma
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MDPS = {10: 1_500, 25: 1_000, 50: 3_000, 75: 3_000, 100: 3_000}
 REFERENCE_MDPS = 3_000

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.agent import slot_key
-from quickstudy.records import Transition
+from quickstudy.protocol.agent import slot_key
+from quickstudy.protocol.records import Transition
 
 
 def stack(transitions):

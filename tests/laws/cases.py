@@ -13,15 +13,15 @@ from laws.by_hand import compiled
 from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms, tasks
-from quickstudy.baselines.adaptive_problem import problem_of_hidden_goal
-from quickstudy.baselines.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
-from quickstudy.baselines.grid import HiddenGoal
+from quickstudy.baselines.mdps.adaptive_problem import problem_of_hidden_goal
+from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
+from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent
-from quickstudy.impairment import impaired
-from quickstudy.interact import live
-from quickstudy.quarantine import quarantined
-from quickstudy.readout.fitting import ReadoutConfig, fit_readout
-from quickstudy.readout.readout import with_readout
+from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
+from quickstudy.evaluation.belief_probe.probe import with_readout
+from quickstudy.rollout.compiled import live
+from quickstudy.rollout.nonfinite import quarantined
+from quickstudy.rollout.sensor_faults import impaired
 
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]

@@ -11,9 +11,9 @@ import pytest
 
 from laws.by_hand import assert_close, lifetime_by_hand, valid_part
 from laws.cases import MAKERS, case
-from quickstudy.agent import derived_step, derived_unroll, slot_key
-from quickstudy.interact import live
-from quickstudy.numerics.sequences import chunks
+from quickstudy.protocol.agent import derived_step, derived_unroll, slot_key
+from quickstudy.protocol.sequences import chunks
+from quickstudy.rollout.compiled import live
 
 # One worker looks at one case, so that its life is compiled once.
 pytestmark = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MAKERS])

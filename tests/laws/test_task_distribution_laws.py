@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from laws.cases import small, with_suites
-from quickstudy.inspection.check import check, fault_lines
-from quickstudy.inspection.trees import rows
-from quickstudy.task_distribution import mark_split, task_hash
+from quickstudy.protocol.task_distribution import mark_split, task_hash
+from quickstudy.tasks.checks.check import check, fault_lines
+from quickstudy.tasks.checks.trees import rows
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 

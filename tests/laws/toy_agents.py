@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.agent import Agent
-from quickstudy.records import Decision, flat_size, record
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.records import Decision, flat_size, record
 
 
 @record

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.records import Outcome, Spec, record
-from quickstudy.task_distribution import TaskDistribution, mark_split
+from quickstudy.protocol.records import Outcome, Spec, record
+from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 SPLITS = ("train", "test")
 

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 
 import quickstudy as qs
-from quickstudy.host_distribution import Stepped
+from quickstudy.protocol.host_distribution import Stepped
 
 
 class Dial(gymnasium.Env):

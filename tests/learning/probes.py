@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.records import Outcome, Spec, Transition, record
-from quickstudy.task_distribution import TaskDistribution, mark_split
-from quickstudy.tasks.bernoulli_bandit import bernoulli_bandit
+from quickstudy.protocol.records import Outcome, Spec, Transition, record
+from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
+from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 SPLITS = ("train", "test")
 NOTHING, ASKS, SHOWS = 0, 1, 2

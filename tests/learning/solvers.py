@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from learning.probes import ASKS, SHOWS
-from quickstudy.agent import Agent
-from quickstudy.records import Decision
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.records import Decision
 
 CERTAIN = 100.0
 

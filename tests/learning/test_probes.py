@@ -10,9 +10,9 @@ from learning.probes import PROBES, grade
 from learning.solvers import memoriser, solver
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
-from quickstudy.inspection.check import check
-from quickstudy.interact import live
-from quickstudy.meta_training import TrainingConfig, meta_train
+from quickstudy.rollout.compiled import live
+from quickstudy.tasks.checks.check import check
+from quickstudy.training.loop import TrainingConfig, meta_train
 
 LIFETIMES = 4096
 RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonus": 0.02, "minibatches": 2, "discount": 1.0}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_discrete_are
 
-from quickstudy.errors import UsageError
 from quickstudy.numerics.linear_quadratic import expected_cost, riccati, stationary_control
+from quickstudy.protocol.errors import UsageError
 
 KEEPS = np.array([[0.9, 0.2], [-0.1, 0.8]])
 PUSHES = np.array([[0.1], [0.7]])

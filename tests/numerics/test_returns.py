@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.errors import SpecError
 from quickstudy.numerics.returns import generalised_advantage
+from quickstudy.protocol.errors import SpecError
 
 ALL = jnp.ones(3, bool)
 

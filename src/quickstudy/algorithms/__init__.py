@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.records import Spec
-from quickstudy.registry import check_settings, config_class, resolve
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.registry import check_settings, config_class, resolve
 
 __all__ = ["ALGORITHMS", "make"]
 
@@ -14,7 +14,7 @@ ALGORITHMS = {
     "energy": "quickstudy.algorithms.energy:energy",
     "hybrid": "quickstudy.algorithms.hybrid:hybrid",
     "maml": "quickstudy.algorithms.maml:maml",
-    "multi-task": "quickstudy.algorithms.ppo:multi_task",
+    "multi-task": "quickstudy.algorithms.multi_task:multi_task",
     "pearl": "quickstudy.algorithms.pearl:pearl",
     "promp": "quickstudy.algorithms.promp:promp",
     "reptile": "quickstudy.algorithms.reptile:reptile",

@@ -46,17 +46,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent
-from quickstudy.algorithms.on_lifetimes import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
-from quickstudy.encoders import statistics_for
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import Dense, Perceptron, encode, see
+from quickstudy.algorithms.lifetime_ppo import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.networks.encoders import statistics_for
+from quickstudy.networks.layers import Dense, Perceptron, encode, see
+from quickstudy.numerics.beliefs.particles import ParticleBelief, RidgeDensity, even_noise, ridges_at
 from quickstudy.numerics.distributions import policy_over, policy_parameters
-from quickstudy.numerics.particle_belief import ParticleBelief, RidgeDensity, even_noise, ridges_at
-from quickstudy.numerics.sequences import shift_right
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.sequences import shift_right
 
 _IMPOSSIBLE = -1e9
 _ROUNDING = 1e-5

@@ -22,15 +22,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.on_lifetimes import Params, trained_on_lifetimes
+from quickstudy.algorithms.lifetime_ppo import Params, trained_on_lifetimes
 from quickstudy.algorithms.rl2 import Network, RL2Config, features, look, statistics_of, take_in
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import Dense
+from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import policy_over
-from quickstudy.numerics.sequences import scan, shift_right, where
-from quickstudy.records import Decision, Spec, Transition, record
+from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.sequences import scan, shift_right, where
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

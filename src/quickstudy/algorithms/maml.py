@@ -42,17 +42,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent, slot_keys
-from quickstudy.errors import SpecError, UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import PolicyNetwork, encode
-from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.networks.layers import PolicyNetwork, encode
 from quickstudy.numerics.distributions import Policy
-from quickstudy.numerics.episodes import episode_advantages, standardised
+from quickstudy.numerics.episode_advantages import episode_advantages, standardised
 from quickstudy.numerics.inner_objective import Estimator, inner_objective
-from quickstudy.numerics.sequences import chunks, flatten_chunks, scan
+from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.records import Decision, Spec, Transition, record
+from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -32,20 +32,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
-from quickstudy.agent import Agent, slot_keys
-from quickstudy.algorithms.on_lifetimes import drawn
-from quickstudy.encoders import observed, statistics_for
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.networks import Perceptron, encode, see
-from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.algorithms.lifetime_ppo import drawn
+from quickstudy.networks.encoders import observed, statistics_for
+from quickstudy.networks.layers import Perceptron, encode, see
+from quickstudy.networks.normalisation import Statistics
+from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
-from quickstudy.numerics.gaussian_latent import LatentBelief
-from quickstudy.numerics.replay import Replay, Step, nothing_lived, some_steps, steps_of
-from quickstudy.numerics.running import Statistics
+from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.rollout.replay import Replay, Step, nothing_lived, some_steps, steps_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

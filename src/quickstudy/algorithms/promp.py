@@ -36,11 +36,11 @@ from quickstudy.algorithms.maml import (
     recall,
     returns_after_steps,
 )
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.numerics.descent import clipped_adam, descend
+from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
-from quickstudy.records import Spec, Transition
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.records import Spec, Transition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

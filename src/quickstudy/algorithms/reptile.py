@@ -20,9 +20,9 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from quickstudy.algorithms.maml import MAMLConfig, Params, maml_agent, returns_after_steps
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.records import Spec, Transition, record
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.records import Spec, Transition, record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -35,17 +35,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent
-from quickstudy.algorithms.on_lifetimes import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
-from quickstudy.comparing import Comparing
-from quickstudy.encoders import Encoder, Flat, encoder_for, statistics_for
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import Core, Dense, encode, recurrent_core
+from quickstudy.algorithms.lifetime_ppo import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
+from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_for
+from quickstudy.networks.layers import Core, Dense, encode, recurrent_core
+from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.reward_change import Comparing
 from quickstudy.numerics.distributions import policy_over, policy_parameters
-from quickstudy.numerics.running import Statistics
-from quickstudy.numerics.sequences import shift_right
-from quickstudy.records import Decision, Spec, Transition, flat_size
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, flat_size
+from quickstudy.protocol.sequences import shift_right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.agent import Agent
 from quickstudy.algorithms.maml import (
     MAMLConfig,
     Params,
@@ -34,13 +33,14 @@ from quickstudy.algorithms.maml import (
     maml_agent,
     trained_through_inner_steps,
 )
-from quickstudy.errors import UsageError
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.networks import PolicyNetwork, encode, with_scatter
+from quickstudy.networks.layers import PolicyNetwork, encode, with_scatter
 from quickstudy.numerics.distributions import Policy, policy_over
-from quickstudy.numerics.episodes import standardised
+from quickstudy.numerics.episode_advantages import standardised
 from quickstudy.numerics.inner_objective import inner_objective
-from quickstudy.records import Decision, Spec, Transition, record
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.records import Decision, Spec, Transition, record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.agent import Agent
-from quickstudy.records import Decision, Spec, Transition
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.records import Decision, Spec, Transition
 
 
 def random_agent(spec: Spec) -> Agent:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from quickstudy.errors import QuickstudyError, UnknownNameError, UsageError
+from quickstudy.protocol.errors import QuickstudyError, UnknownNameError, UsageError
 
 VERBS = {
     "list": "what there is: algorithms, task distributions, their splits and baselines",
@@ -58,6 +58,6 @@ def _help() -> str:
 
 
 def _prepare_machine() -> None:
-    from quickstudy.devices import use_whole_machine
+    from quickstudy.training.devices import use_whole_machine
 
     use_whole_machine()

@@ -17,8 +17,8 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from quickstudy.errors import UnknownNameError, UsageError
-from quickstudy.registry import settings_of
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.registry import settings_of
 
 Arguments = TypeVar("Arguments")
 

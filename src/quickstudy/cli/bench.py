@@ -12,22 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy import algorithms
-from quickstudy.bench import stored as storage
-from quickstudy.bench.measuring import bundles_of, distribution_of, measure_entry
-from quickstudy.bench.results_page import write_pages
-from quickstudy.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
-from quickstudy.bench.speed_page import write_speed_page
-from quickstudy.bench.stored import Stored, Training
-from quickstudy.bench.tables import NOT_RUN, only_agent, target_of
-from quickstudy.bench.training import run_path, training_of, training_of_bundle
-from quickstudy.bench.verification import Check, load_bundles, verify
-from quickstudy.bundle import add_results, save_bundle
 from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.cli.train import RunArguments, train_and_save
-from quickstudy.errors import MissingExtraError, UnknownNameError, UsageError
-from quickstudy.meta_training import TrainingConfig
-from quickstudy.results import Evaluation
-from quickstudy.verdict import bounded, table
+from quickstudy.evaluation.bench import stored as storage
+from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measure_entry
+from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
+from quickstudy.evaluation.bench.stored import Stored, Training
+from quickstudy.evaluation.bench.training import run_path, training_of, training_of_bundle
+from quickstudy.evaluation.bench.verification import Check, load_bundles, verify
+from quickstudy.evaluation.results import Evaluation
+from quickstudy.evaluation.summary import bounded, table
+from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+from quickstudy.reports.adaptation_speed_page import write_speed_page
+from quickstudy.reports.results_page import write_pages
+from quickstudy.reports.results_tables import NOT_RUN, only_agent, target_of
+from quickstudy.storage.bundle import add_results, save_bundle
+from quickstudy.training.loop import TrainingConfig
 
 _USAGE = "quickstudy bench list | run ROW | verify [ROW ...] | page"
 _BUNDLE_BYTES = 1_000_000
@@ -40,7 +40,7 @@ class WhereArguments:
     rows: str | None = None
     """A file of rows, or a folder of such files, if not the package's own."""
     folder: str = "."
-    """quickstudy's checkout, with bench/results/ and bundles/."""
+    """quickstudy's checkout, with results/rows/ and bundles/."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def _list(arguments: list[str]) -> int:
         for entry in group.entries:
             shown.add_row(*map(Text, _listed(entry, storage.load(folder, entry))))
         console.print(shown)
-    if not (folder / "bench").is_dir():
+    if not (folder / "results").is_dir():
         console.print(_no_checkout(folder), soft_wrap=True, highlight=False)
     return 0
 
@@ -157,7 +157,7 @@ def _groups(asked: WhereArguments) -> tuple[Group, ...]:
 
 def _checkout(asked: WhereArguments) -> Path:
     folder = Path(asked.folder)
-    if not (folder / "bench").is_dir():
+    if not (folder / "results").is_dir():
         raise UsageError(_no_checkout(folder))
     return folder
 

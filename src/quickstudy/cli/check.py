@@ -4,9 +4,9 @@ import dataclasses
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.errors import QuickstudyError, UsageError
-from quickstudy.inspection.check import fault_lines, findings
-from quickstudy.inspection.faults import raised
+from quickstudy.protocol.errors import QuickstudyError, UsageError
+from quickstudy.tasks.checks.check import fault_lines, findings
+from quickstudy.tasks.checks.faults import raised
 
 _USAGE = "quickstudy check PATH.py:FUNCTION"
 

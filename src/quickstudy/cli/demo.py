@@ -10,8 +10,8 @@ from quickstudy.cli.arguments import parse
 from quickstudy.cli.evaluate import EvaluateArguments, evaluate_splits, note_results
 from quickstudy.cli.report import report_on
 from quickstudy.cli.train import RunArguments, train_and_save
-from quickstudy.evaluation import Contender
-from quickstudy.meta_training import TrainingConfig
+from quickstudy.evaluation.evaluate import Contender
+from quickstudy.training.loop import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from quickstudy import tasks
-from quickstudy.bundle import Bundle, add_results, load_bundle
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
-from quickstudy.collectors.team import CollectingConfig
-from quickstudy.errors import UsageError
-from quickstudy.evaluation import Contender, contender, evaluate
-from quickstudy.host_distribution import AnyDistribution
-from quickstudy.interact import check_fit
-from quickstudy.registry import resolve
-from quickstudy.results import Evaluation
-from quickstudy.verdict import table, verdict
+from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+from quickstudy.evaluation.results import Evaluation
+from quickstudy.evaluation.summary import table, verdict
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.registry import resolve
+from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.compiled import check_fit
+from quickstudy.storage.bundle import Bundle, add_results, load_bundle
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse_nothing
-from quickstudy.errors import MissingExtraError
-from quickstudy.registry import resolve
+from quickstudy.protocol.errors import MissingExtraError
+from quickstudy.protocol.registry import resolve
 
 
 def run(arguments: list[str]) -> int:

@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy import tasks
-from quickstudy.agent import Agent
-from quickstudy.bundle import load_bundle
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.disk import write_atomically
-from quickstudy.errors import UnknownNameError, UsageError
-from quickstudy.host_distribution import AnyDistribution, HostDistribution
-from quickstudy.readout.calibration import Calibration, measure_calibration, surprise_along
-from quickstudy.readout.fitting import ReadoutConfig, fit_readout, recorded
-from quickstudy.readout.readout import Told
-from quickstudy.readout.storage import save_readout
-from quickstudy.readout.targets import described
-from quickstudy.readout_pictures import belief_picture, surprise_picture
-from quickstudy.task_distribution import TaskDistribution
+from quickstudy.evaluation.belief_probe.calibration import Calibration, measure_calibration, surprise_along
+from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout, recorded
+from quickstudy.evaluation.belief_probe.probe import Told
+from quickstudy.evaluation.belief_probe.storage import save_readout
+from quickstudy.evaluation.belief_probe.targets import described
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.reports.belief_charts import belief_picture, surprise_picture
+from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.bundle import load_bundle
 
 _LOOKED_AT = 20
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"

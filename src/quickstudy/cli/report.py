@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.errors import UsageError
-from quickstudy.report import write_report
-from quickstudy.results import Evaluation
-from quickstudy.run_folder import read_metrics
+from quickstudy.evaluation.results import Evaluation
+from quickstudy.protocol.errors import UsageError
+from quickstudy.reports.page import write_report
+from quickstudy.storage.run_folder import read_metrics
 
 _USAGE = "quickstudy report FOLDER [--title TITLE]"
 

@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.progress import Progress
 
 from quickstudy import baselines, tasks
-from quickstudy.bundle import Bundle, load_bundle
 from quickstudy.cli.arguments import leading_words, parse, positional
-from quickstudy.collectors.team import CollectingConfig
-from quickstudy.errors import UnknownNameError, UsageError
-from quickstudy.evaluation import Contender, contender
-from quickstudy.host_distribution import AnyDistribution
-from quickstudy.records import Spec
-from quickstudy.run_folder import read_metrics
-from quickstudy.speed.measuring import adaptation_speeds
-from quickstudy.speed.table import speed_table
-from quickstudy.speed_picture import write_speed_picture
+from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
+from quickstudy.evaluation.evaluate import Contender, contender
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.records import Spec
+from quickstudy.reports.adaptation_speed_chart import write_speed_picture
+from quickstudy.reports.adaptation_speed_table import speed_table
+from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.storage.bundle import Bundle, load_bundle
+from quickstudy.storage.run_folder import read_metrics
 
 _USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
 

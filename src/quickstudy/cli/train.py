@@ -9,16 +9,16 @@ import jax
 from rich.console import Console
 
 from quickstudy import algorithms, tasks
-from quickstudy.bundle import save_bundle
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
-from quickstudy.cli.panel import Panel
-from quickstudy.collectors.team import CollectingConfig
-from quickstudy.errors import UsageError
-from quickstudy.host_distribution import AnyDistribution
-from quickstudy.meta_algorithm import MetaAlgorithm
-from quickstudy.meta_training import Run, TrainingConfig, meta_train
-from quickstudy.registry import config_class, resolve
-from quickstudy.run_folder import check_folder
+from quickstudy.cli.progress_panel import Panel
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.registry import config_class, resolve
+from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.storage.bundle import save_bundle
+from quickstudy.storage.run_folder import check_folder
+from quickstudy.training.loop import Run, TrainingConfig, meta_train
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
 

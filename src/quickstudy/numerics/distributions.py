@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.records import ActionSpace, flat_size, record
+from quickstudy.protocol.records import ActionSpace, flat_size, record
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quickstudy.errors import UsageError
-from quickstudy.numerics.sequences import scan
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.sequences import scan
 
 _MOST_ITERATIONS = 10_000
 _HOPELESS = 1e12

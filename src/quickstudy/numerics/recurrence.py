@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.numerics.sequences import scan, shift_right
+from quickstudy.protocol.sequences import scan, shift_right
 
 Shares = tuple[Array, ...]
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from quickstudy.errors import SpecError
+from quickstudy.protocol.errors import SpecError
 
 
 def generalised_advantage(

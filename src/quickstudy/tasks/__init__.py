@@ -3,44 +3,44 @@
 import dataclasses
 from typing import Any
 
-from quickstudy.errors import UsageError
-from quickstudy.host_distribution import HostDistribution
-from quickstudy.registry import check_settings, resolve, settings_of
-from quickstudy.task_distribution import TaskDistribution
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.protocol.registry import check_settings, resolve, settings_of
+from quickstudy.protocol.task_distribution import TaskDistribution
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
 # Each needs an extra: most of their environments live outside the compiled program. They are in DISTRIBUTIONS too.
 SUITES = {
-    "ant-direction": "quickstudy.tasks.locomotion.ant:ant_direction",
-    "ant-goal": "quickstudy.tasks.locomotion.ant:ant_goal",
-    "half-cheetah-direction": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_direction",
-    "half-cheetah-velocity": "quickstudy.tasks.locomotion.half_cheetah:half_cheetah_velocity",
-    "hopper-parameters": "quickstudy.tasks.locomotion.bodies:hopper_parameters",
-    "metaworld-ml1": "quickstudy.tasks.meta_world:metaworld_ml1",
-    "metaworld-ml10": "quickstudy.tasks.meta_world:metaworld_ml10",
-    "metaworld-ml45": "quickstudy.tasks.meta_world:metaworld_ml45",
-    "procgen": "quickstudy.tasks.procgen:procgen",
-    "walker-parameters": "quickstudy.tasks.locomotion.bodies:walker_parameters",
-    "xland-minigrid": "quickstudy.tasks.xland_minigrid:xland_minigrid",
+    "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
+    "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
+    "half-cheetah-direction": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_direction",
+    "half-cheetah-velocity": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_velocity",
+    "hopper-parameters": "quickstudy.tasks.suites.locomotion.bodies:hopper_parameters",
+    "metaworld-ml1": "quickstudy.tasks.suites.meta_world.distribution:metaworld_ml1",
+    "metaworld-ml10": "quickstudy.tasks.suites.meta_world.distribution:metaworld_ml10",
+    "metaworld-ml45": "quickstudy.tasks.suites.meta_world.distribution:metaworld_ml45",
+    "procgen": "quickstudy.tasks.suites.procgen:procgen",
+    "walker-parameters": "quickstudy.tasks.suites.locomotion.bodies:walker_parameters",
+    "xland-minigrid": "quickstudy.tasks.suites.xland.distribution:xland_minigrid",
 }
 
 DISTRIBUTIONS = {
-    "arrival-mdp": "quickstudy.tasks.arrival_mdp:arrival_mdp",
-    "bernoulli-bandit": "quickstudy.tasks.bernoulli_bandit:bernoulli_bandit",
-    "cart-pole": "quickstudy.tasks.cart_pole:cart_pole",
-    "dark-room": "quickstudy.tasks.dark_room:dark_room",
-    "dependent-bandit": "quickstudy.tasks.dependent_bandit:dependent_bandit",
-    "drifting-control": "quickstudy.tasks.drifting_control:drifting_control",
-    "grid-navigation": "quickstudy.tasks.grid_navigation:grid_navigation",
-    "half-circle": "quickstudy.tasks.half_circle:half_circle",
-    "low-rank-bandit": "quickstudy.tasks.low_rank_bandit:low_rank_bandit",
-    "pendulum": "quickstudy.tasks.pendulum:pendulum",
-    "point-navigation": "quickstudy.tasks.point_navigation:point_navigation",
-    "told-cart-pole": "quickstudy.tasks.told:cart_pole",
-    "told-pendulum": "quickstudy.tasks.told:pendulum",
-    "told-point-navigation": "quickstudy.tasks.told:point_navigation",
-    "tabular-mdp": "quickstudy.tasks.tabular_mdp:tabular_mdp",
+    "arrival-mdp": "quickstudy.tasks.mdps.arrival:arrival_mdp",
+    "bernoulli-bandit": "quickstudy.tasks.bandits.bernoulli:bernoulli_bandit",
+    "cart-pole": "quickstudy.tasks.control.cart_pole:cart_pole",
+    "dark-room": "quickstudy.tasks.navigation.dark_room:dark_room",
+    "dependent-bandit": "quickstudy.tasks.bandits.dependent:dependent_bandit",
+    "drifting-control": "quickstudy.tasks.control.drifting_control:drifting_control",
+    "grid-navigation": "quickstudy.tasks.navigation.grid_navigation:grid_navigation",
+    "half-circle": "quickstudy.tasks.navigation.half_circle:half_circle",
+    "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
+    "pendulum": "quickstudy.tasks.control.pendulum:pendulum",
+    "point-navigation": "quickstudy.tasks.navigation.point_navigation:point_navigation",
+    "told-cart-pole": "quickstudy.tasks.revealed:cart_pole",
+    "told-pendulum": "quickstudy.tasks.revealed:pendulum",
+    "told-point-navigation": "quickstudy.tasks.revealed:point_navigation",
+    "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
     **SUITES,
 }
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.numerics.sequences import scan, where
-from quickstudy.records import Outcome, Spec
+from quickstudy.protocol.records import Outcome, Spec
+from quickstudy.protocol.sequences import scan, where
 
 Step = Callable[[PyTree, PyTree, Array, PRNGKeyArray], tuple[PyTree, Outcome]]
 Policy = Callable[[PyTree, Array, PRNGKeyArray], Array]

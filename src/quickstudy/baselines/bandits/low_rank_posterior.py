@@ -1,0 +1,93 @@
+"""The exact posterior of a bandit whose arms lie in a known low-rank family: regression on a few coordinates.
+
+Where arm a pays Σ_j z_j M_j[a] · c / √m on average, a pull of any arm tells about all of them: with the features
+
+    φ_j(a, c) = M_j[a] · c / √m        reward = z · φ + noise
+
+it is one linear regression with r weights, instead of one with m for each arm.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.baselines.bandits.linear_evidence import NOISE, Features, LinearEvidence, Score, linear_agent, sizes_of
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Spec
+
+RANK = 2
+"""Coordinates, unless settings say else."""
+
+
+def fixed_basis(rank: int, *, arms: int, size: int, number: int = 0) -> Float[np.ndarray, "rank arms size"]:
+    """The matrices M_j of a family: independent N(0, 1/rank) numbers, so that each weight of an arm has variance 1 on average.
+
+    Args:
+      rank: how many.
+      arms: rows of each.
+      size: columns of each, numbers in a context.
+      number: 0 is the family that agents know; any other is another one, drawn once and for all like it.
+    """
+    drawn = np.random.default_rng([rank, arms, size, number]).standard_normal((rank, arms, size))
+    return (drawn / rank**0.5).astype(np.float32)
+
+
+def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
+    """An agent that pulls the arm that is best by the posterior mean of the coordinates.
+
+    Pulling what looks best explores as well: contexts change, and every arm tells about every coordinate. The posterior is in
+    the extras as `belief`.
+
+    Args:
+      spec: of the tasks; contexts as observations, Discrete actions.
+      rank: coordinates of the family.
+      noise: standard deviation of rewards.
+    Raises:
+      SpecError: other observations or actions, or a rank below 1.
+    """
+
+    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
+        del key
+        return features @ evidence.mean[0]
+
+    return _low_rank_agent(spec, score, rank=rank, noise=noise)
+
+
+def low_rank_thompson_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
+    """An agent that pulls the arm that is best by coordinates drawn from their posterior; that is in the extras as `belief`.
+
+    Args:
+      spec: of the tasks; contexts as observations, Discrete actions.
+      rank: coordinates of the family.
+      noise: standard deviation of rewards.
+    Raises:
+      SpecError: other observations or actions, or a rank below 1.
+    """
+
+    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
+        return features @ evidence.draw(noise, key)[0]
+
+    return _low_rank_agent(spec, score, rank=rank, noise=noise)
+
+
+def family_features(basis: Float[np.ndarray, "rank arms size"]) -> Features:
+    """`(context) -> φ [arms, rank]` of a family."""
+    scaled = jnp.asarray(basis) / basis.shape[2] ** 0.5
+    return lambda context: jnp.einsum("jam,m->aj", scaled, context, precision=jax.lax.Precision.HIGHEST)
+
+
+def _low_rank_agent(spec: Spec, score: Score, *, rank: int, noise: float) -> Agent:
+    """An agent of the family that is known."""
+    if rank < 1:
+        raise SpecError(f"rank must be 1 or more; came {rank}.")
+    arms, size = sizes_of(spec)
+    return linear_agent(
+        spec,
+        score,
+        features=family_features(fixed_basis(rank, arms=arms, size=size)),
+        ridge=noise**2,
+        shared=True,
+        extras=lambda evidence: {"belief": evidence.belief(noise)},
+    )

@@ -1,0 +1,124 @@
+"""Controlling a point against a drift that nobody tells: by what is believed of it, or as if there were none.
+
+    x' = KEPT x + u + w + noise        a step costs |x'|² + ρ |u|²
+
+With w known the best control in the long run is u = -K x - G w (`numerics.linear_quadratic`). Certainty equivalence puts the
+mean of the belief in the place of x and w: what is believed of both together is Gaussian, and exactly so, since all is linear.
+"""
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.numerics.beliefs.gaussian import GaussianBelief, condition, independent, isotropic, marginal, moved
+from quickstudy.numerics.linear_quadratic import stationary_control
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.sequences import scan, where
+
+KEPT = 0.8
+"""How much of its place a step without drift and action leaves."""
+START = 0.5
+"""Standard deviation of each coordinate of where an episode begins."""
+WIND, NOISE, EFFORT = 0.4, 0.2, 0.1
+"""Standard deviations of each coordinate of the drift and of the noise, and the price ρ of effort, unless settings say else."""
+
+
+def system(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """A and B `[n, n]` of x' = A x + B u + w + noise."""
+    return KEPT * np.eye(dimensions), np.eye(dimensions)
+
+
+def certainty_equivalence_agent(
+    spec: Spec, *, wind: float = WIND, noise: float = NOISE, observation_noise: float = 0.0, effort: float = EFFORT
+) -> Agent:
+    """An agent that believes what is to be believed of the drift, and acts as if the mean were the truth.
+
+    Its memory is the belief about place and drift together, before the next observation. The belief about the drift, after the
+    observation, is in the extras as `belief`. Rewards are not read: they say more only where observations are noisy.
+
+    Args:
+      spec: of the tasks; places as observations and pushes as actions, Boxes of one and the same shape.
+      wind: standard deviation of each coordinate of the drift that is expected.
+      noise: of each coordinate of a step.
+      observation_noise: of each coordinate of an observation.
+      effort: price ρ of the squared action.
+    Raises:
+      SpecError: other observations or actions.
+    Source: Åström & Wittenmark 1995 (certainty equivalence); Kalman 1960 (the filter). Changed: nothing.
+    """
+    dimensions, low, high = _pushes_of(spec)
+    keeps, pushes = system(dimensions)
+    feedback, feedforward = (jnp.float32(gain) for gain in stationary_control(keeps, pushes, effort=effort))
+    a, b, identity = jnp.float32(keeps), jnp.float32(pushes), jnp.eye(dimensions)
+    nothing = jnp.zeros((dimensions, dimensions))
+    sees = jnp.concatenate([identity, nothing], axis=1)
+    follows = jnp.block([[a, identity], [nothing, identity]])
+    shaken = jnp.block([[noise**2 * identity, nothing], [nothing, nothing]])
+    start = isotropic(dimensions, START)
+
+    def seen(belief: GaussianBelief, observation: Float[Array, " n"]) -> GaussianBelief:
+        return condition(belief, observation, matrix=sees, noise=observation_noise**2 * identity)
+
+    def wind_of(belief: GaussianBelief) -> GaussianBelief:
+        return marginal(belief, slice(dimensions, None))
+
+    def begin(params: tuple, key: PRNGKeyArray) -> GaussianBelief:
+        del params, key
+        return independent(start, isotropic(dimensions, wind))
+
+    def act(params: tuple, memory: GaussianBelief, observation: Array, key: PRNGKeyArray) -> Decision:
+        del params, key
+        belief = seen(memory, observation)
+        action = -feedback @ belief.mean[:dimensions] - feedforward @ belief.mean[dimensions:]
+        return Decision(action=jnp.clip(action, low, high), extras={"belief": wind_of(belief)})
+
+    def take_in(memory: GaussianBelief, step: Transition) -> tuple[GaussianBelief, None]:
+        pushed = jnp.concatenate([b @ jnp.clip(step.decision.action, low, high), jnp.zeros(dimensions)])
+        after = moved(seen(memory, step.observation), matrix=follows, offset=pushed, noise=shaken)
+        # The next slot shows the successor again, but for the last of an episode: after it a place is drawn anew.
+        again = independent(start, wind_of(seen(after, step.outcome.observation)))
+        return where(step.valid, where(step.boundary, again, after), memory), None
+
+    def adapt(params: tuple, memory: GaussianBelief, experience: Transition, key: PRNGKeyArray) -> GaussianBelief:
+        del params, key
+        return scan(take_in, memory, experience)[0]
+
+    return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
+
+
+def no_adaptation_agent(spec: Spec, *, effort: float = EFFORT) -> Agent:
+    """An agent that takes the drift for zero and what it sees for the place, and learns nothing.
+
+    Args:
+      spec: of the tasks; places as observations and pushes as actions, Boxes of one and the same shape.
+      effort: price ρ of the squared action.
+    Raises:
+      SpecError: other observations or actions.
+    """
+    dimensions, low, high = _pushes_of(spec)
+    feedback = jnp.float32(stationary_control(*system(dimensions), effort=effort)[0])
+
+    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
+        del params, memory, key
+        return Decision(action=jnp.clip(-feedback @ observation, low, high), extras={})
+
+    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
+        del params, experience, key
+        return memory
+
+    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+
+
+def _pushes_of(spec: Spec) -> tuple[int, Float[Array, " n"], Float[Array, " n"]]:
+    """Dimensions of the place, and bounds of the pushes `[n]`."""
+    seen, done = spec.observation_space, spec.action_space
+    boxes = isinstance(seen, gymnasium.spaces.Box) and isinstance(done, gymnasium.spaces.Box)
+    if not boxes or seen.shape != done.shape or len(done.shape or ()) != 1:
+        raise SpecError(
+            "control against a drift needs observations and actions that are Boxes of one axis and of the same shape; "
+            f"came {seen} and {done}."
+        )
+    return done.shape[0], jnp.asarray(done.low), jnp.asarray(done.high)  # type: ignore[index,union-attr]

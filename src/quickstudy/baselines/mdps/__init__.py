@@ -1,0 +1,1 @@
+"""Classical agents for tabular Markov decision processes."""

@@ -1,0 +1,135 @@
+"""What every classical agent for small Markov decision processes remembers: what followed each action, and what it paid.
+
+Counts of transitions and sums of rewards are sufficient for the beliefs used here, independent for every state and action:
+
+    P(. | s, a) ~ Dirichlet(1, ..., 1)                posterior  Dirichlet(1 + counts of the successors)
+    r(s, a)     ~ N(m, 1), noise of variance 1        posterior  N((m + sum of rewards) / (1 + n), 1 / (1 + n))
+
+All of them plan once an episode, for a whole episode ahead, so the memory holds the plan too, and the step of the episode.
+"""
+
+from collections.abc import Callable
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from quickstudy.numerics.beliefs.belief import DirichletBelief, JointBelief
+from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
+from quickstudy.numerics.value_iteration import best_actions
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.sequences import scan
+
+
+@record
+class TransitionCounts:
+    """How often each state followed a state and an action, and the sum of the rewards that came with it."""
+
+    transitions: Int[Array, "states actions states"]
+    reward_sums: Float[Array, "states actions"]
+
+    @property
+    def visits(self) -> Float[Array, "states actions"]:
+        """How often each action was taken in each state."""
+        return self.transitions.sum(axis=-1).astype(jnp.float32)
+
+    def belief(self, prior_mean: float) -> JointBelief:
+        """Of the `transition` probabilities `[states, actions, states]` and the mean `reward` `[states, actions]`."""
+        reward = LatentBelief(mean=self.mean_reward(prior_mean), log_variance=-jnp.log(1.0 + self.visits))
+        return JointBelief(parts={"reward": reward, "transition": DirichletBelief.from_counts(self.transitions)})
+
+    @property
+    def mean_transition(self) -> Float[Array, "states actions states"]:
+        """Posterior mean of the transition probabilities under a uniform Dirichlet prior."""
+        return DirichletBelief.from_counts(self.transitions).mean
+
+    def mean_reward(self, prior_mean: float) -> Float[Array, "states actions"]:
+        """Posterior mean of the mean rewards, whose prior is N(prior_mean, 1) under noise of variance 1."""
+        return (prior_mean + self.reward_sums) / (1.0 + self.visits)
+
+
+@record
+class PlanningMemory:
+    """`counts`; `plan` `[horizon, states]`: the action for each step of the episode; `step` `[]` of the episode, from 0."""
+
+    counts: TransitionCounts
+    plan: Int[Array, "horizon states"]
+    step: Int[Array, ""]
+
+
+def planning_agent(
+    spec: Spec,
+    plan: Callable[[TransitionCounts, PRNGKeyArray], Float[Array, "horizon states actions"]],
+    *,
+    prior_mean: float,
+    epsilon: float = 0.0,
+) -> Agent:
+    """An agent that plans before every episode and then follows its plan; what it believes is in the extras as `belief`.
+
+    Args:
+      spec: of the tasks: Discrete observations, which are the states, and Discrete actions.
+      plan: `(counts, key) -> action values` for every step of the coming episode; the highest is taken, the first of those
+        that tie.
+      prior_mean: of the mean rewards, in the belief that it tells.
+      epsilon: chance in [0, 1] of a uniformly drawn action instead.
+    Raises:
+      SpecError: observations or actions that are not Discrete, or an epsilon outside [0, 1].
+    """
+    state_space, action_space = _discrete(spec.observation_space), _discrete(spec.action_space)
+    if not 0 <= epsilon <= 1:
+        raise SpecError(f"epsilon must be within [0, 1]; came {epsilon!r}.")
+    states, actions = int(state_space.n), int(action_space.n)
+    first_state, first_action = int(state_space.start), int(action_space.start)
+
+    def begin(params: tuple, key: PRNGKeyArray) -> PlanningMemory:
+        del params
+        counts = TransitionCounts(
+            transitions=jnp.zeros((states, actions, states), jnp.int32), reward_sums=jnp.zeros((states, actions))
+        )
+        return PlanningMemory(counts=counts, plan=best_actions(plan(counts, key)), step=jnp.int32(0))
+
+    def act(params: tuple, memory: PlanningMemory, observation: Array, key: PRNGKeyArray) -> Decision:
+        del params
+        told = {"belief": memory.counts.belief(prior_mean)}
+        planned = memory.plan[memory.step, observation - first_state]
+        if epsilon == 0:
+            return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)} | told)
+        key_explore, key_action = jax.random.split(key)
+        explore = jax.random.uniform(key_explore) < epsilon
+        action = jnp.where(explore, jax.random.randint(key_action, (), 0, actions), planned)
+        probability = jnp.where(action == planned, 1.0 - epsilon, 0.0) + epsilon / actions
+        return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)} | told)
+
+    def count(counts: TransitionCounts, lived: Transition) -> TransitionCounts:
+        state, action = lived.observation - first_state, lived.decision.action - first_action
+        successor = lived.outcome.observation - first_state
+        reward = jnp.where(lived.valid, lived.outcome.reward, 0.0)
+        return TransitionCounts(
+            transitions=counts.transitions.at[state, action, successor].add(lived.valid.astype(jnp.int32)),
+            reward_sums=counts.reward_sums.at[state, action].add(reward),
+        )
+
+    def adapt(params: tuple, memory: PlanningMemory, experience: Transition, key: PRNGKeyArray) -> PlanningMemory:
+        del params
+
+        def take_in(memory: PlanningMemory, lived: Transition) -> tuple[PlanningMemory, None]:
+            counts = count(memory.counts, lived)
+            over = lived.valid & lived.boundary
+            # Where all lifetimes end their episodes at the same steps, `over` is one number for all of them even under
+            # `vmap`, and this stays a branch: planning costs once an episode, not at every step.
+            planned = jax.lax.cond(over, lambda: best_actions(plan(counts, key)), lambda: memory.plan)
+            step = jnp.where(over, 0, memory.step + lived.valid.astype(jnp.int32))
+            return PlanningMemory(counts=counts, plan=planned, step=step), None
+
+        return scan(take_in, memory, experience)[0]
+
+    return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
+
+
+def _discrete(space: gymnasium.Space) -> gymnasium.spaces.Discrete:
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise SpecError(f"an agent that counts transitions needs Discrete states and actions; came {space!r}.")
+    return space

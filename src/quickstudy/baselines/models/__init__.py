@@ -1,0 +1,1 @@
+"""Physics and problems that tasks and their opponents share."""

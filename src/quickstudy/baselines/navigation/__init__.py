@@ -1,0 +1,1 @@
+"""Classical agents that look for a goal."""

@@ -1,0 +1,282 @@
+"""What the bench has measured, as plain data: one JSON file per row or matrix, with a digest over its own content.
+
+The digest keeps numbers from being typed: a file that was edited is refused.
+"""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quickstudy.evaluation.bench.rows import Matrix, Row, agents_of, columns_of
+from quickstudy.numerics.statistics import Estimate
+from quickstudy.protocol.errors import UsageError
+from quickstudy.storage.atomic import write_atomically
+
+FORMAT = 1
+
+FIRST_TASKS = 256
+"""Tasks of the quick check: the first of the list."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """An agent on one list of tasks.
+
+    Args:
+      bundle: the row whose bundle holds it.
+      parameters_sha256: of the bundle's parameters.
+      seeds: independent training runs.
+      value: of the row's measure, over seeds and tasks.
+      by_seed: the mean over tasks for each seed.
+      first_tasks: of the measure, on the first `FIRST_TASKS` tasks by themselves.
+    """
+
+    bundle: str
+    parameters_sha256: str
+    seeds: int
+    value: Estimate
+    by_seed: tuple[float, ...]
+    first_tasks: Estimate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opponent:
+    """A baseline on the same tasks with the same luck.
+
+    Args:
+      value: of the row's measure.
+      differences: agent -> mean lifetime return of the agent minus the opponent's, task by task.
+      outcomes: agent -> what the agent does against it: `"win"`, `"tie"` or `"loss"`.
+    """
+
+    value: Estimate
+    differences: Mapping[str, Estimate]
+    outcomes: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Agents and opponents on one list of tasks.
+
+    Args:
+      title: of the row, or of the matrix's column.
+      distribution: its name.
+      settings: of the distribution, all of them.
+      split: that the tasks were drawn from.
+      tasks: how many.
+      seed: that the tasks and their luck were drawn with.
+      task_hash: SHA-256 of the task list.
+      lifetime_steps: slots in one lifetime.
+      agents: by the name that the page shows.
+      opponents: the baselines, by name.
+      verdict: what the evaluation says, in sentences.
+    """
+
+    title: str
+    distribution: str
+    settings: Mapping[str, Any]
+    split: str
+    tasks: int
+    seed: int
+    task_hash: str
+    lifetime_steps: int
+    agents: Mapping[str, Measured]
+    opponents: Mapping[str, Opponent]
+    verdict: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How an agent came to be.
+
+    Args:
+      command: that trains it again.
+      seeds: independent training runs.
+      budget: that was given; this and the next three are None where all that is left of the run is its bundle.
+      steps: environment steps of each.
+      seconds: wall-clock of all of them together, compilation and looks included.
+      machine: that it was trained on.
+      algorithm: `name` and `config`, all of it.
+      versions: of what a result may depend on.
+      curve: environment steps, and the mean held-out return over seeds at that point.
+    """
+
+    command: str
+    seeds: int
+    budget: str | None
+    steps: int | None
+    seconds: float | None
+    machine: Mapping[str, Any] | None
+    algorithm: Mapping[str, Any]
+    versions: Mapping[str, str]
+    curve: tuple[tuple[int, float], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stored:
+    """The result of a row or of a matrix.
+
+    Args:
+      name: of the row or matrix.
+      measure: that the values are of.
+      measurements: one for a row, one per column for a matrix.
+      command: that measures it again.
+      seconds: wall-clock of the measuring, baselines included.
+      machine: that it was measured on.
+      versions: of what a result may depend on.
+      training: how the agent came to be; None for a matrix, and for a row that shares the agent of another.
+    """
+
+    name: str
+    measure: str
+    measurements: tuple[Measurement, ...]
+    command: str
+    seconds: float
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    training: Training | None
+
+    def save(self, folder: Path) -> Path:
+        """Writes the result below a checkout, whole or not at all, and gives its path."""
+        content = {"format": FORMAT, **_rounded(dataclasses.asdict(self))}
+        path = result_path(folder, self.name)
+        write_atomically(path, json.dumps({**content, "digest": _digest(content)}, indent=1, ensure_ascii=False) + "\n")
+        return path
+
+
+def result_path(folder: Path, name: str) -> Path:
+    """Where the result of a row lies below a checkout."""
+    return folder / "results" / "rows" / f"{name}.json"
+
+
+def bundle_path(folder: Path, name: str) -> Path:
+    """Where the bundle of a row lies below a checkout."""
+    return folder / "bundles" / name
+
+
+def processor() -> str:
+    """The processor's model, as the platform tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), "") or platform.processor() or platform.machine()
+
+
+def load(folder: Path, entry: Row | Matrix) -> Stored | None:
+    """The stored result of a row or matrix; None if it was not run.
+
+    Raises:
+      UsageError: it was altered, or measured for another definition of the row; says what to do.
+    """
+    path = result_path(folder, entry.name)
+    if not path.is_file():
+        return None
+    again = f"Measure again: quickstudy bench run {entry.name} --evaluate-only"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        digest = content.pop("digest", None)
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path} does not parse: {error}. {again}") from error
+    if content.get("format") != FORMAT:
+        raise UsageError(f"{path} has format {content.get('format')!r}; this version reads format {FORMAT}. {again}")
+    if digest != _digest(content):
+        raise UsageError(f"{path} is not as it was measured: its digest differs. {again}")
+    stored = _stored(content)
+    differing = _differing(entry, stored)
+    if differing:
+        raise UsageError(f"{path} was measured for another definition of {entry.name}: {'; '.join(differing)}. {again}")
+    return stored
+
+
+def kept_training(folder: Path, name: str, parameters_sha256: str) -> Training | None:
+    """How an agent came to be, from the stored result of its row; None if that is of other parameters.
+
+    What else the row has been redefined to be, and how the agent was measured before, makes no difference.
+    """
+    path = result_path(folder, name)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("digest", None) != _digest(content) or content.get("format") != FORMAT:
+            return None
+    except (OSError, ValueError, AttributeError):
+        return None
+    stored = _stored(content)
+    measured = [agent.parameters_sha256 for one in stored.measurements for agent in one.agents.values()]
+    return stored.training if parameters_sha256 in measured else None
+
+
+def rounded(estimate: Estimate) -> Estimate:
+    """An estimate as it comes back from disk."""
+    return Estimate(**_rounded(dataclasses.asdict(estimate)))
+
+
+def _differing(entry: Row | Matrix, stored: Stored) -> list[str]:
+    """In words, what of a row's definition a result was not measured for."""
+    columns, agents = columns_of(entry), agents_of(entry)
+    found = [f"{name} was {was}, now {now}" for name, was, now in (
+        ("measure", stored.measure, entry.measure),
+        ("number of columns", len(stored.measurements), len(columns)),
+    ) if was != now]  # fmt: skip
+    for column, measurement in zip(columns, stored.measurements, strict=False):
+        settings = {name: measurement.settings.get(name) for name in column.settings}
+        measured = tuple(agent.bundle for agent in measurement.agents.values())
+        found += [f"{name} was {was}, now {now}" for name, was, now in (
+            ("distribution", measurement.distribution, column.distribution),
+            ("settings", settings, dict(column.settings)),
+            ("split", measurement.split, column.split),
+            ("tasks", measurement.tasks, entry.tasks),
+            ("agents", list(measured), list(agents)),
+        ) if was != now]  # fmt: skip
+    return found
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.7g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return value
+
+
+def _stored(content: Mapping[str, Any]) -> Stored:
+    fields = {name: value for name, value in content.items() if name != "format"}
+    training = fields["training"]
+    if training is not None:
+        curve = tuple((steps, value) for steps, value in training["curve"])
+        fields["training"] = Training(**training | {"curve": curve})
+    fields["measurements"] = tuple(_measurement(measurement) for measurement in fields["measurements"])
+    return Stored(**fields)
+
+
+def _measurement(content: Mapping[str, Any]) -> Measurement:
+    agents = {
+        name: Measured(**agent | {
+            "value": Estimate(**agent["value"]),
+            "first_tasks": Estimate(**agent["first_tasks"]),
+            "by_seed": tuple(agent["by_seed"]),
+        })
+        for name, agent in content["agents"].items()
+    }  # fmt: skip
+    opponents = {
+        name: Opponent(
+            value=Estimate(**opponent["value"]),
+            differences={agent: Estimate(**difference) for agent, difference in opponent["differences"].items()},
+            outcomes=opponent["outcomes"],
+        )
+        for name, opponent in content["opponents"].items()
+    }
+    return Measurement(**{**content, "agents": agents, "opponents": opponents, "verdict": tuple(content["verdict"])})

@@ -1,0 +1,264 @@
+"""Evaluation: any agents, trained or classical, on the same tasks with the same luck.
+
+Every contender lives one lifetime on every task. Lifetime i has the same task and the same key for everyone
+and for every seed (common random numbers), so two agents that do the same meet the same rewards, and
+differences are taken task by task. An agent's own randomness comes out of that key too. Only the `Agent`
+record is seen here: how an agent came to be makes no difference.
+"""
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from quickstudy.evaluation.measures import Anchors, Lives, definitions, measure, measured_by_episode
+from quickstudy.evaluation.results import Comparison, Evaluation, Result
+from quickstudy.numerics import statistics
+from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.records import Transition
+from quickstudy.protocol.task_distribution import task_hash
+from quickstudy.rollout.collecting.lane_programs import blank_observation
+from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.runner import Living
+
+RESAMPLES = 2000
+"""Bootstrap resamples for every interval of a single number."""
+
+_TIMED_SECONDS = 0.15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An agent that takes part.
+
+    Args:
+      agent: whose spec agrees with the distribution's.
+      params: of the agent; every leaf has a leading axis `[seeds]`.
+      trained: meta-trained, in contrast to a baseline.
+    """
+
+    agent: Agent
+    params: PyTree
+    trained: bool
+
+    @property
+    def seeds(self) -> int:
+        """Independent training runs in `params`; 1 where there are no parameters at all."""
+        leaves = jax.tree.leaves(self.params)
+        return int(leaves[0].shape[0]) if leaves else 1
+
+    def params_of(self, seed: int) -> PyTree:
+        """The parameters of one seed."""
+        return jax.tree.map(lambda leaf: leaf[seed], self.params)
+
+
+def contender(agent: Agent, *, key_seed: int = 0) -> Contender:
+    """A baseline: an agent with the parameters that it is born with, as one seed."""
+    params = agent.init(jax.random.key(key_seed))
+    return Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params), trained=False)
+
+
+def split_label(split: str) -> str:
+    """What evaluating on a split means, in words."""
+    if split == "train":
+        return "TRAINING TASKS, not held out"
+    if split.startswith("ood:"):
+        return f"out of distribution: {split[4:].replace('-', ' ')}"
+    return "held-out tasks"
+
+
+def evaluate(
+    contenders: Mapping[str, Contender],
+    distribution: AnyDistribution,
+    *,
+    split: str,
+    tasks: int = 2000,
+    seed: int = 0,
+    reference: str | None = None,
+    thresholds: Sequence[float] = (0.5, 0.75, 0.9),
+    collecting: CollectingConfig = CollectingConfig(),
+    progress: Callable[[str, float], None] | None = None,
+    command: str = "",
+) -> Evaluation:
+    """Lets all contenders live on the same tasks, and measures how they adapt.
+
+    Args:
+      contenders: by the name that they are shown under.
+      distribution: that the tasks come from.
+      split: of the distribution. `"train"` has to be asked for by name, and is labelled in every output.
+      tasks: how many; each contender lives one lifetime on each, with every seed.
+      seed: of the tasks and their luck. Equal seeds and numbers of tasks give the same task list and hash.
+      reference: the contender that differences are shown against; else the first trained one, else the best.
+      thresholds: fractions of the way from floor to ceiling, for `steps_to`.
+      collecting: where lifetimes on tasks that are not written in JAX are lived.
+      progress: called with a contender's name and the fraction of all the work that is done.
+      command: that gives this evaluation again.
+    Raises:
+      UsageError: no contender, no task, or a threshold outside (0, 1].
+      UnknownNameError: no such split, or a reference that takes no part.
+      SpecError: a contender that was made for other tasks.
+      CollectingError: a lifetime was lost; a result that left it out would be another.
+    """
+    _check(contenders, tasks, reference, thresholds)
+    task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
+    anchors = Anchors(floor=on_each(distribution.floor, task_list), ceiling=on_each(distribution.ceiling, task_list))
+    draws = draw_resamples(contenders, tasks, seed)
+    work, done = sum(one.seeds for one in contenders.values()), 0
+    results, returns = {}, {}
+    with Living(distribution, collecting) as living:
+        for name, one in contenders.items():
+            earned = []
+            for index in range(one.seeds):
+                earned.append(living.on_all(one.agent, one.params_of(index), task_list, keys))
+                done += 1
+                if progress is not None:
+                    progress(name, done / work)
+            lives = Lives(reward=np.stack([each.reward for each in earned]), valid=np.stack([each.valid for each in earned]))
+            returns[name] = lives.returns
+            results[name] = Result(
+                trained=one.trained,
+                seeds=one.seeds,
+                memory_bytes=memory_bytes(one.agent),
+                decision_microseconds=decision_time(one.agent, one.params_of(0)),
+                measures_by_episode=measured_by_episode(distribution, [each.measures for each in earned], draws[name]),
+                **measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
+            )
+    if reference is None:
+        best = max(returns, key=lambda name: returns[name].mean())
+        reference = next((name for name, one in contenders.items() if one.trained), best)
+    return Evaluation(
+        distribution={"name": distribution.name, "config": dict(distribution.config)},
+        spec=distribution.spec.describe(),
+        split=split,
+        label=split_label(split),
+        tasks=tasks,
+        seed=seed,
+        task_hash=task_hash(task_list),
+        reference=reference,
+        floor=None if anchors.floor is None else mean_on_tasks(anchors.floor, draws[reference]),
+        ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws[reference]),
+        results=results,
+        comparisons=tuple(compare(first, second, returns, draws) for first, second in _pairs(contenders, reference)),
+        definitions=definitions(distribution.spec),
+        command=command,
+        machine=f"{jax.devices()[0].device_kind}, {platform.machine()}",
+    )
+
+
+def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, PRNGKeyArray]:
+    """The task list of an evaluation, leading axis `[tasks]`, and the key `[tasks]` of the lifetime on each.
+
+    Raises:
+      UnknownNameError: no such split.
+    """
+    key_tasks, key_lives = jax.random.split(jax.random.key(seed))
+    if split in distribution.splits:
+        # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
+        key_tasks = jax.random.fold_in(key_tasks, distribution.splits.index(split))
+    return distribution.sample_tasks(split, key_tasks, tasks=tasks), jax.random.split(key_lives, tasks)
+
+
+def returns_on(
+    one: Contender,
+    distribution: AnyDistribution,
+    task_list: PyTree,
+    keys: PRNGKeyArray,
+    collecting: CollectingConfig = CollectingConfig(),
+) -> Float[np.ndarray, "seeds tasks"]:
+    """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
+    with Living(distribution, collecting) as living:
+        each = [living.on_all(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    return np.stack([earned.reward.sum(-1, dtype=np.float64) for earned in each])
+
+
+def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
+    """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
+    ours, theirs = returns[first], returns[second]
+    difference = (ours.mean(0) - theirs.mean(0)).mean()
+    resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
+    chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
+    return Comparison(
+        first=first,
+        second=second,
+        difference=statistics.estimate(difference, resampled),
+        probability_of_improvement=statistics.estimate(statistics.improvements(ours, theirs).mean(), chances),
+    )
+
+
+def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
+    """Microseconds of one jitted, unbatched `step` on this machine: median and 99th percentile."""
+    key = jax.random.key(0)
+    observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
+    memory = jax.jit(agent.begin)(params, key)
+    decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
+    lived = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
+    experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), lived)
+    step, keys = jax.jit(agent.step), slot_key(key, 1)
+    times: list[float] = []
+    jax.block_until_ready(step(params, memory, experience, observation, keys))
+    begun = time.perf_counter()
+    while len(times) < 20 or (len(times) < 1000 and time.perf_counter() - begun < _TIMED_SECONDS):
+        start = time.perf_counter()
+        jax.block_until_ready(step(params, memory, experience, observation, keys))
+        times.append((time.perf_counter() - start) * 1e6)
+    return {"median": float(np.median(times)), "percentile_99": float(np.percentile(times, 99))}
+
+
+def _check(contenders: Mapping[str, Contender], tasks: int, reference: str | None, thresholds: Sequence[float]) -> None:
+    """Raises UsageError unless everything that was asked for makes sense."""
+    if not contenders:
+        raise UsageError("an evaluation needs at least one contender; came none.")
+    if tasks < 1:
+        raise UsageError(f"tasks must be 1 or more; came {tasks}. Take 100 or more for useful intervals.")
+    check_thresholds(thresholds)
+    if reference is not None and reference not in contenders:
+        raise UnknownNameError("contender", reference, contenders)
+
+
+def check_thresholds(thresholds: Sequence[float]) -> None:
+    """Raises UsageError unless all are in (0, 1]."""
+    for fraction in thresholds:
+        if not 0 < fraction <= 1:
+            raise UsageError(f"thresholds are fractions of a way, in (0, 1]; came {fraction}.")
+
+
+def on_each(function: Callable | None, tasks: PyTree) -> np.ndarray | None:
+    """A floor or a ceiling on every task `[tasks]`; None where there is none."""
+    return None if function is None else np.asarray(jax.vmap(function)(tasks), np.float64)
+
+
+def mean_on_tasks(values: Float[np.ndarray, " tasks"], draws: Draws) -> Estimate:
+    """The mean of a floor or a ceiling over tasks."""
+    return statistics.estimate(values.mean(), draws.tasks @ values / len(values))
+
+
+def draw_resamples(contenders: Mapping[str, Contender], tasks: int, seed: int) -> dict[str, Draws]:
+    """Resamples for everyone: the same of tasks, which pairs the differences, and each its own of seeds."""
+    of_tasks = statistics.draw_counts(tasks, resamples=RESAMPLES, seed=(seed, 0))
+    return {
+        name: Draws(
+            seeds=statistics.draw_counts(one.seeds, resamples=RESAMPLES, seed=(seed, 1 + index)),
+            tasks=of_tasks,
+        )
+        for index, (name, one) in enumerate(contenders.items())
+    }
+
+
+def _pairs(contenders: Mapping[str, Contender], reference: str) -> list[tuple[str, str]]:
+    """Every pair that holds a trained contender or the reference, these first."""
+    names = list(contenders)
+    leading = [name for name in names if contenders[name].trained or name == reference]
+    return [
+        (first, second)
+        for position, first in enumerate(leading)
+        for second in names
+        if second != first and second not in leading[:position]
+    ]

@@ -1,0 +1,229 @@
+"""What the rewards of many lifetimes say about how an agent adapts.
+
+Arrays are `[seeds, tasks, T]`. A slot after the end of an episode is not valid, carries reward 0 and does not
+count. The *adaptation curve* is the mean reward at each step; where a lifetime has several episodes of
+several steps, it is the mean return of each episode. Its points are called points here, whichever they are.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from quickstudy.evaluation.results import Curve
+from quickstudy.numerics import statistics
+from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.records import Spec
+
+CURVE_RESAMPLES = 400
+"""Resamples for the pointwise interval of a curve; single numbers get all of them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lives:
+    """Every reward of a contender: `reward` and `valid`, both `[seeds, tasks, T]`."""
+
+    reward: Float[np.ndarray, "seeds tasks T"]
+    valid: Bool[np.ndarray, "seeds tasks T"]
+
+    @property
+    def returns(self) -> Float[np.ndarray, "seeds tasks"]:
+        """The lifetime returns."""
+        return self.reward.sum(-1, dtype=np.float64)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """Expected lifetime return on each task, of acting at random and of knowing it; None if unknown."""
+
+    floor: Float[np.ndarray, " tasks"] | None
+    ceiling: Float[np.ndarray, " tasks"] | None
+
+
+def by_episode(spec: Spec) -> bool:
+    """Whether a point of the adaptation curve is an episode rather than a step."""
+    return spec.episodes > 1 and spec.horizon > 1
+
+
+def points(spec: Spec) -> int:
+    """How many points the adaptation curve has."""
+    return spec.episodes if by_episode(spec) else spec.lifetime_steps
+
+
+def smoothing_window(points: int) -> int:
+    """Points that the adaptation curve is averaged over before it meets a threshold: a twentieth of all."""
+    return max(1, round(points / 20))
+
+
+def definitions(spec: Spec) -> dict[str, str]:
+    """What the measures mean, in words, for lifetimes of this spec."""
+    point = "episode" if by_episode(spec) else "step"
+    what = "return of each episode" if by_episode(spec) else "reward at each step"
+    window, last = smoothing_window(points(spec)), max(1, points(spec) // 10)
+    points_meant = f"the last {window} {point}s" if window > 1 else f"the last {point}"
+    return {
+        "interval": "95 % percentile bootstrap; tasks and meta-training seeds are drawn with replacement and "
+        "crossed (tasks alone where there is one seed); not corrected for the number of comparisons",
+        "interquartile mean": "mean of the middle half of all lifetime returns, over seeds and tasks",
+        "adaptation curve": f"mean {what}",
+        "area": f"area under the adaptation curve, divided by the number of {point}s",
+        "asymptote": f"mean of the adaptation curve's last {last} {point}{'s' if last > 1 else ''}",
+        "normalised score": "(mean return − mean floor) / (mean ceiling − mean floor): 0 acts at random, 1 knows the task",
+        "regret": "expected return of one who knows the task, minus the return",
+        "steps to a threshold": f"environment steps until the mean of {points_meant} of the adaptation curve "
+        "has come that fraction of the way from floor to ceiling, both spread evenly over the lifetime; "
+        "'never' if not within it",
+        "difference": "mean over tasks of the return minus the other's on the same task with the same luck",
+    }
+
+
+def measure(lives: Lives, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]) -> dict[str, Any]:
+    """The measures of `results.Result` that come from rewards, by field name.
+
+    Args:
+      lives: of one contender.
+      anchors: of the same tasks.
+      draws: resamples; those of tasks are shared by all contenders.
+      spec: of the distribution.
+      thresholds: fractions of the way from floor to ceiling.
+    """
+    curve, few = _adaptation_curve(lives, spec), draws.first(CURVE_RESAMPLES)
+    curve_resampled = statistics.resampled_means(curve, few)
+    returns = lives.returns
+    resampled = statistics.resampled_means(returns, draws)
+    last = max(1, curve.shape[-1] // 10)
+    episodes = lives.reward.reshape(*returns.shape, spec.episodes, spec.horizon).sum(-1)
+    return {
+        "lifetime_return": statistics.estimate(returns.mean(), resampled),
+        "interquartile_mean": statistics.estimate(
+            statistics.interquartile_mean(returns), statistics.resampled_interquartile_means(returns, draws)
+        ),
+        "normalised_score": normalised_score(returns, resampled, anchors, draws),
+        "regret": _regret(returns, anchors, draws),
+        "area": statistics.estimate(curve.mean(dtype=np.float64), curve_resampled.mean(-1)),
+        "asymptote": statistics.estimate(curve[..., -last:].mean(dtype=np.float64), curve_resampled[:, -last:].mean(-1)),
+        "steps_to": steps_to(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
+        "reward_by_step": _curve_of_valid(lives, few),
+        "cumulative_return": _curve(np.cumsum(lives.reward, -1), few),
+        "return_by_episode": _curve(episodes, few),
+        "cumulative_regret": _regret_curve(curve, anchors, few),
+    }
+
+
+def measured_by_episode(
+    distribution: AnyDistribution, measured: Sequence[Mapping[str, np.ndarray]], draws: Draws
+) -> dict[str, Curve]:
+    """What environments say beside the reward, judged once for each episode; means over tasks, by name.
+
+    Args:
+      distribution: that says how an episode is judged by each.
+      measured: for every seed, by name, `[tasks, T]`; NaN in slots that did not happen.
+      draws: resamples of seeds and tasks.
+    """
+    if not isinstance(distribution, HostDistribution):
+        return {}
+    few, curves = draws.first(CURVE_RESAMPLES), {}
+    for name, reduction in distribution.measures.items():
+        steps = np.stack([of_seed[name] for of_seed in measured])
+        steps = steps.reshape(*steps.shape[:2], -1, distribution.spec.horizon)
+        curves[name] = _curve(judged(steps, reduction), few)
+    return curves
+
+
+def judged(steps: Float[np.ndarray, "seeds tasks episodes horizon"], reduction: str) -> Float[np.ndarray, "seeds tasks points"]:
+    """One number of each episode; every episode has a first step."""
+    if reduction == "any":
+        return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
+    if reduction == "sum":
+        return np.nansum(steps, -1)
+    last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
+    return np.take_along_axis(steps, last[..., None], -1)[..., 0]
+
+
+def _adaptation_curve(lives: Lives, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:
+    if not by_episode(spec):
+        return lives.reward
+    return lives.reward.reshape(*lives.reward.shape[:2], spec.episodes, spec.horizon).sum(-1)
+
+
+def normalised_score(
+    returns: Float[np.ndarray, "seeds tasks"],
+    resampled: Float[np.ndarray, " resamples"],
+    anchors: Anchors,
+    draws: Draws,
+) -> Estimate | None:
+    """`(mean return - mean floor) / (mean ceiling - mean floor)`; None without two different anchors."""
+    if anchors.floor is None or anchors.ceiling is None:
+        return None
+    floor, gap = anchors.floor.mean(), (anchors.ceiling - anchors.floor).mean()
+    if not gap > 0:
+        return None
+    floors, gaps = (draws.tasks @ x / len(x) for x in (anchors.floor, anchors.ceiling - anchors.floor))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return statistics.estimate((returns.mean() - floor) / gap, (resampled - floors) / gaps)
+
+
+def steps_to(
+    curve: Float[np.ndarray, "seeds tasks points"],
+    resampled: Float[np.ndarray, "resamples points"],
+    anchors: Anchors,
+    draws: Draws,
+    *,
+    spec: Spec,
+    thresholds: Sequence[float],
+) -> dict[str, Estimate]:
+    """Environment steps until the smoothed mean curve is a fraction of the way from floor to ceiling."""
+    if anchors.floor is None or anchors.ceiling is None:
+        return {}
+    count, steps = curve.shape[-1], spec.horizon if by_episode(spec) else 1
+    window = smoothing_window(count)
+    smooth = statistics.trailing_mean(curve.mean((0, 1), dtype=np.float64), window)
+    smooth_resampled = statistics.trailing_mean(resampled, window)
+    found = {}
+    for fraction in thresholds:
+        level = (anchors.floor + fraction * (anchors.ceiling - anchors.floor)) / count
+        levels = draws.tasks @ level / len(level)
+        reached = statistics.first_reaching(smooth, level.mean()) * steps
+        reached_resampled = statistics.first_reaching(smooth_resampled, levels) * steps
+        found[f"{fraction:g}"] = statistics.estimate(float(reached), reached_resampled)
+    return found
+
+
+def _regret(returns: Float[np.ndarray, "seeds tasks"], anchors: Anchors, draws: Draws) -> Estimate | None:
+    if anchors.ceiling is None:
+        return None
+    regret = anchors.ceiling - returns
+    return statistics.estimate(regret.mean(), statistics.resampled_means(regret, draws))
+
+
+def _regret_curve(curve: Float[np.ndarray, "seeds tasks points"], anchors: Anchors, draws: Draws) -> Curve | None:
+    if anchors.ceiling is None:
+        return None
+    per_point = anchors.ceiling[:, None] / curve.shape[-1]
+    return _curve(np.cumsum(per_point - curve, -1), draws)
+
+
+def _curve(values: Float[np.ndarray, "seeds tasks points"], draws: Draws) -> Curve:
+    return _as_curve(values.mean((0, 1), dtype=np.float64), statistics.resampled_means(values, draws))
+
+
+def _curve_of_valid(lives: Lives, draws: Draws) -> Curve:
+    """Mean reward at each step over the lifetimes that are in an episode there; None where there is none."""
+    if lives.valid.all():
+        return _curve(lives.reward, draws)
+    valid = lives.valid.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = lives.reward.sum((0, 1), dtype=np.float64) / lives.valid.sum((0, 1))
+        resampled = statistics.resampled_means(lives.reward, draws) / statistics.resampled_means(valid, draws)
+    # A resample may miss the few lifetimes that reach a late slot; it then says nothing about that slot.
+    return _as_curve(mean, np.where(np.isnan(resampled), mean, resampled))
+
+
+def _as_curve(mean: Float[np.ndarray, " points"], resampled: Float[np.ndarray, "resamples points"]) -> Curve:
+    low, high = statistics.interval(resampled)
+    columns = ([statistics.finite(x) for x in column] for column in (mean, low, high))
+    value, below, above = (tuple(column) for column in columns)
+    return Curve(at=tuple(range(1, len(mean) + 1)), value=value, low=below, high=above)

@@ -1,0 +1,269 @@
+"""What an evaluation found, as plain data: it goes to JSON and comes back the same."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quickstudy.numerics.statistics import Estimate
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.storage.atomic import write_atomically
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A mean along a lifetime with a pointwise 95 % interval.
+
+    Args:
+      at: steps or episodes, counted from 1.
+      value: the mean at each; None where no lifetime was still going on.
+      low: lower end of the interval.
+      high: upper end of the interval.
+    """
+
+    at: tuple[int, ...]
+    value: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """One contender on the tasks of one evaluation. Rewards and returns are in reward units.
+
+    Args:
+      trained: meta-trained, in contrast to a baseline.
+      seeds: independent training runs; with one, intervals speak of tasks alone.
+      lifetime_return: mean over seeds and tasks of the sum of rewards in a lifetime.
+      interquartile_mean: of the lifetime return, over all seeds and tasks.
+      normalised_score: 0 acts at random, 1 knows the task; None where either is unknown. A ratio of means.
+      regret: what one who knows the task expects above the lifetime return; None where that is unknown.
+      area: area under the adaptation curve divided by its length, so reward per step (or return per episode).
+      asymptote: the adaptation curve's mean over its last tenth (at least one point).
+      steps_to: fraction of the way from floor to ceiling -> environment steps until the smoothed adaptation
+        curve is there; a value of None is *never in this lifetime*. Empty where floor or ceiling is unknown.
+      reward_by_step: mean reward at each step, over the lifetimes that still were in an episode.
+      cumulative_return: mean return of the lifetime so far, by step.
+      return_by_episode: mean return of each episode.
+      cumulative_regret: regret so far, by step, or by episode if there are several of several steps.
+      memory_bytes: that one lifetime needs.
+      decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
+        machine.
+      measures_by_episode: what environments say beside the reward, such as `success`: mean over tasks of each episode.
+    """
+
+    trained: bool
+    seeds: int
+    lifetime_return: Estimate
+    interquartile_mean: Estimate
+    normalised_score: Estimate | None
+    regret: Estimate | None
+    area: Estimate
+    asymptote: Estimate
+    steps_to: Mapping[str, Estimate]
+    reward_by_step: Curve
+    cumulative_return: Curve
+    return_by_episode: Curve
+    cumulative_regret: Curve | None
+    memory_bytes: int
+    decision_microseconds: Mapping[str, float]
+    measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two contenders on the same tasks with the same luck.
+
+    Args:
+      first: a contender's name.
+      second: another's.
+      difference: mean lifetime return of the first minus the second's, task by task.
+      probability_of_improvement: that the first does better on a task; doing equally well counts half.
+    """
+
+    first: str
+    second: str
+    difference: Estimate
+    probability_of_improvement: Estimate
+
+    @property
+    def outcome(self) -> str:
+        """`"win"`, `"loss"`, or `"tie"` where the interval of the difference holds 0; seen from the first."""
+        low, high = self.difference.low, self.difference.high
+        if low is None or high is None or low <= 0 <= high:
+            return "tie"
+        return "win" if low > 0 else "loss"
+
+    def reversed(self) -> "Comparison":
+        """The same, seen from the second."""
+        return Comparison(
+            first=self.second,
+            second=self.first,
+            difference=_mirrored(self.difference, total=0.0),
+            probability_of_improvement=_mirrored(self.probability_of_improvement, total=1.0),
+        )
+
+
+def _mirrored(estimate: Estimate, *, total: float) -> Estimate:
+    value, low, high = (None if x is None else total - x for x in (estimate.value, estimate.high, estimate.low))
+    return Estimate(value=value, low=low, high=high)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Contenders on one list of tasks of one split.
+
+    Args:
+      distribution: `name` and `config` of the task distribution.
+      spec: spaces, horizon and episodes, as `Spec.describe` gives them.
+      split: that the tasks were drawn from.
+      label: what that split means, in words; every output shows it.
+      tasks: how many.
+      seed: that the tasks and their luck were drawn with.
+      task_hash: SHA-256 of the task list.
+      reference: the contender that differences are shown against.
+      floor: mean lifetime return of acting at random, where it is known.
+      ceiling: mean lifetime return of one who knows the task, where it is known.
+      results: by contender.
+      comparisons: every pair that holds a trained contender or the reference.
+      definitions: what the measures mean, in words.
+      command: that gives this evaluation again; empty where it came from Python.
+      machine: that the times per decision were measured on.
+    """
+
+    distribution: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    split: str
+    label: str
+    tasks: int
+    seed: int
+    task_hash: str
+    reference: str
+    floor: Estimate | None
+    ceiling: Estimate | None
+    results: Mapping[str, Result]
+    comparisons: Sequence[Comparison]
+    definitions: Mapping[str, str]
+    command: str = ""
+    machine: str = ""
+
+    @property
+    def held_out(self) -> bool:
+        """False on `train`: such a result says nothing about new tasks."""
+        return self.split != "train"
+
+    @property
+    def lifetime_steps(self) -> int:
+        """Slots in one lifetime."""
+        return int(self.spec["horizon"]) * int(self.spec["episodes"])
+
+    def compare(self, first: str, second: str) -> Comparison | None:
+        """The comparison of two contenders seen from the first; None if they were not compared.
+
+        Raises:
+          UnknownNameError: no contender of that name.
+        """
+        for name in (first, second):
+            if name not in self.results:
+                raise UnknownNameError("contender", name, self.results)
+        for comparison in self.comparisons:
+            if (comparison.first, comparison.second) == (first, second):
+                return comparison
+            if (comparison.first, comparison.second) == (second, first):
+                return comparison.reversed()
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `json.dumps` takes; numbers keep six digits."""
+        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Evaluation":
+        """The inverse of `to_json`.
+
+        Raises:
+          UsageError: data of another format, or with fields missing.
+        """
+        if data.get("format") != FORMAT:
+            raise UsageError(f"this is no evaluation of format {FORMAT}, but of {data.get('format')!r}. Evaluate again.")
+        try:
+            fields = {name: value for name, value in data.items() if name != "format"}
+            fields["floor"], fields["ceiling"] = estimate_from(fields["floor"]), estimate_from(fields["ceiling"])
+            fields["results"] = {name: _result(result) for name, result in fields["results"].items()}
+            fields["comparisons"] = tuple(_comparison(comparison) for comparison in fields["comparisons"])
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"this evaluation cannot be read ({error}). Evaluate again.") from error
+
+    def save(self, folder: str | os.PathLike) -> pathlib.Path:
+        """Writes `evaluation-<split>.json` into a folder, whole or not at all, and gives its path."""
+        path = pathlib.Path(folder) / f"evaluation-{self.split.replace(':', '-')}.json"
+        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Evaluation":
+        """Reads what `save` wrote.
+
+        Raises:
+          UsageError: no such file, or one that holds no evaluation.
+        """
+        return cls.from_json(read_object(path, what="evaluation"))
+
+
+def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      UsageError: no such file, or one that holds something else.
+    """
+    try:
+        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{os.fspath(path)} cannot be read as an {what}: {error}.") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{os.fspath(path)} holds no {what}, but a {type(data).__name__}.")
+    return data
+
+
+def rounded(value: Any) -> Any:
+    """Plain data whose numbers keep six digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    return value
+
+
+def estimate_from(data: Mapping[str, Any] | None) -> Estimate | None:
+    """An estimate from plain data."""
+    return None if data is None else Estimate(**data)
+
+
+def curve_from(data: Mapping[str, Any] | None) -> Curve | None:
+    """A curve from plain data."""
+    return None if data is None else Curve(**{name: tuple(values) for name, values in data.items()})
+
+
+def _result(data: Mapping[str, Any]) -> Result:
+    fields: dict[str, Any] = dict(data)
+    for name in ("lifetime_return", "interquartile_mean", "normalised_score", "regret", "area", "asymptote"):
+        fields[name] = estimate_from(fields[name])
+    for name in ("reward_by_step", "cumulative_return", "return_by_episode", "cumulative_regret"):
+        fields[name] = curve_from(fields[name])
+    fields["steps_to"] = {name: estimate_from(inner) for name, inner in fields["steps_to"].items()}
+    fields["measures_by_episode"] = {name: curve_from(x) for name, x in fields.get("measures_by_episode", {}).items()}
+    return Result(**fields)
+
+
+def _comparison(data: Mapping[str, Any]) -> Comparison:
+    fields: dict[str, Any] = dict(data)
+    for name in ("difference", "probability_of_improvement"):
+        fields[name] = estimate_from(fields[name])
+    return Comparison(**fields)

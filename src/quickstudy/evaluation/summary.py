@@ -1,0 +1,210 @@
+"""What an evaluation says, in words and as a table: ties and losses as plainly as wins."""
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.numerics.statistics import Estimate
+
+THRESHOLD = "0.9"
+"""The fraction of the way to the ceiling whose steps stand in the table."""
+
+WIDE = 140
+"""Columns of a terminal from which on the table has every measure."""
+
+_MOST_NAMED = 5
+_WORDS = {"win": "beats", "tie": "ties with", "loss": "loses to"}
+_ONLY_IF_WIDE = ("IQM", "regret", "P(better)", "memory", "µs/decision")
+
+
+def subject(evaluation: Evaluation) -> str:
+    """Who the verdict is about: the reference if it is trained or nobody is, else the first trained one."""
+    trained = [name for name, result in evaluation.results.items() if result.trained]
+    return evaluation.reference if evaluation.reference in trained or not trained else trained[0]
+
+
+def outcomes(evaluation: Evaluation, name: str) -> dict[str, list[str]]:
+    """The other contenders by how `name` does against them: `"win"`, `"tie"` and `"loss"`."""
+    found: dict[str, list[str]] = {"win": [], "tie": [], "loss": []}
+    for other in evaluation.results:
+        comparison = evaluation.compare(name, other) if other != name else None
+        if comparison is not None:
+            found[comparison.outcome].append(other)
+    return found
+
+
+def headline(evaluation: Evaluation) -> str:
+    """The verdict in one sentence."""
+    name = subject(evaluation)
+    found = outcomes(evaluation, name)
+    where = _where(evaluation)
+    if not any(found.values()):
+        earned = number(evaluation.results[name].lifetime_return.value)
+        return f"{name} earns {earned} per lifetime on {where}."
+    total = sum(map(len, found.values()))
+    parts = []
+    for kind, others in found.items():
+        if others:
+            told = listed(others) if len(others) <= _MOST_NAMED else f"{len(others)} of {total} others"
+            parts.append(f"{_WORDS[kind]} {told}")
+    return f"On {where}, {name} {listed(parts)}."
+
+
+def verdict(evaluation: Evaluation) -> list[str]:
+    """The verdict in a few plain sentences, with the intervals that it rests on."""
+    name = subject(evaluation)
+    result = evaluation.results[name]
+    sentences = []
+    if not evaluation.held_out:
+        sentences.append(
+            "These are TRAINING TASKS, not held out: the numbers say nothing about how an agent does on new tasks."
+        )
+    steps = f"{evaluation.lifetime_steps} step{'s' if evaluation.lifetime_steps > 1 else ''}"
+    gained = f"{name} earns {bounded(result.lifetime_return)} per lifetime of {steps}"
+    if result.normalised_score is not None:
+        share = _percent(result.normalised_score)
+        gained += f", {share} of the way from acting at random to knowing the task"
+    sentences.append(gained + ".")
+    for outcome, others in outcomes(evaluation, name).items():
+        told = []
+        for other in others:
+            comparison = evaluation.compare(name, other)
+            assert comparison is not None
+            told.append(f"{other} ({bounded(comparison.difference, signed=True)})")
+        if told:
+            sentences.append(f"It {_WORDS[outcome]} {listed(told)}.")
+    sentences.append(_of_seeds(result))
+    return sentences
+
+
+def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
+    """The results as text: each contender's name and its cells by column, best return first."""
+    rows = []
+    for name, result in ranked(evaluation):
+        comparison = evaluation.compare(name, evaluation.reference) if name != evaluation.reference else None
+        cells = {
+            "return": bounded(result.lifetime_return),
+            "IQM": bounded(result.interquartile_mean),
+            "score": "–" if result.normalised_score is None else number(result.normalised_score.value, 3),
+            "regret": "–" if result.regret is None else number(result.regret.value),
+            f"minus {evaluation.reference}": "–",
+            "P(better)": "–",
+            "steps to 90 %": _steps(result),
+            "memory": byte_size(result.memory_bytes),
+            "µs/decision": f"{result.decision_microseconds['median']:.0f}",
+        }
+        if comparison is not None:
+            cells[f"minus {evaluation.reference}"] = bounded(comparison.difference, signed=True)
+            cells["P(better)"] = number(comparison.probability_of_improvement.value, 2)
+        rows.append((name, cells))
+    return rows
+
+
+def ranked(evaluation: Evaluation) -> list[tuple[str, Result]]:
+    """Contenders by mean lifetime return, best first."""
+    return sorted(evaluation.results.items(), key=lambda item: (-(item[1].lifetime_return.value or 0.0), not item[1].trained))
+
+
+def table(evaluation: Evaluation, *, width: int = 80) -> Table:
+    """The results for a terminal of that width; the title names split, tasks and the task list's hash."""
+    title = (
+        f"{evaluation.distribution['name']} · split {evaluation.split}: {evaluation.label}\n"
+        f"{evaluation.tasks:,} tasks, task list {evaluation.task_hash[:12]}"
+    )
+    style = "bold" if evaluation.held_out else "bold red"
+    drawn = Table(title=Text(title), title_style=style, box=box.SIMPLE_HEAD)
+    drawn.title_justify = drawn.caption_justify = "left"
+    drawn.caption = "[ ] 95 % bootstrap interval over tasks and training seeds"
+    rows = summary_rows(evaluation)
+    shown = [column for column in rows[0][1] if width >= WIDE or column not in _ONLY_IF_WIDE]
+    drawn.add_column("agent", overflow="fold", min_width=8)
+    for column in shown:
+        drawn.add_column(Text(column.replace(" to ", "\nto ")), justify="right", no_wrap=True)
+    for name, cells in rows:
+        result = evaluation.results[name]
+        # Text, because a name is no markup.
+        agent = Text(f"{name} ({result.seeds} seeds)" if result.seeds > 1 else name)
+        drawn.add_row(agent, *(Text(cells[column]) for column in shown), style="bold" if result.trained else "")
+    return drawn
+
+
+def number(value: float | None, digits: int | None = None, *, signed: bool = False) -> str:
+    """A number with as many decimals as help: 407.7, 77.62, 0.853; *never* for None."""
+    if value is None:
+        return "never"
+    if digits is None:
+        size = abs(value)
+        digits = 1 if size >= 100 else 2 if size >= 1 else 3
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def bounded(estimate: Estimate, *, signed: bool = False) -> str:
+    """A value with its interval, all with the decimals of the widest: `77.62 [77.10, 78.13]`."""
+    digits = _digits(estimate)
+    return f"{number(estimate.value, digits, signed=signed)} {ends(estimate)}"
+
+
+def ends(estimate: Estimate) -> str:
+    """The interval of an estimate."""
+    digits = _digits(estimate)
+    return f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def byte_size(size: int) -> str:
+    """Bytes as people read them."""
+    if size < 1024:
+        return f"{size} B"
+    if size < 2**20:
+        return f"{size / 1024:.1f} KiB"
+    return f"{size / 2**20:.1f} MiB"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _digits(estimate: Estimate) -> int:
+    size = max((abs(x) for x in (estimate.value, estimate.low, estimate.high) if x is not None), default=0.0)
+    return 1 if size >= 100 else 2 if size >= 1 else 3
+
+
+def _percent(estimate: Estimate) -> str:
+    value, low, high = (None if x is None else 100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return f"{number(value, 1)} % [{number(low, 1)}, {number(high, 1)}]"
+
+
+def _steps(result: Result) -> str:
+    if THRESHOLD not in result.steps_to:
+        return "–"
+    value = result.steps_to[THRESHOLD].value
+    return "never" if value is None else f"{value:.0f}"
+
+
+def _where(evaluation: Evaluation) -> str:
+    many = f"{evaluation.tasks:,}"
+    if not evaluation.held_out:
+        return f"{many} TRAINING tasks (not held out)"
+    if evaluation.split == "test":
+        return f"{many} tasks never seen in training" if _any_trained(evaluation) else f"{many} test tasks"
+    return f"{many} tasks {evaluation.label}"
+
+
+def _any_trained(evaluation: Evaluation) -> bool:
+    return any(result.trained for result in evaluation.results.values())
+
+
+def _of_seeds(result: Result) -> str:
+    if not result.trained:
+        return "Intervals are of the tasks."
+    if result.seeds == 1:
+        return "Trained once: the intervals are of the tasks alone; another training run may do better or worse."
+    few = " With so few seeds they are somewhat too narrow." if result.seeds < 5 else ""
+    return f"Trained {result.seeds} times: the intervals are of the tasks and of the training runs.{few}"

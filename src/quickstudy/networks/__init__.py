@@ -1,0 +1,1 @@
+"""Trained functions: layers, cores, policies, encoders."""

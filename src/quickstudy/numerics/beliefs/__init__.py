@@ -1,0 +1,1 @@
+"""Beliefs about a task, and how evidence changes them."""

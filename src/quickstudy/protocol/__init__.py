@@ -1,0 +1,1 @@
+"""What everybody agrees on: records, agents, task distributions, meta-algorithms."""

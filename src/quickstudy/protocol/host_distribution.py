@@ -1,0 +1,164 @@
+"""A distribution of tasks that live outside the compiled program: simulators, services, anything that Python can step.
+
+It says the same as a `TaskDistribution` (what is drawn once per lifetime, and what a lifetime on it is like), only that its
+environments keep a state of their own. They are opened in the processes that live the lifetimes; the learner sees the spec and
+the tasks, and needs none of what the environments are made of.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree, UInt8, UInt32
+
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.task_distribution import TaskDistribution, check_splits
+
+Task = TypeVar("Task")
+
+Reduction = Literal["any", "last", "sum"]
+"""How what was measured at each step of an episode becomes one number of the episode."""
+
+
+class Stepped(NamedTuple):
+    """What followed an action: the true successor, the reward, the two ways in which an episode ends, and what was measured.
+
+    `measures` holds a number for each of the distribution's `measures`. No agent sees it.
+    """
+
+    observation: Any
+    reward: float
+    terminated: bool
+    truncated: bool
+    measures: Mapping[str, float]
+
+
+class HostEnvironment(Protocol):
+    """One environment that can be set to any task of its distribution. All its randomness follows from the keys it is given."""
+
+    def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
+        """A new lifetime on a task; `key` is the key data of all of the environment's luck in it."""
+
+    def reset(self, episode: int) -> Any:
+        """The first observation of an episode of the same task; `episode` counts from 0 within the lifetime."""
+
+    def step(self, slot: int, action: Any) -> Stepped:
+        """One step; `slot` is that of the lifetime. It never resets, and it need not count steps."""
+
+    def close(self) -> None:
+        """Lets go of whatever it holds."""
+
+
+class Camera(Protocol):
+    """Looks at one environment, for people. Agents see nothing of it, and the environment does the same with and without."""
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of what stands there now; `observation` is what was seen of it last."""
+
+    def close(self) -> None:
+        """Lets go of whatever it draws with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostDistribution(Generic[Task]):
+    """A record of functions; a task is data: a tree of numbers and NumPy arrays, of one structure in every split.
+
+    Args:
+      name: how people call it, as on the command line.
+      config: the settings it was made with, plain values.
+      spec: spaces, horizon and episodes per lifetime.
+      splits: names of the splits that `sample` knows; `"train"` and `"test"` are among them.
+      sample: `(split, generator) -> task`; all randomness comes from the NumPy generator.
+      open: `() -> HostEnvironment`, called in the process that will step it.
+      describe: `(task) -> dict` of named arrays, for people; the task's own leaves by their names where not given.
+      measures: what environments say of a step beside the reward, by name, such as `success`, and how an episode is
+        judged by it: `"any"` step, the `"last"`, or the `"sum"`.
+      camera: `(environment) -> Camera`, for an environment that `open` gave, in the process that opened it; None where there
+        is nothing to see. It is no part of an environment, since most of them live where nobody looks and nothing can draw.
+      baselines, floor, ceiling, shown: as of a `TaskDistribution`.
+    Raises:
+      TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
+    """
+
+    name: str = "unnamed"
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    spec: Spec
+    splits: tuple[str, ...] = ("train", "test")
+    sample: Callable[[str, np.random.Generator], Task]
+    open: Callable[[], HostEnvironment]
+    describe: Callable[[Task], dict[str, Any]] = None  # type: ignore[assignment]
+    measures: Mapping[str, Reduction] = dataclasses.field(default_factory=dict)
+    camera: Callable[[Any], Camera] | None = None
+    baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
+    floor: Callable[[Task], Array] | None = None
+    ceiling: Callable[[Task], Array] | None = None
+    shown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_splits(self.name, self.splits)
+        if self.describe is None:
+            object.__setattr__(self, "describe", named_leaves)
+
+    def sample_tasks(self, split: str, key: PRNGKeyArray, *, tasks: int) -> Task:
+        """A stack of tasks, leading axis `[tasks]`, as NumPy arrays of the types that JAX computes with.
+
+        Raises:
+          UnknownNameError: no split of that name.
+          TaskDistributionError: two tasks of different structure, something that is no number, or a whole number that 32
+            bits do not hold.
+        """
+        if split not in self.splits:
+            raise UnknownNameError("split", split, self.splits)
+        words = np.asarray(jax.random.key_data(key)).ravel().tolist()
+        words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
+        drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
+        for task in drawn:
+            _see_into_dataclasses(task)
+        structures = {jax.tree.structure(task) for task in drawn}
+        if len(structures) > 1:
+            raise TaskDistributionError(
+                f"{self.name}: tasks of {split!r} are built differently: {sorted(map(str, structures))}."
+            )
+        return jax.tree.map(lambda *leaves: _stacked(self.name, leaves), *drawn)
+
+
+AnyDistribution = TaskDistribution | HostDistribution
+
+
+def named_leaves(task: PyTree) -> dict[str, Any]:
+    """The numbers of a task by their names."""
+    leaves = jax.tree_util.tree_leaves_with_path(task)
+    return {jax.tree_util.keystr(path, simple=True, separator=".") or "task": leaf for path, leaf in leaves}
+
+
+def _see_into_dataclasses(task: PyTree) -> None:
+    """Lets JAX see a dataclass that it does not know as a tree of its fields."""
+    for leaf in jax.tree.leaves(task):
+        if dataclasses.is_dataclass(leaf):
+            names = [field.name for field in dataclasses.fields(leaf)]
+            jax.tree_util.register_dataclass(type(leaf), data_fields=names, meta_fields=[])
+            _see_into_dataclasses(leaf)
+
+
+def _stacked(name: str, leaves: tuple) -> np.ndarray:
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    strange = next((array for array in arrays if array.dtype.kind not in "biuf"), None)
+    if strange is not None:
+        raise TaskDistributionError(
+            f"{name}: a task holds {strange.tolist()!r}. Tasks are numbers, arrays of them, dicts, tuples and dataclasses of "
+            "these; draw the number of a name rather than the name."
+        )
+    if len({array.shape for array in arrays}) > 1:
+        shapes = sorted({array.shape for array in arrays})
+        raise TaskDistributionError(f"{name}: what stands at one place of a task has different shapes: {shapes}.")
+    whole = np.stack(arrays)
+    narrow = whole.astype(jax.dtypes.canonicalize_dtype(whole.dtype))
+    if np.issubdtype(whole.dtype, np.integer) and not np.array_equal(whole, narrow):
+        raise TaskDistributionError(
+            f"{name}: a task holds whole numbers beyond 32 bits. Draw smaller ones, or split them in two."
+        )
+    return narrow

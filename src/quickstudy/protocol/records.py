@@ -1,0 +1,213 @@
+"""The records that everything else passes around, and the one diagram of time.
+
+A *lifetime* is everything an agent lives through on one task: `episodes` episodes of at most `horizon` steps,
+laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // horizon`.
+
+    t                0      1      2      3   |  4      5      6      7   |      (horizon 4)
+    episode          0      0      0      0   |  1      1      1      1   |
+    observation[t]   reset  o1     o2     --  |  reset  o5     o6     o7  |   seen before acting
+    decision[t]      a0     a1     a2     --  |  a4     a5     a6     a7  |   act(memory, observation[t])
+    outcome[t]       r0,o1  r1,o2  r2,o3* --  |  r4,o5  r5,o6  r6,o7  r7,o8* |  reward, true successor
+    valid[t]         yes    yes    yes    no  |  yes    yes    yes    yes |
+
+- `*` is the end of an episode: exactly one valid step of each episode has `terminated` or `truncated`. The successor
+  recorded there is the true last observation (o3, o8), never the observation after the reset.
+- An episode that ends early leaves the rest of its slots invalid; the next one starts at its own first slot. So resets
+  happen at times known when the program is compiled, and nothing in the inner loop branches.
+- Memory passes through the end of an episode. `adapt` sees slots 0..c-1 before `act` decides at slot c, where c is a
+  multiple of the agent's cadence; within a chunk of `cadence` slots memory stands still.
+- The return of a lifetime is the sum of its valid rewards.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar, dataclass_transform
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from quickstudy.protocol.errors import SpecError
+
+Record = TypeVar("Record", bound=type)
+Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
+ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def record(cls: Record) -> Record:
+    """Makes a class a frozen, keyword-only dataclass that JAX sees as a tree of its fields."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))  # type: ignore[return-value]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What an agent and a task distribution must agree on.
+
+    Args:
+      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched.
+      action_space: `Discrete`, or a bounded `Box` of one axis; one action, unbatched.
+      horizon: most steps in one episode, at least 1.
+      episodes: episodes in one lifetime, at least 1.
+    Raises:
+      SpecError: a length below 1, or a space of another kind.
+    """
+
+    observation_space: Space
+    action_space: ActionSpace
+    horizon: int
+    episodes: int
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "episodes"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
+        for name, kinds, allowed in (
+            ("observation_space", Space, "Discrete, MultiDiscrete or Box"),
+            ("action_space", ActionSpace, "Discrete or Box"),
+        ):
+            space = getattr(self, name)
+            if not isinstance(space, kinds):
+                raise SpecError(
+                    f"{name} must be gymnasium.spaces.{allowed}; came {space!r}. "
+                    "Flatten other spaces with gymnasium.spaces.flatten_space first."
+                )
+        action = self.action_space
+        if isinstance(action, gymnasium.spaces.Box) and not (action.is_bounded() and len(action.shape) == 1):
+            raise SpecError(f"action_space must be bounded on both sides and have one axis; came {action!r}.")
+
+    @property
+    def lifetime_steps(self) -> int:
+        """Slots in one lifetime, T = episodes x horizon."""
+        return self.episodes * self.horizon
+
+    def describe(self) -> dict[str, Any]:
+        """The spec as plain data: what a bundle stores, and what two specs are compared by."""
+        return {
+            "observation_space": describe_space(self.observation_space),
+            "action_space": describe_space(self.action_space),
+            "horizon": self.horizon,
+            "episodes": self.episodes,
+        }
+
+
+def describe_space(space: Space) -> dict[str, Any]:
+    """A space as plain data (JSON has no infinity, so bounds are text)."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        numbers = {"nvec": space.nvec.tolist(), "start": np.asarray(space.start).tolist()}
+        return {"kind": "MultiDiscrete", "dtype": str(space.dtype)} | numbers
+    if isinstance(space, gymnasium.spaces.Box):
+        low, high = ([str(x) for x in bound.ravel().tolist()] for bound in (space.low, space.high))
+        return {
+            "kind": "Box",
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+            "low": low,
+            "high": high,
+        }
+    raise SpecError(f"a space must be Discrete, MultiDiscrete or Box; came {space!r}.")
+
+
+def space_from_description(description: Mapping[str, Any]) -> Space:
+    """The inverse of `describe_space`."""
+    if description["kind"] == "Discrete":
+        return gymnasium.spaces.Discrete(description["n"], start=description["start"])
+    dtype = np.dtype(description["dtype"])
+    if description["kind"] == "MultiDiscrete":
+        nvec, start = (np.asarray(description[name]) for name in ("nvec", "start"))
+        return gymnasium.spaces.MultiDiscrete(nvec, dtype=dtype.type, start=start)
+    shape = tuple(description["shape"])
+    low, high = (np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high"))
+    return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
+
+
+def flat_size(space: Space) -> int:
+    """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return int(space.nvec.sum())
+    return math.prod(space.shape or ())
+
+
+@record
+class Decision:
+    """What an agent decided at one step.
+
+    `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action
+    (natural logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]`
+    (expected remaining return of the lifetime, reward units), `belief` (a `numerics.belief.Belief` about the task). Extras
+    that nobody reads cost nothing under `jit`.
+    """
+
+    action: Array
+    extras: dict[str, PyTree]
+
+
+@record
+class Outcome:
+    """What followed an action: the true successor, never the observation after a reset.
+
+    `terminated`: the task ended the episode. `truncated`: something outside the task did (a time limit). The driver sets
+    `truncated` at the horizon, so a distribution need not count steps.
+    """
+
+    observation: Array
+    reward: Float[Array, "*time"]
+    terminated: Bool[Array, "*time"]
+    truncated: Bool[Array, "*time"]
+
+
+@record
+class Transition:
+    """One step, or with a leading time axis *experience* (`cadence` steps) or a whole *lifetime* (T steps)."""
+
+    observation: Array
+    decision: Decision
+    outcome: Outcome
+    episode: Int[Array, "*time"]
+    valid: Bool[Array, "*time"]
+
+    @classmethod
+    def of_one_step(
+        cls,
+        observation: Array,
+        decision: Decision,
+        *,
+        reward: float,
+        successor: Array,
+        terminated: bool = False,
+        truncated: bool = False,
+        episode: int = 0,
+    ) -> Self:
+        """Experience of one step `[1]`, for a loop that lives outside: in a service, on a robot, by hand.
+
+        Args:
+          observation: that was acted on.
+          decision: that was taken.
+          reward: that followed.
+          successor: the observation that followed; at the end of an episode its true last one.
+          terminated: the task ended the episode.
+          truncated: something else did.
+          episode: its number within the lifetime.
+        """
+        outcome = Outcome(
+            observation=successor,
+            reward=jnp.float32(reward),
+            terminated=jnp.asarray(terminated),
+            truncated=jnp.asarray(truncated),
+        )
+        valid = jnp.asarray(True)
+        step = cls(observation=observation, decision=decision, outcome=outcome, episode=jnp.int32(episode), valid=valid)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], step)
+
+    @property
+    def boundary(self) -> Bool[Array, "*time"]:
+        """True at the last valid step of an episode."""
+        return self.outcome.terminated | self.outcome.truncated

@@ -1,0 +1,117 @@
+"""A distribution of tasks: what is drawn once per lifetime, and what a lifetime on it is like.
+
+Splits are `"train"`, `"test"` and `"ood:<what shifted>"`. There is no default split: whoever asks for tasks says which.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
+from quickstudy.protocol.records import Outcome, Spec
+
+Task = TypeVar("Task")
+State = TypeVar("State")
+
+SPLIT_CELLS = 16
+GRID_CELLS = 2**16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskDistribution(Generic[Task, State]):
+    """A record of pure functions; a task is data (a tree of arrays), so it can be stacked, stored, hashed and shown.
+
+    Args:
+      name: how people call it, as on the command line.
+      config: the settings it was made with, plain values.
+      spec: spaces, horizon and episodes per lifetime.
+      splits: names of the splits that `sample` knows; `"train"` and `"test"` are among them.
+      sample: `(split, key) -> task`.
+      reset: `(task, key) -> (state, observation)`, a new episode of the *same* task.
+      step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the driver ends
+        an episode at the horizon.
+      describe: `(task) -> dict` of named arrays, for people.
+      baselines: name to a function that makes the `Agent`; what an expert would insist on comparing with.
+      floor: `(task) -> []`, expected lifetime return of acting uniformly at random; None if nobody knows.
+      ceiling: `(task) -> []`, expected lifetime return of one who knows the task; None if nobody knows. Regret is
+        measured against it.
+      shown: leaves of the task, by name, that observations show on purpose, as in `("start",)`. Anything else of the task
+        that can be read off the observations is a fault.
+    Raises:
+      TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
+    """
+
+    name: str = "unnamed"
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    spec: Spec
+    splits: tuple[str, ...] = ("train", "test")
+    sample: Callable[[str, PRNGKeyArray], Task]
+    reset: Callable[[Task, PRNGKeyArray], tuple[State, Array]]
+    step: Callable[[Task, State, Array, PRNGKeyArray], tuple[State, Outcome]]
+    describe: Callable[[Task], dict[str, Array]]
+    baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
+    floor: Callable[[Task], Array] | None = None
+    ceiling: Callable[[Task], Array] | None = None
+    shown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_splits(self.name, self.splits)
+
+    def sample_tasks(self, split: str, key: PRNGKeyArray, *, tasks: int) -> Task:
+        """A stack of tasks, leading axis `[tasks]`.
+
+        Raises:
+          UnknownNameError: no split of that name.
+        """
+        if split not in self.splits:
+            raise UnknownNameError("split", split, self.splits)
+        return jax.vmap(lambda k: self.sample(split, k))(jax.random.split(key, tasks))
+
+
+def check_splits(name: str, splits: tuple[str, ...]) -> None:
+    """Raises TaskDistributionError unless a distribution's splits are named as they must be."""
+    if not {"train", "test"} <= set(splits):
+        raise TaskDistributionError(f"{name}: splits must hold 'train' and 'test'; came {splits}.")
+    for split in splits:
+        if split not in ("train", "test") and not (split.startswith("ood:") and len(split) > 4):
+            raise TaskDistributionError(
+                f"{name}: a split beyond 'train' and 'test' is called 'ood:<what shifted>'; came {split!r}."
+            )
+
+
+def mark_split(values: Float[Array, "*shape"], split: str, splits: tuple[str, ...]) -> Float[Array, "*shape"]:
+    """Rounds numbers in [0, 1) to a grid of 2^-20 whose last four bits are the number of the split.
+
+        marked = (16 floor(2^16 x) + index of the split) / 2^20
+
+    Two tasks of different splits can then never hold the same number, whatever the splits' distributions are; a number
+    moves by less than 2^-16, and the marked value is exact in float32.
+
+    Args:
+      values: numbers in [0, 1); outside they are clipped into it.
+      split: one of `splits`.
+      splits: every split of the distribution, at most 16.
+    Raises:
+      TaskDistributionError: more splits than marks.
+    """
+    if len(splits) > SPLIT_CELLS:
+        raise TaskDistributionError(f"at most {SPLIT_CELLS} splits can be marked; came {len(splits)}.")
+    cell = jnp.clip(jnp.floor(values * GRID_CELLS), 0, GRID_CELLS - 1)
+    return (cell * SPLIT_CELLS + splits.index(split)) / (GRID_CELLS * SPLIT_CELLS)
+
+
+def task_hash(tasks: PyTree) -> str:
+    """SHA-256 of a stack of tasks: shapes, types and bytes of every leaf. Equal exactly when the task lists are equal."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tasks):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,238 @@
+"""A run, or a comparison of runs, as one page that opens anywhere: adaptation curves first.
+
+The page needs nothing beside it and runs no script. The same pictures lie beside it as files.
+"""
+
+import html
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.evaluation.summary import THRESHOLD, bounded, byte_size, ends, headline, number, ranked, verdict
+from quickstudy.numerics.statistics import Estimate
+from quickstudy.protocol.errors import UsageError
+from quickstudy.reports import canvas, charts
+from quickstudy.reports.canvas import Pen, Picture
+from quickstudy.storage.atomic import write_atomically
+
+SECTIONS = {
+    "algorithm": "Algorithm",
+    "distribution": "Tasks",
+    "training": "Training",
+    "versions": "Versions",
+    "machine": "Machine",
+}
+
+
+def write_report(
+    folder: str | os.PathLike,
+    *,
+    evaluations: Sequence[Evaluation],
+    metrics: Sequence[Mapping[str, Any]] | None = None,
+    run: Mapping[str, Any] | None = None,
+    title: str | None = None,
+) -> pathlib.Path:
+    """Writes `report.html`, and its pictures as SVG and PNG under `pictures/`.
+
+    Args:
+      folder: to write into; made if it is missing.
+      evaluations: the one on `test` leads (else the first); the others are shown as splits beside it.
+      metrics: lines of the run's metrics file, for the training curve.
+      run: the run's record (`run.json`), for the configuration and the command.
+      title: of the page; else the algorithm and the tasks.
+    Returns:
+      The path of the page.
+    Raises:
+      UsageError: no evaluation.
+    """
+    if not evaluations:
+        raise UsageError("a report needs at least one evaluation; came none. Run `quickstudy evaluate` first.")
+    folder = pathlib.Path(folder)
+    main = next((one for one in evaluations if one.split == "test"), evaluations[0])
+    names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
+    pens = canvas.pens(list(names.items()))
+    adaptation = charts.adaptation_curves(main, pens)
+    splits = _split_pictures(evaluations, pens) if len(evaluations) > 1 else []
+    training = charts.training_curve(metrics, main, pens) if metrics else None
+    body = [
+        _opening(main, run, title),
+        _section("Adaptation", _grid(adaptation)),
+        _section("Results", _table(main, pens)),
+        _section("Every split", _grid(splits)) if splits else "",
+        _section("Training", _grid([training])) if training else "",
+        _section("Configuration", _configuration(run)) if run else "",
+        _section("Reproduce", _reproduce(evaluations, run)),
+    ]
+    for picture in (*adaptation, *splits, *([training] if training else [])):
+        write_atomically(folder / "pictures" / f"{picture.name}.svg", picture.svg)
+        write_atomically(folder / "pictures" / f"{picture.name}.png", picture.png)
+    page = _page(title or _name(main, run), body)
+    path = folder / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) -> list[Picture]:
+    """One dot plot a split, on one axis for all if all know the normalised score."""
+    values = [x for one in evaluations for e in charts.split_estimates(one).values() for x in (e.low, e.high)]
+    known = [x for x in values if x is not None]
+    low, high = min(known), max(known)
+    normalised = all(r.normalised_score is not None for one in evaluations for r in one.results.values())
+    if normalised:
+        # A split whose anchors lie close together has wide intervals; it must not press the others together.
+        low, high = max(min(low, 0.0), -0.5), min(max(high, 1.0), 1.5)
+    margin = 0.04 * (high - low or 1.0)
+    found: dict[str, Picture] = {}
+    for one in sorted(evaluations, key=lambda one: 2 * (one.split == "train") + (one.split != "test")):
+        name = f"split-{one.split.replace(':', '-')}"
+        name = name if name not in found else f"{name}-{len(found)}"
+        found[name] = charts.split_scores(one, pens, (low - margin, high + margin), name=name)
+    return list(found.values())
+
+
+def _page(title: str, body: Sequence[str]) -> str:
+    css = resources.files("quickstudy.reports").joinpath("page.css").read_text(encoding="utf-8")
+    for word, palette in (("LIGHT_SERIES", canvas.LIGHT), ("DARK_SERIES", canvas.DARK)):
+        css = css.replace(word, " ".join(f"--series-{place}: {colour};" for place, colour in enumerate(palette)))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
+    warning, sentences = "", verdict(main)
+    if not main.held_out:
+        warning, sentences = f'<p class="warning">{_text(sentences[0])}</p>', sentences[1:]
+    spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
+    episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
+    facts = [
+        ("Tasks", f"{main.tasks:,}, split “{main.split}” ({main.label})"),
+        ("Distribution", f"{main.distribution['name']}{f' ({config})' if config else ''}"),
+        ("Lifetime", f"{episodes}{'s' if spec['horizon'] > 1 else ''}"),
+        ("Task list", main.task_hash[:12]),
+    ]
+    listed = "".join(f"<li>{name} <b>{_text(value)}</b></li>" for name, value in facts)
+    return (
+        f'<header>{warning}<p class="kicker">{_text(title or _name(main, run))}</p>'
+        f"<h1>{_text(headline(main))}</h1>"
+        + "".join(f"<p>{_text(sentence)}</p>" for sentence in sentences)
+        + f'<ul class="facts">{listed}</ul></header>'
+    )
+
+
+def _name(main: Evaluation, run: Mapping[str, Any] | None) -> str:
+    tasks = str(main.distribution["name"])
+    algorithm = (run or {}).get("algorithm", {}).get("name")
+    return f"{algorithm} on {tasks}" if algorithm else tasks
+
+
+def _grid(shown: Sequence[Picture]) -> str:
+    cells = []
+    for picture in shown:
+        svg = canvas.inline(picture, label=_text(picture.alternative))
+        cells.append(f"<figure><h3>{_text(picture.title)}</h3>{svg}<figcaption>{_text(picture.caption)}</figcaption></figure>")
+    return f'<div class="pictures{" one" if len(shown) == 1 else ""}">{"".join(cells)}</div>'
+
+
+def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
+    columns = [
+        "agent", "lifetime return", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
+        "probability of doing better", f"steps to {float(THRESHOLD):.0%}", "memory", "µs per decision*",
+    ]  # fmt: skip
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
+    rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
+    notes = "".join(f"<dt>{_text(name)}</dt><dd>{_text(meaning)}</dd>" for name, meaning in main.definitions.items())
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {_text(main.label)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        '<p class="note">Best return first; meta-trained agents in bold. Small: 95 % intervals. '
+        f"Memory is that of one lifetime. ▼ worse than {_text(main.reference)}, ▲ better, "
+        "≈ no difference that these tasks show. "
+        f"* median and 99th percentile, unbatched; depends on the machine ({_text(main.machine)}).</p>"
+        f"<details><summary>What the measures mean</summary><dl>{notes}</dl></details>"
+    )
+
+
+def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
+    seeds = f"<small>{result.seeds} seeds</small>" if result.seeds > 1 else ""
+    cells = [_cell(e) for e in (result.lifetime_return, result.interquartile_mean, result.normalised_score, result.regret)]
+    comparison = main.compare(main.reference, name) if name != main.reference else None
+    if comparison is None:
+        cells += ["<td>–</td>", "<td>–</td>"]
+    else:
+        other = comparison.reversed()
+        cells.append(
+            f'<td><span class="{comparison.outcome}">{number(other.difference.value, signed=True)}</span>'
+            f"<small>{ends(other.difference)}</small></td>"
+        )
+        cells.append(_cell(other.probability_of_improvement))
+    steps = result.steps_to.get(THRESHOLD)
+    cells.append("<td>–</td>" if steps is None else _steps_cell(steps))
+    times = result.decision_microseconds
+    cells.append(f"<td>{byte_size(result.memory_bytes)}</td>")
+    cells.append(f"<td>{times['median']:,.0f}<small>99 %: {times['percentile_99']:,.0f}</small></td>")
+    swatch = f'<span class="swatch" style="border-color: var(--series-{pen.place})" aria-hidden="true"></span>'
+    kind = ' class="trained"' if result.trained else ""
+    return f'<tr{kind}><th scope="row">{swatch}{_text(name)}{seeds}</th>{"".join(cells)}</tr>'
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "<td>–</td>"
+    return f"<td>{bounded(estimate).split(' [')[0]}<small>{ends(estimate)}</small></td>"
+
+
+def _steps_cell(estimate: Estimate) -> str:
+    value, low, high = ("never" if x is None else f"{x:.0f}" for x in (estimate.value, estimate.low, estimate.high))
+    interval = "" if low == high == value else f"<small>[{low}, {high}]</small>"
+    return f"<td>{value}{interval}</td>"
+
+
+def _configuration(run: Mapping[str, Any]) -> str:
+    parts = []
+    for key, heading in SECTIONS.items():
+        rows = "".join(
+            f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in _flat(run.get(key) or {})
+        )
+        if rows:
+            parts.append(f'<figure><h3>{heading}</h3><table class="plain"><tbody>{rows}</tbody></table></figure>')
+    return f'<div class="pictures">{"".join(parts)}</div>'
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as dotted names; a bare value keeps the name that it came with."""
+    if not isinstance(value, Mapping):
+        return [(prefix or "value", value)]
+    # What a thing is called and how it is set stand side by side in a run; the settings need no prefix.
+    names = {name: prefix if name == "config" else f"{prefix}.{name}" if prefix else str(name) for name in value}
+    return [row for name, inner in value.items() for row in _flat(inner, names[name])]
+
+
+def _reproduce(evaluations: Sequence[Evaluation], run: Mapping[str, Any] | None) -> str:
+    commands = [command for command in [(run or {}).get("command"), *(one.command for one in evaluations)] if command]
+    shown = "\n".join(dict.fromkeys(" ".join(map(str, c)) if isinstance(c, list | tuple) else str(c) for c in commands))
+    rows = "".join(
+        f'<tr><th scope="row">{_text(one.split)}</th>'
+        f"<td>{_text(one.label)}; {one.tasks:,} tasks, seed {one.seed}<br><code>{_text(one.task_hash)}</code></td></tr>"
+        for one in evaluations
+    )
+    command = f"<pre><code>{_text(shown)}</code></pre>" if shown else ""
+    return (
+        f'{command}<table class="plain"><thead><tr><th scope="col">split</th><th scope="col">task list (SHA-256)</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _section(heading: str, content: str) -> str:
+    return f"<section><h2>{heading}</h2>{content}</section>"
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,1 @@
+"""One lifetime after another, wherever tasks live."""

@@ -1,0 +1,109 @@
+"""What collectors give back: whole lifetimes, what was measured in them, and which of them were lost."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float32, PyTree
+
+from quickstudy.protocol.records import Transition
+
+
+@dataclasses.dataclass(kw_only=True)
+class Lived:
+    """Lifetimes as NumPy arrays, time-major.
+
+    Args:
+      lifetimes: `[T, lifetimes]`; nothing of a lost lifetime is valid. None where rewards alone were asked for.
+      reward: `[T, lifetimes]`, zero where a slot did not happen.
+      valid: `[T, lifetimes]`, whether it did.
+      measures: what environments said beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen.
+      lost: lifetimes that an environment or a process broke off.
+      steps: environment steps that were taken, those of lost lifetimes included.
+      seconds: by what they were spent on.
+      faults: the first different exceptions that environments raised, as tracebacks, and how often each came.
+    """
+
+    lifetimes: Transition | None
+    reward: Float32[np.ndarray, "T lifetimes"]
+    valid: Bool[np.ndarray, "T lifetimes"]
+    measures: dict[str, Float32[np.ndarray, "T lifetimes"]]
+    lost: Bool[np.ndarray, " lifetimes"]
+    steps: int
+    seconds: dict[str, float]
+    faults: dict[str, int]
+
+
+def joined(parts: Sequence[Lived]) -> Lived:
+    """Parts of one batch of lifetimes as a whole, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    along = lambda *leaves: np.concatenate(leaves, axis=1)  # noqa: E731
+    names = sorted({name for part in parts for name in part.seconds})
+    return Lived(
+        lifetimes=jax.tree.map(along, *(part.lifetimes for part in parts)),
+        reward=along(*(part.reward for part in parts)),
+        valid=along(*(part.valid for part in parts)),
+        measures=jax.tree.map(along, *(part.measures for part in parts)),
+        lost=np.concatenate([part.lost for part in parts]),
+        steps=sum(part.steps for part in parts),
+        # They work side by side: what one of them spends on the mean is what the whole spends.
+        seconds={name: float(np.mean([part.seconds[name] for part in parts if name in part.seconds])) for name in names},
+        faults=dict(sum((Counter(part.faults) for part in parts), Counter())),
+    )
+
+
+def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
+    """Leaves `[T, lifetimes, ...]` whose slots that did not happen hold what the last one before them that did holds.
+
+    Zeros would not do: agents compute with what stands there before they set it aside, and the logarithm of a zero scale is no
+    number. A lifetime of which nothing happened is given what stands in one of which something did.
+    """
+    if valid.all():
+        return tree
+    slots = np.where(valid, np.arange(len(valid))[:, None], 0)
+    rows = np.maximum.accumulate(slots, axis=0)
+    columns = np.where(valid.any(axis=0), np.arange(valid.shape[1]), int(valid.any(axis=0).argmax()))
+    return jax.tree.map(lambda leaf: leaf[rows[:, columns], columns], tree)
+
+
+def in_their_places(lived: Lived, rows: Sequence[int], *, lifetimes: int) -> Lived:
+    """A batch of so many lifetimes of which only these rows were lived; the others are lost."""
+    if len(rows) == lifetimes:
+        return lived
+    others = sorted(set(range(lifetimes)) - set(rows))
+    whole = joined([lived, nothing_lived(lived, lifetimes=len(others))])
+    order = np.argsort([*rows, *others])
+    part = lambda leaf: leaf[:, order]  # noqa: E731
+    return dataclasses.replace(
+        whole,
+        lifetimes=jax.tree.map(part, whole.lifetimes),
+        reward=part(whole.reward),
+        valid=part(whole.valid),
+        measures=jax.tree.map(part, whole.measures),
+        lost=whole.lost[order],
+    )
+
+
+def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
+    """As many lost lifetimes, in the shapes of some that were lived."""
+    no = np.zeros((len(like.valid), lifetimes), bool)
+    zero: Any = no.astype(np.float32)
+    blank = None
+    if like.lifetimes is not None:
+        blank = jax.tree.map(lambda leaf: np.repeat(leaf[:, :1], lifetimes, axis=1), like.lifetimes)
+        outcome = dataclasses.replace(blank.outcome, reward=zero, terminated=no, truncated=no)
+        blank = dataclasses.replace(blank, outcome=outcome, valid=no)
+    return Lived(
+        lifetimes=blank,
+        reward=zero,
+        valid=no,
+        measures={name: np.full(no.shape, np.nan, np.float32) for name in like.measures},
+        lost=np.ones(lifetimes, bool),
+        steps=0,
+        seconds={},
+        faults={},
+    )

@@ -1,0 +1,99 @@
+"""The connection of this program to a Ray cluster, shared by all its teams."""
+
+import logging
+import os
+import socket
+import threading
+import warnings
+from typing import Any
+
+from quickstudy.protocol.errors import MissingExtraError, UsageError
+
+_ANSWERING_SECONDS = 5.0
+_lock = threading.Lock()
+_users, _ours = 0, False
+
+
+def connect(address: str, *, cores: int = 0) -> None:
+    """Connects to a cluster unless this program is connected to one; to be followed by a `disconnect`.
+
+    Args:
+      address: as in `CollectingConfig.collectors`.
+      cores: of a cluster that is started here; 0 is those of this machine.
+    Raises:
+      MissingExtraError: Ray, or its client, is not installed.
+      UsageError: no cluster answers, or one of another version.
+    """
+    global _users, _ours
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("Ray", "ray") from error
+    with _lock:
+        if _users == 0:
+            _ours = not ray.is_initialized()
+            if _ours:
+                with warnings.catch_warnings():  # Ray forks to start processes, in which nothing of this one goes on
+                    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                    _start(ray, address.removeprefix("ray").removeprefix(":"), cores)
+        _users += 1
+
+
+def disconnect() -> None:
+    """Lets go of the cluster; the last to do so ends the connection, and a cluster that was started by it."""
+    global _users
+    import ray
+
+    with _lock:
+        _users -= 1
+        if _users == 0 and _ours:
+            ray.shutdown()
+
+
+def cores_alive() -> int:
+    """Cores of all nodes that are there now."""
+    import ray
+
+    return int(sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]))
+
+
+def _start(ray: Any, where: str, cores: int) -> None:
+    """`ray.init` at an address without the part `ray:`; where there is none, at one that is found, or by a start."""
+    quiet = {"logging_level": logging.ERROR}
+    # Processes of a cluster that is started here are as urgent as worker processes; Ray's own wish is that they be nice.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    asked = where or os.environ.get("RAY_ADDRESS", "")
+    shown = f"ray:{where}" if where else asked or "this machine"
+    try:
+        _check_that_somebody_answers(asked)
+        if asked:
+            ray.init(address=f"ray:{asked}" if asked.startswith("//") else asked, **quiet)
+            return
+        try:
+            ray.init(include_dashboard=False, num_cpus=cores or _cores_here(), **quiet)
+        except ValueError:  # there is a cluster on this machine already, whose cores are not ours to count
+            ray.init(**quiet)
+    except ImportError as error:
+        raise MissingExtraError("Ray's client", "ray") from error
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UsageError(
+            f"no Ray cluster answers at {shown}: {first_line(error)}. Start one with `ray start --head`, "
+            "and name it: ray:HOST:6379 from a machine that is part of it, ray://HOST:10001 from any other. `ray` alone "
+            "starts one here where RAY_ADDRESS is not set."
+        ) from error
+
+
+def _check_that_somebody_answers(address: str) -> None:
+    """Ray itself takes long to see that nobody does, and may end the program over it."""
+    host, _, port = address.removeprefix("ray:").removeprefix("//").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERING_SECONDS).close()
+
+
+def _cores_here() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
+    return str(error).strip().partition("\n")[0].rstrip(".")

@@ -1,0 +1,144 @@
+"""The pure driver: one agent lives one lifetime on one task, as a single program.
+
+Episodes start at slots known beforehand, so an environment is reset outside the loop over its steps, and the driver, not
+the agent, decides when `adapt` is called. `vmap` over tasks and keys gives many lifetimes.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Outcome, Spec, Transition
+from quickstudy.protocol.sequences import chunks, flatten_chunks, scan, where
+from quickstudy.protocol.task_distribution import TaskDistribution
+
+
+class _Scene(NamedTuple):
+    """Where an episode stands: the environment's state, what is seen of it, and whether it is over."""
+
+    state: PyTree
+    observation: Array
+    over: Array
+
+
+class _Clock(NamedTuple):
+    """What each slot needs from outside: its number, its two agent keys, its environment key."""
+
+    slot: Array
+    key_agent: PRNGKeyArray
+    key_environment: PRNGKeyArray
+
+
+def live(
+    agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, key: PRNGKeyArray
+) -> tuple[Transition, PyTree]:
+    """One lifetime of an agent on a task.
+
+    Every agent that is given the same task and key meets the same randomness of the environment. The agent's own share is
+    `jax.random.split(key)[0]`: `agent.unroll(params, lifetime, jax.random.split(key)[0])` decides the same again.
+
+    Args:
+      agent: who lives; its spec must agree with the distribution's.
+      distribution: where.
+      params: of the agent.
+      task: one task, unbatched.
+      key: consumed.
+    Returns:
+      The lifetime, time-major `[T]`, and the memory at its end.
+    Raises:
+      SpecError: cadence and horizon do not fit into each other.
+    """
+    spec = distribution.spec
+    check_fit(agent, spec)
+    key_agent, key_environment = jax.random.split(key)
+    key_reset, key_step = jax.random.split(key_environment)
+    keys = slot_keys(key_agent, spec)
+    clock = _Clock(jnp.arange(spec.lifetime_steps), keys[:-1], jax.random.split(key_step, spec.lifetime_steps))
+    keys_reset = jax.random.split(key_reset, spec.episodes)
+    # `adapt` after chunk i consumes the first key of the slot that follows the chunk.
+    keys_adapt = keys[agent.cadence :: agent.cadence, 0]
+    memory = agent.begin(params, keys[0, 0])
+
+    def fresh_scene(key: PRNGKeyArray) -> _Scene:
+        state, observation = distribution.reset(task, key)
+        return _Scene(state, observation, jnp.asarray(False))
+
+    def play(memory: PyTree, scene: _Scene, clock: _Clock) -> tuple[_Scene, Transition]:
+        return scan(lambda scene, now: _step(agent, distribution, params, task, memory, scene, now), scene, clock)
+
+    def adapt_within_episode(memory: PyTree, xs: tuple) -> tuple[PyTree, Transition]:
+        def chunk(carry: tuple, xs: tuple) -> tuple[tuple, Transition]:
+            memory, scene = carry
+            clock, key_adapt = xs
+            scene, experience = play(memory, scene, clock)
+            return (agent.adapt(params, memory, experience, key_adapt), scene), experience
+
+        key_reset, clock, keys_adapt = xs
+        (memory, _), experience = scan(chunk, (memory, fresh_scene(key_reset)), (clock, keys_adapt))
+        return memory, flatten_chunks(experience)
+
+    def adapt_after_episodes(memory: PyTree, xs: tuple) -> tuple[PyTree, Transition]:
+        keys_reset, clock, key_adapt = xs
+        # Memory stands still, so the episodes of one chunk do not wait for each other.
+        experience = jax.vmap(lambda k, c: play(memory, fresh_scene(k), c)[1])(keys_reset, clock)
+        experience = flatten_chunks(experience)
+        return agent.adapt(params, memory, experience, key_adapt), experience
+
+    if agent.cadence <= spec.horizon:
+        per_episode = spec.horizon // agent.cadence
+        clock = chunks(chunks(clock, length=agent.cadence), length=per_episode)
+        memory, lifetime = scan(adapt_within_episode, memory, (keys_reset, clock, chunks(keys_adapt, length=per_episode)))
+    else:
+        per_chunk = agent.cadence // spec.horizon
+        clock = chunks(chunks(clock, length=spec.horizon), length=per_chunk)
+        memory, lifetime = scan(adapt_after_episodes, memory, (chunks(keys_reset, length=per_chunk), clock, keys_adapt))
+    return flatten_chunks(lifetime), memory
+
+
+def check_fit(agent: Agent, spec: Spec) -> None:
+    """Raises SpecError, naming what differs, unless an agent can live lifetimes of this spec."""
+    if agent.spec.describe() != spec.describe():
+        ours, theirs = agent.spec.describe(), spec.describe()
+        differing = "; ".join(f"{k}: agent {ours[k]}, tasks {theirs[k]}" for k in ours if ours[k] != theirs[k])
+        raise SpecError(f"the agent was made for other tasks. {differing}. Make it from this distribution's spec.")
+    if spec.horizon % agent.cadence and agent.cadence % spec.horizon:
+        raise SpecError(
+            f"cadence {agent.cadence} and horizon {spec.horizon} must divide one another, so that no episode is cut "
+            "between two calls of adapt in the middle of a chunk. Choose a divisor or a multiple of the horizon."
+        )
+
+
+def _step(
+    agent: Agent,
+    distribution: TaskDistribution,
+    params: PyTree,
+    task: PyTree,
+    memory: PyTree,
+    scene: _Scene,
+    now: _Clock,
+) -> tuple[_Scene, Transition]:
+    """One slot: decide, step the task, and keep everything still if the episode is already over."""
+    decision = agent.act(params, memory, scene.observation, now.key_agent[1])
+    state, outcome = distribution.step(task, scene.state, decision.action, now.key_environment)
+    valid = ~scene.over
+    at_horizon = now.slot % distribution.spec.horizon == distribution.spec.horizon - 1
+    reward = jnp.where(valid, jnp.asarray(outcome.reward, jnp.float32), 0.0)
+    terminated = valid & outcome.terminated
+    truncated = valid & ~outcome.terminated & (outcome.truncated | at_horizon)
+    transition = Transition(
+        observation=scene.observation,
+        decision=decision,
+        outcome=Outcome(observation=outcome.observation, reward=reward, terminated=terminated, truncated=truncated),
+        episode=now.slot // distribution.spec.horizon,
+        valid=valid,
+    )
+    following = _Scene(
+        where(valid, state, scene.state),
+        jnp.where(valid, outcome.observation, scene.observation),
+        scene.over | terminated | truncated,
+    )
+    return following, transition

@@ -1,0 +1,194 @@
+"""Task distributions from Gymnasium environments: a factory, a sampler of tasks, and nothing else."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Array, UInt8, UInt32
+
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.host_distribution import HostDistribution, Reduction, Stepped, Task
+from quickstudy.protocol.records import Space, Spec
+
+Make = Callable[[Task], gymnasium.Env]
+SetTask = Callable[[gymnasium.Env, Task], None]
+
+
+def from_gymnasium(
+    make: Make,
+    sample_task: Callable[[str, np.random.Generator], Task],
+    *,
+    episodes: int,
+    horizon: int | None = None,
+    set_task: SetTask | None = None,
+    splits: tuple[str, ...] = ("train", "test"),
+    measures: Mapping[str, Reduction] | None = None,
+    describe: Callable[[Task], dict[str, Any]] | None = None,
+    baselines: Mapping[str, Callable[[], Agent]] | None = None,
+    floor: Callable[[Task], Array] | None = None,
+    ceiling: Callable[[Task], Array] | None = None,
+    shown: tuple[str, ...] = (),
+    name: str = "unnamed",
+) -> HostDistribution:
+    """A distribution of tasks from any Gymnasium environment.
+
+    An environment is made for every lifetime, or, where `set_task` is given, once, and set to the task of each lifetime.
+    Episodes are reset with seeds that follow from the lifetime's key, so that the same task with the same key is the same
+    lifetime, in whichever process it is lived. Observations and rewards become 32-bit numbers. Films show what `render()`
+    gives of environments that `make` made with `render_mode="rgb_array"`.
+
+    Args:
+      make: `(task) -> environment`, for a task as `sample_task` draws it. It is called once here, for the spaces.
+      sample_task: `(split, generator) -> task`, a number, an array, or a dict, tuple or dataclass of them.
+      episodes: episodes in one lifetime.
+      horizon: most steps in one episode; the environment's own limit if not given.
+      set_task: `(environment, task) -> None`, which makes an environment that was made for another task what `make` would
+        have made; faster than making one.
+      splits: names of the splits; `"train"` and `"test"` are among them.
+      measures: entries of the environment's `info` that are measured beside the reward, and how an episode is judged by each:
+        `{"success": "any"}`.
+      describe: `(task) -> dict` of named arrays, for people.
+      baselines: what an expert would compare with, by name.
+      floor: `(task) -> []`, expected lifetime return of random actions, written in JAX; None if nobody knows.
+      ceiling: the same of one who knows the task.
+      shown: leaves of the task, by name, that observations show on purpose.
+      name: how people call it.
+    Raises:
+      SpecError: spaces that no agent can be made for, or no horizon.
+    Example:
+      >>> import gymnasium, quickstudy as qs
+      >>> def make(task):
+      ...     return gymnasium.make("Pendulum-v1", g=float(task["gravity"]))
+      >>> def sample_task(split, generator):
+      ...     low, high = (5.0, 9.0) if split == "train" else (9.0, 12.0)
+      ...     return {"gravity": generator.uniform(low, high)}
+      >>> pendulums = qs.from_gymnasium(make, sample_task, episodes=3)
+      >>> pendulums.spec.horizon, pendulums.spec.action_space.shape
+      (200, (1,))
+    """
+    example = make(sample_task("train", np.random.default_rng(0)))
+    try:
+        limit = horizon if horizon is not None else getattr(example.spec, "max_episode_steps", None)
+        if limit is None:
+            raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
+        spec = Spec(
+            observation_space=narrow(example.observation_space),
+            action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
+            horizon=int(limit),
+            episodes=episodes,
+        )
+    finally:
+        example.close()
+    wanted = tuple(measures or {})
+    return HostDistribution(
+        name=name,
+        spec=spec,
+        splits=splits,
+        sample=sample_task,
+        open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted),
+        describe=describe,  # type: ignore[arg-type]
+        measures=dict(measures or {}),
+        camera=GymnasiumCamera,
+        baselines=dict(baselines or {}),
+        floor=floor,
+        ceiling=ceiling,
+        shown=shown,
+    )
+
+
+def narrow(space: gymnasium.Space) -> Space:
+    """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
+
+    Raises:
+      SpecError: a space other than Discrete, MultiDiscrete or Box.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return gymnasium.spaces.Discrete(int(space.n), start=int(space.start))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        ids = np.dtype(np.int32) if np.dtype(space.dtype) == np.int64 else np.dtype(space.dtype)
+        return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
+    if not isinstance(space, gymnasium.spaces.Box):
+        raise SpecError(
+            f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
+            "gymnasium.wrappers.FlattenObservation."
+        )
+    kinds = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
+    kind = kinds.get(np.dtype(space.dtype), space.dtype)
+    return gymnasium.spaces.Box(space.low.astype(kind), space.high.astype(kind), space.shape, kind)
+
+
+@dataclasses.dataclass(kw_only=False)
+class GymnasiumEnvironment:
+    """A Gymnasium environment as a `HostEnvironment`."""
+
+    make: Make
+    set_task: SetTask | None
+    measures: tuple[str, ...] = ()
+    environment: gymnasium.Env | None = None
+
+    def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
+        """Makes the environment for this task, or sets it to the task where that can be done."""
+        if self.environment is not None and self.set_task is not None:
+            self.set_task(self.environment, task)
+        else:
+            self.close()
+            self.environment = self.make(task)
+        self._words = [int(word) for word in key]
+
+    def reset(self, episode: int) -> Any:
+        """Every episode has a seed of its own, from the lifetime's key."""
+        assert self.environment is not None
+        seed = int(np.random.SeedSequence([*self._words, episode]).generate_state(1)[0])
+        return self.environment.reset(seed=seed)[0]
+
+    def step(self, slot: int, action: Any) -> Stepped:
+        """Steps the environment."""
+        del slot
+        assert self.environment is not None
+        observation, reward, terminated, truncated, info = self.environment.step(action)
+        measured = {name: float(info[name]) for name in self.measures} if self.measures else _NOTHING
+        return Stepped(observation, float(reward), bool(terminated), bool(truncated), measured)
+
+    def close(self) -> None:
+        """Closes the environment."""
+        if self.environment is not None:
+            self.environment.close()
+            self.environment = None
+
+
+@dataclasses.dataclass
+class GymnasiumCamera:
+    """A `Camera` that asks a Gymnasium environment to draw itself."""
+
+    seen: GymnasiumEnvironment
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
+        """What `render()` gives.
+
+        Raises:
+          UsageError: it gives no picture, or cannot draw here.
+        """
+        del observation
+        environment = self.seen.environment
+        assert environment is not None
+        if environment.render_mode != "rgb_array":
+            raise UsageError(
+                f"nothing can be seen of {environment}: its render_mode is {environment.render_mode!r}. "
+                'Let make(task) make it with render_mode="rgb_array".'
+            )
+        try:
+            return np.asarray(environment.render())
+        except Exception as error:
+            raise UsageError(
+                f"{environment} could not draw itself: {type(error).__name__}: {error}. Where there is no screen, environments "
+                "on MuJoCo draw with MUJOCO_GL=egl or MUJOCO_GL=osmesa, those on Pygame with SDL_VIDEODRIVER=dummy."
+            ) from error
+
+    def close(self) -> None:
+        """The environment closes what it draws with."""
+
+
+_NOTHING: dict[str, float] = {}

@@ -1,0 +1,1 @@
+"""Goals to be found."""

@@ -1,0 +1,1 @@
+"""Suites of tasks that come from other packages, each an extra."""

@@ -1,0 +1,257 @@
+"""Procgen: a level of a video game, made from its number and seen as pixels, with a few episodes to get to know it.
+
+A task is a level, a whole number; the game is the same for all. A lifetime is `episodes` episodes on that level, and each shows
+the same first frame: what an agent learns in the first episode (where the coin is, which way leads into a wall) still holds in
+the second. Procgen itself has no luck beyond the number: the same actions on the same level are the same episode, to the pixel.
+
+Splits. `train` draws from the levels 0 to `levels - 1`, the first ones, as Cobbe et al. 2020 do (200 levels of easy games, 500
+of hard ones); `test` draws from the levels 1,000,000 to 2,147,483,646. More than a million training levels are refused, so that
+the two never meet. The paper's test draws from all numbers, the training levels among them: one drawing in ten million.
+
+What is played is EnvPool's Procgen, and `docs/procgen.md` says why and how it compares with OpenAI's package. It shows the true
+last frame of an episode, where OpenAI's shows the first one of the next. Only `open` needs it.
+
+`solved` is what the game itself calls a completed level: the coin taken, the boss beaten, all orbs eaten. No floor or ceiling
+of a level is known. `RETURN_RANGES` holds the paper's constants, which make scores that can be averaged over games.
+"""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8, UInt32
+
+from quickstudy.protocol.errors import MissingExtraError, SpecError, UnknownNameError, UsageError
+from quickstudy.protocol.host_distribution import HostDistribution, Stepped
+from quickstudy.protocol.records import Spec
+
+TEST_FROM = 1_000_000
+"""The first level that `test` draws; levels to train on lie below."""
+LEVELS = 2**31 - 1
+"""The number after the last level that Procgen can make."""
+
+_GAMES = {
+    "bigfish": (6000, (1.0, 40.0), (0.0, 40.0)),
+    "bossfight": (4000, (0.5, 13.0), (0.5, 13.0)),
+    "caveflyer": (1000, (3.5, 12.0), (2.0, 13.4)),
+    "chaser": (1000, (0.5, 13.0), (0.5, 14.2)),
+    "climber": (1000, (2.0, 12.6), (1.0, 12.6)),
+    "coinrun": (1000, (5.0, 10.0), (5.0, 10.0)),
+    "dodgeball": (1000, (1.5, 19.0), (1.5, 19.0)),
+    "fruitbot": (1000, (-1.5, 32.4), (-0.5, 27.2)),
+    "heist": (1000, (3.5, 10.0), (2.0, 10.0)),
+    "jumper": (1000, (3.0, 10.0), (1.0, 10.0)),
+    "leaper": (500, (3.0, 10.0), (1.5, 10.0)),
+    "maze": (500, (5.0, 10.0), (4.0, 10.0)),
+    "miner": (1000, (1.5, 13.0), (1.5, 20.0)),
+    "ninja": (1000, (3.5, 10.0), (2.0, 10.0)),
+    "plunder": (4000, (4.5, 30.0), (3.0, 30.0)),
+    "starpilot": (1000, (2.5, 64.0), (1.5, 35.0)),
+}
+STEP_LIMITS = {game: limit for game, (limit, _, _) in _GAMES.items()}
+"""The 16 games, and the number of steps after which each ends an episode by itself."""
+RETURN_RANGES = {
+    "easy": {game: easy for game, (_, easy, _) in _GAMES.items()},
+    "hard": {game: hard for game, (_, _, hard) in _GAMES.items()},
+}
+"""What an episode returns to a policy that was trained without seeing anything, and the most that can be reached, by mode and
+game: R_min and R_max of Cobbe et al. 2020, "Leveraging Procedural Generation to Benchmark Reinforcement Learning", appendix C.
+They are of whole episodes."""
+
+
+def procgen(
+    *, game: str = "coinrun", levels: int = 200, mode: str = "easy", horizon: int = 256, episodes: int = 2
+) -> HostDistribution:
+    """Levels of one Procgen game, each with several episodes.
+
+    Args:
+      game: one of the 16, as in `STEP_LIMITS`.
+      levels: how many levels there are to train on, 1 to 1,000,000.
+      mode: `"easy"` or `"hard"`.
+      horizon: most steps in one episode, at most the game's own limit. A frame takes 12 KiB, and a lifetime has room for all of
+        its slots, twice (what was seen, and what followed): 12 MiB with the 2 x 256 of the default, 47 MiB with the 1000 of
+        most games. Who solves an easy level of a game with a goal needs far fewer than 256; in bigfish, bossfight, plunder,
+        miner, chaser and starpilot the reward goes on, and returns lie below those of whole episodes.
+      episodes: on the same level, in one lifetime.
+    Raises:
+      UnknownNameError: no such game or mode.
+      SpecError: a number out of range.
+    Example:
+      >>> procgen(game="maze").spec.observation_space.shape
+      (64, 64, 3)
+    Source: Cobbe et al. 2020. Changed: several episodes on a level instead of one; test levels are never training levels; the
+      horizon.
+    """
+    if game not in STEP_LIMITS:
+        raise UnknownNameError("Procgen game", game, STEP_LIMITS)
+    if mode not in RETURN_RANGES:
+        raise UnknownNameError("mode of Procgen", mode, RETURN_RANGES)
+    if not 1 <= levels <= TEST_FROM:
+        raise SpecError(f"levels must lie between 1 and {TEST_FROM}, where the test levels begin; came {levels}.")
+    if horizon > STEP_LIMITS[game]:
+        raise SpecError(f"{game} ends every episode after {STEP_LIMITS[game]} steps by itself; came a horizon of {horizon}.")
+    spec = Spec(
+        observation_space=gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8),
+        action_space=gymnasium.spaces.Discrete(15),
+        horizon=horizon,
+        episodes=episodes,
+    )
+    return HostDistribution(
+        name="procgen",
+        config={"game": game, "levels": levels, "mode": mode, "horizon": horizon, "episodes": episodes},
+        spec=spec,
+        sample=partial(_sample, levels),
+        open=partial(ProcgenEnvironment, game=game, mode=mode),
+        describe=_describe,
+        measures={"solved": "any"},
+        camera=_Camera,
+    )
+
+
+def normalised_return(
+    returns: Float[np.ndarray, "*episodes"], *, game: str, mode: str = "easy"
+) -> Float[np.ndarray, "*episodes"]:
+    """Returns of episodes on the scale on which scores of several games may be averaged.
+
+        normalised = (return - R_min) / (R_max - R_min)
+
+    Args:
+      returns: of whole episodes, reward units. A horizon below the game's own limit makes them lower than the paper's.
+      game: one of the 16.
+      mode: `"easy"` or `"hard"`.
+    Returns:
+      0 for what a policy earns that sees nothing, 1 for the highest return that can be reached; not clipped.
+    Raises:
+      UnknownNameError: no such game or mode.
+    Example:
+      >>> float(normalised_return(np.float32(7.5), game="coinrun"))
+      0.5
+    Source: Cobbe et al. 2020, section 2.2 and appendix C. Changed: nothing.
+    """
+    if mode not in RETURN_RANGES:
+        raise UnknownNameError("mode of Procgen", mode, RETURN_RANGES)
+    if game not in RETURN_RANGES[mode]:
+        raise UnknownNameError("Procgen game", game, RETURN_RANGES[mode])
+    low, high = RETURN_RANGES[mode][game]
+    return (returns - low) / (high - low)
+
+
+def draw_levels(distribution: HostDistribution, path: Path | str, *, tasks: int = 6, seed: int = 0) -> None:
+    """Writes a PNG of the first frames of some tasks, a row for each split.
+
+    Args:
+      distribution: as `procgen` makes it, or any other whose observations are colour pictures.
+      path: where to.
+      tasks: of each split.
+      seed: of which ones.
+    Raises:
+      MissingExtraError: Procgen is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 * tasks, 1.8 * len(distribution.splits)), layout="constrained")
+    axes = figure.subplots(len(distribution.splits), tasks, squeeze=False)
+    environment = distribution.open()
+    try:
+        for split, row in zip(distribution.splits, axes, strict=True):
+            drawn = distribution.sample_tasks(split, jax.random.key(seed), tasks=tasks)
+            for index, axis in enumerate(row):
+                environment.begin(jax.tree.map(lambda leaf, index=index: leaf[index], drawn), np.zeros(2, np.uint32))
+                axis.imshow(environment.reset(0), interpolation="nearest")
+                axis.set_title(f"{split} {drawn[index]}", fontsize=7)
+                axis.set_axis_off()
+    finally:
+        environment.close()
+    figure.savefig(path, dpi=120, format="png")
+
+
+@dataclasses.dataclass
+class ProcgenEnvironment:
+    """A level of Procgen as a `HostEnvironment`.
+
+    Every episode has a pool of its own, made in a millisecond: a pool cannot change its level, and a game that is merely reset
+    may carry something over from the last episode (dodgeball does).
+
+    Raises:
+      MissingExtraError: EnvPool is not installed.
+      UsageError: a library that it draws with is not.
+    """
+
+    game: str
+    mode: str
+
+    def __post_init__(self) -> None:
+        self._make = _suite().make
+        self._name = f"{self.game.capitalize()}{self.mode.capitalize()}-v0"
+        self._pool: Any = None
+        self._level = 0
+
+    def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
+        """Another level."""
+        del key  # nothing on a level is left to luck
+        self._level = int(task)
+
+    def reset(self, episode: int) -> UInt8[np.ndarray, "64 64 3"]:
+        """The first frame, the same in every episode."""
+        del episode
+        self.close()
+        where = {"num_levels": 1, "start_level": self._level}
+        size = {"num_envs": 1, "num_threads": 1, "channel_first": False, "max_episode_steps": STEP_LIMITS[self.game]}
+        self._pool = self._make(self._name, env_type="gymnasium", seed=0, **where, **size)
+        return self._pool.reset()[0][0]
+
+    def step(self, slot: int, action: Any) -> Stepped:
+        """One step. The pool resets only when it is stepped after an end, so that the last frame is the true one."""
+        del slot
+        frame, reward, terminated, truncated, info = self._pool.step(np.asarray(action, np.int32).reshape(1))
+        measures = {"solved": float(info["prev_level_complete"][0])}
+        return Stepped(frame[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), measures)
+
+    def close(self) -> None:
+        """Lets go of the pool, and of its thread."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+
+class _Camera:
+    """Shows what the agent sees."""
+
+    def __init__(self, environment: ProcgenEnvironment):
+        del environment
+
+    def take(self, observation: Any) -> UInt8[np.ndarray, "64 64 3"]:
+        return observation
+
+    def close(self) -> None:
+        pass
+
+
+def _sample(levels: int, split: str, generator: np.random.Generator) -> np.int32:
+    low, high = (0, levels) if split == "train" else (TEST_FROM, LEVELS)
+    return generator.integers(low, high, dtype=np.int32)
+
+
+def _describe(task: Any) -> dict[str, Any]:
+    return {"level": task}
+
+
+def _suite() -> ModuleType:
+    """EnvPool, with its Procgen loaded."""
+    try:
+        import envpool
+    except ImportError as error:
+        raise MissingExtraError("Procgen", "procgen") from error
+    try:
+        import envpool.procgen
+    except ImportError as error:
+        raise UsageError(
+            f"Procgen is installed but does not load: {error}. It draws with Qt 5, which is not a Python package; "
+            "on Debian and Ubuntu: apt-get install --no-install-recommends libqt5gui5"
+        ) from error
+    return envpool

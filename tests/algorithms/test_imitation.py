@@ -1,0 +1,74 @@
+"""RL² with a teacher: what is imitated, when, and what comes of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy import algorithms, tasks
+from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
+from quickstudy.storage.bundle import load_bundle, save_bundle
+from quickstudy.training.compiled_program import initial_state, train_program
+from quickstudy.training.loop import TrainingConfig, meta_train
+
+SMALL = {"hidden_size": 32, "lifetimes": 128, "learning_rate": 5e-3, "minibatches": 2}
+
+
+@pytest.mark.learning
+def test_imitation_alone_comes_close_to_the_teacher():
+    bandits = tasks.make("bernoulli-bandit", arms=3, pulls=10)
+    algorithm = algorithms.make("rl2", bandits.spec, teacher="bayes-optimal", imitation=1.0, **SMALL)
+    run = meta_train(algorithm, bandits, TrainingConfig(budget="120000 steps", held_out_tasks=8, look_seconds=600.0))
+    agents = {
+        "student": Contender(agent=algorithm.agent, params=run.params, trained=True),
+        "teacher": contender(bandits.baselines["Bayes optimum (exact)"]()),
+        "random": contender(bandits.baselines["random"]()),
+    }
+    measured = evaluate(agents, bandits, split="test", tasks=2000)
+    mean = {name: result.lifetime_return.value for name, result in measured.results.items()}
+    assert mean["student"] > mean["random"] + 0.8 * (mean["teacher"] - mean["random"])
+
+
+def test_the_teacher_decides_on_what_the_student_lived():
+    """The weight of imitation is one at the start and nothing at its end: then the teacher changes no update."""
+    bandits = tasks.make("bernoulli-bandit", arms=3, pulls=4)
+    alone = algorithms.make("rl2", bandits.spec, **SMALL)
+    taught = algorithms.make("rl2", bandits.spec, teacher="greedy", imitation=0.5, **SMALL)
+    after = {progress: [updated(algorithm, bandits, progress) for algorithm in (alone, taught)] for progress in (0.0, 0.7)}
+    assert not np.array_equal(*after[0.0])
+    np.testing.assert_allclose(*after[0.7], rtol=1e-6)
+
+
+def updated(algorithm, distribution, progress):
+    """One leaf of the policy after one update at a given progress."""
+
+    roots = jax.vmap(jax.random.key)(jnp.arange(1))
+    state = initial_state(algorithm, roots)
+    state, _ = train_program(algorithm, distribution)(state, roots, jnp.uint32(0), jnp.float32(progress))
+    return np.asarray(state.params.network.policy.bias)
+
+
+def test_a_teacher_that_is_not_there_or_cannot_play_is_named_before_a_folder_is_made(tmp_path):
+    short, long = tasks.make("bernoulli-bandit", arms=3, pulls=10), tasks.make("bernoulli-bandit", arms=5, pulls=100)
+    for bandits, teacher, error, says in (
+        (short, "gittins", UnknownNameError, "gittins-index"),
+        (long, "bayes-optimal", SpecError, "100"),
+    ):
+        algorithm = algorithms.make("rl2", bandits.spec, teacher=teacher, **SMALL)
+        with pytest.raises(error, match=says):
+            meta_train(algorithm, bandits, TrainingConfig(budget="100 steps"), folder=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(UsageError, match="imitation"):
+        algorithms.make("rl2", short.spec, teacher="greedy", imitation=0.0)
+
+
+def test_loading_a_taught_agent_runs_no_file_that_its_bundle_names(tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w').close()\ndef make(spec): ...\n")
+    bandits = tasks.make("bernoulli-bandit", arms=3, pulls=4)
+    algorithm = algorithms.make("rl2", bandits.spec, teacher=f"{trap}:make", **SMALL)
+    params = jax.tree.map(lambda leaf: leaf[None], algorithm.agent.init(jax.random.key(0)))
+    loaded = load_bundle(save_bundle(tmp_path / "bundle", algorithm, params, distribution=bandits))
+    assert loaded.card["algorithm"]["config"]["teacher"] == f"{trap}:make"
+    assert not (tmp_path / "sprung").exists()

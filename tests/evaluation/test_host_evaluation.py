@@ -1,0 +1,158 @@
+"""Evaluation and adaptation speed on tasks that live outside: what was measured is judged by the episode, nothing left out."""
+
+import dataclasses
+import json
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import quickstudy as qs
+from quickstudy.algorithms.multi_task import PPOConfig, ppo_agent
+from quickstudy.baselines.random import random_agent
+from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, evaluate
+from quickstudy.evaluation.results import Evaluation
+from quickstudy.protocol.errors import CollectingError
+from quickstudy.rollout.collecting.from_jax import as_host
+from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
+from quickstudy.training.host_program import baselines_on
+from rollout.collecting.environments import FAULTS, batch, sample_task, slides
+
+INLINE = CollectingConfig(collectors="inline", lanes=4)
+
+
+class Signals(gymnasium.Env):
+    """The first episode of a lifetime ends after three steps and hits twice; the second lasts for four and never hits."""
+
+    observation_space = gymnasium.spaces.Discrete(2)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, task):
+        self.pay, self.episode = float(task), -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.episode = 0, self.episode + 1
+        return 0, {}
+
+    def step(self, action):
+        self.steps += 1
+        hit = self.episode == 0 and self.steps in (1, 3)
+        info = {"hit": hit, "length": 1.0, "late": 10.0 * self.episode + self.steps}
+        return 1, self.pay, self.episode == 0 and self.steps == 3, False, info
+
+
+def signals():
+    return qs.from_gymnasium(
+        Signals,
+        lambda split, generator: generator.choice([1.0, 2.0, 3.0]),
+        episodes=2,
+        horizon=4,
+        measures={"hit": "any", "length": "sum", "late": "last"},
+        floor=lambda task: 0.0 * task,
+        ceiling=lambda task: 7.0 * task,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    distribution = signals()
+    agent = contender(random_agent(distribution.spec))
+    return evaluate({"random": agent, "again": agent}, distribution, split="test", tasks=12, collecting=INLINE)
+
+
+def test_an_episode_is_judged_once_by_each_measure(evaluation):
+    judged = evaluation.results["random"].measures_by_episode
+    assert judged["hit"].value == (1.0, 0.0)
+    assert judged["length"].value == (3.0, 4.0)
+    assert judged["late"].value == (3.0, 14.0)
+    assert judged["late"].at == (1, 2)
+    assert judged["late"].low == judged["late"].high == judged["late"].value
+
+
+def test_floor_and_ceiling_are_of_the_tasks_that_were_lived(evaluation):
+    score = evaluation.results["random"]
+    assert score.lifetime_return.value == pytest.approx(evaluation.ceiling.value, rel=1e-6)
+    assert score.normalised_score.value == pytest.approx(1.0)
+    assert score.return_by_episode.value[0] / score.return_by_episode.value[1] == pytest.approx(3 / 4)
+
+
+def test_it_is_stored_and_read_again(evaluation, tmp_path):
+    path = evaluation.save(tmp_path)
+    again = Evaluation.load(path)
+    assert again.to_json() == evaluation.to_json()
+    assert again.results["random"].measures_by_episode == evaluation.results["random"].measures_by_episode
+    # What was stored before there were measures is read all the same.
+    stored = json.loads(path.read_text())
+    for result in stored["results"].values():
+        del result["measures_by_episode"]
+    (tmp_path / "older.json").write_text(json.dumps(stored))
+    assert not Evaluation.load(tmp_path / "older.json").results["random"].measures_by_episode
+
+
+def test_a_measurement_leaves_nothing_out(capsys):
+    def sample(split, generator):
+        drawn = generator.uniform() < 0.3
+        return sample_task(split, generator) | {"fault": FAULTS.index("step" if drawn else "none")}
+
+    broken = dataclasses.replace(slides(), sample=sample)
+    with pytest.raises(CollectingError, match="of 8 lifetimes were lost"):
+        evaluate({"random": contender(random_agent(broken.spec))}, broken, split="test", tasks=8, collecting=INLINE)
+    assert 'raise RuntimeError("the motor is stuck")' in capsys.readouterr().err
+
+
+def test_a_distribution_is_measured_the_same_stepped_from_outside():
+    """On the same tasks with the same luck, by other drivers."""
+    inside = qs.tasks.make("cart-pole", horizon=8, episodes=2)
+    outside = as_host(inside)
+    agent = contender(random_agent(inside.spec))
+    whole = evaluate({"random": agent}, inside, split="test", tasks=16)
+    with_same_tasks = Steered(outside, inside)
+    found = evaluate({"random": agent}, with_same_tasks, split="test", tasks=16, collecting=INLINE)
+    assert found.task_hash == whole.task_hash
+    ours, theirs = found.results["random"], whole.results["random"]
+    np.testing.assert_allclose(ours.cumulative_return.value, theirs.cumulative_return.value, rtol=1e-5)
+    assert ours.lifetime_return.value == pytest.approx(theirs.lifetime_return.value, rel=1e-5)
+    assert not ours.measures_by_episode
+
+
+def Steered(outside, inside):  # noqa: N802
+    """The distribution, but with the tasks that the compiled one draws."""
+
+    class Drawn(type(outside)):
+        def sample_tasks(self, split, key, *, tasks):
+            return jax.tree.map(np.asarray, inside.sample_tasks(split, key, tasks=tasks))
+
+    return Drawn(**{field.name: getattr(outside, field.name) for field in dataclasses.fields(outside)})
+
+
+def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
+    """Learning from scratch is given more episodes than the distribution's lifetimes have."""
+    distribution = slides()
+    longer = dataclasses.replace(distribution.spec, episodes=6)
+    ppo = contender(ppo_agent(longer, PPOConfig(hidden_sizes=(8,), rollouts=2, epochs=1, minibatches=1)))
+    agent, params, *_ = batch(distribution)
+    trained = Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params), trained=True)
+    found = qs.adaptation_speed(trained, ppo, distribution, split="test", tasks=4, lifetimes=2, collecting=INLINE)
+    assert (found.agent.episodes, found.baseline.episodes) == (3, 6)
+    assert not found.floor_known
+    assert found.floor.value < 0
+    assert found.shuffled is not None
+    assert found.agent.seeds == 2
+    # Nothing is left to chance: the curve is the mean over the same lifetimes, lived here once more.
+    with gather_team(distribution, INLINE) as team:
+        tasks, keys = draw_tasks(distribution, split="test", tasks=4, seed=0)
+        luck = [jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime) for lifetime in range(2)]
+        lived = [team.live(agent, params, tasks, keys).reward.sum(0).mean() for keys in luck]
+    assert 3 * found.agent.area.value == pytest.approx(np.mean(lived), rel=1e-5)
+
+
+def test_baselines_stand_beside_training(capsys):
+    distribution = slides()
+    make = lambda: random_agent(distribution.spec)  # noqa: E731
+    measured = baselines_on(dataclasses.replace(distribution, baselines={"random": make}), tasks=4, collecting=INLINE)
+    assert set(measured) == {"random"}
+    assert measured["random"] < 0
+    assert baselines_on(distribution, tasks=4, collecting=INLINE) == {}

@@ -1,0 +1,126 @@
+"""What encoders make of observations, against the same worked out another way."""
+
+import dataclasses
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
+from quickstudy import algorithms
+from quickstudy.networks.encoders import convolved, encoder_for, is_image, observed, statistics_for, thing_numbers, things_of
+from quickstudy.networks.layers import encode, one_hot_cells, see
+from quickstudy.networks.normalisation import Statistics
+from quickstudy.protocol.errors import SpecError
+
+CELLS = gymnasium.spaces.MultiDiscrete(np.full((2, 3, 2), (4, 3)), dtype=np.uint8)
+MIXED = gymnasium.spaces.MultiDiscrete([2, 3, 4], start=[0, 1, 5])
+
+
+def spec_of(space):
+    return dataclasses.replace(corridor().spec, observation_space=space)
+
+
+def made(space, **sizes):
+    return encoder_for(spec_of(space), **({"size": 7, "image_channels": (2, 3, 4)} | sizes), key=jax.random.key(0))
+
+
+def elements(space, count):
+    space.seed(0)
+    return jnp.asarray(np.stack([space.sample() for _ in range(count)]).astype(np.uint8))
+
+
+def test_flat_observations_are_read_as_they_were_and_nothing_is_trained():
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
+    encoder, statistics = made(space), Statistics.of_nothing(3)
+    assert jax.tree.leaves(encoder) == []
+    assert encoder.size == 3
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert jnp.array_equal(encoder(statistics, x, spec_of(space)), see(statistics, x, spec_of(space)))
+
+
+def test_symbols_are_one_hot_one_after_another():
+    assert encode(jnp.array([1, 3, 5]), MIXED).tolist() == [0, 1, 0, 0, 1, 1, 0, 0, 0]
+    cell = encode(jnp.asarray([[[3, 0], [0, 1], [0, 2]], [[1, 0], [2, 0], [0, 0]]], jnp.uint8), CELLS)
+    assert cell[:14].tolist() == [0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+    assert cell.sum() == 12
+
+
+def test_looking_things_up_is_the_product_with_one_hot_ids():
+    x = elements(CELLS, 5)
+    things = things_of(CELLS)
+    assert things.shape == (12, 7)
+    assert jnp.array_equal(jnp.asarray(things)[thing_numbers(x, CELLS)], one_hot_cells(x, CELLS))
+    encoder = made(CELLS)
+    cells = jax.nn.relu(encoder.cell(one_hot_cells(x, CELLS)))
+    expected = jax.nn.relu(encoder.together(cells.reshape(5, -1)))
+    np.testing.assert_allclose(encoder(None, x, spec_of(CELLS)), expected, atol=1e-5)
+
+
+def test_cells_share_their_weights_and_unlike_symbols_are_one_cell():
+    assert made(CELLS).cell.weight.shape == (8, 7)
+    assert made(MIXED).cell.weight.shape == (7, 9)
+    assert things_of(MIXED) is None
+    assert things_of(gymnasium.spaces.MultiDiscrete(np.full((4, 3), 40))) is None
+
+
+@pytest.mark.parametrize("space", [CELLS, MIXED, gymnasium.spaces.Box(0, 255, (9, 12, 3), np.uint8)])
+def test_any_leading_axes_and_every_number_counts(space):
+    encoder, spec = made(space), spec_of(space)
+    x = elements(space, 6)
+    flat = encoder(None, x, spec)
+    assert flat.shape == (6, 7)
+    assert jnp.array_equal(encoder(None, x.reshape(2, 3, *x.shape[1:]), spec), flat.reshape(2, 3, 7))
+    np.testing.assert_allclose(encoder(None, x[0], spec), flat[0], atol=1e-5)
+    assert len(np.unique(np.asarray(flat), axis=0)) > 1
+
+
+def test_pixels_are_read_between_zero_and_one():
+    space = gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8)
+    encoder = made(space, image_channels=(8, 8, 8))
+    dark, bright = (encoder(None, jnp.full((8, 8, 1), value, jnp.uint8), spec_of(space)) for value in (0, 255))
+    assert not dark.any()
+    assert 0 < float(bright.max()) < 20
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((2, 64, 64, 3), 4), ((1, 9, 14, 2), 4), ((3, 5, 4, 1), 2)])
+def test_convolutions_are_those_of_jax(shape, stride):
+    key_pixels, key_window = jax.random.split(jax.random.key(0))
+    pixels = jax.random.normal(key_pixels, shape)
+    window = jax.random.normal(key_window, (2 * stride, 2 * stride, shape[-1], 5))
+    beyond = [(0, (-(-side // stride) + 1) * stride - side) for side in shape[1:3]]
+    expected = jax.lax.conv_general_dilated(
+        pixels, window, (stride, stride), beyond, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+    )
+    np.testing.assert_allclose(convolved(pixels, window), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_of_symbols_and_images_no_statistics_are_kept():
+    for distribution in (shown_as_symbols(), shown_as_image()):
+        space = distribution.spec.observation_space
+        assert statistics_for(space).observation is None
+        assert observed(elements(space, 2), space) is None
+    assert statistics_for(corridor().spec.observation_space).observation.shape == (2,)
+    assert is_image(shown_as_image().spec.observation_space)
+    assert not is_image(gymnasium.spaces.Box(0.0, 1.0, (8, 8, 3)))
+
+
+def test_three_convolutions_are_asked_for():
+    with pytest.raises(SpecError, match="3 numbers of channels"):
+        made(gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8), image_channels=(4, 4))
+
+
+@pytest.mark.parametrize("name", ["rl2", "pearl", "maml"])
+@pytest.mark.parametrize("make", [shown_as_symbols, shown_as_image])
+def test_every_algorithm_takes_symbols_and_images(name, make):
+    """Those without an encoder read them flat."""
+    settings = {"image_channels": (2, 2, 2), "hidden_size": 8} if name == "rl2" else {"hidden_sizes": (8,)}
+    settings |= {"rollouts": 1} if name == "maml" else {}
+    spec = make().spec
+    agent = algorithms.make(name, spec, **settings).agent
+    params = agent.init(jax.random.key(0))
+    memory = agent.begin(params, jax.random.key(1))
+    seen = elements(spec.observation_space, 1)[0]
+    assert agent.act(params, memory, seen, jax.random.key(2)).action.shape == ()

@@ -1,0 +1,257 @@
+"""The page stands alone, says what it must, and draws lifetimes of every shape; no agent has to be trained for it."""
+
+import dataclasses
+import html.parser
+import re
+import xml.etree.ElementTree
+
+import gymnasium
+import numpy as np
+import pytest
+
+from quickstudy.evaluation import evaluate, measures
+from quickstudy.evaluation.measures import Anchors, Lives
+from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.numerics import statistics
+from quickstudy.numerics.statistics import Draws
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.records import Spec
+from quickstudy.reports import canvas, charts
+from quickstudy.reports.page import write_report
+
+RUN = {
+    "command": "quickstudy train rl2 some-tasks --seeds 2 --budget 5m",
+    "algorithm": {"name": "rl2", "config": {"cell": "gru", "hidden_size": 64}},
+    "distribution": {"name": "some-tasks", "config": {"arms": 5}},
+    "training": {"budget": "5m", "seeds": 2},
+    "versions": {"jax": "0.0"},
+}
+
+
+def made(levels, *, horizon=1, episodes=20, split="test", trained=("rl2",), anchors=True, tasks=30):
+    """An evaluation of agents whose mean reward rises to their level; trained ones have two seeds."""
+    spec = Spec(
+        observation_space=gymnasium.spaces.Discrete(1),
+        action_space=gymnasium.spaces.Discrete(2),
+        horizon=horizon,
+        episodes=episodes,
+    )
+    steps, generator = spec.lifetime_steps, np.random.default_rng(7)
+    rise = 1 - np.exp(-np.arange(steps) / max(1, steps / 8))
+    of_tasks = statistics.draw_counts(tasks, resamples=100, seed=0)
+    known = Anchors(floor=np.full(tasks, 0.2 * steps), ceiling=np.full(tasks, 0.9 * steps))
+    known = known if anchors else Anchors(floor=None, ceiling=None)
+    results, returns, draws = {}, {}, {}
+    for name, level in levels.items():
+        seeds = 2 if name in trained else 1
+        reward = (generator.random((seeds, tasks, steps)) < 0.2 + (level - 0.2) * rise).astype(np.float32)
+        draws[name] = Draws(seeds=statistics.draw_counts(seeds, resamples=100, seed=1), tasks=of_tasks)
+        lives = Lives(reward=reward, valid=np.ones_like(reward, bool))
+        returns[name] = lives.returns
+        results[name] = Result(
+            trained=name in trained,
+            seeds=seeds,
+            memory_bytes=2048,
+            decision_microseconds={"median": 12.0, "percentile_99": 40.0},
+            **measures.measure(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
+        )
+    first = next((name for name in levels if name in trained), next(iter(levels)))
+    anchor = [None if x is None else statistics.Estimate(value=x[0], low=x[0], high=x[0]) for x in (known.floor, known.ceiling)]
+    return Evaluation(
+        distribution={"name": "some-tasks", "config": {"arms": 5}},
+        spec=spec.describe(),
+        split=split,
+        label=evaluate.split_label(split),
+        tasks=tasks,
+        seed=0,
+        task_hash="0123456789abcdef" * 4,
+        reference=first,
+        floor=anchor[0],
+        ceiling=anchor[1],
+        results=results,
+        comparisons=tuple(evaluate.compare(first, other, returns, draws) for other in levels if other != first),
+        definitions=measures.definitions(spec),
+        command=f"quickstudy evaluate runs/one --split {split}",
+        machine="a machine",
+    )
+
+
+def metrics(*, lines=20):
+    for update in range(lines):
+        line = {"update": update, "steps": 1000 * update, "seconds": 1.0, "train_return": [5.0 + update, 6.0]}
+        yield line | ({"held_out_return": [7.0, 8.0 + update]} if update % 5 == 0 else {})
+
+
+class Page(html.parser.HTMLParser):
+    """What a test asks of a page: its tags with their attributes, and whether they were closed in order."""
+
+    VOID = ("meta", "br", "link", "img")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.told = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.told.append(data)
+
+
+def page_of(folder, evaluations, **rest):
+    text = write_report(folder, evaluations=evaluations, **rest).read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.open
+    return text, page
+
+
+@pytest.fixture(scope="module")
+def levels():
+    return {"rl2": 0.85, "Thompson sampling": 0.7, "random": 0.2}
+
+
+def test_a_page_stands_alone(levels, tmp_path):
+    text, page = page_of(tmp_path, [made(levels)], metrics=list(metrics()), run=RUN)
+    assert len(text) < 1_000_000
+    names = [tag for tag, _ in page.tags]
+    assert not {"script", "link", "img", "iframe"} & set(names)
+    # The names of XML's own vocabularies are never fetched.
+    addresses = set(re.findall(r"https?://[^\"'\s)<]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    references = [value[1:] for _, found in page.tags for key, value in found.items() if key in ("href", "xlink:href")]
+    identifiers = [found["id"] for _, found in page.tags if "id" in found]
+    assert len(identifiers) == len(set(identifiers))
+    assert set(references) <= set(identifiers)
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(identifiers)
+
+
+def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
+    splits = [made(levels, split="ood:close-arms"), made(levels)]
+    text, page = page_of(tmp_path, splits, metrics=list(metrics()), run=RUN)
+    told = " ".join(page.told)
+    places = [
+        told.index(word) for word in ("beats", "Adaptation", "Results", "Every split", "Training", "Configuration", "Reproduce")
+    ]
+    assert places == sorted(places)
+    for piece in (
+        "0123456789ab",
+        "quickstudy train rl2",
+        "--split ood:close-arms",
+        "hidden_size",
+        "2.0 KiB",
+        "What the measures mean",
+    ):
+        assert piece in told
+    labels = [found for tag, found in page.tags if tag == "svg"]
+    assert len(labels) == 5
+    assert all(found["role"] == "img" for found in labels)
+    assert all("Thompson sampling" in found["aria-label"] for found in labels[:4])
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_pictures_lie_beside_the_page_and_are_the_same_each_time(levels, tmp_path):
+    for folder in ("one", "two"):
+        write_report(tmp_path / folder, evaluations=[made(levels)], metrics=list(metrics()))
+    found = sorted(path.name for path in (tmp_path / "one/pictures").iterdir())
+    assert found == sorted(f"{name}.{kind}" for name in ("adaptation", "regret", "training") for kind in ("svg", "png"))
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+    for path in (tmp_path / "one").rglob("*.svg"):
+        xml.etree.ElementTree.fromstring(path.read_text())
+
+
+def test_colours_follow_the_theme(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels)])
+    drawn = text[text.index("<svg") :]
+    assert "var(--series-0)" in drawn
+    assert not [colour for colour in (*canvas.LIGHT, canvas.INK, canvas.PAPER) if colour in drawn]
+    assert "#000000" not in drawn
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (4, 3), (30, 2)], ids=lambda shape: f"{shape[1]}x{shape[0]}")
+@pytest.mark.parametrize("anchors", [True, False])
+def test_lifetimes_of_every_shape_are_drawn(levels, shape, anchors, tmp_path):
+    found = made(levels, horizon=shape[0], episodes=shape[1], anchors=anchors)
+    page_of(tmp_path, [found, dataclasses.replace(found, split="ood:far", label="out of distribution: far")])
+
+
+def test_names_are_escaped_and_taken_literally(tmp_path):
+    names = {"<b>rl2</b> & $x_1$": 0.8, 'a "quoted" name that is much too long for a label': 0.5, "ε-greedy 学习": 0.4}
+    text, page = page_of(tmp_path, [made(names, trained=(next(iter(names)),))], title="<i>title</i>")
+    assert "<b>" not in re.sub(r"<li>.*?</li>", "", text)
+    assert "<i>" not in text
+    told = "".join(page.told)
+    for name in names:
+        assert name in told
+
+
+def test_ten_contenders_of_which_three_are_trained(tmp_path):
+    names = {f"contender {index}": 0.3 + 0.06 * index for index in range(10)}
+    trained = ("contender 3", "contender 6", "contender 9")
+    text, _ = page_of(tmp_path, [made(names, trained=trained)])
+    assert text.count('<tr class="trained">') == 3
+
+
+def test_training_tasks_are_labelled_on_the_page(levels, tmp_path):
+    text, page = page_of(tmp_path, [made(levels, split="train")])
+    assert 'class="warning"' in text
+    assert "TRAINING" in "".join(page.told)
+
+
+def test_a_page_without_metrics_or_baselines_or_returns(levels, tmp_path):
+    page_of(tmp_path / "alone", [made({"rl2": 0.5})])
+    page_of(tmp_path / "baseline", [made({"random": 0.5})], metrics=list(metrics()))
+    text, _ = page_of(tmp_path / "nothing", [made(levels)], metrics=[{"update": 0, "steps": 0, "seconds": 0.1}])
+    assert "<h2>Training</h2>" not in text
+    gone = [{"update": 0, "steps": 0, "train_return": [float("nan"), 1.0]}]
+    text, _ = page_of(tmp_path / "gone", [made(levels)], metrics=gone)
+    assert "<h2>Training</h2>" not in text
+
+
+def test_no_evaluation_is_no_report(tmp_path):
+    with pytest.raises(UsageError, match="at least one evaluation"):
+        write_report(tmp_path, evaluations=[])
+
+
+def test_labels_that_would_overlap_are_moved_apart_and_keep_their_order():
+    assert canvas.spread([0.0, 1.0], apart=0.1) == [0.0, 1.0]
+    assert canvas.spread([0.5, 0.5], apart=0.2) == pytest.approx([0.4, 0.6])
+    places = canvas.spread([0.1, 0.11, 0.12, 0.3, 0.31], apart=0.1)
+    assert np.diff(places).min() >= 0.1 - 1e-9
+    assert canvas.spread([0.0, 0.0, 0.0], apart=0.1) == pytest.approx([0.0, 0.1, 0.2])
+    assert canvas.spread([0.95, 1.0], apart=0.1) == pytest.approx([0.9, 1.0])
+
+
+def test_every_curve_is_named_at_the_height_where_it_ends():
+    with canvas.style_context():
+        _, axes = canvas.canvas()
+        for slope in (1.0, 10.0):
+            axes.plot([0, 1, 2], [0, slope, 2 * slope])
+        pens = canvas.pens([("steep", True), ("flat", False)])
+        canvas.label_ends(axes, [("steep", 20.0, pens["steep"]), ("flat", 2.0, pens["flat"])])
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    # The axes reach a twentieth beyond the data at either end.
+    assert heights == pytest.approx({"steep": 21 / 22, "flat": 3 / 22})
+
+
+def test_counts_on_an_axis_are_short():
+    assert [charts.compact(x) for x in (0, 400, 20000, 1500000)] == ["0", "400", "20k", "1.5M"]
+
+
+def test_names_beside_a_curve_do_not_move_its_limits():
+    with canvas.style_context():
+        figure, axes = canvas.canvas()
+        axes.plot([1, 2], [5.0, 9.0])
+        before = axes.get_ylim()
+        canvas.label_ends(axes, [("above", 9.0, None), ("below", 5.0, None)])
+        figure.canvas.draw()
+        assert axes.get_ylim() == before

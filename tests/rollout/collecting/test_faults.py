@@ -1,0 +1,172 @@
+"""A fault costs the lifetime that it happens in, and no other; it is shown once, and counted."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
+from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
+from quickstudy.rollout.nonfinite import set_apart
+from rollout.collecting.environments import AGENTS, EPISODES, FAULTS, FAULTY_SLOT, HORIZON, assert_same, batch, but, slides
+
+INLINE = CollectingConfig(collectors="inline", lanes=3)
+LOSING = {
+    "make": "RuntimeError: no such track",
+    "set_task": "RuntimeError: the track cannot be bent",
+    "reset": "RuntimeError: the track is blocked",
+    "second reset": "RuntimeError: the track is blocked",
+    "step": "RuntimeError: the motor is stuck",
+    "shape": "an observation of shape (3,) came, where the space says (2,)",
+    "shape of reset": "an observation of shape (3,) came, where the space says (2,)",
+    "no reward": "TypeError",
+    "text for a reward": "could not convert string to float: 'much'",
+    "no measure": "KeyError: 'far'",
+}
+NOT_FINITE = ("is not finite", "beyond 32 bits")
+RAISED_AT = {
+    "make": 'raise RuntimeError("no such track")',
+    "set_task": 'raise RuntimeError("the track cannot be bent")',
+    "second reset": 'raise RuntimeError("the track is blocked")',
+    "step": 'raise RuntimeError("the motor is stuck")',
+}
+
+
+def lived(distribution, asked, config=INLINE):
+    """What came of a batch, and the team, closed."""
+    with gather_team(distribution, config) as team:
+        return team.live(*asked), team
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """By cadence, and by whether environments are set or made."""
+    both = {(every, settable): slides(settable=settable) for every in AGENTS.values() for settable in (False, True)}
+    return {case: lived(made, batch(made, cadence=case[0]))[0] for case, made in both.items()}
+
+
+@pytest.mark.parametrize("fault", LOSING)
+@pytest.mark.parametrize("cadence", [1, 2])
+def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturbed, capsys):
+    settable = fault == "set_task"
+    distribution = slides(settable=settable)
+    # Of three lanes, each has something to live after a fault.
+    found, team = lived(distribution, batch(distribution, faults={1: fault, 4: fault}, cadence=cadence))
+    if settable:  # the first lifetime of a lane is one of a new environment, which is not set
+        np.testing.assert_array_equal(np.flatnonzero(found.lost), [4])
+    else:
+        np.testing.assert_array_equal(np.flatnonzero(found.lost), [1, 4])
+    rows = np.flatnonzero(found.lost)
+    assert_same(but(found, *rows), but(undisturbed[cadence, settable], *rows))
+    assert not found.valid[:, rows].any()
+    assert not found.reward[:, rows].any()
+    assert not found.lifetimes.outcome.terminated[:, rows].any()
+    assert all(np.isnan(measured[:, rows]).all() for measured in found.measures.values())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.lifetimes))
+    said = capsys.readouterr().err
+    assert said.count(LOSING[fault]) == 1
+    assert said.count("Traceback") == 1
+    if fault in RAISED_AT:
+        assert "environments.py" in said
+        assert RAISED_AT[fault] in said
+    assert (team.lost, team.replaced) == (len(rows), 0)
+    ((text, count),) = team.faults.items()
+    assert LOSING[fault] in text
+    assert count == len(rows)
+
+
+def test_it_is_told_once_however_often_it_comes(capsys):
+    distribution = slides()
+    asked = batch(distribution, faults=dict.fromkeys(range(6), "step"))
+    with gather_team(distribution, INLINE) as team:
+        for _ in range(2):
+            assert team.live(*asked).lost.sum() == 6
+    assert capsys.readouterr().err.count("the motor is stuck") == 2  # its line, and its message
+    assert (team.lost, list(team.faults.values())) == (12, [12])
+
+
+@pytest.mark.parametrize("fault", [f"{what} {how}" for what in ("reward", "observation") for how in NOT_FINITE])
+def test_what_is_not_finite_is_set_apart_and_costs_no_lifetime(fault, undisturbed):
+    distribution = slides()
+    found, team = lived(distribution, batch(distribution, faults={4: fault}))
+    assert not found.lost.any()
+    assert (team.lost, team.faults) == (0, {})
+    assert_same(but(found, 4), but(undisturbed[1, False], 4))
+    _, apart = set_apart(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
+    happened = np.flatnonzero(found.valid[:, 4])
+    assert happened[FAULTY_SLOT - 1] in np.flatnonzero(apart)
+
+
+def test_steps_and_seconds_are_counted(undisturbed):
+    distribution = slides()
+    found, _ = lived(distribution, batch(distribution, faults={4: "step"}))
+    whole = undisturbed[1, False]
+    assert whole.steps == whole.valid.sum()
+    # Those that were taken before the fault count, and the one that it came in.
+    assert found.steps == found.valid.sum() + FAULTY_SLOT
+    assert set(found.seconds) == {"environment", "policy", "transfer"}
+    assert all(seconds >= 0 for seconds in found.seconds.values())
+
+
+def test_measures_stand_where_steps_were_taken(undisturbed):
+    whole = undisturbed[1, False]
+    assert not whole.valid.all()
+    for measured in whole.measures.values():
+        np.testing.assert_array_equal(~np.isnan(measured), whole.valid)
+    places = whole.measures["seen"][whole.valid]
+    np.testing.assert_array_equal(places, whole.lifetimes.outcome.observation[whole.valid][:, 0])
+    np.testing.assert_array_equal(whole.measures["far"][whole.valid], np.abs(places) > 0.5)
+
+
+def test_environments_that_are_set_live_what_environments_that_are_made_live(undisturbed):
+    for every in AGENTS.values():
+        assert_same(but(undisturbed[every, True]), but(undisturbed[every, False]))
+
+
+def test_where_every_lifetime_is_lost_it_stops_and_shows_why():
+    distribution = slides()
+    faults = {place: "step" if place else "make" for place in range(8)}
+    with pytest.raises(CollectingError, match="not one of 8 lifetimes could be lived") as stopped:
+        lived(distribution, batch(distribution, faults=faults))
+    assert RAISED_AT["step"] in str(stopped.value)
+    # What most of them met is shown.
+    assert RAISED_AT["make"] not in str(stopped.value)
+
+
+def test_what_is_missing_is_said_at_once():
+    distribution = slides()
+    with pytest.raises(MissingExtraError, match=r"pip install 'quickstudy\[tracks\]'"):
+        lived(distribution, batch(distribution, faults={4: "missing suite"}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("collectors", "threads"), ("workers", -1), ("lanes", 0), ("patience_seconds", 0.0)]
+)
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(UsageError, match=setting):
+        CollectingConfig(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (["left", "right"], "a task holds 'left'"),
+        ([np.zeros(2), np.zeros(3)], "different shapes"),
+        ([{"a": 1}, {"b": 1}], "built differently"),
+        ([2**40, 1], "beyond 32 bits"),
+    ],
+)
+def test_tasks_that_are_no_stack_of_numbers_are_refused(drawn, said):
+    left = iter(drawn)
+    distribution = dataclasses.replace(slides(), sample=lambda split, generator: next(left))
+    with pytest.raises(TaskDistributionError, match=said):
+        distribution.sample_tasks("train", jax.random.key(0), tasks=2)
+
+
+def test_the_environments_are_what_these_tests_take_them_for(undisturbed):
+    """Some episodes end early, and the faulty slot is reached by all that have a fault here."""
+    steps = undisturbed[1, False].valid.sum(0)
+    assert len(FAULTS) == len(set(FAULTS))
+    assert (steps >= FAULTY_SLOT).all()
+    assert steps.sum() < 8 * HORIZON * EPISODES

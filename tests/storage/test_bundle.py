@@ -1,0 +1,108 @@
+"""A bundle gives the same agent back, and says what differs when it cannot."""
+
+import hashlib
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from quickstudy import algorithms, tasks
+from quickstudy.protocol.errors import BundleError
+from quickstudy.rollout.compiled import live
+from quickstudy.storage.bundle import load_bundle, save_bundle
+
+DISTRIBUTION = tasks.make("bernoulli-bandit", arms=3, pulls=6)
+
+
+@pytest.fixture(params=["gru", "lstm", "linear"])
+def algorithm(request):
+    return algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=request.param)
+
+
+@pytest.fixture
+def params(algorithm):
+    return jax.vmap(algorithm.agent.init)(jax.random.split(jax.random.key(0), 2))
+
+
+@pytest.fixture
+def path(tmp_path, algorithm, params):
+    return save_bundle(tmp_path / "bundle", algorithm, params, distribution=DISTRIBUTION, command="made so")
+
+
+def test_a_loaded_agent_decides_the_same(path, algorithm, params):
+    bundle = load_bundle(path)
+    assert bundle.seeds == 2
+    assert bundle.card["command"] == "made so"
+    task = DISTRIBUTION.sample("test", jax.random.key(1))
+    for seed in range(2):
+        ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], params)
+        before, _ = live(algorithm.agent, DISTRIBUTION, ours, task, jax.random.key(2))
+        after, _ = live(bundle.agent, DISTRIBUTION, bundle.params_of(seed), task, jax.random.key(2))
+        jax.tree.map(np.testing.assert_array_equal, before, after)
+    with pytest.raises(BundleError, match="seeds 0 to 1; came 2"):
+        bundle.params_of(2)
+
+
+def test_an_agent_that_was_saved_before_a_setting_existed_is_as_it_was(tmp_path):
+    distribution = tasks.make("point-navigation", episodes=2)
+    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, reward_change=False)
+    params = jax.tree.map(lambda leaf: leaf[None], algorithm.agent.init(jax.random.key(0)))
+    path = save_bundle(tmp_path / "bundle", algorithm, params, distribution=distribution)
+    card = json.loads((path / "bundle.json").read_text())
+    del card["algorithm"]["config"]["reward_change"]
+    (path / "bundle.json").write_text(json.dumps(card))
+    loaded = load_bundle(path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
+
+
+def test_a_truncated_file_is_refused(path):
+    file = path / "parameters.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="truncated or altered"):
+        load_bundle(path)
+
+
+def test_a_card_that_is_cut_off_is_refused(path):
+    card = path / "bundle.json"
+    card.write_text(card.read_text()[:50])
+    with pytest.raises(BundleError, match="does not parse"):
+        load_bundle(path)
+
+
+def test_parameters_of_another_size_are_named(path):
+    file, card = path / "parameters.safetensors", path / "bundle.json"
+    tensors = load_file(file)
+    tensors["network.policy.bias"] = tensors["network.policy.bias"][:, :2]
+    save_file(tensors, file)
+    content = json.loads(card.read_text()) | {"parameters_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    card.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=r"network.policy.bias must be float32\[3\] per seed; came float32\[2\]"):
+        load_bundle(path)
+
+
+def test_an_algorithm_that_is_gone_is_named(path):
+    card = path / "bundle.json"
+    content = json.loads(card.read_text())
+    content["algorithm"]["name"] = "rl3"
+    card.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="'rl3' is not one of quickstudy's"):
+        load_bundle(path)
+
+
+def test_a_file_that_a_bundle_names_is_not_run(path, tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text("raise SystemExit('this file was run')\n")
+    card = path / "bundle.json"
+    content = json.loads(card.read_text())
+    content["algorithm"]["name"] = f"{trap}:make"
+    card.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="If it is a file that you trust, name it"):
+        load_bundle(path)
+
+
+def test_nothing_that_is_not_a_bundle_is_replaced(tmp_path, algorithm, params):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(BundleError, match="not a bundle"):
+        save_bundle(tmp_path / "mine", algorithm, params, distribution=DISTRIBUTION)

@@ -1,0 +1,58 @@
+"""Films of tasks on MuJoCo: looking on changes nothing, and where nothing can be drawn one line says what to install."""
+
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco")
+
+import quickstudy as qs
+from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.runner import Living
+from quickstudy.tasks.suites import mujoco_camera
+
+pytestmark = pytest.mark.suites
+
+LOOKED_AT = {
+    "half-cheetah-velocity": {},
+    "hopper-parameters": {},
+    "metaworld-ml1": {"task": "push"},
+}
+
+
+def made(name):
+    if name.startswith("metaworld"):
+        pytest.importorskip("metaworld")
+    return qs.tasks.make(name, horizon=12, episodes=2, **LOOKED_AT[name])
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_it_is_the_lifetime_that_evaluation_measures(name):
+    distribution = made(name)
+    agent = distribution.baselines["random"]()
+    params = agent.init(jax.random.key(0))
+    try:
+        film = qs.film_adaptation(agent, params, distribution, split="test", task=1, tasks=2, every=6)
+    except qs.errors.UsageError as error:
+        pytest.skip(str(error))
+    task_list, keys = draw_tasks(distribution, split="test", tasks=2, seed=0)
+    with Living(distribution, CollectingConfig(collectors="inline")) as living:
+        earned = living.on_all(agent, params, task_list, keys)
+    assert film.lifetime_return == pytest.approx(earned.reward[1].sum(dtype=np.float64), rel=1e-6)
+    for shots in (film.first, film.last):
+        pictures = [shot.picture for shot in shots]
+        assert all(picture.std() > 10 for picture in pictures)
+        assert not np.array_equal(pictures[0], pictures[-1])
+
+
+def test_one_line_says_what_is_missing_to_draw(monkeypatch):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(mujoco_camera, "HEADLESS", (("libNoSuchThing.so.1", "mujoco.egl"),))
+    monkeypatch.setattr(mujoco_camera.sys, "platform", "linux")
+    distribution = made("half-cheetah-velocity")
+    agent = distribution.baselines["random"]()
+    with pytest.raises(qs.errors.UsageError, match="libegl1 libgl1-mesa-dri libopengl0") as error:
+        qs.film_adaptation(agent, agent.init(jax.random.key(0)), distribution, split="test", tasks=2)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,258 @@
+"""Meta-training goes on where it stopped, bit by bit; it says so when it breaks; seeds and devices change nothing else."""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from types import SimpleNamespace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy import algorithms, tasks
+from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.storage.run_folder import RunFolder, read_metrics
+from quickstudy.training.compiled_program import _affordable, _before_and_after
+from quickstudy.training.loop import TrainingConfig, _Loop, meta_train, parse_budget
+
+STEPS_PER_UPDATE = 32 * 5
+ALWAYS = {"look_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
+
+
+@pytest.fixture(scope="module")
+def distribution():
+    return tasks.make("bernoulli-bandit", arms=2, pulls=5)
+
+
+@pytest.fixture(scope="module")
+def algorithm(distribution):
+    return algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
+
+
+def config(updates, **changes):
+    return TrainingConfig(**({"budget": f"{updates * STEPS_PER_UPDATE} steps"} | ALWAYS | changes))
+
+
+def digest(params):
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("90s", (90.0, None)),
+        ("5m", (300.0, None)),
+        ("1.5h", (5400.0, None)),
+        ("2e6 steps", (None, 2_000_000)),
+        ("7steps", (None, 7)),
+    ],
+)
+def test_budgets(text, parsed):
+    assert parse_budget(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 x", "-3m", "0s", "1..2s", "steps"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(UsageError, match="budget must be a time"):
+        parse_budget(text)
+
+
+def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
+    first, second = (meta_train(algorithm, distribution, config(4)) for _ in range(2))
+    assert digest(first.params) == digest(second.params)
+    assert first.steps == 4 * STEPS_PER_UPDATE
+    assert first.finished
+
+
+def test_a_seed_is_the_same_alone_and_among_others(algorithm, distribution):
+    together = meta_train(algorithm, distribution, config(3, seeds=2, seed=4))
+    alone = meta_train(algorithm, distribution, config(3, seed=5))
+    for leaf, of_alone in zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_allclose(leaf[1], of_alone[0], rtol=1e-4, atol=1e-5)
+    assert digest(jax.tree.map(lambda x: x[:1], together.params)) != digest(jax.tree.map(lambda x: x[1:], together.params))
+
+
+CHILD = textwrap.dedent("""
+    import os, sys
+    from quickstudy import algorithms, tasks
+    from quickstudy.training.loop import TrainingConfig, meta_train
+    distribution = tasks.make("bernoulli-bandit", arms=2, pulls=5)
+    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
+    config = TrainingConfig(budget=sys.argv[2], look_seconds=0.0, checkpoint_seconds=0.0, held_out_tasks=16, seeds=2)
+    meta_train(algorithm, distribution, config, folder=sys.argv[1], resume=os.path.exists(sys.argv[1] + "/run.json"))
+""")
+
+
+def test_killed_at_random_moments_it_resumes_to_the_same_bits(algorithm, distribution, tmp_path):
+    updates, chooser = 60, random.Random(7)
+    folder, whole = tmp_path / "killed", config(updates, seeds=2)
+    # The child compiles as this process does: other flags may round otherwise.
+    cached = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    for _ in range(5):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(folder), whole.budget], stderr=subprocess.DEVNULL, env=cached
+        )
+        already = len(read_metrics(folder))
+        until = time.monotonic() + 120
+        while len(read_metrics(folder)) <= already and child.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(chooser.uniform(0.0, 0.3))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    interrupted_at = len(read_metrics(folder))
+    resumed = meta_train(algorithm, distribution, whole, folder=folder, resume=True)
+    assert resumed.finished
+    assert digest(resumed.params) == digest(meta_train(algorithm, distribution, whole).params)
+    assert [line["update"] for line in read_metrics(folder)] == list(range(1, updates + 1))
+    assert interrupted_at > 0
+
+
+def test_ctrl_c_saves_and_resumes_to_the_same_bits(algorithm, distribution, tmp_path):
+    def stop_at_third(progress):
+        if progress.update == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = meta_train(algorithm, distribution, config(6), folder=tmp_path, watch=stop_at_third)
+    assert not stopped.finished
+    assert stopped.steps == 3 * STEPS_PER_UPDATE
+    resumed = meta_train(algorithm, distribution, config(6), folder=tmp_path, resume=True)
+    assert digest(resumed.params) == digest(meta_train(algorithm, distribution, config(6)).params)
+
+
+def test_a_metrics_line_that_was_cut_off_is_dropped(algorithm, distribution, tmp_path):
+    meta_train(algorithm, distribution, config(2), folder=tmp_path)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"update": 3, "ste')
+    assert [line["update"] for line in read_metrics(tmp_path)] == [1, 2]
+
+
+def broken(algorithm, *, after):
+    """The algorithm, but its loss is not a number once the budget is spent to `after`."""
+
+    def update(state, lifetimes, progress, key):
+        state, metrics = algorithm.update(state, lifetimes, progress, key)
+        poison = jnp.where(progress >= after, jnp.nan, 0.0)
+        network = eqx.tree_at(lambda n: n.value.bias, state.params.network, replace_fn=lambda bias: bias + poison)
+        state = dataclasses.replace(state, params=dataclasses.replace(state.params, network=network))
+        return state, metrics | {"loss": metrics["loss"] + poison}
+
+    return dataclasses.replace(algorithm, update=update)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_place(algorithm, distribution, tmp_path):
+    with pytest.raises(NonFiniteError) as stopped:
+        meta_train(broken(algorithm, after=0.5), distribution, config(4), folder=tmp_path)
+    said = str(stopped.value)
+    assert "update 3 (step 480)" in said
+    assert "loss is not finite" in said
+    assert "network.value.bias" in said
+    assert f"the last good checkpoint is {tmp_path}/checkpoints/2" in said
+    assert (tmp_path / "checkpoints" / "2").is_dir()
+
+
+def spoilt(distribution, *, part):
+    """The tasks, but this part of all rewards is NaN."""
+
+    def step(task, state, action, key):
+        """As it was, with luck of its own."""
+        state, outcome = distribution.step(task, state, action, key)
+        drawn = jax.random.uniform(jax.random.fold_in(key, 1)) < part
+        return state, dataclasses.replace(outcome, reward=jnp.where(drawn, jnp.nan, outcome.reward))
+
+    return dataclasses.replace(distribution, step=step)
+
+
+def test_rewards_that_are_not_finite_are_set_apart_and_counted(algorithm, distribution):
+    run = meta_train(algorithm, spoilt(distribution, part=0.1), config(4))
+    lived = run.steps * run.config.seeds
+    assert 0.05 * lived < run.quarantined < 0.15 * lived
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
+    assert meta_train(algorithm, distribution, config(4)).quarantined == 0
+
+
+def test_where_most_rewards_are_not_finite_the_run_stops(algorithm, distribution):
+    with pytest.raises(NonFiniteError, match="not finite on"):
+        meta_train(algorithm, spoilt(distribution, part=0.9), config(4))
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distribution, tmp_path, monkeypatch):
+    def no_space(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "save", no_space)
+    run = meta_train(algorithm, distribution, config(2), folder=tmp_path)
+    assert run.finished
+    assert "No space left" in run.metrics[-1]["trouble"]
+
+
+def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribution, tmp_path):
+    meta_train(algorithm, distribution, config(1), folder=tmp_path / "warm")  # compiling takes most of so small a budget
+    run = meta_train(algorithm, distribution, config(1, budget="5s"), folder=tmp_path / "run")
+    assert run.finished
+    assert 1 < run.seconds < 30
+    assert run.metrics[-1]["update"] > 3
+
+
+def test_looks_take_a_tenth_of_the_time_at_most():
+    def interval(config, *, looking, looks):
+        return _Loop.look_interval(SimpleNamespace(config=config, spent={"looking": looking}, looks=[None] * looks))
+
+    assert interval(TrainingConfig(look_seconds=10.0), looking=6.0, looks=2) == 27.0
+    assert interval(TrainingConfig(look_seconds=10.0), looking=0.2, looks=2) == 10.0
+    assert interval(TrainingConfig(look_seconds=0.0), looking=6.0, looks=2) == 0.0
+
+
+def test_fewer_tasks_are_looked_at_where_lifetimes_are_long():
+    tasks_of = lambda pulls: _affordable(512, tasks.make("bernoulli-bandit", arms=2, pulls=pulls))  # noqa: E731
+    assert [tasks_of(pulls) for pulls in (100, 1024, 8000, 10**6)] == [512, 512, 65, 32]
+
+
+def test_what_adapting_changed_is_told_of_lifetimes_that_were_not_lost(algorithm):
+    reward = jnp.full((5, 4), 7.0).at[0].set(jnp.array([0.0, 1.0, 0.0, 0.0])).at[-1].set(jnp.array([1.0, 3.0, 2.0, 0.0]))
+    lost = jnp.array([False, False, False, True])
+
+    def told(reward, lost):
+        lifetimes = SimpleNamespace(outcome=SimpleNamespace(reward=reward), valid=jnp.broadcast_to(~lost, reward.shape))
+        return _before_and_after(algorithm, lifetimes)
+
+    # On two devices, with two lifetimes each.
+    watched = jax.vmap(told, (1, 0), None, axis_name=LIFETIMES_AXIS)(reward.reshape(5, 2, 2), lost.reshape(2, 2))
+    np.testing.assert_allclose(watched["first_episodes"], 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(watched["last_episodes"], 2.0, rtol=1e-6)
+    np.testing.assert_allclose(watched["adaptation_error"], np.std([1.0, 2.0, 2.0]) / 3**0.5, rtol=1e-6)
+
+
+def test_folders_are_not_overwritten_by_accident(algorithm, distribution, tmp_path):
+    meta_train(algorithm, distribution, config(1), folder=tmp_path / "run")
+    with pytest.raises(UsageError, match="already exists"):
+        meta_train(algorithm, distribution, config(1), folder=tmp_path / "run")
+    with pytest.raises(UsageError, match="another configuration: budget was"):
+        meta_train(algorithm, distribution, config(2), folder=tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match="holds no run to resume"):
+        meta_train(algorithm, distribution, config(1), folder=tmp_path / "other", resume=True)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="does not hold a run, so it is not overwritten"):
+        meta_train(algorithm, distribution, config(1), folder=tmp_path / "precious", overwrite=True)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "mine"
+    meta_train(algorithm, distribution, config(1), folder=tmp_path / "run", overwrite=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["episodes"] == 5
+
+
+def test_an_algorithm_for_other_tasks_is_refused(algorithm):
+    with pytest.raises(SpecError, match="action_space"):
+        meta_train(algorithm, tasks.make("bernoulli-bandit", arms=3, pulls=5), config(1))
