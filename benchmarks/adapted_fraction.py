@@ -21,7 +21,7 @@ from inner_steps import measured, returns_by_episode
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import Contender, draw_tasks
 from quickstudy.protocol.agent import memory_bytes
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "adapted-fraction.svg"
@@ -40,7 +40,7 @@ def operations(agent, distribution, params):
     """Floating-point operations of one `adapt`, as the compiler counts them."""
     key = jax.random.key(0)
     task = jax.eval_shape(lambda key: distribution.sample("test", key), key)
-    lifetime, memory = jax.eval_shape(lambda p, t, k: live(agent, distribution, p, t, k), params, task, key)
+    lifetime, memory = jax.eval_shape(lambda p, t, k: run_lifetime(agent, distribution, p, t, k), params, task, key)
     chunk = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((agent.cadence, *leaf.shape[1:]), leaf.dtype), lifetime)
     compiled = jax.jit(agent.adapt).lower(params, memory, chunk, key).compile()
     return compiled.cost_analysis()["flops"]

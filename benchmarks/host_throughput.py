@@ -29,8 +29,8 @@ import numpy as np
 
 from quickstudy import algorithms, tasks
 from quickstudy.rollout.collecting.lane_programs import LanePrograms, lifetime_keys
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
-from quickstudy.rollout.nonfinite import quarantined
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -110,7 +110,7 @@ def at_random(distribution, processes, lanes, lifetimes):
 
 def just_so(distribution, processes, lanes, lifetimes, driver):
     """Bare environments that live what the driver's did."""
-    lived = driver.team.live(driver.agent, driver.params, driver.tasks, driver.keys).lifetimes
+    lived = driver.pool.run(driver.agent, driver.params, driver.tasks, driver.keys).lifetimes
     actions = np.swapaxes(np.asarray(lived.decision.action), 0, 1)
     keys = np.asarray(lifetime_keys(np.asarray(jax.random.key_data(driver.keys)))[1])
     return Bare(distribution, processes, lanes, some_tasks(distribution, lifetimes, 1), keys, actions)
@@ -120,8 +120,8 @@ class Driver:
     """The team of worker processes, as training uses it."""
 
     def __init__(self, distribution, processes, lanes, lifetimes, agent):
-        self.team = gather_team(distribution, CollectingConfig(workers=processes, lanes=lanes))
-        self.agent, self.params = quarantined(agent), agent.init(jax.random.key(0))
+        self.pool = open_pool(distribution, CollectingConfig(workers=processes, lanes=lanes))
+        self.agent, self.params = with_nonfinite_guard(agent), agent.init(jax.random.key(0))
         self.tasks = distribution.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
         self.keys = jax.random.split(jax.random.key(2), lifetimes)
         self.seconds = {}
@@ -129,13 +129,13 @@ class Driver:
 
     def measure(self):
         began = time.perf_counter()
-        lived = self.team.live(self.agent, self.params, self.tasks, self.keys)
+        lived = self.pool.run(self.agent, self.params, self.tasks, self.keys)
         assert not lived.lost.any(), lived.faults
         self.seconds = {name: round(value, 3) for name, value in lived.seconds.items()}
         return lived.steps / (time.perf_counter() - began)
 
     def close(self):
-        self.team.close()
+        self.pool.close()
 
 
 class AsGymnasium(gymnasium.Env):
@@ -231,7 +231,7 @@ class Shared:
             given = (pickled, names, self.total, rows, number, self.begins[number], self.ends[number])
             self.processes.append(SPAWN.Process(target=stepping_worker, args=given, daemon=True))
             self.processes[-1].start()
-        self.programs, self.agent = LanePrograms(quarantined(agent)), agent
+        self.programs, self.agent = LanePrograms(with_nonfinite_guard(agent)), agent
         self.params = jax.tree.leaves(jax.device_put(agent.init(jax.random.key(0))))
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(2), self.total)))
         self.keys = [np.asarray(lifetime_keys(keys)[0])[half] for half in self.halves]

@@ -20,7 +20,7 @@ import quickstudy as qs
 from quickstudy.evaluation.evaluate import RESAMPLES, Contender, contender, draw_tasks
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
-from quickstudy.rollout.runner import live_on_all
+from quickstudy.rollout.runner import run_on_tasks
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "inner-steps.svg"
@@ -44,7 +44,7 @@ def returns_by_episode(one, distribution, task_list, keys):
     """`[seeds, tasks, episodes]`."""
     horizon, found = distribution.spec.horizon, []
     for seed in range(one.seeds):
-        reward, _ = live_on_all(one.agent, distribution, one.params_of(seed), task_list, keys)
+        reward, _ = run_on_tasks(one.agent, distribution, one.params_of(seed), task_list, keys)
         found.append(reward.reshape(len(keys), -1, horizon).sum(-1, dtype=np.float64))
     return np.stack(found)
 

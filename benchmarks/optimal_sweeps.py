@@ -18,7 +18,7 @@ import tyro
 
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.rollout.runner import live_on_all
+from quickstudy.rollout.runner import run_on_tasks
 
 HERE = Path(__file__).parent
 GOALS = 21
@@ -53,7 +53,7 @@ def one_task_for_each_goal(distribution):
 
 def returns(agent, distribution, params, tasks, keys):
     """`[tasks]`."""
-    return np.asarray(live_on_all(agent, distribution, params, tasks, keys)[0], np.float64).sum(-1)
+    return np.asarray(run_on_tasks(agent, distribution, params, tasks, keys)[0], np.float64).sum(-1)
 
 
 def main():

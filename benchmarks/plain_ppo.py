@@ -58,7 +58,7 @@ def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minib
     """`(init, train)`: a state from a key, and one compiled update `(state, key, progress) -> (state, mean return)`."""
     optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.scale_by_adam(eps=1e-5))
 
-    def live(params, key):
+    def run_lifetime(params, key):
         key_tasks, key_steps = jax.random.split(key)
         probability = jax.random.uniform(key_tasks, (lifetimes, arms))
 
@@ -104,7 +104,7 @@ def trainer(*, arms=5, pulls=100, hidden_size=64, lifetimes=512, epochs=4, minib
     @jax.jit
     def train(state, key, progress):
         key_live, key_epochs = jax.random.split(key)
-        action, reward, value, log_probability = live(state[0], key_live)
+        action, reward, value, log_probability = run_lifetime(state[0], key_live)
         advantage = advantages(reward, value)
         target = advantage + value
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)

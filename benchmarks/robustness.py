@@ -21,7 +21,7 @@ from inner_steps import measured
 
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.rollout.runner import live_on_all
+from quickstudy.rollout.runner import run_on_tasks
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "robustness.svg"
@@ -67,7 +67,7 @@ def subjects(folder, distribution):
 
 def returns(agent, distribution, params, task_list, keys):
     """`[seeds, tasks]`."""
-    lived = (live_on_all(agent, distribution, one, task_list, keys)[0] for one in params)
+    lived = (run_on_tasks(agent, distribution, one, task_list, keys)[0] for one in params)
     return np.stack([reward.sum(-1, dtype=np.float64) for reward in lived])
 
 
@@ -104,7 +104,10 @@ def main():
         task_list, keys = draw_tasks(distribution, split="test", tasks=settings.tasks, seed=0)
         one = found[f"{name}, {fault}"] = {}
         for title, agent, params in subjects(settings.folder, distribution):
-            rows = [returns(qs.impaired(agent, **{fault: at}), distribution, params, task_list, keys) for at in LEVELS[fault]]
+            rows = [
+                returns(qs.with_sensor_faults(agent, **{fault: at}), distribution, params, task_list, keys)
+                for at in LEVELS[fault]
+            ]
             one[title] = [np.round(measured(row), 2).tolist() for row in rows]
             told = ", ".join(f"{at}: {m:.2f} [{low:.2f}, {high:.2f}]"
                              for at, (m, low, high) in zip(LEVELS[fault], one[title], strict=True))  # fmt: skip

@@ -56,23 +56,23 @@ def trained(part, algorithm, seeds):
     """Steps, seconds of training alone, and held-out return of every seed at every look."""
     distribution = qs.tasks.make("point-navigation", **ASKED[part]["tasks"])
     budget, settings = ASKED[part][algorithm]
-    config = qs.TrainingConfig(budget=budget, seeds=seeds, look_seconds=5.0, held_out_tasks=256)
+    config = qs.TrainingConfig(budget=budget, seeds=seeds, evaluation_seconds=5.0, held_out_tasks=256)
     marks = []
 
     def watch(progress):
-        if len(progress.looks) > len(marks):
+        if len(progress.evaluations) > len(marks):
             marks.append(progress.spent["training"] / seeds)
             print(f"{part} {algorithm} {progress.steps:>9,} steps {np.mean(progress.looks[-1][1]):8.2f}", flush=True)
 
     run = qs.meta_train(qs.algorithms.make(algorithm, distribution.spec, **settings), distribution, config, watch=watch)
-    looks = [(line["steps"], line["held_out_return"]) for line in run.metrics if "held_out_return" in line]
+    evaluations = [(line["steps"], line["held_out_return"]) for line in run.metrics if "held_out_return" in line]
     return {
         "algorithm": algorithm,
         "budget": budget,
         "settings": settings,
-        "steps": [steps for steps, _ in looks],
+        "steps": [steps for steps, _ in evaluations],
         "seconds_per_seed": np.round(marks, 2).tolist(),
-        "returns": np.round([values for _, values in looks], 3).tolist(),
+        "returns": np.round([values for _, values in evaluations], 3).tolist(),
     }
 
 

@@ -22,7 +22,7 @@ import tyro
 import quickstudy as qs
 from quickstudy.algorithms.multi_task import PPOConfig, ppo_agent
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.rollout.runner import live_on_all
+from quickstudy.rollout.runner import run_on_tasks
 
 HISTORY = Path(__file__).with_name("tune_ppo.jsonl")
 
@@ -51,7 +51,7 @@ def returns_of(config, place, settings):
     distribution = qs.tasks.make(name, episodes=settings.episodes, **given)
     task_list, keys = draw_tasks(distribution, split="train", tasks=settings.tasks, seed=1)
     agent = ppo_agent(distribution.spec, config)
-    reward, _ = live_on_all(agent, distribution, agent.init(jax.random.key(0)), task_list, keys)
+    reward, _ = run_on_tasks(agent, distribution, agent.init(jax.random.key(0)), task_list, keys)
     floor = float(np.mean(jax.vmap(distribution.floor)(task_list))) / settings.episodes
     return reward.reshape(settings.tasks, settings.episodes, -1).sum(-1).mean(0), floor
 

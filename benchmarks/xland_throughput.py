@@ -22,7 +22,7 @@ import tyro
 from jax.sharding import PartitionSpec as P
 
 from quickstudy import algorithms, tasks, use_whole_machine
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.training.compiled_program import device_mesh, initial_state, train_program
 
 HISTORY = Path(__file__).with_name("xland.jsonl")
@@ -74,7 +74,7 @@ def living(algorithm, agent, distribution, params, keys):
 
     def one(key):
         task = distribution.sample("train", key)
-        return live(agent, distribution, params, task, key)[0].outcome.reward.sum()
+        return run_lifetime(agent, distribution, params, task, key)[0].outcome.reward.sum()
 
     mesh = device_mesh(algorithm)
     axis = P("lifetimes")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
     from quickstudy.evaluation.evaluate import Contender, contender, evaluate
     from quickstudy.evaluation.results import Evaluation
-    from quickstudy.evaluation.video import Film, film_adaptation
+    from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
     from quickstudy.protocol.errors import QuickstudyError
     from quickstudy.protocol.host_distribution import HostDistribution
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from quickstudy.reports.adaptation_speed_chart import write_speed_picture
     from quickstudy.reports.adaptation_speed_table import speed_table
     from quickstudy.reports.page import write_report
-    from quickstudy.reports.video_files import write_film
+    from quickstudy.reports.video_files import write_video
     from quickstudy.rollout.actor import Actor
-    from quickstudy.rollout.compiled import live
-    from quickstudy.rollout.nonfinite import quarantined
-    from quickstudy.rollout.sensor_faults import impaired
+    from quickstudy.rollout.compiled import run_lifetime
+    from quickstudy.rollout.nonfinite import with_nonfinite_guard
+    from quickstudy.rollout.sensor_faults import with_sensor_faults
     from quickstudy.storage.bundle import Bundle, load_bundle, save_bundle
     from quickstudy.tasks.checks.check import check
     from quickstudy.tasks.gymnasium import from_gymnasium
@@ -45,7 +45,6 @@ _HOMES = {
     "Contender": "evaluation.evaluate",
     "Decision": "protocol.records",
     "Evaluation": "evaluation.results",
-    "Film": "evaluation.video",
     "HostDistribution": "protocol.host_distribution",
     "MetaAlgorithm": "protocol.meta_algorithm",
     "Outcome": "protocol.records",
@@ -57,34 +56,35 @@ _HOMES = {
     "TaskDistribution": "protocol.task_distribution",
     "TrainingConfig": "training.loop",
     "Transition": "protocol.records",
+    "Video": "evaluation.video",
     "adaptation_speed": "evaluation.adaptation_speed.measure",
     "adaptation_speeds": "evaluation.adaptation_speed.measure",
+    "adaptation_video": "evaluation.video",
     "check": "tasks.checks.check",
     "contender": "evaluation.evaluate",
     "evaluate": "evaluation.evaluate",
-    "film_adaptation": "evaluation.video",
     "fit_readout": "evaluation.belief_probe.fit",
     "from_gymnasium": "tasks.gymnasium",
-    "impaired": "rollout.sensor_faults",
-    "live": "rollout.compiled",
     "load_bundle": "storage.bundle",
     "load_readout": "evaluation.belief_probe.storage",
     "mark_split": "protocol.task_distribution",
     "measure_calibration": "evaluation.belief_probe.calibration",
     "memory_bytes": "protocol.agent",
     "meta_train": "training.loop",
-    "quarantined": "rollout.nonfinite",
     "record": "protocol.records",
+    "run_lifetime": "rollout.compiled",
     "save_bundle": "storage.bundle",
     "save_readout": "evaluation.belief_probe.storage",
     "slot_key": "protocol.agent",
     "speed_table": "reports.adaptation_speed_table",
     "task_hash": "protocol.task_distribution",
     "use_whole_machine": "training.devices",
+    "with_nonfinite_guard": "rollout.nonfinite",
     "with_readout": "evaluation.belief_probe.probe",
-    "write_film": "reports.video_files",
+    "with_sensor_faults": "rollout.sensor_faults",
     "write_report": "reports.page",
     "write_speed_picture": "reports.adaptation_speed_chart",
+    "write_video": "reports.video_files",
 }
 
 __all__ = [
@@ -95,7 +95,6 @@ __all__ = [
     "Contender",
     "Decision",
     "Evaluation",
-    "Film",
     "HostDistribution",
     "MetaAlgorithm",
     "Outcome",
@@ -107,25 +106,24 @@ __all__ = [
     "TaskDistribution",
     "TrainingConfig",
     "Transition",
+    "Video",
     "adaptation_speed",
     "adaptation_speeds",
+    "adaptation_video",
     "algorithms",
     "check",
     "contender",
     "evaluate",
-    "film_adaptation",
     "fit_readout",
     "from_gymnasium",
-    "impaired",
-    "live",
     "load_bundle",
     "load_readout",
     "mark_split",
     "measure_calibration",
     "memory_bytes",
     "meta_train",
-    "quarantined",
     "record",
+    "run_lifetime",
     "save_bundle",
     "save_readout",
     "slot_key",
@@ -133,10 +131,12 @@ __all__ = [
     "task_hash",
     "tasks",
     "use_whole_machine",
+    "with_nonfinite_guard",
     "with_readout",
-    "write_film",
+    "with_sensor_faults",
     "write_report",
     "write_speed_picture",
+    "write_video",
 ]
 
 

@@ -14,7 +14,7 @@ from quickstudy.algorithms.energy import EnergyConfig, _recall, contrastive_loss
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import UsageError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 3}
@@ -26,7 +26,7 @@ def lived(lifetimes=6):
     algorithm = algorithms.make("energy", GRID.spec, **SMALL)
     params = algorithm.agent.init(jax.random.key(0))
     goals = GRID.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
-    one = jax.vmap(functools.partial(live, algorithm.agent, GRID), (None, 0, 0), (1, 0))
+    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0))
     return params, one(params, goals, jax.random.split(jax.random.key(2), lifetimes))[0]
 
 

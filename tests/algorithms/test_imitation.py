@@ -19,7 +19,7 @@ SMALL = {"hidden_size": 32, "lifetimes": 128, "learning_rate": 5e-3, "minibatche
 def test_imitation_alone_comes_close_to_the_teacher():
     bandits = tasks.make("bernoulli-bandit", arms=3, pulls=10)
     algorithm = algorithms.make("rl2", bandits.spec, teacher="bayes-optimal", imitation=1.0, **SMALL)
-    run = meta_train(algorithm, bandits, TrainingConfig(budget="120000 steps", held_out_tasks=8, look_seconds=600.0))
+    run = meta_train(algorithm, bandits, TrainingConfig(budget="120000 steps", held_out_tasks=8, evaluation_seconds=600.0))
     agents = {
         "student": Contender(agent=algorithm.agent, params=run.params, trained=True),
         "teacher": contender(bandits.baselines["Bayes optimum (exact)"]()),

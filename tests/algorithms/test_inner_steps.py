@@ -17,7 +17,7 @@ from quickstudy.algorithms.sparse_maml import SparseMAMLConfig, sparse_maml_agen
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import point_navigation
 
 NAVIGATION = point_navigation(horizon=5, episodes=4)
@@ -28,7 +28,7 @@ def lifetimes_of(agent, params, lifetimes=3):
     """Lifetimes `[T, lifetimes]` on tasks of their own."""
 
     def one(key):
-        return live(agent, NAVIGATION, params, NAVIGATION.sample("train", key), key)[0]
+        return run_lifetime(agent, NAVIGATION, params, NAVIGATION.sample("train", key), key)[0]
 
     return jax.vmap(one, 0, 1)(jax.random.split(jax.random.key(5), lifetimes))
 
@@ -70,7 +70,7 @@ def test_sparse_inner_steps_touch_what_they_say():
     config = SparseMAMLConfig(**SMALL, adapted_fraction=0.25, inner_rate=1.0)
     agent = sparse_maml_agent(NAVIGATION.spec, config)
     params = agent.init(jax.random.key(0))
-    memory = live(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
+    memory = run_lifetime(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
     assert [change.weight.shape for change in memory.change.layers] == [(2, 2), (2, 8)]
     assert memory.change.head_weight.shape == (2, 2)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(memory))

@@ -239,8 +239,8 @@ def test_only_what_is_meta_learned_moves(estimator, start_moves, learned):
     config = MAMLConfig(hidden_sizes=(3,), rollouts=2, estimator=estimator, learned_rates=learned)
     ones = jax.tree.map(jnp.ones_like, maml_agent(spec, config).init(jax.random.key(0)))
     moved = meta_learned(ones, config)
-    np.testing.assert_array_equal(moved.start.scatter, [start_moves] * 2)
-    np.testing.assert_array_equal(moved.scatter, [[0.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_array_equal(moved.start.deviation, [start_moves] * 2)
+    np.testing.assert_array_equal(moved.deviation, [[0.0, 0.0], [1.0, 1.0]])
     assert {float(leaf.min()) for leaf in jax.tree.leaves(moved.rates) if leaf.size} == {float(learned)}
     np.testing.assert_array_equal(moved.start.head.weight, ones.start.head.weight)
 

@@ -9,7 +9,7 @@ import pytest
 
 from quickstudy.algorithms.multi_task import MultiTaskConfig, PPOConfig, multi_task, ppo_agent
 from quickstudy.protocol.errors import SpecError, UsageError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import point_navigation
 from quickstudy.tasks.revealed import told
 
@@ -30,7 +30,7 @@ def test_fine_tuning_begins_where_training_ended_and_then_moves():
         algorithm = multi_task(distribution.spec, MultiTaskConfig(**SMALL, fine_tunes=fine_tunes))
         params = algorithm.agent.init(jax.random.key(0))
         task = distribution.sample("train", jax.random.key(1))
-        _, memory = live(algorithm.agent, distribution, params, task, jax.random.key(2))
+        _, memory = run_lifetime(algorithm.agent, distribution, params, task, jax.random.key(2))
         begun = algorithm.agent.begin(params, jax.random.key(3)).network.head.weight
         np.testing.assert_array_equal(begun, params.head.weight)
         assert (np.abs(memory.network.head.weight - begun).max() > 0) == fine_tunes
@@ -41,7 +41,7 @@ def test_from_scratch_learns_to_go_to_its_goal():
     distribution = point_navigation(reward="distance", horizon=20, episodes=400)
     agent = ppo_agent(distribution.spec, PPOConfig(hidden_sizes=(32,), rollouts=10, learning_rate=3e-3))
     task = dataclasses.replace(distribution.sample("train", jax.random.key(0)), goal=jnp.array([0.4, -0.3]))
-    lifetime, _ = jax.jit(lambda key: live(agent, distribution, None, task, key))(jax.random.key(1))
+    lifetime, _ = jax.jit(lambda key: run_lifetime(agent, distribution, None, task, key))(jax.random.key(1))
     returns = np.asarray(lifetime.outcome.reward).reshape(400, 20).sum(1)
     print(returns[:20].mean(), returns[-20:].mean())
     knows = float(distribution.ceiling(task)) / 400

@@ -11,7 +11,7 @@ import pytest
 from quickstudy import algorithms, tasks
 from quickstudy.algorithms.pearl import Learned, PEARLConfig, _loss, _witnessed, pearl
 from quickstudy.protocol.errors import UsageError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.replay import steps_of
 
 SMALL = {"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 5}
@@ -27,7 +27,7 @@ def lived(kind):
     distribution = TASKS[kind]()
     algorithm = pearl(distribution.spec, PEARLConfig(**SMALL))
     state = algorithm.init(jax.random.key(0))
-    one = jax.vmap(functools.partial(live, algorithm.agent, distribution), (None, 0, 0), (1, 0))
+    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, distribution), (None, 0, 0), (1, 0))
     goals = distribution.sample_tasks("train", jax.random.key(1), tasks=4)
     lifetimes, memory = one(algorithm.params(state), goals, jax.random.split(jax.random.key(2), 4))
     return distribution, algorithm, state, lifetimes, memory

@@ -9,9 +9,9 @@ import pytest
 from quickstudy import tasks
 from quickstudy.algorithms.lifetime_ppo import entropy_bonus
 from quickstudy.algorithms.rl2 import RL2Config, rl2
-from quickstudy.networks.reward_change import Comparing
+from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.returns import returns_to_go
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.training.compiled_program import learned
 
 
@@ -28,7 +28,7 @@ def test_how_rewards_change_is_read_where_actions_are_continuous_unless_it_is_sa
     spec = tasks.make(name).spec
     for given, expected in ((None, suits), (False, False), (True, True)):
         params = rl2(spec, RL2Config(reward_change=given)).agent.init(jax.random.key(0))
-        assert isinstance(params.network.core, Comparing) is expected
+        assert isinstance(params.network.core, RewardChangeCore) is expected
         assert (params.statistics.change is not None) is expected
 
 
@@ -51,7 +51,7 @@ def test_values_are_of_the_size_of_returns_from_the_first_updates_on(unit):
     @jax.jit
     def lived(state, key):
         keys = jax.random.split(key, (algorithm.lifetimes, 2))
-        one = lambda key: live(  # noqa: E731
+        one = lambda key: run_lifetime(  # noqa: E731
             algorithm.agent, distribution, algorithm.params(state), distribution.sample("train", key[0]), key[1]
         )[0]
         return jax.vmap(one, 0, 1)(keys)

@@ -12,7 +12,7 @@ import pytest
 from quickstudy import algorithms, tasks
 from quickstudy.algorithms.varibad import VariBADConfig, _recall, prediction_loss
 from quickstudy.protocol.errors import UsageError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 3}
@@ -24,7 +24,7 @@ def lived():
     algorithm = algorithms.make("varibad", GRID.spec, **SMALL)
     params = algorithm.agent.init(jax.random.key(0))
     goals = GRID.sample_tasks("train", jax.random.key(1), tasks=4)
-    one = jax.vmap(functools.partial(live, algorithm.agent, GRID), (None, 0, 0), (1, 0))
+    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0))
     return params, one(params, goals, jax.random.split(jax.random.key(2), 4))[0]
 
 

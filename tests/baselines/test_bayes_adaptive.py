@@ -26,7 +26,7 @@ from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.navigation.search_plan import plan_search
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 from quickstudy.tasks.mdps.arrival import arrival_mdp
 from quickstudy.tasks.mdps.tabular import tabular_mdp
@@ -280,7 +280,7 @@ def returns(agent, distribution, *, lifetimes, key=0):
     tasks = distribution.sample_tasks("test", key_tasks, tasks=lifetimes)
     params = agent.init(jax.random.key(0))
     # A plan handed over, not written into the program, where folding it takes long.
-    one = lambda params, task, key: live(agent, distribution, params, task, key)[0].outcome.reward.sum()  # noqa: E731
+    one = lambda params, task, key: run_lifetime(agent, distribution, params, task, key)[0].outcome.reward.sum()  # noqa: E731
     lives = jax.jit(jax.vmap(one, (None, 0, 0)))
     return np.asarray(lives(params, tasks, jax.random.split(key_lives, lifetimes)), np.float64)
 

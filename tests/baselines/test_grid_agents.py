@@ -19,7 +19,7 @@ from quickstudy.baselines.models.hidden_goal import (
 from quickstudy.baselines.navigation.goal_search import nearest_first_agent, planned_search_agent, posterior_sampling_agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.dark_room import dark_room
 from quickstudy.tasks.navigation.grid_navigation import grid_navigation
 
@@ -111,7 +111,7 @@ def test_agents_that_search_find_every_goal_from_every_start():
     for name in ("nearest-first sweep", "Bayes optimum (exact)"):
         agent = distribution.baselines[name]()
         lives = jax.vmap(
-            lambda task, agent=agent: live(agent, distribution, agent.init(task.number), task, jax.random.key(0))[1]
+            lambda task, agent=agent: run_lifetime(agent, distribution, agent.init(task.number), task, jax.random.key(0))[1]
         )
         np.testing.assert_array_equal(lives(tasks).goal, tasks.goal)
 

@@ -17,7 +17,7 @@ from quickstudy.baselines.mdps.ucrl2 import optimistic_backup, ucrl2_agent
 from quickstudy.numerics.value_iteration import backward_induction
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Spec, Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MAKERS = [mdp_greedy_agent, mdp_epsilon_greedy_agent, psrl_agent, opsrl_agent, ucrl2_agent, beb_agent, visit_bonus_agent]
@@ -174,7 +174,7 @@ def test_planning_stays_a_branch_for_many_lifetimes():
     distribution = tabular_mdp(states=3, actions=2, horizon=3, episodes=4)
     agent = distribution.baselines["BEB"]()
     tasks = distribution.sample_tasks("test", jax.random.key(0), tasks=4)
-    many = jax.vmap(functools.partial(live, agent, distribution, ()))
+    many = jax.vmap(functools.partial(run_lifetime, agent, distribution, ()))
     assert "cond[" in str(jax.make_jaxpr(many)(tasks, jax.random.split(jax.random.key(1), 4)))
 
 

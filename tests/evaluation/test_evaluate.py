@@ -14,7 +14,7 @@ from rich.console import Console
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation import measures, summary
 from quickstudy.evaluation.evaluate import Contender, contender, evaluate
-from quickstudy.evaluation.measures import Anchors, Lives
+from quickstudy.evaluation.measures import Anchors, LifetimeRewards
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
@@ -23,7 +23,7 @@ from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
 from quickstudy.protocol.records import Decision, Outcome, Spec
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout import runner
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 
@@ -128,7 +128,9 @@ def test_results_agree_with_lifetimes_lived_by_hand(bandit):
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
     stack = bandit.sample_tasks("test", jax.random.fold_in(key_tasks, 1), tasks=tasks)
     keys = jax.random.split(key_lives, tasks)
-    lifetimes, _ = jax.jit(jax.vmap(lambda task, key: live(agent, bandit, {"arm": jnp.int32(2)}, task, key)))(stack, keys)
+    lifetimes, _ = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, bandit, {"arm": jnp.int32(2)}, task, key)))(
+        stack, keys
+    )
     rewards = np.asarray(lifetimes.outcome.reward)
     result = found.results["arm 2"]
     assert result.lifetime_return.value == pytest.approx(rewards.sum(1).mean())
@@ -195,13 +197,13 @@ def test_steps_to_a_threshold_by_hand():
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([8.0]))
     draws = Draws(seeds=np.ones((10, 2), np.float32), tasks=np.ones((10, 1), np.float32))
     found = measures.measure(
-        Lives(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
+        LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert found["steps_to"]["0.9"] == statistics.Estimate(value=4.0, low=4.0, high=4.0)
     assert found["normalised_score"].value == pytest.approx(5 / 8)
     assert found["regret"].value == 3.0
     low = measures.measure(
-        Lives(reward=0.5 * reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
+        LifetimeRewards(reward=0.5 * reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert low["steps_to"]["0.9"].value is None
 
@@ -212,7 +214,7 @@ def test_steps_to_a_threshold_count_whole_episodes_where_there_are_several():
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([6.0]))
     draws = Draws(seeds=np.ones((5, 1), np.float32), tasks=np.ones((5, 1), np.float32))
     found = measures.measure(
-        Lives(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.5, 1.0)
+        LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.5, 1.0)
     )
     assert found["steps_to"]["0.5"].value == 4
     assert found["steps_to"]["1"].value == 6

@@ -16,7 +16,7 @@ from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, eva
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
 from quickstudy.training.host_program import baselines_on
 from rollout.collecting.environments import FAULTS, batch, sample_task, slides
 
@@ -142,10 +142,10 @@ def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
     assert found.shuffled is not None
     assert found.agent.seeds == 2
     # Nothing is left to chance: the curve is the mean over the same lifetimes, lived here once more.
-    with gather_team(distribution, INLINE) as team:
+    with open_pool(distribution, INLINE) as pool:
         tasks, keys = draw_tasks(distribution, split="test", tasks=4, seed=0)
         luck = [jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime) for lifetime in range(2)]
-        lived = [team.live(agent, params, tasks, keys).reward.sum(0).mean() for keys in luck]
+        lived = [pool.run(agent, params, tasks, keys).reward.sum(0).mean() for keys in luck]
     assert 3 * found.agent.area.value == pytest.approx(np.mean(lived), rel=1e-5)
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 import quickstudy as qs
 from laws.toy_environments import Dial, dials
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.evaluation.video import Shot
+from quickstudy.evaluation.video import Frame
 from quickstudy.reports.video_files import in_words, scenes, strip
 from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.rollout.runner import Living
+from quickstudy.rollout.runner import Runner
 
 TASKS = 5
 
@@ -46,8 +46,8 @@ def rl2(distribution):
     return algorithm.agent, algorithm.agent.init(jax.random.key(3))
 
 
-def filmed(distribution, agent, params, **asked):
-    return qs.film_adaptation(agent, params, distribution, **{"split": "test", "tasks": TASKS, "every": 2} | asked)
+def recorded(distribution, agent, params, **asked):
+    return qs.adaptation_video(agent, params, distribution, **{"split": "test", "tasks": TASKS, "every": 2} | asked)
 
 
 @pytest.mark.parametrize("environment", [Drawn, EndsOnTarget])
@@ -55,10 +55,10 @@ def test_it_is_the_lifetime_that_evaluation_measures(environment):
     distribution = dials(environment)
     agent, params = rl2(distribution)
     task_list, keys = draw_tasks(distribution, split="test", tasks=TASKS, seed=4)
-    with Living(distribution, CollectingConfig(collectors="inline")) as living:
-        earned = living.on_all(agent, params, task_list, keys)
+    with Runner(distribution, CollectingConfig(collectors="inline")) as living:
+        earned = living.run(agent, params, task_list, keys)
     for task in (0, 3):
-        film = filmed(distribution, agent, params, task=task, seed=4)
+        film = recorded(distribution, agent, params, task=task, seed=4)
         by_episode = earned.reward[task].reshape(3, 6).sum(1)
         steps = earned.valid[task].reshape(3, 6).sum(1)
         assert film.lifetime_return == pytest.approx(by_episode.sum(), rel=1e-5)
@@ -85,7 +85,7 @@ def test_pictures_are_of_the_moment_that_the_caption_says():
             seen["last" if seen["last"] else "first"].append(self.brightness())
             return found
 
-    film = filmed(dials(Watched), agent, params, every=1)
+    film = recorded(dials(Watched), agent, params, every=1)
     for shots, brightness in ((film.first, seen["first"]), (film.last, seen["last"])):
         assert [int(shot.picture.max()) for shot in shots] == [int(shot.picture.min()) for shot in shots] == brightness
     assert film.first[0].picture.shape == (4 * 53, 6 * 53, 3)
@@ -93,8 +93,8 @@ def test_pictures_are_of_the_moment_that_the_caption_says():
 
 def test_it_is_written_as_a_gif_and_a_strip(tmp_path):
     distribution = dials(EndsOnTarget)
-    film = filmed(distribution, *rl2(distribution), every=1)
-    moving, still = qs.write_film(film, tmp_path / "deep" / "down")
+    film = recorded(distribution, *rl2(distribution), every=1)
+    moving, still = qs.write_video(film, tmp_path / "deep" / "down")
     with Image.open(moving) as gif, Image.open(still) as png:
         assert gif.size == scenes(film)[0].size
         assert 1 <= gif.n_frames <= 7  # images that are the same are one
@@ -104,9 +104,9 @@ def test_it_is_written_as_a_gif_and_a_strip(tmp_path):
 
 def test_an_episode_that_is_over_stays_as_it_ended():
     dark, bright = (np.full((40, 240, 3), value, np.uint8) for value in (0, 200))
-    short = (Shot(step=0, reward=0.0, picture=dark), Shot(step=1, reward=1.0, picture=bright))
-    long = tuple(Shot(step=step, reward=0.0, picture=dark) for step in range(4))
-    film = qs.Film(title="one", task={}, episodes=2, first=long, last=short, lifetime_return=1.0)
+    short = (Frame(step=0, reward=0.0, picture=dark), Frame(step=1, reward=1.0, picture=bright))
+    long = tuple(Frame(step=step, reward=0.0, picture=dark) for step in range(4))
+    film = qs.Video(title="one", task={}, episodes=2, first=long, last=short, lifetime_return=1.0)
     pages = [np.asarray(page) for page in scenes(film)]
     assert len(pages) == 4
     panels = [page[60, 300] for page in pages]
@@ -153,15 +153,15 @@ def test_what_cannot_be_filmed_is_refused_in_one_line(case):
     make, asked, expected = REFUSED[case]
     distribution = make()
     with pytest.raises(qs.errors.UsageError, match=expected) as error:
-        filmed(distribution, *rl2(distribution), **asked)
+        recorded(distribution, *rl2(distribution), **asked)
     assert "\n" not in str(error.value)
 
 
 def test_speeds_that_a_gif_does_not_have(tmp_path):
     distribution = dials(Drawn)
-    film = filmed(distribution, *rl2(distribution))
+    film = recorded(distribution, *rl2(distribution))
     with pytest.raises(qs.errors.UsageError, match=r"between 0.1 and 50; came 0"):
-        qs.write_film(film, tmp_path, pictures_per_second=0)
+        qs.write_video(film, tmp_path, pictures_per_second=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -172,4 +172,4 @@ def test_a_lifetime_that_is_lost_is_said():
 
     distribution = dials(Breaks)
     with pytest.raises(qs.errors.CollectingError, match="a leg came off"):
-        filmed(distribution, *rl2(distribution))
+        recorded(distribution, *rl2(distribution))

@@ -10,7 +10,7 @@ import pytest
 
 from quickstudy.baselines.bandits.bayes_optimal import exact_reaches, exact_value
 from quickstudy.baselines.bandits.ucb1 import ucb1_agent
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 BANDITS = {10: 20_000, 100: 4_000, 500: 2_000}
@@ -46,7 +46,7 @@ def lives(agents, distribution, *, bandits, key):
         task = distribution.sample("test", keys[0])
         measured = {}
         for name, agent in agents.items():
-            lifetime, _ = live(agent, distribution, params[name], task, keys[1])
+            lifetime, _ = run_lifetime(agent, distribution, params[name], task, keys[1])
             chosen = task.probability[lifetime.decision.action]
             measured[name] = lifetime.outcome.reward.sum(), (task.probability.max() - chosen).sum()
         return measured

@@ -13,7 +13,7 @@ import pytest
 
 from quickstudy.baselines.models.hidden_goal import HiddenGoal, distances, neighbours
 from quickstudy.baselines.navigation.search_plan import plan_search
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.dark_room import dark_room
 from quickstudy.tasks.navigation.grid_navigation import grid_navigation
 from quickstudy.tasks.navigation.hidden_goal import HiddenGoalTask
@@ -37,7 +37,7 @@ def returns_by_episode(distribution, name, tasks, *, seed=0):
     agent, spec = distribution.baselines[name](), distribution.spec
     params = agent.init(jax.random.key(0))
     keys = jax.random.split(jax.random.key(seed), tasks.goal.size)
-    one = jax.jit(jax.vmap(lambda task, key: live(agent, distribution, params, task, key)[0].outcome.reward))
+    one = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, params, task, key)[0].outcome.reward))
     return np.asarray(one(tasks, keys)).reshape(-1, spec.episodes, spec.horizon).sum(-1)
 
 

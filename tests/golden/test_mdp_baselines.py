@@ -15,7 +15,7 @@ import pytest
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
 from quickstudy.numerics.beliefs.dirichlet import draw_dirichlet, draw_gamma
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MDPS = {10: 1_500, 25: 1_000, 50: 3_000, 75: 3_000, 100: 3_000}
@@ -44,7 +44,9 @@ def lives(agents, distribution, *, mdps, key):
 
     def one_mdp(keys):
         task = distribution.sample("test", keys[0])
-        returns = {name: live(agent, distribution, (), task, keys[1])[0].outcome.reward.sum() for name, agent in agents.items()}
+        returns = {
+            name: run_lifetime(agent, distribution, (), task, keys[1])[0].outcome.reward.sum() for name, agent in agents.items()
+        }
         return {**returns, "oracle": distribution.ceiling(task)}
 
     measure = jax.jit(partial(jax.lax.map, one_mdp, batch_size=250), compiler_options={"xla_backend_optimization_level": 1})
@@ -96,7 +98,7 @@ def test_random_and_oracle_earn_what_is_computed():
     random = distribution.baselines["random"]()
     tasks = distribution.sample_tasks("test", jax.random.key(0), tasks=4_000)
     keys = jax.random.split(jax.random.key(1), 4_000)
-    lived, _ = jax.jit(jax.vmap(partial(live, random, distribution, ())))(tasks, keys)
+    lived, _ = jax.jit(jax.vmap(partial(run_lifetime, random, distribution, ())))(tasks, keys)
     difference = np.asarray(lived.outcome.reward.sum(-1) - jax.vmap(distribution.floor)(tasks))
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
 

@@ -19,9 +19,9 @@ from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.probe import with_readout
-from quickstudy.rollout.compiled import live
-from quickstudy.rollout.nonfinite import quarantined
-from quickstudy.rollout.sensor_faults import impaired
+from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.sensor_faults import with_sensor_faults
 
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
@@ -128,10 +128,13 @@ def agent_makers():
         grid = functools.partial(small, "grid-navigation")
         makers[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, lambda spec, kind=kind: kind(hidden_goal_of(spec)))
     # Agents within agents: their memory holds the other's.
-    makers["quarantined tally_agent every 4 on corridor"] = (corridor, lambda spec: quarantined(tally_agent(spec, cadence=4)))
+    makers["quarantined tally_agent every 4 on corridor"] = (
+        corridor,
+        lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),
+    )
     makers["impaired trace_agent every 2 on corridor"] = (
         corridor,
-        lambda spec: impaired(trace_agent(spec, cadence=2), missing=0.5),
+        lambda spec: with_sensor_faults(trace_agent(spec, cadence=2), missing=0.5),
     )
     makers["readout of certainty equivalence on drifting-control"] = (functools.partial(small, "drifting-control"), read_out)
     # Within an episode, as long as one, and two episodes long.
@@ -158,7 +161,7 @@ class Case:
     @functools.cached_property
     def live_all(self):
         """The driver over many tasks, compiled: `(params, tasks, keys) -> (lifetimes, memories)`."""
-        one = functools.partial(live, self.agent, self.distribution)
+        one = functools.partial(run_lifetime, self.agent, self.distribution)
         return jax.jit(jax.vmap(one, (None, 0, 0)))
 
     @functools.cached_property

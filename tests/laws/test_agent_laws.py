@@ -13,7 +13,7 @@ from laws.by_hand import assert_close, lifetime_by_hand, valid_part
 from laws.cases import MAKERS, case
 from quickstudy.protocol.agent import derived_step, derived_unroll, slot_key
 from quickstudy.protocol.sequences import chunks
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 # One worker looks at one case, so that its life is compiled once.
 pytestmark = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MAKERS])
@@ -112,7 +112,7 @@ def test_5_the_task_itself_is_not_seen(name):
         reset=lambda pair, key: world.reset(pair[0], key),
         step=lambda pair, state, action, key: world.step(pair[0], state, action, key),
     )
-    lives = jax.jit(jax.vmap(functools.partial(live, subject.agent, masked), (None, 0, 0)))
+    lives = jax.jit(jax.vmap(functools.partial(run_lifetime, subject.agent, masked), (None, 0, 0)))
     others = jax.tree.map(lambda leaf: leaf[::-1], subject.tasks)
     seen = lives(subject.params, (subject.tasks, others), subject.keys)
     assert_close(seen, lives(subject.params, (subject.tasks, subject.tasks), subject.keys), tolerance=0)
@@ -156,7 +156,7 @@ def test_7_each_function_is_traced_once_for_many_tasks(name):
         return wrapped
 
     agent = dataclasses.replace(subject.agent, **{f: counted(f) for f in ("begin", "act", "adapt", "unroll")})
-    lives = jax.jit(jax.vmap(functools.partial(live, agent, subject.distribution), (None, 0, 0)))
+    lives = jax.jit(jax.vmap(functools.partial(run_lifetime, agent, subject.distribution), (None, 0, 0)))
     unrolls = jax.jit(jax.vmap(agent.unroll, (None, 0, 0)))
     for round_number in range(3):
         tasks = jax.tree.map(lambda leaf, by=round_number: jnp.roll(leaf, by, axis=0), subject.tasks)

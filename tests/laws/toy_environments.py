@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 
 import quickstudy as qs
-from quickstudy.protocol.host_distribution import Stepped
+from quickstudy.protocol.host_distribution import StepResult
 
 
 class Dial(gymnasium.Env):
@@ -77,7 +77,7 @@ class ByHand:
 
 
 def by_hand(**changed):
-    given = Stepped(np.zeros(1, np.float32), 0.0, False, False, {"success": 0.0})._replace(**changed)
+    given = StepResult(np.zeros(1, np.float32), 0.0, False, False, {"success": 0.0})._replace(**changed)
     return dataclasses.replace(dials(), open=lambda: ByHand(given))
 
 

@@ -10,7 +10,7 @@ from learning.probes import PROBES, grade
 from learning.solvers import memoriser, solver
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.checks.check import check
 from quickstudy.training.loop import TrainingConfig, meta_train
 
@@ -76,7 +76,7 @@ def probe(name):
 
 def lived(agent, distribution, params, *, split="test", lifetimes=LIFETIMES):
     """Lifetimes `[lifetimes, T]` on tasks of a split."""
-    one = jax.vmap(functools.partial(live, agent, distribution), (None, 0, 0))
+    one = jax.vmap(functools.partial(run_lifetime, agent, distribution), (None, 0, 0))
     tasks = distribution.sample_tasks(split, jax.random.key(11), tasks=lifetimes)
     return jax.jit(lambda *arguments: one(*arguments)[0])(params, tasks, jax.random.split(jax.random.key(12), lifetimes))
 
@@ -96,7 +96,9 @@ def test_it_learns(learner, name):
     subject, (algorithm, config) = probe(name), LEARNERS[learner]
     distribution = subject.distribution
     made = algorithms.make(algorithm, distribution.spec, **config)
-    run = meta_train(made, distribution, TrainingConfig(budget=f"{subject.steps} steps", held_out_tasks=8, look_seconds=600.0))
+    run = meta_train(
+        made, distribution, TrainingConfig(budget=f"{subject.steps} steps", held_out_tasks=8, evaluation_seconds=600.0)
+    )
     params = jax.tree.map(lambda leaf: leaf[0], run.params)
     score = subject.score(lived(made.agent, distribution, params))
     print(f"{learner} on {name}: score {score:.3f} after {run.steps} steps in {run.seconds:.1f} s")
@@ -129,7 +131,7 @@ def test_inner_steps_are_meta_learned(name):
     distribution = PROBES["two arms"](pulls=40).distribution
     config = ADAPTERS[name] | {"rollouts": 20, "inner_rate": 0.1}
     algorithm = algorithms.make("maml" if name == "e-maml" else name, distribution.spec, **config)
-    run = meta_train(algorithm, distribution, TrainingConfig(budget="400000 steps", held_out_tasks=8, look_seconds=600.0))
+    run = meta_train(algorithm, distribution, TrainingConfig(budget="400000 steps", held_out_tasks=8, evaluation_seconds=600.0))
     untrained = algorithm.agent.init(jax.random.key(0))
     trained = jax.tree.map(lambda leaf: leaf[0], run.params)
     before, after = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy.networks.layers import recurrent_core
-from quickstudy.networks.reward_change import Comparing
+from quickstudy.networks.reward_change import RewardChangeCore
 
 
 class Told:
@@ -43,7 +43,7 @@ def lived(seed, steps=40, lifetimes=5):
 
 def test_the_change_is_that_within_an_episode_whatever_did_not_happen():
     reward, boundary, valid, inputs = lived(0)
-    core = Comparing(core=Told())
+    core = RewardChangeCore(core=Told())
     _, after = core.run(core.initial(5), inputs, valid)
     expected = np.stack([by_hand(reward[:, one], boundary[:, one], valid[:, one]) for one in range(5)], axis=1)
     assert np.abs(expected).max() > 1
@@ -56,14 +56,14 @@ def test_the_change_is_that_within_an_episode_whatever_did_not_happen():
 def test_an_uncommon_change_is_cut():
     inputs = np.zeros((2, 1, 4), np.float32)
     inputs[1, 0, 2] = 1000.0
-    _, after = Comparing(core=Told()).run(Comparing(core=Told()).initial(1), inputs, np.ones((2, 1), bool))
+    _, after = RewardChangeCore(core=Told()).run(RewardChangeCore(core=Told()).initial(1), inputs, np.ones((2, 1), bool))
     np.testing.assert_array_equal(after.told[:, 0, 1], [0, 10])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "linear"])
 def test_piece_by_piece_as_in_one_go(cell):
     *_, valid, inputs = lived(1)
-    core = Comparing(core=recurrent_core(cell, 4, 8, key=jax.random.key(0)))
+    core = RewardChangeCore(core=recurrent_core(cell, 4, 8, key=jax.random.key(0)))
     whole, after = core.run(core.initial(5), inputs, valid)
     state, pieces = core.initial(5), []
     for start, stop in ((0, 1), (1, 2), (2, 17), (17, 40)):

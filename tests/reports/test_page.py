@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quickstudy.evaluation import evaluate, measures
-from quickstudy.evaluation.measures import Anchors, Lives
+from quickstudy.evaluation.measures import Anchors, LifetimeRewards
 from quickstudy.evaluation.results import Evaluation, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
@@ -46,7 +46,7 @@ def made(levels, *, horizon=1, episodes=20, split="test", trained=("rl2",), anch
         seeds = 2 if name in trained else 1
         reward = (generator.random((seeds, tasks, steps)) < 0.2 + (level - 0.2) * rise).astype(np.float32)
         draws[name] = Draws(seeds=statistics.draw_counts(seeds, resamples=100, seed=1), tasks=of_tasks)
-        lives = Lives(reward=reward, valid=np.ones_like(reward, bool))
+        lives = LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool))
         returns[name] = lives.returns
         results[name] = Result(
             trained=name in trained,

@@ -33,7 +33,7 @@ def test_it_decides_as_the_compiled_driver_does(name):
             action = actor.act(lifetime.observation[slot])
             assert_close(np.asarray(action, lifetime.decision.action.dtype), lifetime.decision.action[slot])
             decision = actor.decision
-            assert not decision.extras.pop("quarantined")["steps"]
+            assert not decision.extras.pop("nonfinite_steps")["steps"]
             assert_close(decision, jax.tree.map(lambda leaf, slot=slot: leaf[slot], lifetime.decision))
             ended = {name: bool(getattr(lifetime.outcome, name)[slot]) for name in ("terminated", "truncated")}
             actor.observe(reward=lifetime.outcome.reward[slot], observation=lifetime.outcome.observation[slot], **ended)
@@ -63,17 +63,17 @@ def test_what_it_refuses_changes_nothing(greedy):
 
 def test_what_is_not_finite_reaches_no_memory_and_is_counted(greedy):
     greedy.begin()
-    before = greedy.quarantined
+    before = greedy.nonfinite_steps
     greedy.act(0)
-    assert not greedy.decision.extras["quarantined"]["steps"]
+    assert not greedy.decision.extras["nonfinite_steps"]["steps"]
     greedy.observe(reward=float("nan"), observation=0)
     greedy.act(0)
     assert not greedy.memory.pulls.any()
-    assert greedy.decision.extras["quarantined"]["steps"] == 1
+    assert greedy.decision.extras["nonfinite_steps"]["steps"] == 1
     greedy.observe(reward=1.0, observation=0)
     greedy.act(0)
     assert greedy.memory.pulls.sum() == 1
-    assert greedy.quarantined == before + 1
+    assert greedy.nonfinite_steps == before + 1
 
 
 def test_a_lifetime_ends_unless_it_is_endless(greedy):

@@ -11,14 +11,14 @@ from laws.toy_distributions import corridor
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import SpecError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 
 @functools.cache
 def lived():
     """Sixty-four lifetimes of a random agent in the corridor, as NumPy arrays `[lifetimes, T]`."""
     distribution = corridor()
-    one = functools.partial(live, random_agent(distribution.spec), distribution, ())
+    one = functools.partial(run_lifetime, random_agent(distribution.spec), distribution, ())
     tasks = distribution.sample_tasks("train", jax.random.key(0), tasks=64)
     lifetimes, _ = jax.jit(jax.vmap(one))(tasks, jax.random.split(jax.random.key(1), 64))
     return jax.tree.map(np.asarray, tasks), jax.tree.map(np.asarray, lifetimes)
@@ -72,7 +72,7 @@ def test_memory_passes_through_the_end_of_an_episode():
     distribution = corridor()
     agent = tally_agent(distribution.spec)
     task = distribution.sample("train", jax.random.key(0))
-    lifetime, memory = jax.jit(functools.partial(live, agent, distribution))(jnp.float32(1.0), task, jax.random.key(1))
+    lifetime, memory = jax.jit(functools.partial(run_lifetime, agent, distribution))(jnp.float32(1.0), task, jax.random.key(1))
     assert float(memory.taken.sum()) == int(lifetime.valid.sum())
     np.testing.assert_allclose(memory.reward.sum(), lifetime.outcome.reward.sum(), rtol=1e-5)
 
@@ -89,21 +89,21 @@ def test_two_agents_that_act_alike_meet_the_same_luck():
         step=None,
     )
     slower = dataclasses.replace(always_right, cadence=8, unroll=None, step=None)
-    one, _ = jax.jit(functools.partial(live, always_right, distribution))((), task, key)
-    other, _ = jax.jit(functools.partial(live, slower, distribution))((), task, key)
+    one, _ = jax.jit(functools.partial(run_lifetime, always_right, distribution))((), task, key)
+    other, _ = jax.jit(functools.partial(run_lifetime, slower, distribution))((), task, key)
     np.testing.assert_array_equal(one.observation, other.observation)
     np.testing.assert_array_equal(one.outcome.reward, other.outcome.reward)
 
 
 def test_agents_for_other_tasks_are_turned_away_with_what_differs():
     with pytest.raises(SpecError, match="horizon: agent 2, tasks 4"):
-        live(random_agent(corridor(horizon=2).spec), corridor(), (), None, jax.random.key(0))
+        run_lifetime(random_agent(corridor(horizon=2).spec), corridor(), (), None, jax.random.key(0))
 
 
 def test_a_cadence_that_cuts_episodes_is_turned_away():
     distribution = corridor(horizon=4, episodes=3)
     with pytest.raises(SpecError, match="cadence 6 and horizon 4"):
-        live(trace_agent(distribution.spec, cadence=6), distribution, (), None, jax.random.key(0))
+        run_lifetime(trace_agent(distribution.spec, cadence=6), distribution, (), None, jax.random.key(0))
 
 
 def test_memory_is_counted_in_bytes():

@@ -13,8 +13,8 @@ from laws.toy_distributions import aiming
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.records import Spec
-from quickstudy.rollout.compiled import live
-from quickstudy.rollout.nonfinite import quarantined
+from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def lived():
     """A recurrent agent, guarded, and a lifetime of its own."""
     distribution = aiming()
     agent = algorithms.make("rl2", distribution.spec, hidden_size=8).agent
-    params, guarded = agent.init(jax.random.key(0)), quarantined(agent)
+    params, guarded = agent.init(jax.random.key(0)), with_nonfinite_guard(agent)
     task = distribution.sample("train", jax.random.key(1))
-    lifetime, memory = live(guarded, distribution, params, task, jax.random.key(2))
+    lifetime, memory = run_lifetime(guarded, distribution, params, task, jax.random.key(2))
     return agent, guarded, params, lifetime, memory
 
 
@@ -34,7 +34,7 @@ def test_sound_evidence_passes(lived):
     assert_close(memory.memory, plain)
     assert_close(lifetime.decision.action, decisions.action)
     assert memory.apart == 0
-    assert not np.any(lifetime.decision.extras["quarantined"]["now"])
+    assert not np.any(lifetime.decision.extras["nonfinite_steps"]["now"])
 
 
 @pytest.mark.parametrize("number", [jnp.nan, jnp.inf, -jnp.inf])
@@ -64,15 +64,15 @@ def test_a_bad_observation_is_mended_with_what_was_seen_last(lived):
     last = step.outcome.observation[0]
     decision = guarded.act(params, memory, last.at[0].set(jnp.nan), jax.random.key(1))
     assert_close(decision.action, agent.act(params, memory.memory, last, jax.random.key(1)).action, tolerance=0)
-    assert decision.extras["quarantined"]["now"]
+    assert decision.extras["nonfinite_steps"]["now"]
 
 
 def test_pictures_keep_their_type():
     """Whole numbers of any kind are never mended, and stay what they are."""
     pictures = gymnasium.spaces.Box(0, 255, (4, 4, 3), np.uint8)
     spec = Spec(observation_space=pictures, action_space=gymnasium.spaces.Discrete(2), horizon=3, episodes=1)
-    guarded = quarantined(random_agent(spec))
+    guarded = with_nonfinite_guard(random_agent(spec))
     memory = guarded.begin((), jax.random.key(0))
     assert memory.sound.dtype == jnp.uint8
     decision = guarded.act((), memory, jnp.full((4, 4, 3), 200, jnp.uint8), jax.random.key(1))
-    assert not decision.extras["quarantined"]["now"]
+    assert not decision.extras["nonfinite_steps"]["now"]

@@ -9,8 +9,8 @@ from laws.by_hand import assert_close
 from laws.toy_distributions import aiming
 from quickstudy import algorithms, tasks
 from quickstudy.protocol.errors import UsageError
-from quickstudy.rollout.compiled import live
-from quickstudy.rollout.sensor_faults import impaired
+from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.sensor_faults import with_sensor_faults
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,12 @@ def healthy():
 
 def lived(agent, distribution, params):
     task = distribution.sample("train", jax.random.key(1))
-    return live(agent, distribution, params, task, jax.random.key(2))
+    return run_lifetime(agent, distribution, params, task, jax.random.key(2))
 
 
 def test_sound_senses_change_nothing(healthy):
     distribution, agent, params = healthy
-    lifetime, memory = lived(impaired(agent), distribution, params)
+    lifetime, memory = lived(with_sensor_faults(agent), distribution, params)
     plain, remembered = lived(agent, distribution, params)
     assert_close(lifetime.decision.action, plain.decision.action)
     assert_close(memory.memory.memory, remembered)
@@ -37,7 +37,7 @@ def test_sound_senses_change_nothing(healthy):
 def test_rewards_go_missing_as_often_as_asked_and_are_set_apart():
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=1000)
     agent = distribution.baselines["Thompson sampling"]()
-    _, memory = lived(impaired(agent, missing=0.3), distribution, agent.init(jax.random.key(0)))
+    _, memory = lived(with_sensor_faults(agent, missing=0.3), distribution, agent.init(jax.random.key(0)))
     seen = int(memory.memory.memory.pulls.sum())
     assert abs(seen - 700) < 4 * np.sqrt(1000 * 0.3 * 0.7)
     assert int(memory.memory.apart) == 1000 - seen
@@ -56,7 +56,9 @@ def test_one_reading_is_both_successor_and_next_observation(healthy):
         heard.append(("adapt", experience))
         return agent.adapt(params, memory, experience, key)
 
-    listening = impaired(type(agent)(spec=agent.spec, init=agent.init, begin=agent.begin, act=act, adapt=adapt), noise=0.5)
+    listening = with_sensor_faults(
+        type(agent)(spec=agent.spec, init=agent.init, begin=agent.begin, act=act, adapt=adapt), noise=0.5
+    )
     lifetime, _ = lived(agent, distribution, params)
     memory = listening.begin(params, jax.random.key(0))
     for slot in (0, 1):
@@ -73,7 +75,7 @@ def test_one_reading_is_both_successor_and_next_observation(healthy):
 def test_what_cannot_be_is_refused(healthy):
     _, agent, _ = healthy
     with pytest.raises(UsageError, match=r"missing must lie within \[0, 1\)"):
-        impaired(agent, missing=1.0)
+        with_sensor_faults(agent, missing=1.0)
     spec = tasks.make("grid-navigation").spec
     with pytest.raises(UsageError, match="real numbers"):
-        impaired(algorithms.make("rl2", spec, hidden_size=8).agent, noise=0.1)
+        with_sensor_faults(algorithms.make("rl2", spec, hidden_size=8).agent, noise=0.1)

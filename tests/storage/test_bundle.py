@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from quickstudy import algorithms, tasks
 from quickstudy.protocol.errors import BundleError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.storage.bundle import load_bundle, save_bundle
 
 DISTRIBUTION = tasks.make("bernoulli-bandit", arms=3, pulls=6)
@@ -38,8 +38,8 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
     task = DISTRIBUTION.sample("test", jax.random.key(1))
     for seed in range(2):
         ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], params)
-        before, _ = live(algorithm.agent, DISTRIBUTION, ours, task, jax.random.key(2))
-        after, _ = live(bundle.agent, DISTRIBUTION, bundle.params_of(seed), task, jax.random.key(2))
+        before, _ = run_lifetime(algorithm.agent, DISTRIBUTION, ours, task, jax.random.key(2))
+        after, _ = run_lifetime(bundle.agent, DISTRIBUTION, bundle.params_of(seed), task, jax.random.key(2))
         jax.tree.map(np.testing.assert_array_equal, before, after)
     with pytest.raises(BundleError, match="seeds 0 to 1; came 2"):
         bundle.params_of(2)

@@ -46,7 +46,7 @@ def algorithm(distribution):
 
 
 def config(updates=3, **changes):
-    asked = {"look_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 4}
+    asked = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 4}
     return TrainingConfig(budget=f"{updates * STEPS_PER_UPDATE} steps", **(asked | changes))
 
 
@@ -77,14 +77,14 @@ def test_metrics_say_what_was_lived(inline):
     for number, line in enumerate(inline.metrics, start=1):
         assert (line["update"], line["steps"]) == (number, number * STEPS_PER_UPDATE)
         assert line["lost"] == [0.0]
-        assert line["quarantined"] == [0.0]
+        assert line["nonfinite_steps"] == [0.0]
         # Every step of a cart-pole pays one.
         assert line["environment_steps"][0] == pytest.approx(LIFETIMES * line["train_return"][0], rel=1e-5)
         assert 0 < line["environment_steps"][0] <= STEPS_PER_UPDATE
         assert 0 < line["train_upright"][0] <= 1
         assert 0 < line["held_out_upright"][0] <= 1
         assert 2 < line["held_out_return"][0] <= 20
-    assert (inline.lost, inline.quarantined) == (0, 0)
+    assert (inline.lost, inline.nonfinite_steps) == (0, 0)
     assert min(line["environment_steps"][0] for line in inline.metrics) < STEPS_PER_UPDATE  # some poles fell
 
 
@@ -148,7 +148,7 @@ def test_a_learner_that_is_killed_leaves_no_worker_and_is_resumed(algorithm, in_
         LIFETIMES,
         "--held-out-tasks",
         4,
-        "--look-seconds",
+        "--evaluation-seconds",
         0,
         "--checkpoint-seconds",
         0,
@@ -205,12 +205,12 @@ def faulty(part):
 def test_what_is_lost_is_counted_and_nothing_is_learned_from_it(capsys):
     broken = faulty(0.25)
     rl2 = algorithms.make("rl2", broken.spec, hidden_size=8, lifetimes=16)
-    asked = TrainingConfig(budget=f"{3 * 16 * 12} steps", look_seconds=0.0, held_out_tasks=16)
+    asked = TrainingConfig(budget=f"{3 * 16 * 12} steps", evaluation_seconds=0.0, held_out_tasks=16)
     run = meta_train(rl2, broken, asked, collecting=INLINE)
     lost = [line["lost"][0] for line in run.metrics]
     assert run.lost == sum(lost) > 0
-    assert 0 < run.quarantined + run.lost < 24
-    assert run.quarantined == 0
+    assert 0 < run.nonfinite_steps + run.lost < 24
+    assert run.nonfinite_steps == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
     assert all(np.isfinite(line[name]).all() for line in run.metrics for name in line)
     assert capsys.readouterr().err.count("RuntimeError: the motor is stuck") == 1

@@ -27,7 +27,7 @@ from quickstudy.training.compiled_program import _affordable, _before_and_after
 from quickstudy.training.loop import TrainingConfig, _Loop, meta_train, parse_budget
 
 STEPS_PER_UPDATE = 32 * 5
-ALWAYS = {"look_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
+ALWAYS = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ CHILD = textwrap.dedent("""
     from quickstudy.training.loop import TrainingConfig, meta_train
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=5)
     algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
-    config = TrainingConfig(budget=sys.argv[2], look_seconds=0.0, checkpoint_seconds=0.0, held_out_tasks=16, seeds=2)
+    config = TrainingConfig(budget=sys.argv[2], evaluation_seconds=0.0, checkpoint_seconds=0.0, held_out_tasks=16, seeds=2)
     meta_train(algorithm, distribution, config, folder=sys.argv[1], resume=os.path.exists(sys.argv[1] + "/run.json"))
 """)
 
@@ -179,9 +179,9 @@ def spoilt(distribution, *, part):
 def test_rewards_that_are_not_finite_are_set_apart_and_counted(algorithm, distribution):
     run = meta_train(algorithm, spoilt(distribution, part=0.1), config(4))
     lived = run.steps * run.config.seeds
-    assert 0.05 * lived < run.quarantined < 0.15 * lived
+    assert 0.05 * lived < run.nonfinite_steps < 0.15 * lived
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
-    assert meta_train(algorithm, distribution, config(4)).quarantined == 0
+    assert meta_train(algorithm, distribution, config(4)).nonfinite_steps == 0
 
 
 def test_where_most_rewards_are_not_finite_the_run_stops(algorithm, distribution):
@@ -208,12 +208,12 @@ def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribu
 
 
 def test_looks_take_a_tenth_of_the_time_at_most():
-    def interval(config, *, looking, looks):
-        return _Loop.look_interval(SimpleNamespace(config=config, spent={"looking": looking}, looks=[None] * looks))
+    def interval(config, *, looking, evaluations):
+        return _Loop.look_interval(SimpleNamespace(config=config, spent={"looking": looking}, evaluations=[None] * evaluations))
 
-    assert interval(TrainingConfig(look_seconds=10.0), looking=6.0, looks=2) == 27.0
-    assert interval(TrainingConfig(look_seconds=10.0), looking=0.2, looks=2) == 10.0
-    assert interval(TrainingConfig(look_seconds=0.0), looking=6.0, looks=2) == 0.0
+    assert interval(TrainingConfig(evaluation_seconds=10.0), looking=6.0, evaluations=2) == 27.0
+    assert interval(TrainingConfig(evaluation_seconds=10.0), looking=0.2, evaluations=2) == 10.0
+    assert interval(TrainingConfig(evaluation_seconds=0.0), looking=6.0, evaluations=2) == 0.0
 
 
 def test_fewer_tasks_are_looked_at_where_lifetimes_are_long():

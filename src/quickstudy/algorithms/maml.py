@@ -116,7 +116,7 @@ class Params:
 
     start: PolicyNetwork
     rates: PyTree
-    scatter: Float[Array, "parts scatter"]
+    deviation: Float[Array, "parts scatter"]
 
 
 @record
@@ -212,7 +212,7 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
         steps = spec.episodes // config.rollouts - 1
         weights = _adapted(start, config)[0]
         rates = jax.tree.map(lambda leaf: jnp.full((steps, *leaf.shape), config.inner_rate, leaf.dtype), weights)
-        return Params(start=start, rates=rates, scatter=jnp.zeros((steps + 1, start.scatter.size)))
+        return Params(start=start, rates=rates, deviation=jnp.zeros((steps + 1, start.deviation.size)))
 
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
@@ -220,8 +220,8 @@ def maml_agent(spec: Spec, config: MAMLConfig) -> Agent:
 
     def policy_of(params: Params, memory: Memory, observation: Array) -> Policy:
         network = eqx.combine(memory.weights, _adapted(params.start, config)[1])
-        scatter = network.scatter + at_inner_step(params.scatter, memory.steps)
-        return eqx.tree_at(lambda network: network.scatter, network, scatter).policy(observation, spec)
+        deviation = network.deviation + at_inner_step(params.deviation, memory.steps)
+        return eqx.tree_at(lambda network: network.deviation, network, deviation).policy(observation, spec)
 
     def act(params: Params, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
         policy = policy_of(params, memory, observation)
@@ -324,10 +324,10 @@ def meta_learned(gradient: Params, config: MAMLConfig) -> Params:
     """The outer gradient, without that of what is not meta-learned."""
     if not config.learned_rates:
         gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
-    gradient = dataclasses.replace(gradient, scatter=gradient.scatter.at[0].set(0.0))
+    gradient = dataclasses.replace(gradient, deviation=gradient.deviation.at[0].set(0.0))
     if config.estimator != "e-maml":
-        still = jnp.zeros_like(gradient.start.scatter)
-        gradient = dataclasses.replace(gradient, start=eqx.tree_at(lambda start: start.scatter, gradient.start, still))
+        still = jnp.zeros_like(gradient.start.deviation)
+        gradient = dataclasses.replace(gradient, start=eqx.tree_at(lambda start: start.deviation, gradient.start, still))
     return gradient
 
 
@@ -342,6 +342,6 @@ def _adapted(network: PolicyNetwork, config: MAMLConfig) -> tuple[PyTree, PyTree
     """The part of a network that inner steps change, and the rest."""
     chosen = jax.tree.map(lambda _: config.adapts == "all", network)
     if config.adapts != "all":
-        part = (lambda n: (n.head, n.scatter)) if config.adapts == "head" else (lambda n: n.context)
+        part = (lambda n: (n.head, n.deviation)) if config.adapts == "head" else (lambda n: n.context)
         chosen = eqx.tree_at(part, chosen, jax.tree.map(lambda _: True, part(network)))
     return eqx.partition(network, chosen)

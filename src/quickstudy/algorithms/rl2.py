@@ -39,7 +39,7 @@ from quickstudy.algorithms.lifetime_ppo import LifetimesConfig, Params, drawn, d
 from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_for
 from quickstudy.networks.layers import Core, Dense, encode, recurrent_core
 from quickstudy.networks.normalisation import Statistics
-from quickstudy.networks.reward_change import Comparing
+from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
@@ -70,7 +70,7 @@ class Network(eqx.Module):
     """The trained weights: an encoder, a recurrent core, one shared layer on memory and observation, two heads."""
 
     encoder: Encoder
-    core: Core | Comparing
+    core: Core | RewardChangeCore
     shared: Dense
     policy: Dense
     value: Dense
@@ -84,7 +84,7 @@ class Network(eqx.Module):
         compares = reads_changes(spec, config)
         inputs = 2 * observation + action + 2 + compares
         core = recurrent_core(config.cell, inputs, config.hidden_size, key=keys[0])
-        self.core = Comparing(core=core) if compares else core
+        self.core = RewardChangeCore(core=core) if compares else core
         self.shared = Dense(memory_size(spec, config) + observation, config.hidden_size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(config.hidden_size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(config.hidden_size, 1, gain=0.1, key=keys[3])

@@ -33,7 +33,7 @@ from quickstudy.algorithms.maml import (
     maml_agent,
     trained_through_inner_steps,
 )
-from quickstudy.networks.layers import PolicyNetwork, encode, with_scatter
+from quickstudy.networks.layers import PolicyNetwork, encode, with_deviation
 from quickstudy.numerics.distributions import Policy, policy_over
 from quickstudy.numerics.episode_advantages import standardised
 from quickstudy.numerics.inner_objective import inner_objective
@@ -64,7 +64,7 @@ class SparseParams:
 
     start: PolicyNetwork
     rates: PolicyNetwork
-    scatter: Float[Array, "parts scatter"]
+    deviation: Float[Array, "parts scatter"]
     scores: tuple[Float[Array, " units"], ...]
 
 
@@ -83,7 +83,7 @@ class Changes:
     layers: tuple[Change, ...]
     head_weight: Float[Array, "outputs chosen"]
     head_bias: Float[Array, " outputs"]
-    scatter: Float[Array, " scatter"]
+    deviation: Float[Array, " scatter"]
 
 
 @record
@@ -114,7 +114,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         born = full.init(key)
         # All alike at first but for their order, so that the first slopes decide.
         scores = tuple(1e-2 * jax.random.normal(key, layer.bias.shape) for layer in born.start.layers)
-        return SparseParams(start=born.start, rates=born.rates, scatter=born.scatter, scores=scores)
+        return SparseParams(start=born.start, rates=born.rates, deviation=born.deviation, scores=scores)
 
     def begin(params: SparseParams, key: PRNGKeyArray) -> Memory:
         del key
@@ -126,8 +126,8 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         for layer, change, units in zip(params.start.layers, memory.change.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
         moved = hidden[..., chosen[-1]] @ memory.change.head_weight.T + _like(memory.change.head_bias, hidden)
-        scatter = params.start.scatter + memory.change.scatter + at_inner_step(params.scatter, memory.steps)
-        return policy_over(with_scatter(params.start.head(hidden) + moved, scatter), spec.action_space)
+        deviation = params.start.deviation + memory.change.deviation + at_inner_step(params.deviation, memory.steps)
+        return policy_over(with_deviation(params.start.head(hidden) + moved, deviation), spec.action_space)
 
     def act(params: SparseParams, memory: Memory, observation: Array, key: PRNGKeyArray) -> Decision:
         policy = policy_of(params, memory, observation)
@@ -155,7 +155,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
     def unroll(params: SparseParams, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
         rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
-        adapted, decisions = full.unroll(Params(start=params.start, rates=rates, scatter=params.scatter), lifetime, key)
+        adapted, decisions = full.unroll(Params(start=params.start, rates=rates, deviation=params.deviation), lifetime, key)
         change = _part(jax.tree.map(jnp.subtract, adapted.weights, params.start), chosen)
         return Memory(change=change, steps=adapted.steps), decisions
 
@@ -175,7 +175,7 @@ def _part(network: PolicyNetwork, chosen: tuple[Int[Array, " chosen"], ...]) -> 
         layers=tuple(Change(weight=layer.weight[units], bias=layer.bias[units]) for layer, units in layers),
         head_weight=network.head.weight[:, chosen[-1]],
         head_bias=network.head.bias,
-        scatter=network.scatter,
+        deviation=network.deviation,
     )
 
 

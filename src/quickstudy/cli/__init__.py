@@ -11,7 +11,7 @@ VERBS = {
     "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
     "speed": "against learning anew:        quickstudy speed runs/maml-point-navigation",
     "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
-    "film": "its first try and its last:   quickstudy film runs/rl2-half-cheetah-velocity",
+    "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",

@@ -70,8 +70,8 @@ class Panel:
 
     def watch(self, progress: Progress) -> None:
         """Shows where a run stands."""
-        looked = len(progress.looks) > self._looks_shown
-        self._looks_shown = len(progress.looks)
+        looked = len(progress.evaluations) > self._looks_shown
+        self._looks_shown = len(progress.evaluations)
         if self._live is None:
             if looked:
                 self._console.print(self._line(progress), soft_wrap=True, highlight=False)
@@ -81,7 +81,7 @@ class Panel:
         worse = worsening(progress.metrics) if looked else None
         if worse is not None:
             self._warn_once("worsening", worse)
-        apart = sum(progress.metrics["quarantined"])
+        apart = sum(progress.metrics["nonfinite_steps"])
         if apart:
             self._warn_once(
                 "quarantine",
@@ -107,7 +107,7 @@ class Panel:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
         return (
             f"{progress.seconds:6.0f} s  {_short(progress.steps):>6} steps  {_short(progress.steps_per_second)} steps/s  "
-            f"held-out return {_over_seeds(progress.looks[-1][1])}{_measured(progress.metrics)}  time left {left}"
+            f"held-out return {_over_seeds(progress.evaluations[-1][1])}{_measured(progress.metrics)}  time left {left}"
             + (f"  ({_shares(progress.spent)})" if "environment" in progress.spent else "")
         )
 
@@ -121,10 +121,10 @@ class Panel:
         returns = Table(title="return of a lifetime", title_justify="left", box=None, padding=(0, 2))
         returns.add_column("agent")
         returns.add_column("held out", justify="right")
-        history = [sum(values) / len(values) for _, values in progress.looks]
+        history = [sum(values) / len(values) for _, values in progress.evaluations]
         rows = [(name, f"{value:.2f}", value, False) for name, value in self._baselines.items()]
         if history:
-            rows.append((f"this agent  {_sparkline(history)}", _over_seeds(progress.looks[-1][1]), history[-1], True))
+            rows.append((f"this agent  {_sparkline(history)}", _over_seeds(progress.evaluations[-1][1]), history[-1], True))
         for name, text, _, ours in sorted(rows, key=lambda row: row[2]):
             returns.add_row(name, text, style="bold green" if ours else "")
         trained = progress.metrics["train_return"]

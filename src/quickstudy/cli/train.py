@@ -66,8 +66,8 @@ def run(arguments: list[str]) -> int:
         algorithm, distribution, asked.training, asked.run, folder=folder, command=command, collecting=asked.collecting
     )
     console = Console()
-    if trained.quarantined:
-        steps = f"{trained.quarantined:,} of {trained.steps * asked.training.seeds:,} steps"
+    if trained.nonfinite_steps:
+        steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
         console.print(f"Set apart, as their rewards or observations were not finite: {steps}.", highlight=False)
     if trained.lost:
         console.print(f"Left out, as their environments failed: {trained.lost:,} lifetimes.", highlight=False)

@@ -1,4 +1,4 @@
-"""`quickstudy film PATH`: a trained agent's first episode on a new task beside its last."""
+"""`quickstudy video PATH`: a trained agent's first episode on a new task beside its last."""
 
 import dataclasses
 
@@ -7,17 +7,17 @@ from rich.progress import Progress
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.evaluation.video import film_adaptation
+from quickstudy.evaluation.video import adaptation_video
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.reports.video_files import write_film
+from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import Bundle, load_bundle
 
-_USAGE = "quickstudy film RUN_OR_BUNDLE [--task NUMBER] [--flags]"
+_USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FilmArguments:
+class VideoArguments:
     """What is filmed."""
 
     split: str = "test"
@@ -45,13 +45,13 @@ class FilmArguments:
 def run(arguments: list[str]) -> int:
     """Films one lifetime, and writes it as a GIF and as a strip."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    asked = parse(FilmArguments, flags, program="quickstudy film", description=f"{_USAGE}. Of tasks that live outside JAX.")
+    asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. Of tasks that live outside JAX.")
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = _tasks_of(bundle, asked.on)
     console = Console()
     with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("filming", total=1.0)
-        film = film_adaptation(
+        film = adaptation_video(
             bundle.agent_for(distribution.spec),
             bundle.params_of(asked.seed_of_training),
             distribution,
@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> int:
         soft_wrap=True,
         highlight=False,
     )
-    written = write_film(film, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
+    written = write_video(film, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
     print(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
     return 0
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.measures import Anchors, Lives, definitions, measure, measured_by_episode
+from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure, measured_by_episode
 from quickstudy.evaluation.results import Comparison, Evaluation, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
@@ -27,7 +27,7 @@ from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.lane_programs import blank_observation
 from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.rollout.runner import Living
+from quickstudy.rollout.runner import Runner
 
 RESAMPLES = 2000
 """Bootstrap resamples for every interval of a single number."""
@@ -113,15 +113,17 @@ def evaluate(
     draws = draw_resamples(contenders, tasks, seed)
     work, done = sum(one.seeds for one in contenders.values()), 0
     results, returns = {}, {}
-    with Living(distribution, collecting) as living:
+    with Runner(distribution, collecting) as living:
         for name, one in contenders.items():
             earned = []
             for index in range(one.seeds):
-                earned.append(living.on_all(one.agent, one.params_of(index), task_list, keys))
+                earned.append(living.run(one.agent, one.params_of(index), task_list, keys))
                 done += 1
                 if progress is not None:
                     progress(name, done / work)
-            lives = Lives(reward=np.stack([each.reward for each in earned]), valid=np.stack([each.valid for each in earned]))
+            lives = LifetimeRewards(
+                reward=np.stack([each.reward for each in earned]), valid=np.stack([each.valid for each in earned])
+            )
             returns[name] = lives.returns
             results[name] = Result(
                 trained=one.trained,
@@ -174,8 +176,8 @@ def returns_on(
     collecting: CollectingConfig = CollectingConfig(),
 ) -> Float[np.ndarray, "seeds tasks"]:
     """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
-    with Living(distribution, collecting) as living:
-        each = [living.on_all(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    with Runner(distribution, collecting) as living:
+        each = [living.run(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
     return np.stack([earned.reward.sum(-1, dtype=np.float64) for earned in each])
 
 

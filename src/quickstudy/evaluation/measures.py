@@ -23,7 +23,7 @@ CURVE_RESAMPLES = 400
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lives:
+class LifetimeRewards:
     """Every reward of a contender: `reward` and `valid`, both `[seeds, tasks, T]`."""
 
     reward: Float[np.ndarray, "seeds tasks T"]
@@ -80,7 +80,9 @@ def definitions(spec: Spec) -> dict[str, str]:
     }
 
 
-def measure(lives: Lives, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]) -> dict[str, Any]:
+def measure(
+    lives: LifetimeRewards, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]
+) -> dict[str, Any]:
     """The measures of `results.Result` that come from rewards, by field name.
 
     Args:
@@ -143,7 +145,7 @@ def judged(steps: Float[np.ndarray, "seeds tasks episodes horizon"], reduction: 
     return np.take_along_axis(steps, last[..., None], -1)[..., 0]
 
 
-def _adaptation_curve(lives: Lives, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:
+def _adaptation_curve(lives: LifetimeRewards, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:
     if not by_episode(spec):
         return lives.reward
     return lives.reward.reshape(*lives.reward.shape[:2], spec.episodes, spec.horizon).sum(-1)
@@ -210,7 +212,7 @@ def _curve(values: Float[np.ndarray, "seeds tasks points"], draws: Draws) -> Cur
     return _as_curve(values.mean((0, 1), dtype=np.float64), statistics.resampled_means(values, draws))
 
 
-def _curve_of_valid(lives: Lives, draws: Draws) -> Curve:
+def _curve_of_valid(lives: LifetimeRewards, draws: Draws) -> Curve:
     """Mean reward at each step over the lifetimes that are in an episode there; None where there is none."""
     if lives.valid.all():
         return _curve(lives.reward, draws)

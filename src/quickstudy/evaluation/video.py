@@ -16,7 +16,7 @@ from PIL import Image
 from quickstudy.evaluation.evaluate import draw_tasks, split_label
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, SpecError, UsageError
-from quickstudy.protocol.host_distribution import AnyDistribution, Camera, HostDistribution, HostEnvironment, Stepped
+from quickstudy.protocol.host_distribution import AnyDistribution, Camera, HostDistribution, HostEnvironment, StepResult
 from quickstudy.rollout.collecting.collector import Collector
 from quickstudy.rollout.compiled import check_fit
 
@@ -25,7 +25,7 @@ WIDEST, HIGHEST = 320, 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shot:
+class Frame:
     """A moment of an episode: how many of its steps were over, what they had returned, what stood there then."""
 
     step: int
@@ -34,7 +34,7 @@ class Shot:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Film:
+class Video:
     """Two episodes of one lifetime.
 
     Args:
@@ -48,12 +48,12 @@ class Film:
     title: str
     task: Mapping[str, Any]
     episodes: int
-    first: tuple[Shot, ...]
-    last: tuple[Shot, ...]
+    first: tuple[Frame, ...]
+    last: tuple[Frame, ...]
     lifetime_return: float
 
 
-def film_adaptation(
+def adaptation_video(
     agent: Agent,
     params: PyTree,
     distribution: AnyDistribution,
@@ -65,7 +65,7 @@ def film_adaptation(
     every: int = 4,
     name: str = "the agent",
     progress: Callable[[float], None] = lambda share: None,
-) -> Film:
+) -> Video:
     """Films an agent's lifetime on one task.
 
     Args:
@@ -103,35 +103,35 @@ def film_adaptation(
     wanted = (0, agent.spec.episodes - 1)
     environment = distribution.open()
     camera = distribution.camera(environment)
-    filmed = _Filmed(environment, camera, wanted=wanted, horizon=distribution.spec.horizon, every=every)
+    recorded = _Recorded(environment, camera, wanted=wanted, horizon=distribution.spec.horizon, every=every)
     collector = Collector(
-        dataclasses.replace(distribution, open=lambda: filmed),
+        dataclasses.replace(distribution, open=lambda: recorded),
         lanes=1,
-        beat=lambda steps: progress(steps / agent.spec.lifetime_steps),
+        heartbeat=lambda steps: progress(steps / agent.spec.lifetime_steps),
     )
     try:
-        lived = collector.live(agent, params, [chosen], key, rewards_only=True)
+        lived = collector.run(agent, params, [chosen], key, rewards_only=True)
     finally:
         camera.close()
         collector.close()
     if lived.lost.any():
         raise CollectingError(f"the lifetime was lost, and the film with it. What came up:\n{''.join(lived.faults)}")
-    return Film(
+    return Video(
         title=f"{name} on {distribution.name}, task {task} of {split} ({split_label(split)})",
         task=distribution.describe(chosen),
         episodes=agent.spec.episodes,
-        first=tuple(filmed.shots[wanted[0]]),
-        last=tuple(filmed.shots[wanted[1]]),
+        first=tuple(recorded.shots[wanted[0]]),
+        last=tuple(recorded.shots[wanted[1]]),
         lifetime_return=float(lived.reward.sum(dtype=np.float64)),
     )
 
 
-class _Filmed:
+class _Recorded:
     """An environment that a camera looks at while it is stepped."""
 
     def __init__(self, environment: HostEnvironment, camera: Camera, *, wanted: tuple[int, ...], horizon: int, every: int):
         self._environment, self._camera, self._horizon, self._every = environment, camera, horizon, every
-        self.shots: dict[int, list[Shot]] = {episode: [] for episode in wanted}
+        self.shots: dict[int, list[Frame]] = {episode: [] for episode in wanted}
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
         """Begins the lifetime."""
@@ -144,7 +144,7 @@ class _Filmed:
         self._look(observation)
         return observation
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """Steps, and looks now and then and at the end."""
         stepped = self._environment.step(slot, action)
         self._step += 1
@@ -161,7 +161,7 @@ class _Filmed:
     def _look(self, observation: Any) -> None:
         if self._episode in self.shots:
             picture = _sized(np.asarray(self._camera.take(observation)))
-            self.shots[self._episode].append(Shot(step=self._step, reward=self._return, picture=picture))
+            self.shots[self._episode].append(Frame(step=self._step, reward=self._return, picture=picture))
 
 
 def _sized(picture: np.ndarray) -> UInt8[np.ndarray, "height width 3"]:

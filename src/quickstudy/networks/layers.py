@@ -231,7 +231,7 @@ class PolicyNetwork(eqx.Module):
 
     layers: tuple[Dense, ...]
     head: Dense
-    scatter: Float[Array, " scatter"]
+    deviation: Float[Array, " scatter"]
     context: Float[Array, " context"]
 
     def __init__(
@@ -245,10 +245,12 @@ class PolicyNetwork(eqx.Module):
         keys = jax.random.split(key, len(hidden_sizes) + 1)
         gains = (input_gain, *[1.0] * (len(hidden_sizes) - 1))
         pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
-        self.layers = tuple(_bending(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True))
-        scatter = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
-        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - scatter, gain=0.1, key=keys[0])
-        self.scatter = jnp.zeros(scatter)
+        self.layers = tuple(
+            _random_bias_dense(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True)
+        )
+        deviation = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
+        self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)
 
     def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
@@ -257,23 +259,25 @@ class PolicyNetwork(eqx.Module):
         hidden = jnp.tanh(self.layers[0](observation, context))
         for layer in self.layers[1:]:
             hidden = jnp.tanh(layer(hidden))
-        return with_scatter(self.head(hidden), self.scatter)
+        return with_deviation(self.head(hidden), self.deviation)
 
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
         return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
 
 
-def _bending(inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray) -> Dense:
+def _random_bias_dense(inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray) -> Dense:
     """A dense layer with biases within [-1, 1]."""
     key_weight, key_bias = jax.random.split(key)
     bias = jax.random.uniform(key_bias, (outputs,), minval=-1.0, maxval=1.0)
     return eqx.tree_at(lambda dense: dense.bias, Dense(inputs, outputs, gain=gain, key=key_weight), bias)
 
 
-def with_scatter(outputs: Float[Array, "*time outputs"], scatter: Float[Array, " scatter"]) -> Float[Array, "*time numbers"]:
+def with_deviation(
+    outputs: Float[Array, "*time outputs"], deviation: Float[Array, " scatter"]
+) -> Float[Array, "*time numbers"]:
     """The numbers that make a policy: what the head says at each observation, and what holds at all of them."""
-    return jnp.concatenate([outputs, jnp.broadcast_to(scatter, (*outputs.shape[:-1], scatter.size))], axis=-1)
+    return jnp.concatenate([outputs, jnp.broadcast_to(deviation, (*outputs.shape[:-1], deviation.size))], axis=-1)
 
 
 def encode(element: Array, space: Space) -> Float[Array, "*time size"]:

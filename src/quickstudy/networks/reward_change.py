@@ -16,7 +16,7 @@ from quickstudy.protocol.sequences import fill_forward, shift_right
 
 
 @record
-class Compared:
+class RewardChangeState:
     """A core's `state`, the `last` reward as it comes `[*lifetimes]`, whether it `counts` `[*lifetimes]`, for it was of this
     episode, and what is `told` of it `[*lifetimes, 2]`: how high it was, and its change.
     """
@@ -30,7 +30,7 @@ class Compared:
 _MOST = 10.0
 
 
-class Comparing(eqx.Module):
+class RewardChangeCore(eqx.Module):
     """Hands its inputs on to a core, with a difference in the place of the last but one of them.
 
     The last three inputs are the reward around zero, the reward in units of its changes, and 1 where an episode ended, else 0.
@@ -41,15 +41,15 @@ class Comparing(eqx.Module):
 
     core: GRU | LSTM | Linear
 
-    def initial(self, *lifetimes: int) -> Compared:
+    def initial(self, *lifetimes: int) -> RewardChangeState:
         """The state before anything was lived."""
         nothing = jnp.zeros(lifetimes)
         told = jnp.zeros((*lifetimes, 2))
-        return Compared(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, told=told)
+        return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, told=told)
 
     def run(
-        self, hidden: Compared, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[Compared, Compared]:
+        self, hidden: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[RewardChangeState, RewardChangeState]:
         """The state after the last step and after each; a step that is not valid changes nothing."""
         reward, boundary = inputs[..., -2], inputs[..., -1:] > 0
         last, counts = fill_forward((reward, ~boundary[..., 0]), (hidden.last, hidden.counts), valid)
@@ -60,10 +60,10 @@ class Comparing(eqx.Module):
         state, states = self.core.run(hidden.state, read, valid)
         # Of the episode before, nothing is said when the next one begins.
         told = fill_forward(jnp.where(boundary, 0.0, fresh), hidden.told, valid)
-        every = Compared(state=states, last=last, counts=counts, told=told)
+        every = RewardChangeState(state=states, last=last, counts=counts, told=told)
         newest = jax.tree.map(lambda leaf: leaf[-1], (last, counts, told))
-        return Compared(state=state, last=newest[0], counts=newest[1], told=newest[2]), every
+        return RewardChangeState(state=state, last=newest[0], counts=newest[1], told=newest[2]), every
 
-    def output(self, hidden: Compared) -> Float[Array, "*time read"]:
+    def output(self, hidden: RewardChangeState) -> Float[Array, "*time read"]:
         """What the heads read: the output of the core, the last reward and its change."""
         return jnp.concatenate([self.core.output(hidden.state), hidden.told], axis=-1)

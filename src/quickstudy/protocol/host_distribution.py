@@ -24,7 +24,7 @@ Reduction = Literal["any", "last", "sum"]
 """How what was measured at each step of an episode becomes one number of the episode."""
 
 
-class Stepped(NamedTuple):
+class StepResult(NamedTuple):
     """What followed an action: the true successor, the reward, the two ways in which an episode ends, and what was measured.
 
     `measures` holds a number for each of the distribution's `measures`. No agent sees it.
@@ -46,7 +46,7 @@ class HostEnvironment(Protocol):
     def reset(self, episode: int) -> Any:
         """The first observation of an episode of the same task; `episode` counts from 0 within the lifetime."""
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """One step; `slot` is that of the lifetime. It never resets, and it need not count steps."""
 
     def close(self) -> None:

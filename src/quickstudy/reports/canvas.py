@@ -163,8 +163,8 @@ def spread(places: Sequence[float], *, apart: float) -> list[float]:
     for place in places:
         centre, count = place, 1
         while clumps and clumps[-1][0] + apart * (clumps[-1][1] + count) / 2 > centre:
-            before, members = clumps.pop()
-            centre, count = (before * members + centre * count) / (members + count), members + count
+            before, workers = clumps.pop()
+            centre, count = (before * workers + centre * count) / (workers + count), workers + count
         clumps.append((centre, count))
     found = [centre + apart * (index - (count - 1) / 2) for centre, count in clumps for index in range(count)]
     low, high = 0.0, 1.0

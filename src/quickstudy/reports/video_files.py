@@ -10,7 +10,7 @@ import matplotlib.font_manager
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from quickstudy.evaluation.video import Film, Shot
+from quickstudy.evaluation.video import Frame, Video
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.canvas import INK, MUTED, PAPER
 from quickstudy.storage.atomic import write_atomically
@@ -26,7 +26,7 @@ _SHOWN_NUMBERS = 6
 _NARROWEST = 220
 
 
-def write_film(film: Film, folder: str | Path, *, pictures_per_second: float = 10.0) -> tuple[Path, Path]:
+def write_video(film: Video, folder: str | Path, *, pictures_per_second: float = 10.0) -> tuple[Path, Path]:
     """Writes `adaptation.gif`, both episodes side by side, and `adaptation.png`, moments of the first above those of the last.
 
     Args:
@@ -50,7 +50,7 @@ def write_film(film: Film, folder: str | Path, *, pictures_per_second: float = 1
     return paths
 
 
-def strip(film: Film) -> Image.Image:
+def strip(film: Video) -> Image.Image:
     """At most `MOMENTS` moments of both episodes, at the same steps; an episode that is over stays as it ended."""
     longest = max(film.first, film.last, key=lambda shots: shots[-1].step)
     count = min(MOMENTS, len(longest))
@@ -64,7 +64,7 @@ def strip(film: Film) -> Image.Image:
     return page.image
 
 
-def scenes(film: Film) -> list[Image.Image]:
+def scenes(film: Video) -> list[Image.Image]:
     """Both episodes side by side, one image for each step at which either was shot."""
     steps = sorted({shot.step for shots in (film.first, film.last) for shot in shots})
     empty = _Page(film, columns=2, rows=1, panel=_panel(film), row_heading=False)
@@ -85,7 +85,7 @@ def in_words(task: Mapping[str, Any]) -> str:
 class _Page:
     """A title, the task in words, and panels in rows and columns, each with a caption."""
 
-    def __init__(self, film: Film, *, columns: int, rows: int, panel: tuple[int, int], row_heading: bool):
+    def __init__(self, film: Video, *, columns: int, rows: int, panel: tuple[int, int], row_heading: bool):
         self._panel, self._captions = panel, 1 if row_heading else 2
         width = 2 * _MARGIN + columns * panel[0] + (columns - 1) * _GAP
         title = _wrapped(film.title, width - 2 * _MARGIN, bold=True, lines=2)
@@ -108,7 +108,7 @@ class _Page:
         """Words above a row."""
         self._say((_MARGIN, self._top + row * self._row), words, bold=True, colour=INK)
 
-    def place(self, row: int, column: int, shot: Shot, *, ended: bool, name: str = "") -> None:
+    def place(self, row: int, column: int, shot: Frame, *, ended: bool, name: str = "") -> None:
         """A shot with its caption; `name` is a line of its own."""
         left = _MARGIN + column * (self._panel[0] + _GAP)
         top = self._top + row * self._row + self._heading
@@ -137,18 +137,18 @@ def _as_gif(images: Sequence[Image.Image], palette_of: Image.Image, *, milliseco
     return file.getvalue()
 
 
-def _episodes(film: Film) -> tuple[tuple[str, tuple[Shot, ...]], tuple[str, tuple[Shot, ...]]]:
+def _episodes(film: Video) -> tuple[tuple[str, tuple[Frame, ...]], tuple[str, tuple[Frame, ...]]]:
     return ("episode 1, the first", film.first), (f"episode {film.episodes}, the last", film.last)
 
 
-def _panel(film: Film) -> tuple[int, int]:
+def _panel(film: Video) -> tuple[int, int]:
     """Width and height of a panel: those of the pictures, enlarged where a caption would not fit below them."""
     height, width = film.first[0].picture.shape[:2]
     larger = -(-_NARROWEST // width)
     return width * larger, height * larger
 
 
-def _at(shots: Sequence[Shot], step: int) -> Shot:
+def _at(shots: Sequence[Frame], step: int) -> Frame:
     """The last shot up to a step."""
     return [shot for shot in shots if shot.step <= step][-1]
 

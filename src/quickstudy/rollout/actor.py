@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
-from quickstudy.rollout.nonfinite import quarantined
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 _KEYS_AT_ONCE = 1024
 """Slots whose keys are drawn together, while the world outside is at work: a hash takes longer than a small network."""
@@ -48,9 +48,9 @@ class Actor:
 
     def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0, endless: bool = False):
         """Compiles, so that no decision waits for it."""
-        self.agent, self.endless, self.quarantined = agent, endless, 0
+        self.agent, self.endless, self.nonfinite_steps = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
-        self._programs = _Programs(quarantined(agent), params)
+        self._programs = _Programs(with_nonfinite_guard(agent), params)
         self._programs.compile()
         self.begin()
 
@@ -115,7 +115,7 @@ class Actor:
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
         reward, successor = float(reward), self._checked(observation)
-        self.quarantined += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
+        self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         horizon, slot = self.agent.spec.horizon, self._slot
         ends = terminated or truncated or slot % horizon == horizon - 1
         self._followed = (slot, successor, (terminated, ends and not terminated, reward))

@@ -33,7 +33,7 @@ class _Clock(NamedTuple):
     key_environment: PRNGKeyArray
 
 
-def live(
+def run_lifetime(
     agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, key: PRNGKeyArray
 ) -> tuple[Transition, PyTree]:
     """One lifetime of an agent on a task.

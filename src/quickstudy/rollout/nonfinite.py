@@ -16,15 +16,15 @@ from quickstudy.protocol.records import Decision, Transition, record
 
 
 @record
-class Guarded:
+class GuardedMemory:
     """The agent's own memory, the last sound observation, and how many steps were set apart so far."""
 
     memory: PyTree
-    sound: Array
+    last_finite: Array
     apart: Int[Array, ""]
 
 
-def quarantined(agent: Agent) -> Agent:
+def with_nonfinite_guard(agent: Agent) -> Agent:
     """The same agent, unharmed by rewards and observations that are not finite; its parameters are the agent's own.
 
     Decisions gain `extras["quarantined"]`: `steps` `[]`, those set apart so far on this task, and `now` `[]`, whether the
@@ -33,26 +33,28 @@ def quarantined(agent: Agent) -> Agent:
     space = agent.spec.observation_space
     kind = jax.dtypes.canonicalize_dtype(space.dtype)
 
-    def begin(params: PyTree, key: PRNGKeyArray) -> Guarded:
-        return Guarded(memory=agent.begin(params, key), sound=jnp.zeros(space.shape or (), kind), apart=jnp.int32(0))
+    def begin(params: PyTree, key: PRNGKeyArray) -> GuardedMemory:
+        return GuardedMemory(
+            memory=agent.begin(params, key), last_finite=jnp.zeros(space.shape or (), kind), apart=jnp.int32(0)
+        )
 
-    def act(params: PyTree, guarded: Guarded, observation: Array, key: PRNGKeyArray) -> Decision:
-        decision = agent.act(params, guarded.memory, _mended(observation, guarded.sound), key)
+    def act(params: PyTree, guarded: GuardedMemory, observation: Array, key: PRNGKeyArray) -> Decision:
+        decision = agent.act(params, guarded.memory, _filled(observation, guarded.last_finite), key)
         said = {"steps": guarded.apart, "now": ~_finite(observation).all()}
-        return dataclasses.replace(decision, extras=decision.extras | {"quarantined": said})
+        return dataclasses.replace(decision, extras=decision.extras | {"nonfinite_steps": said})
 
-    def adapt(params: PyTree, guarded: Guarded, experience: Transition, key: PRNGKeyArray) -> Guarded:
-        clean, apart = set_apart(experience)
-        return Guarded(
+    def adapt(params: PyTree, guarded: GuardedMemory, experience: Transition, key: PRNGKeyArray) -> GuardedMemory:
+        clean, apart = mask_nonfinite(experience)
+        return GuardedMemory(
             memory=agent.adapt(params, guarded.memory, clean, key),
-            sound=_last_sound(guarded.sound, experience),
+            last_finite=_last_sound(guarded.last_finite, experience),
             apart=guarded.apart + apart.sum().astype(jnp.int32),
         )
 
     return Agent(spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence)
 
 
-def set_apart(lived: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
+def mask_nonfinite(lived: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
     """Lifetimes or parts of them, without the steps whose evidence is not finite, and which steps those are.
 
     Such a step stays in its slot, is not `valid` any more, and its numbers that were not finite are zeros.
@@ -61,18 +63,20 @@ def set_apart(lived: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
       lived: `[*time]`, leading axes as there are.
     """
     outcome = lived.outcome
-    sound = _sound(lived.observation, lived.valid) & _sound(outcome.observation, lived.valid) & jnp.isfinite(outcome.reward)
+    last_finite = (
+        _sound(lived.observation, lived.valid) & _sound(outcome.observation, lived.valid) & jnp.isfinite(outcome.reward)
+    )
     clean = dataclasses.replace(
         lived,
-        observation=_mended(lived.observation, jnp.zeros_like(lived.observation)),
+        observation=_filled(lived.observation, jnp.zeros_like(lived.observation)),
         outcome=dataclasses.replace(
             outcome,
-            observation=_mended(outcome.observation, jnp.zeros_like(outcome.observation)),
-            reward=_mended(outcome.reward, jnp.zeros_like(outcome.reward)),
+            observation=_filled(outcome.observation, jnp.zeros_like(outcome.observation)),
+            reward=_filled(outcome.reward, jnp.zeros_like(outcome.reward)),
         ),
-        valid=lived.valid & sound,
+        valid=lived.valid & last_finite,
     )
-    return clean, lived.valid & ~sound
+    return clean, lived.valid & ~last_finite
 
 
 def _finite(numbers: Array) -> Bool[Array, "*shape"]:
@@ -85,17 +89,17 @@ def _sound(observations: Array, steps: Array) -> Bool[Array, "*time"]:
     return _finite(observations).reshape(*steps.shape, -1).all(-1)
 
 
-def _mended(observation: Array, sound: Array) -> Array:
-    return jnp.where(_finite(observation), observation, sound)
+def _filled(observation: Array, last_finite: Array) -> Array:
+    return jnp.where(_finite(observation), observation, last_finite)
 
 
-def _last_sound(sound: Array, experience: Transition) -> Array:
+def _last_sound(last_finite: Array, experience: Transition) -> Array:
     """Number by number, the last that was finite, in the order in which they were seen."""
-    if not jnp.issubdtype(sound.dtype, jnp.floating):
-        return sound  # whole numbers are never mended
+    if not jnp.issubdtype(last_finite.dtype, jnp.floating):
+        return last_finite  # whole numbers are never mended
 
-    def see(sound: Array, xs: tuple) -> tuple[Array, None]:
+    def see(last_finite: Array, xs: tuple) -> tuple[Array, None]:
         before, after, happened = xs
-        return jnp.where(happened, _mended(after, _mended(before, sound)), sound), None
+        return jnp.where(happened, _filled(after, _filled(before, last_finite)), last_finite), None
 
-    return jax.lax.scan(see, sound, (experience.observation, experience.outcome.observation, experience.valid))[0]
+    return jax.lax.scan(see, last_finite, (experience.observation, experience.outcome.observation, experience.valid))[0]

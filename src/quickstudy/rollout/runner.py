@@ -13,14 +13,14 @@ from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.collecting.pool import CollectingConfig, Team, gather_team
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.collecting.pool import CollectingConfig, WorkerPool, open_pool
+from quickstudy.rollout.compiled import run_lifetime
 
 _BLOCK_BYTES = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Earned:
+class RolloutRewards:
     """What came of many lifetimes: rewards `[tasks, T]`, which slots happened, and what was measured beside, by name."""
 
     reward: Float[np.ndarray, "tasks T"]
@@ -28,7 +28,7 @@ class Earned:
     measures: dict[str, Float[np.ndarray, "tasks T"]]
 
 
-class Living:
+class Runner:
     """A place to live: compiled programs for tasks written in JAX, collectors for all others. A context manager.
 
     Args:
@@ -38,35 +38,35 @@ class Living:
 
     def __init__(self, distribution: AnyDistribution, collecting: CollectingConfig = CollectingConfig()):
         self.distribution, self._collecting = distribution, collecting
-        self._team: Team | None = None
+        self._pool: WorkerPool | None = None
         self._homes = {distribution.spec.episodes: distribution} if isinstance(distribution, TaskDistribution) else {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._team is not None:
-            self._team.close()
+        if self._pool is not None:
+            self._pool.close()
 
-    def on_all(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> Earned:
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
         """One lifetime on each task `[tasks]`, each with its key.
 
         The agent's lifetimes may hold another number of episodes than the distribution's.
         """
         if isinstance(self.distribution, HostDistribution):
-            if self._team is None:
-                self._team = gather_team(self.distribution, self._collecting)
-            lived = self._team.live(agent, params, tasks, keys, rewards_only=True)
+            if self._pool is None:
+                self._pool = open_pool(self.distribution, self._collecting)
+            lived = self._pool.run(agent, params, tasks, keys, rewards_only=True)
             if lived.lost.any():
                 raise CollectingError(
                     f"{lived.lost.sum()} of {len(lived.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
                     "out: mend the environment first (`quickstudy check` says what is wrong with it)."
                 )
-            return Earned(
+            return RolloutRewards(
                 reward=lived.reward.T, valid=lived.valid.T, measures={name: x.T for name, x in lived.measures.items()}
             )
-        reward, valid = live_on_all(agent, self._home(agent.spec.episodes), params, tasks, keys)
-        return Earned(reward=reward, valid=valid, measures={})
+        reward, valid = run_on_tasks(agent, self._home(agent.spec.episodes), params, tasks, keys)
+        return RolloutRewards(reward=reward, valid=valid, measures={})
 
     def _home(self, episodes: int) -> TaskDistribution:
         """The same tasks with lifetimes of so many episodes; one object for each, which compiled programs are found by."""
@@ -102,13 +102,13 @@ def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKe
     """Rewards and validity `[block, T]`."""
 
     def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-        lifetime, _ = live(who.agent, who.distribution, params, task, key)
+        lifetime, _ = run_lifetime(who.agent, who.distribution, params, task, key)
         return lifetime.outcome.reward, lifetime.valid
 
     return jax.vmap(one)(tasks, keys)
 
 
-def live_on_all(
+def run_on_tasks(
     agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rewards and validity `[tasks, T]`, in blocks of equal size whose memories fit."""

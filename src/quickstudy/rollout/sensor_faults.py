@@ -13,11 +13,11 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, UInt32
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Decision, Transition, record
-from quickstudy.rollout.nonfinite import quarantined
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 
 @record
-class Impaired:
+class FaultySensorMemory:
     """The agent's own memory; `key` of its senses' failures, as plain numbers; `steps` `[]` that were lived so far."""
 
     memory: PyTree
@@ -25,7 +25,7 @@ class Impaired:
     steps: Int[Array, ""]
 
 
-def impaired(agent: Agent, *, missing: float = 0.0, noise: float = 0.0) -> Agent:
+def with_sensor_faults(agent: Agent, *, missing: float = 0.0, noise: float = 0.0) -> Agent:
     """The same agent behind bad senses; its parameters are the agent's own.
 
     Args:
@@ -41,17 +41,17 @@ def impaired(agent: Agent, *, missing: float = 0.0, noise: float = 0.0) -> Agent
     space = agent.spec.observation_space
     if noise and not jnp.issubdtype(space.dtype, jnp.floating):
         raise UsageError(f"noise needs observations of real numbers; these are {space}.")
-    inner = quarantined(agent)
+    inner = with_nonfinite_guard(agent)
 
-    def begin(params: PyTree, key: PRNGKeyArray) -> Impaired:
-        return Impaired(
+    def begin(params: PyTree, key: PRNGKeyArray) -> FaultySensorMemory:
+        return FaultySensorMemory(
             memory=inner.begin(params, key), key=jax.random.key_data(jax.random.fold_in(key, 1)), steps=jnp.int32(0)
         )
 
-    def act(params: PyTree, memory: Impaired, observation: Array, key: PRNGKeyArray) -> Decision:
+    def act(params: PyTree, memory: FaultySensorMemory, observation: Array, key: PRNGKeyArray) -> Decision:
         return inner.act(params, memory.memory, _blurred(observation, memory.key, memory.steps, noise), key)
 
-    def adapt(params: PyTree, memory: Impaired, experience: Transition, key: PRNGKeyArray) -> Impaired:
+    def adapt(params: PyTree, memory: FaultySensorMemory, experience: Transition, key: PRNGKeyArray) -> FaultySensorMemory:
         lived = experience.valid.astype(jnp.int32)
         steps = memory.steps + jnp.cumsum(lived) - lived
         blur = lambda seen, after: jax.vmap(_blurred, (0, None, 0, None))(seen, memory.key, after, noise)  # noqa: E731
@@ -67,7 +67,7 @@ def impaired(agent: Agent, *, missing: float = 0.0, noise: float = 0.0) -> Agent
             ),
         )
         after = inner.adapt(params, memory.memory, perceived, key)
-        return Impaired(memory=after, key=memory.key, steps=memory.steps + lived.sum())
+        return FaultySensorMemory(memory=after, key=memory.key, steps=memory.steps + lived.sum())
 
     return Agent(spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence)
 

@@ -156,7 +156,7 @@ def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raises UsageError, naming what differs, unless a run may go on under what is asked for now."""
     # How often to look or to save may change under way: no number that is learned depends on it.
     asked = json.loads(json.dumps(asked))  # as it would have been stored: tuples are lists there
-    free = ("look_seconds", "checkpoint_seconds", "held_out_tasks")
+    free = ("evaluation_seconds", "checkpoint_seconds", "held_out_tasks")
     differing = []
     for part in ("algorithm", "distribution", "training"):
         before, now = _flat(stored[part]), _flat(asked[part])

@@ -10,7 +10,7 @@ from jaxtyping import Array, UInt8, UInt32
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError, UsageError
-from quickstudy.protocol.host_distribution import HostDistribution, Reduction, Stepped, Task
+from quickstudy.protocol.host_distribution import HostDistribution, Reduction, StepResult, Task
 from quickstudy.protocol.records import Space, Spec
 
 Make = Callable[[Task], gymnasium.Env]
@@ -144,13 +144,13 @@ class GymnasiumEnvironment:
         seed = int(np.random.SeedSequence([*self._words, episode]).generate_state(1)[0])
         return self.environment.reset(seed=seed)[0]
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """Steps the environment."""
         del slot
         assert self.environment is not None
         observation, reward, terminated, truncated, info = self.environment.step(action)
         measured = {name: float(info[name]) for name in self.measures} if self.measures else _NOTHING
-        return Stepped(observation, float(reward), bool(terminated), bool(truncated), measured)
+        return StepResult(observation, float(reward), bool(terminated), bool(truncated), measured)
 
     def close(self) -> None:
         """Closes the environment."""

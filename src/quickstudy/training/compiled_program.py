@@ -14,8 +14,8 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.compiled import live
-from quickstudy.rollout.nonfinite import quarantined, set_apart
+from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 
 _INIT_STREAM, _UPDATE_STREAM = 0, 1
 HELD_OUT_SEED = 20_000_303
@@ -77,7 +77,7 @@ def train_program(algorithm: MetaAlgorithm, distribution: TaskDistribution) -> j
     """
 
     def one_seed(state: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray) -> tuple[PyTree, dict]:
-        lifetimes = _lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "train", keys)
+        lifetimes = _lifetimes(with_nonfinite_guard(algorithm.agent), distribution, algorithm.params(state), "train", keys)
         return learned(algorithm, state, lifetimes, progress, key)
 
     shared = jax.shard_map(
@@ -108,13 +108,13 @@ def learned(
     Metrics are the algorithm's, `train_return`, the mean return of the lifetimes, `quarantined`, steps of a lifetime whose
     evidence was not finite and was set apart, and what adapting changed (see `_before_and_after`).
     """
-    lifetimes, apart = set_apart(lifetimes)
+    lifetimes, apart = mask_nonfinite(lifetimes)
     state, metrics = algorithm.update(state, lifetimes, progress, key)
     # A lifetime that was lost altogether earned nothing and counts nothing.
     lived = jax.lax.psum(lifetimes.valid.any(0).sum().astype(jnp.float32), LIFETIMES_AXIS)
     watched = {
         "train_return": jax.lax.psum(lifetimes.outcome.reward.sum(), LIFETIMES_AXIS) / jnp.maximum(lived, 1.0),
-        "quarantined": jax.lax.pmean(apart.sum(0).astype(jnp.float32).mean(), LIFETIMES_AXIS),
+        "nonfinite_steps": jax.lax.pmean(apart.sum(0).astype(jnp.float32).mean(), LIFETIMES_AXIS),
     }
     return state, watched | _before_and_after(algorithm, lifetimes) | metrics
 
@@ -126,7 +126,9 @@ def look_program(algorithm: MetaAlgorithm, distribution: TaskDistribution, *, ta
     keys = jax.random.split(jax.random.key(HELD_OUT_SEED), tasks)
 
     def one_seed(state: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
-        lifetimes, _ = set_apart(_lifetimes(quarantined(algorithm.agent), distribution, algorithm.params(state), "test", keys))
+        lifetimes, _ = mask_nonfinite(
+            _lifetimes(with_nonfinite_guard(algorithm.agent), distribution, algorithm.params(state), "test", keys)
+        )
         return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
 
     shared = jax.shard_map(
@@ -184,6 +186,6 @@ def _lifetimes(agent: Agent, distribution: TaskDistribution, params: PyTree, spl
 
     def one(key: PRNGKeyArray) -> Transition:
         key_task, key_lifetime = jax.random.split(key)
-        return live(agent, distribution, params, distribution.sample(split, key_task), key_lifetime)[0]
+        return run_lifetime(agent, distribution, params, distribution.sample(split, key_task), key_lifetime)[0]
 
     return jax.vmap(one, 0, 1)(keys)

@@ -12,9 +12,9 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from quickstudy.evaluation.measures import judged
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.rollout.collecting.batch import Lived
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
-from quickstudy.rollout.nonfinite import quarantined, set_apart
+from quickstudy.rollout.collecting.batch import CollectedBatch
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 from quickstudy.training.compiled_program import (
     HELD_OUT_SEED,
     OuterProgram,
@@ -37,11 +37,11 @@ class HostProgram:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: HostDistribution, *, tasks: int, collecting: CollectingConfig):
         self.algorithm, self.distribution = algorithm, distribution
-        self._agent, self._tasks = quarantined(algorithm.agent), _affordable(tasks, distribution)
+        self._agent, self._tasks = with_nonfinite_guard(algorithm.agent), _affordable(tasks, distribution)
         self._spent = {"environment": 0.0, "policy": 0.0, "transfer": 0.0, "update": 0.0}
         self._params = jax.jit(jax.vmap(algorithm.params))
         self._learn = _learn_program(algorithm)
-        self.team = gather_team(distribution, collecting)
+        self.pool = open_pool(distribution, collecting)
 
     def compile(self, state: PyTree, roots: PRNGKeyArray) -> None:
         """Nothing: what lifetimes look like is known when some were lived."""
@@ -62,7 +62,7 @@ class HostProgram:
             split = jax.vmap(jax.random.split)(keys[seed, 1:])
             tasks = self.distribution.sample_tasks("train", split[0, 0], tasks=self.algorithm.lifetimes)
             of_seed = jax.tree.map(lambda leaf, seed=seed: leaf[seed], params)
-            lived = self.team.live(self._agent, of_seed, tasks, split[:, 1])
+            lived = self.pool.run(self._agent, of_seed, tasks, split[:, 1])
             self._account(lived)
             every.append(lived)
         began = time.perf_counter()
@@ -84,8 +84,8 @@ class HostProgram:
         seen: dict[str, list[float]] = {"held_out_return": []}
         for seed in range(len(jax.tree.leaves(params)[0])):
             of_seed = jax.tree.map(lambda leaf, seed=seed: leaf[seed], params)
-            lived = self.team.live(self._agent, of_seed, tasks, split[:, 1])
-            clean, _ = set_apart(lived.lifetimes)  # type: ignore[arg-type]
+            lived = self.pool.run(self._agent, of_seed, tasks, split[:, 1])
+            clean, _ = mask_nonfinite(lived.lifetimes)  # type: ignore[arg-type]
             seen["held_out_return"].append(float(np.asarray(clean.outcome.reward).sum(0)[~lived.lost].mean()))
             for name in self.distribution.measures:
                 last = self._judged(lived, name)[:, -1]
@@ -98,13 +98,13 @@ class HostProgram:
 
     def close(self) -> None:
         """Ends the collectors."""
-        self.team.close()
+        self.pool.close()
 
-    def _account(self, lived: Lived) -> None:
+    def _account(self, lived: CollectedBatch) -> None:
         for what, seconds in lived.seconds.items():
             self._spent[what] += seconds
 
-    def _judged(self, lived: Lived, name: str) -> np.ndarray:
+    def _judged(self, lived: CollectedBatch, name: str) -> np.ndarray:
         """A measure of every episode `[lifetimes, episodes]`; NaN for lost lifetimes."""
         steps = lived.measures[name].T[~lived.lost]
         return judged(steps.reshape(len(steps), -1, self.distribution.spec.horizon), self.distribution.measures[name])
@@ -128,10 +128,10 @@ def baselines_on(distribution: AnyDistribution, *, tasks: int, collecting: Colle
     count, returns = _affordable(tasks, distribution), {}
     split = jax.vmap(jax.random.split)(jax.random.split(jax.random.key(HELD_OUT_SEED), count))
     drawn = distribution.sample_tasks("test", split[0, 0], tasks=count)
-    with gather_team(distribution, collecting) as team:
+    with open_pool(distribution, collecting) as pool:
         for name, make in distribution.baselines.items():
             agent = make()
-            lived = team.live(agent, agent.init(jax.random.key(0)), drawn, split[:, 1], rewards_only=True)
+            lived = pool.run(agent, agent.init(jax.random.key(0)), drawn, split[:, 1], rewards_only=True)
             returns[name] = float(lived.reward.sum(0)[~lived.lost].mean())
     return returns
 

@@ -49,7 +49,7 @@ class TrainingConfig:
     """Number of the first seed."""
     held_out_tasks: int = 512
     """Held-out tasks that are looked at while training; they choose nothing. Fewer where lifetimes are long."""
-    look_seconds: float = 10.0
+    evaluation_seconds: float = 10.0
     """Least seconds between two looks at the held-out tasks; 0 looks after every update."""
     checkpoint_seconds: float = 30.0
     """Seconds between two checkpoints."""
@@ -59,7 +59,7 @@ class TrainingConfig:
         for name in ("seeds", "held_out_tasks"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more; came {getattr(self, name)}.")
-        for name in ("look_seconds", "checkpoint_seconds"):
+        for name in ("evaluation_seconds", "checkpoint_seconds"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must be 0 or more; came {getattr(self, name)}.")
 
@@ -95,7 +95,7 @@ class Progress:
     seconds_left: float | None
     spent: dict[str, float]
     metrics: dict[str, Any]
-    looks: list[tuple[int, list[float]]]
+    evaluations: list[tuple[int, list[float]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class Run:
     params: PyTree
     metrics: list[dict[str, Any]]
     steps: int
-    quarantined: int
+    nonfinite_steps: int
     lost: int
     seconds: float
     finished: bool
@@ -195,7 +195,7 @@ class _Loop:
         self.started = time.monotonic()
         self.update_seconds: list[float] = []
         self.metrics: list[dict[str, Any]] = []
-        self.looks: list[tuple[int, list[float]]] = []
+        self.evaluations: list[tuple[int, list[float]]] = []
         self.steps_per_update = algorithm.lifetimes * distribution.spec.lifetime_steps
         self.budget_seconds, steps = parse_budget(config.budget)
         self.updates = None if steps is None else math.ceil(steps / self.steps_per_update)
@@ -226,7 +226,7 @@ class _Loop:
                 if time.monotonic() - last_look >= self.look_interval() or self.spent_budget():
                     with self.timed("looking"):
                         metrics |= self.program.look(self.state)
-                    self.looks.append((line["steps"], metrics["held_out_return"]))
+                    self.evaluations.append((line["steps"], metrics["held_out_return"]))
                     last_look = time.monotonic()
                 self.record(line | metrics)
                 if time.monotonic() - last_save >= self.config.checkpoint_seconds or planned:
@@ -237,11 +237,11 @@ class _Loop:
             self.save()
         params = jax.tree.map(np.asarray, jax.vmap(self.algorithm.params)(self.state))
         steps = self.update * self.steps_per_update
-        quarantined = round(sum(sum(line["quarantined"]) for line in self.metrics) * self.algorithm.lifetimes)
+        nonfinite_steps = round(sum(sum(line["nonfinite_steps"]) for line in self.metrics) * self.algorithm.lifetimes)
         lost = round(sum(sum(line.get("lost", ())) for line in self.metrics))
         return Run(
             algorithm=self.algorithm, distribution=self.distribution, config=self.config, params=params,
-            metrics=self.metrics, steps=steps, quarantined=quarantined, lost=lost,
+            metrics=self.metrics, steps=steps, nonfinite_steps=nonfinite_steps, lost=lost,
             seconds=self.seconds(), finished=finished, folder=None if self.store is None else self.store.path,
         )  # fmt: skip
 
@@ -254,13 +254,13 @@ class _Loop:
         self.updates, self.earlier_seconds = notes["updates"], notes["seconds"]
         assert self.store is not None
         self.metrics = self.store.metrics()
-        self.looks = [(m["steps"], m["held_out_return"]) for m in self.metrics if "held_out_return" in m]
+        self.evaluations = [(m["steps"], m["held_out_return"]) for m in self.metrics if "held_out_return" in m]
         return state
 
     def look_interval(self) -> float:
         """Seconds from one look to the next: where looking is slow, it still takes a tenth of the time at most."""
-        each = self.spent["looking"] / max(len(self.looks), 1)
-        return max(self.config.look_seconds, 9 * each) if self.config.look_seconds else 0.0
+        each = self.spent["looking"] / max(len(self.evaluations), 1)
+        return max(self.config.evaluation_seconds, 9 * each) if self.config.evaluation_seconds else 0.0
 
     def seconds(self) -> float:
         """Seconds that the run has taken so far, earlier parts included."""
@@ -295,7 +295,7 @@ class _Loop:
                 f"update {self.update} (step {step}): {np.mean(metrics['lost']):.0f} of {self.algorithm.lifetimes} lifetimes "
                 "were lost to faults of their environment, which stand above. Look at it with `quickstudy check`."
             )
-        if np.mean(metrics["quarantined"]) > _MOST_QUARANTINED * self.distribution.spec.lifetime_steps:
+        if np.mean(metrics["nonfinite_steps"]) > _MOST_QUARANTINED * self.distribution.spec.lifetime_steps:
             raise NonFiniteError(
                 f"update {self.update} (step {step}): rewards or observations were not finite on "
                 f"{np.mean(metrics['quarantined']) / self.distribution.spec.lifetime_steps:.0%} of the steps. "
@@ -337,7 +337,7 @@ class _Loop:
         spent |= self.program.spent() or {"training": self.spent["training"]}
         return Progress(
             update=self.update, updates=self.updates, steps=self.update * self.steps_per_update, steps_per_second=rate,
-            seconds=self.seconds(), seconds_left=left, spent=spent, metrics=self.metrics[-1], looks=self.looks,
+            seconds=self.seconds(), seconds_left=left, spent=spent, metrics=self.metrics[-1], evaluations=self.evaluations,
         )  # fmt: skip
 
     @contextmanager

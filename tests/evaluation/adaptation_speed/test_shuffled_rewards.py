@@ -12,7 +12,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Spec
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 
 
@@ -70,7 +70,7 @@ def test_a_lifetime_adapts_on_the_rewards_of_one_other_slot_by_slot(counting_tas
     params = agent.init(jax.random.key(0))
 
     def one(key):
-        lifetime, memory = live(agent, counting_tasks, params, jnp.float32(0), key)
+        lifetime, memory = run_lifetime(agent, counting_tasks, params, jnp.float32(0), key)
         return lifetime.outcome.reward, memory.agent[1]
 
     paid, noted = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 40))

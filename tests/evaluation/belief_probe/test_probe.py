@@ -15,7 +15,7 @@ from quickstudy.evaluation.belief_probe.probe import FADE, p_value, recent, with
 from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
 from quickstudy.evaluation.belief_probe.targets import named_parameters, numbers_of
 from quickstudy.protocol.errors import BundleError, SpecError, TaskDistributionError, UsageError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 TABLE = jnp.array([1.0, 2.0, 3.0])
 
@@ -56,7 +56,7 @@ def test_features_are_the_belief_that_an_agent_tells():
     distribution = tasks.make("drifting-control", horizon=5)
     agent = distribution.baselines["certainty equivalence"]()
     task = distribution.sample("train", jax.random.key(0))
-    lifetime, _ = live(agent, distribution, (), task, jax.random.key(1))
+    lifetime, _ = run_lifetime(agent, distribution, (), task, jax.random.key(1))
     key = jax.random.split(jax.random.key(1))[0]
     belief = agent.unroll((), lifetime, key)[1].extras["belief"]
     known = features_along(agent, (), lifetime, key)
@@ -87,8 +87,8 @@ def test_an_agent_with_a_readout_acts_alike_and_says_more(drift):
     distribution, agent, params, readout = drift
     watched = with_readout(agent, readout)
     task = distribution.sample("ood:gusts", jax.random.key(4))
-    lifetime, _ = jax.jit(lambda key: live(watched, distribution, params, task, key))(jax.random.key(5))
-    plain, _ = jax.jit(lambda key: live(agent, distribution, params, task, key))(jax.random.key(5))
+    lifetime, _ = jax.jit(lambda key: run_lifetime(watched, distribution, params, task, key))(jax.random.key(5))
+    plain, _ = jax.jit(lambda key: run_lifetime(agent, distribution, params, task, key))(jax.random.key(5))
     np.testing.assert_allclose(lifetime.outcome.reward, plain.outcome.reward, rtol=1e-5)
     said = lifetime.decision.extras
     assert said["surprise"]["lately"][0] == said["surprise"]["now"][0] == 1.0

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
-from quickstudy.rollout.nonfinite import set_apart
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.nonfinite import mask_nonfinite
 from rollout.collecting.environments import AGENTS, EPISODES, FAULTS, FAULTY_SLOT, HORIZON, assert_same, batch, but, slides
 
 INLINE = CollectingConfig(collectors="inline", lanes=3)
@@ -35,8 +35,8 @@ RAISED_AT = {
 
 def lived(distribution, asked, config=INLINE):
     """What came of a batch, and the team, closed."""
-    with gather_team(distribution, config) as team:
-        return team.live(*asked), team
+    with open_pool(distribution, config) as pool:
+        return pool.run(*asked), pool
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturb
     settable = fault == "set_task"
     distribution = slides(settable=settable)
     # Of three lanes, each has something to live after a fault.
-    found, team = lived(distribution, batch(distribution, faults={1: fault, 4: fault}, cadence=cadence))
+    found, pool = lived(distribution, batch(distribution, faults={1: fault, 4: fault}, cadence=cadence))
     if settable:  # the first lifetime of a lane is one of a new environment, which is not set
         np.testing.assert_array_equal(np.flatnonzero(found.lost), [4])
     else:
@@ -70,8 +70,8 @@ def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturb
     if fault in RAISED_AT:
         assert "environments.py" in said
         assert RAISED_AT[fault] in said
-    assert (team.lost, team.replaced) == (len(rows), 0)
-    ((text, count),) = team.faults.items()
+    assert (pool.lost, pool.replaced) == (len(rows), 0)
+    ((text, count),) = pool.faults.items()
     assert LOSING[fault] in text
     assert count == len(rows)
 
@@ -79,21 +79,21 @@ def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturb
 def test_it_is_told_once_however_often_it_comes(capsys):
     distribution = slides()
     asked = batch(distribution, faults=dict.fromkeys(range(6), "step"))
-    with gather_team(distribution, INLINE) as team:
+    with open_pool(distribution, INLINE) as pool:
         for _ in range(2):
-            assert team.live(*asked).lost.sum() == 6
+            assert pool.run(*asked).lost.sum() == 6
     assert capsys.readouterr().err.count("the motor is stuck") == 2  # its line, and its message
-    assert (team.lost, list(team.faults.values())) == (12, [12])
+    assert (pool.lost, list(pool.faults.values())) == (12, [12])
 
 
 @pytest.mark.parametrize("fault", [f"{what} {how}" for what in ("reward", "observation") for how in NOT_FINITE])
 def test_what_is_not_finite_is_set_apart_and_costs_no_lifetime(fault, undisturbed):
     distribution = slides()
-    found, team = lived(distribution, batch(distribution, faults={4: fault}))
+    found, pool = lived(distribution, batch(distribution, faults={4: fault}))
     assert not found.lost.any()
-    assert (team.lost, team.faults) == (0, {})
+    assert (pool.lost, pool.faults) == (0, {})
     assert_same(but(found, 4), but(undisturbed[1, False], 4))
-    _, apart = set_apart(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
+    _, apart = mask_nonfinite(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
     happened = np.flatnonzero(found.valid[:, 4])
     assert happened[FAULTY_SLOT - 1] in np.flatnonzero(apart)
 

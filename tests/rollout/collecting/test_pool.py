@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, SpecError, UsageError
-from quickstudy.rollout.collecting.pool import Inline, MemberLostError, Team
+from quickstudy.rollout.collecting.pool import InProcessWorker, WorkerLostError, WorkerPool
 from rollout.collecting.environments import assert_same, batch, but, slides
 
 
@@ -17,22 +17,24 @@ class Frail:
     """A collector in this process that is lost where a lifetime is; `blamed` says whether anybody knows of which."""
 
     def __init__(self, distribution, *, frail, blamed, closed):
-        self._inline, self._frail, self._blamed, self._closed = Inline(distribution, lanes=3), frail, blamed, closed
+        self._inline, self._frail, self._blamed, self._closed = InProcessWorker(distribution, lanes=3), frail, blamed, closed
 
-    def live(self, job, tell):
+    def run(self, job, tell):
         for number, key in enumerate(job.keys):
             if self._frail(tuple(key)):
-                raise MemberLostError("it is frail", number if self._blamed else None)
-        return self._inline.live(job, tell)
+                raise WorkerLostError("it is frail", number if self._blamed else None)
+        return self._inline.run(job, tell)
 
     def close(self, *, kill=False):
         self._inline.close()
         self._closed.append(kill)
 
 
-def frail_team(distribution, *, members, frail=lambda key: False, blamed=True):
+def frail_team(distribution, *, workers, frail=lambda key: False, blamed=True):
     closed = []
-    return Team(distribution, lambda: Frail(distribution, frail=frail, blamed=blamed, closed=closed), members=members), closed
+    return WorkerPool(
+        distribution, lambda: Frail(distribution, frail=frail, blamed=blamed, closed=closed), workers=workers
+    ), closed
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +44,18 @@ def distribution():
 
 @pytest.fixture(scope="module")
 def whole(distribution):
-    with frail_team(distribution, members=1)[0] as team:
-        return team.live(*batch(distribution, lifetimes=9))
+    with frail_team(distribution, workers=1)[0] as pool:
+        return pool.run(*batch(distribution, lifetimes=9))
 
 
 def keys_of(asked, *rows):
     return {tuple(np.asarray(jax.random.key_data(asked[3][row]))) for row in rows}
 
 
-@pytest.mark.parametrize("members", [2, 3, 20])
-def test_lifetimes_come_in_their_order_however_they_are_shared(members, distribution, whole):
-    with frail_team(distribution, members=members)[0] as team:
-        found = team.live(*batch(distribution, lifetimes=9))
+@pytest.mark.parametrize("workers", [2, 3, 20])
+def test_lifetimes_come_in_their_order_however_they_are_shared(workers, distribution, whole):
+    with frail_team(distribution, workers=workers)[0] as pool:
+        found = pool.run(*batch(distribution, lifetimes=9))
     assert_same(but(found), but(whole), tolerance=1e-5)
     assert found.steps == whole.steps
 
@@ -61,33 +63,33 @@ def test_lifetimes_come_in_their_order_however_they_are_shared(members, distribu
 def test_every_lifetime_that_kills_is_lost_and_no_other(distribution, whole, capsys):
     asked = batch(distribution, lifetimes=9)
     deadly = keys_of(asked, 0, 4, 5)
-    team, closed = frail_team(distribution, members=2, frail=deadly.__contains__)
-    with team:
-        found = team.live(*asked)
-        again = team.live(*asked)
+    pool, closed = frail_team(distribution, workers=2, frail=deadly.__contains__)
+    with pool:
+        found = pool.run(*asked)
+        again = pool.run(*asked)
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [0, 4, 5])
     assert_same(but(found, 0, 4, 5), but(whole, 0, 4, 5), tolerance=1e-5)
     assert_same(but(again), but(found))
-    assert (team.lost, team.replaced) == (6, 12)
+    assert (pool.lost, pool.replaced) == (6, 12)
     assert closed.count(True) == 12
     assert capsys.readouterr().err.count("a collector was replaced: it is frail") == 12
 
 
 def test_where_nobody_knows_the_share_is_lost(distribution, whole, capsys):
     asked = batch(distribution, lifetimes=9)
-    with frail_team(distribution, members=3, frail=keys_of(asked, 4).__contains__, blamed=False)[0] as team:
-        found = team.live(*asked)
+    with frail_team(distribution, workers=3, frail=keys_of(asked, 4).__contains__, blamed=False)[0] as pool:
+        found = pool.run(*asked)
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [3, 4, 5])
     assert_same(but(found, 3, 4, 5), but(whole, 3, 4, 5), tolerance=1e-5)
-    assert team.replaced == 2
+    assert pool.replaced == 2
 
 
 def test_a_share_that_goes_on_killing_is_given_up(distribution, capsys):
     asked = batch(distribution, lifetimes=9)
-    with frail_team(distribution, members=1, frail=lambda key: True)[0] as team:
+    with frail_team(distribution, workers=1, frail=lambda key: True)[0] as pool:
         with pytest.raises(CollectingError, match="every collector died"):
-            team.live(*asked)
-        assert team.replaced == 10
+            pool.run(*asked)
+        assert pool.replaced == 10
 
 
 def test_no_collector_is_hired_for_a_team_that_closes(distribution, capsys):
@@ -97,31 +99,31 @@ def test_no_collector_is_hired_for_a_team_that_closes(distribution, capsys):
             time.sleep(0.01)
         return True
 
-    team, closed = frail_team(distribution, members=1, frail=frail)
-    closing = threading.Thread(target=team.close)
-    with pytest.raises(MemberLostError):
-        team.live(*batch(distribution, lifetimes=2))
+    pool, closed = frail_team(distribution, workers=1, frail=frail)
+    closing = threading.Thread(target=pool.close)
+    with pytest.raises(WorkerLostError):
+        pool.run(*batch(distribution, lifetimes=2))
     closing.join()
-    assert (team.replaced, len(closed)) == (0, 1)
+    assert (pool.replaced, len(closed)) == (0, 1)
 
 
 def test_those_hired_before_one_could_not_be_are_let_go(distribution):
     closed, numbers = [], iter(range(3))
 
-    def hire():
+    def spawn():
         if next(numbers) == 1:
             raise UsageError("there is no room for another.")
         return Frail(distribution, frail=lambda key: False, blamed=True, closed=closed)
 
     with pytest.raises(UsageError, match="no room"):
-        Team(distribution, hire, members=3)
+        WorkerPool(distribution, spawn, workers=3)
     assert closed == [False, False]
 
 
 def test_an_agent_that_was_made_for_other_tasks_is_refused(distribution):
     _, *asked = batch(distribution)
     agent = batch(slides())[0]
-    with frail_team(slides(), members=1)[0] as team:
+    with frail_team(slides(), workers=1)[0] as pool:
         spec = dataclasses.replace(agent.spec, horizon=8)
         with pytest.raises(SpecError, match="horizon"):
-            team.live(dataclasses.replace(agent, spec=spec), *asked)
+            pool.run(dataclasses.replace(agent, spec=spec), *asked)

@@ -18,8 +18,8 @@ import quickstudy as qs
 from laws.by_hand import assert_close, valid_part
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
-from quickstudy.rollout.collecting.process_main import _Beat
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.process_main import _Heartbeat
 from rollout.collecting.environments import assert_same, batch, but, slides
 
 # Two lanes in every share, also where one of its four lifetimes is lost: programs of equal lanes give equal bits.
@@ -31,15 +31,15 @@ pytestmark = pytest.mark.xdist_group("worker processes")
 
 def lived(distribution, asked, config=TWO):
     """What came of a batch, and the team, closed."""
-    with gather_team(distribution, config) as team:
-        return team.live(*asked), team
+    with open_pool(distribution, config) as pool:
+        return pool.run(*asked), pool
 
 
 @pytest.fixture(scope="module")
 def undisturbed():
     distribution = slides()
-    with gather_team(distribution, TWO) as team:
-        return {cadence: team.live(*batch(distribution, cadence=cadence)) for cadence in (1, 2)}
+    with open_pool(distribution, TWO) as pool:
+        return {cadence: pool.run(*batch(distribution, cadence=cadence)) for cadence in (1, 2)}
 
 
 @pytest.mark.parametrize("cadence", [1, 2])
@@ -55,21 +55,21 @@ def test_it_is_lived_there_as_here(cadence, undisturbed):
 
 def test_a_process_that_dies_each_time_costs_the_lifetime_that_it_dies_in(undisturbed, capfd):
     distribution = slides()
-    found, team = lived(distribution, batch(distribution, faults={5: "exit"}))
+    found, pool = lived(distribution, batch(distribution, faults={5: "exit"}))
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [5])
     assert_same(but(found, 5), but(undisturbed[1], 5))
     assert not found.valid[:, 5].any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.lifetimes))
-    assert (team.replaced, team.lost, team.faults) == (2, 1, {})
+    assert (pool.replaced, pool.lost, pool.faults) == (2, 1, {})
     assert capfd.readouterr().err.count("ended with status 3") == 2
 
 
 def test_a_process_that_dies_once_costs_nothing(undisturbed, tmp_path):
     distribution = slides(tmp_path)
-    found, team = lived(distribution, batch(distribution, faults={2: "exit once"}, cadence=2))
+    found, pool = lived(distribution, batch(distribution, faults={2: "exit once"}, cadence=2))
     assert (tmp_path / "exited").exists()
     assert_same(but(found), but(undisturbed[2]))
-    assert (team.replaced, team.lost) == (1, 0)
+    assert (pool.replaced, pool.lost) == (1, 0)
 
 
 def test_a_process_that_is_killed_from_outside_costs_nothing(undisturbed, tmp_path, capfd):
@@ -81,19 +81,19 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(undisturbed, tmp_pa
 
     distribution, killer = slides(tmp_path), threading.Thread(target=kill)
     killer.start()
-    found, team = lived(distribution, batch(distribution, faults={6: "pause"}))
+    found, pool = lived(distribution, batch(distribution, faults={6: "pause"}))
     killer.join()
     assert_same(but(found), but(undisturbed[1]))
-    assert (team.replaced, team.lost) == (1, 0)
+    assert (pool.replaced, pool.lost) == (1, 0)
     assert "was ended by signal 9" in capfd.readouterr().err
 
 
 def test_a_process_that_hangs_is_replaced(capfd):
     distribution = slides()
-    found, team = lived(distribution, batch(distribution, lifetimes=3, faults={1: "hang"}), ONE)
+    found, pool = lived(distribution, batch(distribution, lifetimes=3, faults={1: "hang"}), ONE)
     np.testing.assert_array_equal(found.lost, [False, True, False])
     assert (found.valid.sum(0)[[0, 2]] > 5).all()
-    assert (team.replaced, team.lost) == (2, 1)
+    assert (pool.replaced, pool.lost) == (2, 1)
     assert capfd.readouterr().err.count("said nothing for 5 s") == 2
 
 
@@ -105,26 +105,26 @@ def test_where_every_process_dies_it_stops():
 
 def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raised_it(undisturbed, capsys):
     distribution = slides()
-    found, team = lived(distribution, batch(distribution, faults={0: "step", 7: "step"}))
+    found, pool = lived(distribution, batch(distribution, faults={0: "step", 7: "step"}))
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [0, 7])
     assert_same(but(found, 0, 7), but(undisturbed[1], 0, 7))
     said = capsys.readouterr().err
     assert said.count('raise RuntimeError("the motor is stuck")') == 1
-    assert list(team.faults.values()) == [2]
+    assert list(pool.faults.values()) == [2]
 
 
 def test_one_team_lives_batches_of_any_size_and_is_told_what_is_missing():
     distribution = slides()
-    with gather_team(distribution, TWO) as team:
-        few = team.live(*batch(distribution, lifetimes=1))
+    with open_pool(distribution, TWO) as pool:
+        few = pool.run(*batch(distribution, lifetimes=1))
         with pytest.raises(MissingExtraError, match=r"pip install 'quickstudy\[tracks\]'"):
-            team.live(*batch(distribution, lifetimes=3, faults={1: "missing suite"}))
-        again = team.live(*batch(distribution, lifetimes=1))
-        alone = team.live(*batch(distribution, lifetimes=1), rewards_only=True)
+            pool.run(*batch(distribution, lifetimes=3, faults={1: "missing suite"}))
+        again = pool.run(*batch(distribution, lifetimes=1))
+        alone = pool.run(*batch(distribution, lifetimes=1), rewards_only=True)
     assert_same(but(few), but(again))
     assert alone.lifetimes is None
     np.testing.assert_array_equal(alone.reward, few.reward)
-    assert team.replaced == 0
+    assert pool.replaced == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_one_team_lives_batches_of_any_size_and_is_told_what_is_missing():
 )
 def test_an_interpreter_that_cannot_be_used_is_refused_and_nothing_is_left_open(python, kind, said):
     with pytest.raises(kind, match=said):
-        gather_team(slides(), CollectingConfig(workers=2, worker_python=python))
+        open_pool(slides(), CollectingConfig(workers=2, worker_python=python))
     gc.collect()  # what was left open warns here
 
 
@@ -233,7 +233,7 @@ class Heard:
 
 def test_of_the_first_steps_of_every_share_one_hears_at_once():
     heard = Heard()
-    beat = _Beat(heard)
+    heartbeat = _Heartbeat(heard)
     for steps in (0, 3, 6, 0, 3):
-        beat(steps)
+        heartbeat(steps)
     assert [said for said in heard.sent if said[1]] == [("steps", 3), ("steps", 3)]

@@ -13,7 +13,7 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.rollout.collecting import ray_pool
 from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, gather_team
+from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
 from quickstudy.training.loop import TrainingConfig, meta_train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -118,9 +118,9 @@ def lived(distribution, agent, collecting, *, seed=0):
     """A batch of lifetimes, and the team that lived it."""
     key_params, key_tasks, key_lives = jax.random.split(jax.random.key(seed), 3)
     drawn = distribution.sample_tasks("train", key_tasks, tasks=LIFETIMES)
-    with gather_team(distribution, collecting) as team:
-        whole = team.live(agent, agent.init(key_params), drawn, jax.random.split(key_lives, LIFETIMES))
-    return whole, team
+    with open_pool(distribution, collecting) as pool:
+        whole = pool.run(agent, agent.init(key_params), drawn, jax.random.split(key_lives, LIFETIMES))
+    return whole, pool
 
 
 def assert_same(one, other):
@@ -136,10 +136,10 @@ def test_lifetimes_are_those_of_this_process(cluster, own_carts):
     distribution = own_carts()
     agent = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=LIFETIMES).agent
     here, _ = lived(distribution, agent, INLINE)
-    there, team = lived(distribution, agent, on(cluster))
+    there, pool = lived(distribution, agent, on(cluster))
     assert_same(here.lifetimes, there.lifetimes)
     assert here.steps == there.steps
-    assert team.replaced == team.lost == 0
+    assert pool.replaced == pool.lost == 0
     assert not ray.is_initialized()
 
 
@@ -147,16 +147,16 @@ def test_lifetimes_are_those_of_this_process(cluster, own_carts):
 def test_a_machine_that_is_no_part_of_the_cluster_has_its_lifetimes_lived_there(cluster, own_carts):
     distribution = own_carts()
     agent = random_agent(distribution.spec)
-    there, team = lived(distribution, agent, dataclasses.replace(on(cluster), collectors=cluster.from_afar))
+    there, pool = lived(distribution, agent, dataclasses.replace(on(cluster), collectors=cluster.from_afar))
     here, _ = lived(distribution, agent, INLINE)
     assert_same(here.lifetimes, there.lifetimes)
-    assert team.replaced == 0
+    assert pool.replaced == 0
 
 
 def test_a_node_that_is_lost_changes_nothing(cluster, nodes, own_carts, capsys):
     distribution = own_carts("slow")
     algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=LIFETIMES)
-    config = TrainingConfig(budget="1280 steps", held_out_tasks=2, look_seconds=1e6)
+    config = TrainingConfig(budget="1280 steps", held_out_tasks=2, evaluation_seconds=1e6)
     killed = []
 
     def watch(progress):
@@ -180,10 +180,10 @@ def test_a_node_that_is_lost_changes_nothing(cluster, nodes, own_carts, capsys):
 def test_an_actor_that_dies_or_hangs_is_replaced(cluster, own_carts, kind, patience_seconds, capsys):
     distribution = own_carts(kind)
     agent = random_agent(distribution.spec)
-    there, team = lived(distribution, agent, on(cluster, patience_seconds=patience_seconds))
+    there, pool = lived(distribution, agent, on(cluster, patience_seconds=patience_seconds))
     here, _ = lived(own_carts(), agent, INLINE)
     assert_same(here.lifetimes, there.lifetimes)
-    assert team.replaced == 1
+    assert pool.replaced == 1
     assert not there.lost.any()
     said = capsys.readouterr().err
     assert "ActorDiedError" in said if kind == "dies" else "did nothing for 15 s" in said
@@ -202,10 +202,10 @@ def test_an_actor_that_dies_while_it_comes_up_is_hired_again(cluster, own_carts,
     monkeypatch.setattr(ray_pool.RayActor, "open", dies_once)
     distribution = own_carts()
     agent = random_agent(distribution.spec)
-    there, team = lived(distribution, agent, on(cluster))
+    there, pool = lived(distribution, agent, on(cluster))
     here, _ = lived(distribution, agent, INLINE)
     assert_same(here.lifetimes, there.lifetimes)
-    assert (len(killed), team.replaced) == (1, 0)
+    assert (len(killed), pool.replaced) == (1, 0)
 
 
 @pytest.mark.usefixtures("nodes")
@@ -221,17 +221,17 @@ def test_a_distribution_that_no_node_can_open_is_said(cluster, own_carts, monkey
     distribution = own_carts()
     monkeypatch.setattr(ray_pool, "user_files", tuple)
     with pytest.raises(CollectingError, match="quickstudy_file_own_carts"):
-        gather_team(distribution, on(cluster))
+        open_pool(distribution, on(cluster))
     assert not ray.is_initialized()
 
 
 @pytest.mark.parametrize("address", ["ray:127.0.0.1:9", "ray://127.0.0.1:9"])
 def test_a_cluster_that_does_not_answer_is_said(address):
     with pytest.raises(UsageError, match=f"no Ray cluster answers at {address}.*ray start --head"):
-        gather_team(as_host(tasks.make("cart-pole")), CollectingConfig(collectors=address))
+        open_pool(as_host(tasks.make("cart-pole")), CollectingConfig(collectors=address))
 
 
 def test_where_ray_is_missing_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"quickstudy\[ray\]"):
-        gather_team(as_host(tasks.make("cart-pole")), CollectingConfig(collectors="ray"))
+        open_pool(as_host(tasks.make("cart-pole")), CollectingConfig(collectors="ray"))

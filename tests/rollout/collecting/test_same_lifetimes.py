@@ -42,7 +42,7 @@ def lived_outside(subject, *, lanes, **options):
     collector = Collector(as_host(subject.distribution), lanes=lanes)
     keys = np.asarray(jax.random.key_data(subject.keys))
     try:
-        return collector.live(subject.agent, subject.params, apart(subject.tasks), keys, **options)
+        return collector.run(subject.agent, subject.params, apart(subject.tasks), keys, **options)
     finally:
         collector.close()
 
@@ -98,9 +98,9 @@ def test_rewards_alone_are_the_same_rewards(name):
 def test_one_collector_lives_batch_after_batch_with_one_agent_and_another():
     first, second = case("tally_agent every 1 on corridor"), case("trace_agent every 2 on corridor")
     collector, told = Collector(as_host(first.distribution), lanes=4), []
-    collector.beat = told.append
+    collector.heartbeat = told.append
     keys = np.asarray(jax.random.key_data(first.keys))
-    rewards = [collector.live(one.agent, one.params, apart(first.tasks), keys).reward for one in (first, second, first)]
+    rewards = [collector.run(one.agent, one.params, apart(first.tasks), keys).reward for one in (first, second, first)]
     np.testing.assert_array_equal(rewards[0], rewards[2])
     assert (rewards[0] != rewards[1]).any()
     np.testing.assert_array_equal(rewards[0], lived_outside(first, lanes=4).reward)
@@ -113,8 +113,8 @@ def test_an_agent_may_live_longer_than_the_distribution_says():
     longer = dataclasses.replace(subject.distribution, spec=dataclasses.replace(subject.distribution.spec, episodes=11))
     agent = dataclasses.replace(subject.agent, spec=longer.spec)
     keys = np.asarray(jax.random.key_data(subject.keys))
-    outside = Collector(as_host(subject.distribution), lanes=4).live(agent, subject.params, apart(subject.tasks), keys)
-    one = lambda task, key: compiled.live(agent, longer, subject.params, task, key)[0]  # noqa: E731
+    outside = Collector(as_host(subject.distribution), lanes=4).run(agent, subject.params, apart(subject.tasks), keys)
+    one = lambda task, key: compiled.run_lifetime(agent, longer, subject.params, task, key)[0]  # noqa: E731
     inside = jax.jit(jax.vmap(one, out_axes=1))(subject.tasks, subject.keys)
     np.testing.assert_array_equal(outside.valid, np.asarray(inside.valid))
     assert_close(valid_part(outside.lifetimes, outside.valid), valid_part(inside, inside.valid), tolerance=1e-5)
@@ -126,9 +126,9 @@ def test_shuffled_rewards_are_taken_from_the_slot_that_they_were_earned_at():
     steps = subject.distribution.spec.lifetime_steps
     agent = with_shuffled_rewards(subject.agent, np.arange(3.0 * steps, dtype=np.float32).reshape(3, steps))
     params = agent.init(jax.random.key(1))
-    one = lambda task, key: compiled.live(agent, subject.distribution, params, task, key)[0]  # noqa: E731
+    one = lambda task, key: compiled.run_lifetime(agent, subject.distribution, params, task, key)[0]  # noqa: E731
     inside = jax.jit(jax.vmap(one, out_axes=1))(subject.tasks, subject.keys)
     keys = np.asarray(jax.random.key_data(subject.keys))
-    outside = Collector(as_host(subject.distribution), lanes=4).live(agent, params, apart(subject.tasks), keys)
+    outside = Collector(as_host(subject.distribution), lanes=4).run(agent, params, apart(subject.tasks), keys)
     assert not outside.valid.all()
     assert_close(valid_part(outside.lifetimes, outside.valid), valid_part(inside, inside.valid), tolerance=1e-5)

@@ -16,7 +16,7 @@ from quickstudy.baselines.bandits.linear_ucb import linear_ucb_agent
 from quickstudy.baselines.bandits.low_rank_posterior import fixed_basis, low_rank_greedy_agent, low_rank_thompson_agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.bandits.low_rank import SPLITS, LowRankTask, low_rank_bandit
 
 KEY = jax.random.key(0)
@@ -153,7 +153,9 @@ def test_agents_earn_what_was_measured_and_the_basis_is_worth_most():
     drawn = distribution.sample_tasks("test", jax.random.key(3), tasks=100)
 
     def one(task, key):
-        return {name: live(agent, distribution, (), task, key)[0].outcome.reward.sum() for name, agent in agents.items()}
+        return {
+            name: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward.sum() for name, agent in agents.items()
+        }
 
     earned = jax.jit(jax.vmap(one))(drawn, jax.random.split(KEY, 100))
     ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))

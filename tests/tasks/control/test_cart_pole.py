@@ -11,7 +11,7 @@ import pytest
 from quickstudy import tasks
 from quickstudy.baselines.control.linear_control import direction_finding_agent, linear_control_agent
 from quickstudy.protocol.errors import SpecError, UnknownNameError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.control.cart_pole import OTHER_RANGES, RANGES, CartPoleTask, cart_pole
 
 KEY = jax.random.key(0)
@@ -108,7 +108,9 @@ def steps_upright(distribution, make, split, *, count=100):
     """`[tasks, episodes]`, and the tasks."""
     agent, drawn = make(distribution.spec), distribution.sample_tasks(split, KEY, tasks=count)
     keys = jax.random.split(jax.random.key(2), count)
-    rewards = jax.jit(jax.vmap(lambda task, key: live(agent, distribution, (), task, key)[0].outcome.reward))(drawn, keys)
+    rewards = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward))(
+        drawn, keys
+    )
     return np.asarray(rewards).reshape(count, distribution.spec.episodes, -1).sum(-1), drawn
 
 

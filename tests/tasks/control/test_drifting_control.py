@@ -11,7 +11,7 @@ from quickstudy import tasks
 from quickstudy.baselines.control.drift_control import certainty_equivalence_agent, no_adaptation_agent
 from quickstudy.numerics.beliefs.gaussian import credibility, marginal
 from quickstudy.protocol.errors import SpecError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.control.drifting_control import SPLITS, Buoy, Wind, describe, drifting_control
 
 KEY = jax.random.key(0)
@@ -24,7 +24,7 @@ def wind_of(*wind, turn=0.0, noise=0.2):
 def lifetimes(distribution, agent, drawn, *, seed=1):
     """Lifetimes `[tasks, T]`, and the memories at their ends."""
     keys = jax.random.split(jax.random.key(seed), drawn.turn.size)
-    return jax.jit(jax.vmap(lambda task, key: live(agent, distribution, (), task, key)))(drawn, keys)
+    return jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)))(drawn, keys)
 
 
 def test_a_step_by_hand():

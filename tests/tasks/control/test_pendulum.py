@@ -12,7 +12,7 @@ from quickstudy import tasks
 from quickstudy.baselines.control.energy_shaping import coefficients, energy_shaping_agent, self_tuning_agent, swing_up
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.protocol.records import Decision, Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.control.pendulum import OTHER_RANGES, RANGES, PendulumTask, pendulum
 from quickstudy.tasks.simulated_return import evenly
 
@@ -153,7 +153,7 @@ def test_swinging_adds_energy_below_and_takes_it_above():
 def returns(distribution, make, split, *, count=40):
     agent, drawn = make(distribution.spec), distribution.sample_tasks(split, KEY, tasks=count)
     keys = jax.random.split(jax.random.key(2), count)
-    lived = jax.jit(jax.vmap(lambda task, key: live(agent, distribution, (), task, key)))(drawn, keys)
+    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)))(drawn, keys)
     return np.asarray(lived[0].outcome.reward).sum(-1), lived[1], drawn
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from quickstudy.baselines.navigation.circle_search import circle_search_agent
 from quickstudy.protocol.records import Transition
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.half_circle import SPLITS, half_circle
 from quickstudy.tasks.navigation.point_navigation import PointTask
 
@@ -23,7 +23,7 @@ def task_at(x, y):
 def returns(distribution, agent, drawn, *, seed=1):
     """Returns `[tasks, episodes]`."""
     keys = jax.random.split(jax.random.key(seed), drawn.strength.size)
-    lived = jax.jit(jax.vmap(lambda task, key: live(agent, distribution, (), task, key)[0].outcome.reward))(drawn, keys)
+    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward))(drawn, keys)
     return np.asarray(lived).reshape(-1, distribution.spec.episodes, distribution.spec.horizon).sum(-1)
 
 

@@ -10,7 +10,7 @@ import pytest
 from quickstudy import tasks
 from quickstudy.baselines.navigation import circle_search, trilateration
 from quickstudy.protocol.errors import SpecError, UnknownNameError
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import SPLITS, PointTask, point_navigation
 
 REWARDS = ("dense", "distance", "sparse")
@@ -28,7 +28,7 @@ def one_step(distribution, task, position, action):
 def lifetimes(distribution, agent, drawn, *, seed=1):
     """Rewards `[tasks, episodes, horizon]`, and everything else that happened."""
     keys = jax.random.split(jax.random.key(seed), drawn.strength.size)
-    lived = jax.jit(jax.vmap(lambda task, key: live(agent, distribution, (), task, key)[0]))(drawn, keys)
+    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0]))(drawn, keys)
     spec = distribution.spec
     return np.asarray(lived.outcome.reward).reshape(-1, spec.episodes, spec.horizon), lived
 

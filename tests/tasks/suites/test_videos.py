@@ -9,7 +9,7 @@ pytest.importorskip("mujoco")
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.rollout.runner import Living
+from quickstudy.rollout.runner import Runner
 from quickstudy.tasks.suites import mujoco_camera
 
 pytestmark = pytest.mark.suites
@@ -33,12 +33,12 @@ def test_it_is_the_lifetime_that_evaluation_measures(name):
     agent = distribution.baselines["random"]()
     params = agent.init(jax.random.key(0))
     try:
-        film = qs.film_adaptation(agent, params, distribution, split="test", task=1, tasks=2, every=6)
+        film = qs.adaptation_video(agent, params, distribution, split="test", task=1, tasks=2, every=6)
     except qs.errors.UsageError as error:
         pytest.skip(str(error))
     task_list, keys = draw_tasks(distribution, split="test", tasks=2, seed=0)
-    with Living(distribution, CollectingConfig(collectors="inline")) as living:
-        earned = living.on_all(agent, params, task_list, keys)
+    with Runner(distribution, CollectingConfig(collectors="inline")) as living:
+        earned = living.run(agent, params, task_list, keys)
     assert film.lifetime_return == pytest.approx(earned.reward[1].sum(dtype=np.float64), rel=1e-6)
     for shots in (film.first, film.last):
         pictures = [shot.picture for shot in shots]
@@ -54,5 +54,5 @@ def test_one_line_says_what_is_missing_to_draw(monkeypatch):
     distribution = made("half-cheetah-velocity")
     agent = distribution.baselines["random"]()
     with pytest.raises(qs.errors.UsageError, match="libegl1 libgl1-mesa-dri libopengl0") as error:
-        qs.film_adaptation(agent, agent.init(jax.random.key(0)), distribution, split="test", tasks=2)
+        qs.adaptation_video(agent, agent.init(jax.random.key(0)), distribution, split="test", tasks=2)
     assert "\n" not in str(error.value)

@@ -29,7 +29,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
-from quickstudy.rollout.runner import Living
+from quickstudy.rollout.runner import Runner
 
 _SHUFFLED = "shuffled rewards"
 _MOST_SHUFFLED = 1000
@@ -125,22 +125,22 @@ def adaptation_speeds(
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     tell = progress or (lambda name, done: None)
 
-    with Living(distribution, collecting) as living:
+    with Runner(distribution, collecting) as living:
 
-        def live(one: Contender, name: str) -> Runs:
+        def run_lifetime(one: Contender, name: str) -> Runs:
             return _live(one, living, task_list, keys, lifetimes, lambda done: tell(name, done))
 
-        runs = {name: live(one, name) for name, one in everyone.items()}
+        runs = {name: run_lifetime(one, name) for name, one in everyone.items()}
         anchors = _per_episode(distribution, task_list)
         floor = anchors.floor
         if floor is None:
-            floor = live(contender(random_agent(distribution.spec)), "random").returns.mean((0, 2))
+            floor = run_lifetime(contender(random_agent(distribution.spec)), "random").returns.mean((0, 2))
         known = Anchors(floor=floor, ceiling=anchors.ceiling)
         ablated: dict[str, tuple[Contender, Runs]] = {}
         for name, one in agents.items() if shuffled else ():
             most = min(tasks * lifetimes, _MOST_SHUFFLED)
             unknowing = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed, living=living)
-            ablated[name] = unknowing, live(unknowing, f"{name}, {_SHUFFLED}")
+            ablated[name] = unknowing, run_lifetime(unknowing, f"{name}, {_SHUFFLED}")
     found = []
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
@@ -200,7 +200,7 @@ def _with_episodes(distribution: AnyDistribution, episodes: int) -> AnyDistribut
 
 def _live(
     one: Contender,
-    living: Living,
+    living: Runner,
     task_list: PyTree,
     keys: PRNGKeyArray,
     lifetimes: int,
@@ -213,7 +213,7 @@ def _live(
     for lifetime in range(lifetimes):
         luck = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
         for index in range(one.seeds):
-            earned = living.on_all(one.agent, one.params_of(index), task_list, luck)
+            earned = living.run(one.agent, one.params_of(index), task_list, luck)
             returns[index] += earned.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
             steps[index] += earned.valid.reshape(*shape[1:], spec.horizon).sum(-1)
         tell((lifetime + 1) / lifetimes)

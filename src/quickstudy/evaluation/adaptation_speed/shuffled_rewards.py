@@ -21,7 +21,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Transition, record
-from quickstudy.rollout.runner import Living
+from quickstudy.rollout.runner import Runner
 
 
 @record
@@ -90,7 +90,7 @@ def shuffled_contender(
     split: str,
     lifetimes: int = 200,
     seed: int = 0,
-    living: Living | None = None,
+    living: Runner | None = None,
 ) -> Contender:
     """A contender whose every seed adapts on rewards that it earned itself, elsewhere: in lifetimes on tasks drawn apart.
 
@@ -108,8 +108,8 @@ def shuffled_contender(
     # Folded in, so that no seed of `evaluate` gives these keys.
     key_tasks, key_lives = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
     tasks, keys = distribution.sample_tasks(split, key_tasks, tasks=lifetimes), jax.random.split(key_lives, lifetimes)
-    with contextlib.nullcontext(living) if living is not None else Living(distribution) as place:
-        earned = [place.on_all(one.agent, one.params_of(i), tasks, keys).reward for i in range(one.seeds)]
+    with contextlib.nullcontext(living) if living is not None else Runner(distribution) as place:
+        earned = [place.run(one.agent, one.params_of(i), tasks, keys).reward for i in range(one.seeds)]
     rewards = jnp.stack([jnp.asarray(reward) for reward in earned])
     agent = with_shuffled_rewards(one.agent, rewards[0])
     # What has no parameters counts as one seed, and so do these rewards then.

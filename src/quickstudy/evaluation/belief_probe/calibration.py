@@ -133,7 +133,7 @@ def surprise_along(
     return {
         "now": np.asarray(p_value(readout.scores, scores)),
         "lately": np.asarray(p_value(readout.recent_scores, averages)),
-        "task": np.asarray(p_value(readout.task_scores, jax.jit(lambda known: readout.strangeness(known))(features))),
+        "task": np.asarray(p_value(readout.task_scores, jax.jit(lambda known: readout.anomaly_score(known))(features))),
     }
 
 

@@ -18,7 +18,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.compiled import live
+from quickstudy.rollout.compiled import run_lifetime
 
 _LEAST_DEVIATION = 1e-4
 _NINETY = 1.6448536
@@ -104,7 +104,7 @@ def recorded(
     """A lifetime on every task, without the extras of its decisions, and what was known at each step, `[tasks, T, ...]`."""
 
     def one(task: PyTree, key: Array) -> tuple[Transition, Array]:
-        lifetime, _ = live(agent, distribution, params, task, key)
+        lifetime, _ = run_lifetime(agent, distribution, params, task, key)
         lifetime = dataclasses.replace(lifetime, decision=dataclasses.replace(lifetime.decision, extras={}))
         return lifetime, features_along(agent, params, lifetime, jax.random.split(key)[0])
 
@@ -159,7 +159,7 @@ def _promise(readout: Readout, lived: Transition, features: Array, real: Array, 
     scores = jax.jit(lambda known, step: readout.score(known, step, spec))(features, lived)
     readout = eqx.tree_at(lambda r: r.scores, readout, _table(np.asarray(scores)[valid]))
     along = jax.jit(jax.vmap(lambda s, v: recent(s, v, readout.scores, since=jnp.zeros(()))[1]))(scores, lived.valid)
-    strange = jax.jit(lambda known: readout.strangeness(known))(features)
+    strange = jax.jit(lambda known: readout.anomaly_score(known))(features)
     tables = (_table(np.asarray(along)[valid]), _table(np.asarray(strange)[valid]))
     return eqx.tree_at(lambda r: (r.recent_scores, r.task_scores), readout, tables)
 

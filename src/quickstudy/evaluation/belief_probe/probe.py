@@ -97,7 +97,7 @@ class Readout(eqx.Module):
             real += parameter.size
         return told
 
-    def strangeness(self, features: Float[Array, "*time features"]) -> Float[Array, "*time"]:
+    def anomaly_score(self, features: Float[Array, "*time features"]) -> Float[Array, "*time"]:
         """How far the real parameters that are told lie from their mean over training tasks, in squared deviations."""
         parts = _parts(self.teller(self.features(features)), self.named)
         reals = [_normal(part)[0] for one, part in zip(self.named, parts, strict=True) if one.choices is None]
@@ -139,7 +139,7 @@ def with_readout(agent: Agent, readout: Readout) -> Agent:
         decision = agent.act(params, watching.memory, observation, key)
         known = features_of(agent, params, watching.memory, observation)
         lately = jnp.where(watching.lived, p_value(readout.recent_scores, watching.lately), 1.0)
-        surprise = {"now": watching.now, "lately": lately, "task": p_value(readout.task_scores, readout.strangeness(known))}
+        surprise = {"now": watching.now, "lately": lately, "task": p_value(readout.task_scores, readout.anomaly_score(known))}
         said = {"parameters": readout.tell(known), "surprise": surprise}
         return dataclasses.replace(decision, extras=decision.extras | said)
 

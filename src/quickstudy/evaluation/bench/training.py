@@ -30,7 +30,7 @@ def training_of(run: Path, parameters_sha256: str, *, processor: str) -> Trainin
     card = json.loads((run / "bundle" / "bundle.json").read_text())
     if card["parameters_sha256"] != parameters_sha256 or not metrics:
         return None
-    looks = [(line["steps"], line["held_out_return"]) for line in metrics if "held_out_return" in line]
+    evaluations = [(line["steps"], line["held_out_return"]) for line in metrics if "held_out_return" in line]
     return Training(
         command=described["command"],
         seeds=described["training"]["seeds"],
@@ -40,7 +40,7 @@ def training_of(run: Path, parameters_sha256: str, *, processor: str) -> Trainin
         machine=described["machine"] | {"processor": processor},
         algorithm=described["algorithm"],
         versions=described["versions"],
-        curve=tuple((steps, sum(values) / len(values)) for steps, values in _thinned(looks)),
+        curve=tuple((steps, sum(values) / len(values)) for steps, values in _thinned(evaluations)),
     )
 
 
@@ -59,7 +59,7 @@ def training_of_bundle(bundle: Bundle) -> Training:
     )
 
 
-def _thinned(looks: list[tuple[int, list[float]]]) -> list[tuple[int, list[float]]]:
+def _thinned(evaluations: list[tuple[int, list[float]]]) -> list[tuple[int, list[float]]]:
     """At most `CURVE_POINTS` of them, evenly spread, the last among them."""
-    every = -(-len(looks) // CURVE_POINTS)
-    return looks[::-1][::every][::-1] if looks else []
+    every = -(-len(evaluations) // CURVE_POINTS)
+    return evaluations[::-1][::every][::-1] if evaluations else []

@@ -13,7 +13,7 @@ from quickstudy.protocol.records import Transition
 
 
 @dataclasses.dataclass(kw_only=True)
-class Lived:
+class CollectedBatch:
     """Lifetimes as NumPy arrays, time-major.
 
     Args:
@@ -37,13 +37,13 @@ class Lived:
     faults: dict[str, int]
 
 
-def joined(parts: Sequence[Lived]) -> Lived:
+def joined(parts: Sequence[CollectedBatch]) -> CollectedBatch:
     """Parts of one batch of lifetimes as a whole, in their order."""
     if len(parts) == 1:
         return parts[0]
     along = lambda *leaves: np.concatenate(leaves, axis=1)  # noqa: E731
     names = sorted({name for part in parts for name in part.seconds})
-    return Lived(
+    return CollectedBatch(
         lifetimes=jax.tree.map(along, *(part.lifetimes for part in parts)),
         reward=along(*(part.reward for part in parts)),
         valid=along(*(part.valid for part in parts)),
@@ -70,7 +70,7 @@ def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows[:, columns], columns], tree)
 
 
-def in_their_places(lived: Lived, rows: Sequence[int], *, lifetimes: int) -> Lived:
+def in_their_places(lived: CollectedBatch, rows: Sequence[int], *, lifetimes: int) -> CollectedBatch:
     """A batch of so many lifetimes of which only these rows were lived; the others are lost."""
     if len(rows) == lifetimes:
         return lived
@@ -88,7 +88,7 @@ def in_their_places(lived: Lived, rows: Sequence[int], *, lifetimes: int) -> Liv
     )
 
 
-def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
+def nothing_lived(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
     """As many lost lifetimes, in the shapes of some that were lived."""
     no = np.zeros((len(like.valid), lifetimes), bool)
     zero: Any = no.astype(np.float32)
@@ -97,7 +97,7 @@ def nothing_lived(like: Lived, *, lifetimes: int) -> Lived:
         blank = jax.tree.map(lambda leaf: np.repeat(leaf[:, :1], lifetimes, axis=1), like.lifetimes)
         outcome = dataclasses.replace(blank.outcome, reward=zero, terminated=no, truncated=no)
         blank = dataclasses.replace(blank, outcome=outcome, valid=no)
-    return Lived(
+    return CollectedBatch(
         lifetimes=blank,
         reward=zero,
         valid=no,

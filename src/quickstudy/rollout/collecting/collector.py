@@ -13,7 +13,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.host_distribution import HostDistribution, HostEnvironment
 from quickstudy.protocol.records import Outcome, Transition
-from quickstudy.rollout.collecting.batch import Lived, fill_gaps
+from quickstudy.rollout.collecting.batch import CollectedBatch, fill_gaps
 from quickstudy.rollout.collecting.lane_programs import (
     HAPPENED,
     LanePrograms,
@@ -42,14 +42,14 @@ class Collector:
         distribution: HostDistribution,
         *,
         lanes: int,
-        holding: Callable[[int], None] = lambda lifetime: None,
-        beat: Callable[[int], None] = lambda steps: None,
+        mark_current: Callable[[int], None] = lambda lifetime: None,
+        heartbeat: Callable[[int], None] = lambda steps: None,
     ):
-        self.distribution, self.lanes, self.holding, self.beat = distribution, lanes, holding, beat
+        self.distribution, self.lanes, self.mark_current, self.heartbeat = distribution, lanes, mark_current, heartbeat
         self.environments: dict[int, HostEnvironment] = {}
         self._programs: dict[int, LanePrograms] = {}
 
-    def live(
+    def run(
         self,
         agent: Agent,
         params: PyTree,
@@ -57,7 +57,7 @@ class Collector:
         keys: UInt32[np.ndarray, "lifetimes 2"],
         *,
         rewards_only: bool = False,
-    ) -> Lived:
+    ) -> CollectedBatch:
         """One lifetime on each task.
 
         Args:
@@ -182,7 +182,7 @@ class _Lanes:
             self.row[lane], self.slot[lane], self.keys[lane] = row, 0, self._agent_keys[row]
             self.numbers[lane] = 0
             began = time.perf_counter()
-            self.collector.holding(row)
+            self.collector.mark_current(row)
             try:
                 environment = self.collector.environment(lane)
                 environment.begin(self.tasks[row], self._environment_keys[row])
@@ -191,9 +191,9 @@ class _Lanes:
                 raise  # what is missing or misused is said at once, and nothing is masked
             except Exception:
                 self._lose(lane)
-            self.collector.holding(-1)
+            self.collector.mark_current(-1)
             self.seconds["environment"] += time.perf_counter() - began
-            self.collector.beat(self.steps)
+            self.collector.heartbeat(self.steps)
 
     def step(self, active: np.ndarray, words: np.ndarray) -> None:
         """Steps the environments of these lanes, writes down what happened, and moves each lane to its next slot."""
@@ -207,9 +207,9 @@ class _Lanes:
             followed = self._stepped(active.tolist(), slots.tolist(), actions)
             if followed:
                 self._write_down(*(np.asarray(column) for column in zip(*followed, strict=True)))
-        self.collector.holding(-1)
+        self.collector.mark_current(-1)
         self.seconds["environment"] += time.perf_counter() - began
-        self.collector.beat(self.steps)
+        self.collector.heartbeat(self.steps)
 
     def _stepped(self, lanes: list[int], slots: list[int], actions: Any) -> list[tuple[int, float, bool, bool]]:
         """Lane, reward and the two ends of every step that went well; the lifetimes of the others are lost.
@@ -217,9 +217,9 @@ class _Lanes:
         This is the one loop in Python that runs once for every step of every environment.
         """
         followed, environments, successor, shape = [], self.collector.environments, self.successor, self._shape
-        holding, rows = self.collector.holding, self.row[lanes].tolist()
+        mark_current, rows = self.collector.mark_current, self.row[lanes].tolist()
         for lane, slot, row in zip(lanes, slots, rows, strict=True):
-            holding(row)
+            mark_current(row)
             try:
                 observation, reward, terminated, truncated, measures = environments[lane].step(slot, actions[lane])
                 if getattr(observation, "shape", ()) != shape:
@@ -245,7 +245,7 @@ class _Lanes:
         self.numbers[lanes] = np.stack(told, axis=1)
         self.seen[lanes] = self.successor[lanes]
         for lane in lanes[ends & (self.slot[lanes] < self.total)].tolist():
-            self.collector.holding(int(self.row[lane]))
+            self.collector.mark_current(int(self.row[lane]))
             try:
                 self.seen[lane] = self._checked(self.collector.environment(lane).reset(int(self.slot[lane]) // self.horizon))
             except Exception:
@@ -272,11 +272,11 @@ class _Lanes:
         lived = self._transition(start, stop, np.maximum(self.row, 0))
         return jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1), lived)
 
-    def lived(self) -> Lived:
+    def lived(self) -> CollectedBatch:
         """Everything, once all lifetimes are over."""
         for of_all in self._measures.values():
             of_all[:, self._lost] = np.nan
-        return Lived(
+        return CollectedBatch(
             lifetimes=None if self.rewards_only else self._transition(0, self.total, slice(None)),
             reward=np.where(self._valid, self._reward, np.float32(0)),
             valid=self._valid,

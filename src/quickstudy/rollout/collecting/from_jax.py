@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PyTree, UInt32
 
-from quickstudy.protocol.host_distribution import HostDistribution, Stepped
+from quickstudy.protocol.host_distribution import HostDistribution, StepResult
 from quickstudy.protocol.task_distribution import TaskDistribution
 
 
@@ -57,12 +57,12 @@ class SteppedFromOutside:
         self._state, observation = self._reset(self._task, self._keys_reset[episode])
         return np.asarray(observation)
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """One step."""
         action = np.asarray(action, jax.dtypes.canonicalize_dtype(np.asarray(action).dtype))
         self._state, outcome = self._step(self._task, self._state, action, self._keys_step[slot])
         ends = bool(outcome.terminated), bool(outcome.truncated)
-        return Stepped(np.asarray(outcome.observation), float(outcome.reward), *ends, {})
+        return StepResult(np.asarray(outcome.observation), float(outcome.reward), *ends, {})
 
     def close(self) -> None:
         """There is nothing to let go of."""

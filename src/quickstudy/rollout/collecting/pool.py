@@ -22,7 +22,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution
-from quickstudy.rollout.collecting.batch import Lived, in_their_places, joined, nothing_lived
+from quickstudy.rollout.collecting.batch import CollectedBatch, in_their_places, joined, nothing_lived
 from quickstudy.rollout.collecting.collector import Collector
 from quickstudy.rollout.compiled import check_fit
 
@@ -79,10 +79,10 @@ class Job:
         return dataclasses.replace(self, tasks=[self.tasks[row] for row in rows], keys=self.keys[list(rows)])
 
 
-class Member(Protocol):
+class Worker(Protocol):
     """One collector of a team."""
 
-    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+    def run(self, job: Job, tell: Callable[[int], None]) -> CollectedBatch:
         """Lives a share, and tells of its steps under way.
 
         Raises:
@@ -93,7 +93,7 @@ class Member(Protocol):
         """Ends it; at once where `kill` is said."""
 
 
-class MemberLostError(Exception):
+class WorkerLostError(Exception):
     """A collector died or hung; the message says how.
 
     `lifetime`: the number, within its share, of that whose environment it happened in; None where nobody knows.
@@ -104,7 +104,7 @@ class MemberLostError(Exception):
         self.lifetime = lifetime
 
 
-class Team:
+class WorkerPool:
     """Collectors that live batches of lifetimes together; a context manager.
 
     Args:
@@ -118,20 +118,20 @@ class Team:
     def __init__(
         self,
         distribution: HostDistribution,
-        hire: Callable[[], Member],
+        spawn: Callable[[], Worker],
         *,
-        members: int,
-        farewell: Callable[[], None] = lambda: None,
+        workers: int,
+        on_close: Callable[[], None] = lambda: None,
     ):
-        self.distribution, self._hire, self._farewell = distribution, hire, farewell
+        self.distribution, self._spawn, self._on_close = distribution, spawn, on_close
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
-        self._threads, self._closed, self._under_way = ThreadPoolExecutor(members), False, [0] * members
-        self._members: list[Member] = []
-        hired = [self._threads.submit(hire) for _ in range(members)]
+        self._threads, self._closed, self._under_way = ThreadPoolExecutor(workers), False, [0] * workers
+        self._workers: list[Worker] = []
+        hired = [self._threads.submit(spawn) for _ in range(workers)]
         try:
             wait(hired)
-            self._members += [one.result() for one in hired if one.exception() is None]
+            self._workers += [one.result() for one in hired if one.exception() is None]
             for one in hired:
                 one.result()
         except BaseException:
@@ -149,7 +149,9 @@ class Team:
         """Steps taken so far of the batch in hand."""
         return sum(self._under_way)
 
-    def live(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray, *, rewards_only: bool = False) -> Lived:
+    def run(
+        self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray, *, rewards_only: bool = False
+    ) -> CollectedBatch:
         """One lifetime on each task.
 
         Args:
@@ -169,9 +171,9 @@ class Team:
         numbers = np.asarray(jax.random.key_data(keys))
         params, tasks = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, tasks)
         apart = [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(numbers))]
-        shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._members)) if share.size]
+        shares = [share for share in np.array_split(np.arange(len(numbers)), len(self._workers)) if share.size]
         jobs = [Job(agent, params, [apart[row] for row in share], numbers[share], rewards_only) for share in shares]
-        self._under_way = [0] * len(self._members)
+        self._under_way = [0] * len(self._workers)
         under_way = [self._threads.submit(self._tried, number, job) for number, job in enumerate(jobs)]
         wait(under_way)  # for all, before one of them raises
         tried = [share.result() for share in under_way]
@@ -193,25 +195,25 @@ class Team:
     def close(self) -> None:
         """Ends all collectors."""
         self._closed = True
-        for member in self._members:
+        for member in self._workers:
             member.close()
         self._threads.shutdown()
-        self._farewell()
+        self._on_close()
 
-    def _tried(self, number: int, job: Job) -> Lived | None:
+    def _tried(self, number: int, job: Job) -> CollectedBatch | None:
         """A share as it was lived, by the member of this number or by its replacements; None where all of it was lost."""
         left, losses = list(range(len(job.keys))), Counter[int | None]()
         while left and losses.total() < _MOST_REPLACED:
             try:
-                lived = self._members[number].live(job.of(left), lambda steps: self._under_way.__setitem__(number, steps))
+                lived = self._workers[number].run(job.of(left), lambda steps: self._under_way.__setitem__(number, steps))
                 return in_their_places(lived, left, lifetimes=len(job.keys))
-            except MemberLostError as loss:
+            except WorkerLostError as loss:
                 if self._closed:
                     raise  # nobody waits for it any more
                 self.replaced += 1
                 sys.stderr.write(f"quickstudy: a collector was replaced: {loss}\n")
-                self._members[number].close(kill=True)
-                self._members[number] = self._hire()
+                self._workers[number].close(kill=True)
+                self._workers[number] = self._spawn()
                 held = None if loss.lifetime is None else left[loss.lifetime]
                 losses[held] += 1
                 if losses[held] == _TRIES:
@@ -226,18 +228,18 @@ class Team:
             self.faults[fault] = self.faults.get(fault, 0) + count
 
 
-class Inline:
+class InProcessWorker:
     """A collector in this process: nothing is passed on, and nothing protects this process from its environments."""
 
     def __init__(self, distribution: HostDistribution, *, lanes: int):
         self._tell: Callable[[int], None] = lambda steps: None
-        self._collector = Collector(distribution, lanes=lanes, beat=lambda steps: self._tell(steps))
+        self._collector = Collector(distribution, lanes=lanes, heartbeat=lambda steps: self._tell(steps))
         self._collector.environment(0)  # what is missing is said now, and not when half is done
 
-    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+    def run(self, job: Job, tell: Callable[[int], None]) -> CollectedBatch:
         """Lives a share."""
         self._tell = tell
-        return self._collector.live(job.agent, job.params, job.tasks, job.keys, rewards_only=job.rewards_only)
+        return self._collector.run(job.agent, job.params, job.tasks, job.keys, rewards_only=job.rewards_only)
 
     def close(self, *, kill: bool = False) -> None:
         """Closes the environments."""
@@ -245,7 +247,7 @@ class Inline:
         self._collector.close()
 
 
-def gather_team(distribution: HostDistribution, config: CollectingConfig = CollectingConfig()) -> Team:
+def open_pool(distribution: HostDistribution, config: CollectingConfig = CollectingConfig()) -> WorkerPool:
     """The collectors that a configuration asks for.
 
     Raises:
@@ -254,14 +256,14 @@ def gather_team(distribution: HostDistribution, config: CollectingConfig = Colle
       CollectingError: a collector does not come up.
     """
     kind = config.collectors.partition(":")[0]
-    members = config.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else config.workers or 1
+    workers = config.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else config.workers or 1
     if kind == "inline":
-        return Team(distribution, lambda: Inline(distribution, lanes=config.lanes), members=1)
+        return WorkerPool(distribution, lambda: InProcessWorker(distribution, lanes=config.lanes), workers=1)
     if kind == "processes":
         from quickstudy.rollout.collecting.process_worker import WorkerProcess
 
-        return Team(distribution, lambda: WorkerProcess(distribution, config), members=members)
-    from quickstudy.rollout.collecting.ray_pool import Crew
+        return WorkerPool(distribution, lambda: WorkerProcess(distribution, config), workers=workers)
+    from quickstudy.rollout.collecting.ray_pool import RayPool
 
-    crew = Crew(distribution, config)
-    return Team(distribution, crew.hire, members=crew.members, farewell=crew.close)
+    crew = RayPool(distribution, config)
+    return WorkerPool(distribution, crew.spawn, workers=crew.workers, on_close=crew.close)

@@ -17,24 +17,24 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from quickstudy.protocol.errors import QuickstudyError
-from quickstudy.rollout.collecting.remote_end import Outpost, as_own
+from quickstudy.rollout.collecting.remote_end import RemoteEnd, as_own
 
-HAND = struct.Struct("q")
+SHARED_CELL = struct.Struct("q")
 _BEAT_SECONDS = 0.5
 
 
 def main(descriptor: int, hand: int) -> None:
     """Answers until the other end closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
-    connection, shared = Connection(descriptor), mmap.mmap(hand, HAND.size)
+    connection, shared = Connection(descriptor), mmap.mmap(hand, SHARED_CELL.size)
     _say(connection, "ready", list(sys.version_info[:2]))
-    outpost = Outpost(beat=_Beat(connection), holding=partial(HAND.pack_into, shared, 0))
+    outpost = RemoteEnd(heartbeat=_Heartbeat(connection), mark_current=partial(SHARED_CELL.pack_into, shared, 0))
     try:
         while True:
             message = connection.recv_bytes()
             try:
                 kind, *said = pickle.loads(message)
-                answer: Any = outpost.open(*said) if kind == "open" else outpost.live(*said)
+                answer: Any = outpost.open(*said) if kind == "open" else outpost.run(*said)
             except Exception as error:
                 answer = as_own(error)
             _say(connection, "raised" if isinstance(answer, QuickstudyError) else "lived", answer)
@@ -44,7 +44,7 @@ def main(descriptor: int, hand: int) -> None:
         outpost.close()
 
 
-class _Beat:
+class _Heartbeat:
     """Says now and then that there is life, and how many steps were taken; of the first ones at once.
 
     Whoever hears of steps knows that everything is compiled, and from then on waits less long for the next word.

@@ -18,10 +18,10 @@ import jax
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution
-from quickstudy.rollout.collecting.batch import Lived
-from quickstudy.rollout.collecting.pool import CollectingConfig, Job, MemberLostError
-from quickstudy.rollout.collecting.process_main import HAND
-from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, Shelf, packed, single_threaded, user_files
+from quickstudy.rollout.collecting.batch import CollectedBatch
+from quickstudy.rollout.collecting.pool import CollectingConfig, Job, WorkerLostError
+from quickstudy.rollout.collecting.process_main import SHARED_CELL
+from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, AgentCache, packed, single_threaded, user_files
 
 
 class WorkerProcess:
@@ -36,14 +36,14 @@ class WorkerProcess:
     """
 
     def __init__(self, distribution: HostDistribution, config: CollectingConfig):
-        self._patience, self._known = config.patience_seconds, Shelf[None]()
+        self._patience, self._known = config.patience_seconds, AgentCache[None]()
         self._packed: tuple[Agent, str, bytes] | None = None
         python = config.worker_python or sys.executable
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as hand:
-            hand.truncate(HAND.size)
-            self._hand = mmap.mmap(hand.fileno(), HAND.size)
-            HAND.pack_into(self._hand, 0, -1)
+            hand.truncate(SHARED_CELL.size)
+            self._hand = mmap.mmap(hand.fileno(), SHARED_CELL.size)
+            SHARED_CELL.pack_into(self._hand, 0, -1)
             given = [theirs.fileno(), hand.fileno()]
             command = [python, "-m", "quickstudy.rollout.collecting.process_main", *map(str, given)]
             environment = _environment(own=not config.worker_python)
@@ -66,11 +66,11 @@ class WorkerProcess:
                 raise said
         except BaseException as error:
             self.close(kill=True)
-            if not isinstance(error, MemberLostError):
+            if not isinstance(error, WorkerLostError):
                 raise
             raise CollectingError(f"a worker process did not come up ({error}). Its own message stands above.") from error
 
-    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+    def run(self, job: Job, tell: Callable[[int], None]) -> CollectedBatch:
         """Lives a share there.
 
         Raises:
@@ -82,8 +82,8 @@ class WorkerProcess:
         _, digest, agent = self._packed
         known = digest in self._known
         patience = self._patience + (0.0 if known else STARTING_SECONDS)
-        HAND.pack_into(self._hand, 0, -1)
-        self._send("live", digest, None if known else agent, job.params, job.tasks, job.keys, job.rewards_only)
+        SHARED_CELL.pack_into(self._hand, 0, -1)
+        self._send("run", digest, None if known else agent, job.params, job.tasks, job.keys, job.rewards_only)
         if not known:
             self._known.put(digest, None)
         while True:
@@ -121,9 +121,9 @@ class WorkerProcess:
         except (EOFError, OSError) as error:
             raise self._loss(self._end()) from error
 
-    def _loss(self, how: str) -> MemberLostError:
-        (lifetime,) = HAND.unpack_from(self._hand, 0)
-        return MemberLostError(how, None if lifetime < 0 else lifetime)
+    def _loss(self, how: str) -> WorkerLostError:
+        (lifetime,) = SHARED_CELL.unpack_from(self._hand, 0)
+        return WorkerLostError(how, None if lifetime < 0 else lifetime)
 
     def _end(self) -> str:
         """How the process ended, in words."""

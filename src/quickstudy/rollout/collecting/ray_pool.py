@@ -19,13 +19,13 @@ import jax
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, QuickstudyError
 from quickstudy.protocol.host_distribution import HostDistribution
-from quickstudy.rollout.collecting.batch import Lived
-from quickstudy.rollout.collecting.pool import CollectingConfig, Job, MemberLostError
+from quickstudy.rollout.collecting.batch import CollectedBatch
+from quickstudy.rollout.collecting.pool import CollectingConfig, Job, WorkerLostError
 from quickstudy.rollout.collecting.ray_connection import connect, cores_alive, disconnect, first_line
 from quickstudy.rollout.collecting.remote_end import (
     STARTING_SECONDS,
-    Outpost,
-    Shelf,
+    AgentCache,
+    RemoteEnd,
     as_own,
     packed,
     single_threaded,
@@ -41,7 +41,7 @@ _TRIES = 3
 _FETCHING_SECONDS = 600.0
 
 
-class Crew:
+class RayPool:
     """The collectors of one team on a cluster, and what all of them are sent.
 
     Args:
@@ -60,15 +60,15 @@ class Crew:
         self._present: list[RayActor] = []
         connect(config.collectors, cores=config.workers)
         cores = cores_alive()
-        self.members = config.workers or max(cores, 1)
+        self.workers = config.workers or max(cores, 1)
         self._hired = 0
-        if self.members > cores:
+        if self.workers > cores:
             sys.stderr.write(
-                f"quickstudy: {self.members} collectors are asked for, and the Ray cluster has {cores} cores at present; "
+                f"quickstudy: {self.workers} collectors are asked for, and the Ray cluster has {cores} cores at present; "
                 f"waiting for more for up to {STARTING_SECONDS:.0f} s.\n"
             )
 
-    def hire(self) -> "RayActor":
+    def spawn(self) -> "RayActor":
         """A new collector, once it has come up.
 
         Raises:
@@ -77,7 +77,7 @@ class Crew:
         import ray
 
         with self._lock:
-            replaces, self._hired = self._hired >= self.members, self._hired + 1
+            replaces, self._hired = self._hired >= self.workers, self._hired + 1
         alone, died = True, False
         for _ in range(_TRIES):
             with self._lock:
@@ -150,10 +150,10 @@ class RayActor:
       cores: that Ray keeps free for it; 0 where there are none left, and it shares one.
     """
 
-    def __init__(self, crew: Crew, config: CollectingConfig, *, cores: int):
+    def __init__(self, crew: RayPool, config: CollectingConfig, *, cores: int):
         import ray
 
-        self._crew, self._config, self._known, self._jobs = crew, config, Shelf[None](), 0
+        self._crew, self._config, self._known, self._jobs = crew, config, AgentCache[None](), 0
         made = ray.remote(concurrency_groups={"signs": 1})(_marked(ray))
         environment = {"env_vars": single_threaded()}
         self._actor = made.options(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment).remote()
@@ -172,7 +172,7 @@ class RayActor:
             raise refused
         return True
 
-    def live(self, job: Job, tell: Callable[[int], None]) -> Lived:
+    def run(self, job: Job, tell: Callable[[int], None]) -> CollectedBatch:
         """Lives a share there.
 
         Raises:
@@ -186,7 +186,7 @@ class RayActor:
         except ray.exceptions.RayTaskError as error:
             raise as_own(error) from error
         except ray.exceptions.RayError as error:
-            raise MemberLostError(f"{type(error).__name__}, {first_line(error)}") from error
+            raise WorkerLostError(f"{type(error).__name__}, {first_line(error)}") from error
 
     def close(self, *, kill: bool = False) -> None:
         """Lets it close its environments, or ends it at once."""
@@ -198,14 +198,14 @@ class RayActor:
             ray.kill(self._actor)
         self._crew.leave(self)
 
-    def _lived(self, job: Job, tell: Callable[[int], None]) -> Lived:
+    def _lived(self, job: Job, tell: Callable[[int], None]) -> CollectedBatch:
         import ray
 
         digest, content = self._crew.agent(job.agent)
         known, self._jobs = digest in self._known, self._jobs + 1
         patience = self._config.patience_seconds + (0.0 if known else STARTING_SECONDS)
         share = (job.tasks, job.keys, job.rewards_only)
-        answer = self._actor.live.remote(self._jobs, digest, None if known else content, self._crew.params(job.params), *share)
+        answer = self._actor.run.remote(self._jobs, digest, None if known else content, self._crew.params(job.params), *share)
         if not known:
             self._known.put(digest, None)
         sign, heard, held, moved = None, 0, -1, time.monotonic()
@@ -220,7 +220,7 @@ class RayActor:
                     patience = self._config.patience_seconds if steps else patience  # once it takes steps, it has compiled
                     tell(steps)
             if time.monotonic() - moved > patience:
-                raise MemberLostError(f"an actor did nothing for {patience:.0f} s", None if held < 0 else held)
+                raise WorkerLostError(f"an actor did nothing for {patience:.0f} s", None if held < 0 else held)
         lived = ray.get(answer, timeout=_FETCHING_SECONDS)
         if isinstance(lived, QuickstudyError):
             raise lived
@@ -236,7 +236,7 @@ class _Actor:
 
     def __init__(self) -> None:
         self._now, self._held = (0, 0, 0), -1
-        self._outpost = Outpost(beat=self._beat, holding=self._hold)
+        self._outpost = RemoteEnd(heartbeat=self._beat, mark_current=self._hold)
 
     def open(self, files: Any, distribution: bytes, lanes: int, cache: str | None) -> QuickstudyError | None:
         """Opens the distribution; compiled programs are kept in the folder `cache` where it can be had."""
@@ -246,10 +246,10 @@ class _Actor:
                 jax.config.update("jax_compilation_cache_dir", cache)
         return self._outpost.open(files, distribution, lanes)
 
-    def live(self, number: int, *job: Any) -> Lived | QuickstudyError:
+    def run(self, number: int, *job: Any) -> CollectedBatch | QuickstudyError:
         """Lives the share of this number."""
         self._now, self._held = (number, 0, 0), -1
-        return self._outpost.live(*job)
+        return self._outpost.run(*job)
 
     def signs(self) -> tuple[int, int, int, int]:
         """The number of the share in hand, how often there was progress in it, the steps taken, and the lifetime at work."""

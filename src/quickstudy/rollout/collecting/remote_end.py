@@ -21,7 +21,7 @@ from jaxtyping import PyTree
 from quickstudy.protocol import registry
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, QuickstudyError
-from quickstudy.rollout.collecting.batch import Lived
+from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.collector import Collector
 
 STARTING_SECONDS = 300.0
@@ -31,7 +31,7 @@ _AGENTS_KEPT = 4
 Kept = TypeVar("Kept")
 
 
-class Shelf(Generic[Kept]):
+class AgentCache(Generic[Kept]):
     """The newest few agents by their digests. The two ends of a line keep one each, and let go of the same agents."""
 
     def __init__(self) -> None:
@@ -76,16 +76,16 @@ def single_threaded() -> dict[str, str]:
     return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
 
 
-class Outpost:
+class RemoteEnd:
     """The far end. What goes wrong is given back and not raised, so that it arrives as what it is.
 
     Args:
       beat, holding: as of a `Collector`.
     """
 
-    def __init__(self, *, beat: Callable[[int], None], holding: Callable[[int], None]):
-        self._collectors = partial(Collector, beat=beat, holding=holding)
-        self._agents = Shelf[Agent]()
+    def __init__(self, *, heartbeat: Callable[[int], None], mark_current: Callable[[int], None]):
+        self._collectors = partial(Collector, heartbeat=heartbeat, mark_current=mark_current)
+        self._agents = AgentCache[Agent]()
         self._collector: Collector | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
 
@@ -100,7 +100,7 @@ class Outpost:
             return as_own(error)
         return None
 
-    def live(
+    def run(
         self,
         digest: str,
         agent: bytes | None,
@@ -108,13 +108,13 @@ class Outpost:
         tasks: Sequence,
         keys: np.ndarray,
         rewards_only: bool,
-    ) -> Lived | QuickstudyError:
+    ) -> CollectedBatch | QuickstudyError:
         """Lives a share of a batch; `agent` is None where it was sent before."""
         try:
             if agent is not None:
                 self._agents.put(digest, pickle.loads(agent))
             assert self._collector is not None
-            return self._collector.live(self._agents[digest], params, tasks, keys, rewards_only=rewards_only)
+            return self._collector.run(self._agents[digest], params, tasks, keys, rewards_only=rewards_only)
         except Exception as error:
             return as_own(error)
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from quickstudy.protocol.host_distribution import Stepped
+from quickstudy.protocol.host_distribution import StepResult
 from quickstudy.tasks.checks.host_episodes import HostTrial
 from quickstudy.tasks.checks.host_player import Player, random_actions
 from quickstudy.tasks.checks.trees import close, plain, rows
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
     episode: int
     step: int
-    seen: Stepped
+    seen: StepResult
 
 
 class Comparison:
@@ -47,10 +47,10 @@ class Comparison:
         """The lifetime on a task in a newly opened environment; lived once only."""
         if number not in self._fresh:
             with self.trial.player() as player:
-                self._fresh[number] = self.live(player, number)
+                self._fresh[number] = self.run(player, number)
         return self._fresh[number]
 
-    def live(self, player: Player, number: int) -> list[Entry]:
+    def run(self, player: Player, number: int) -> list[Entry]:
         """A lifetime on a task."""
         self.trial.in_time()
         player.begin(self.trial.one_task(number), self.key)
@@ -59,7 +59,7 @@ class Comparison:
     def episode(self, player: Player, episode: int) -> Iterator[Entry]:
         """An episode of a lifetime that was begun."""
         self.trial.in_time()
-        yield Entry(episode, 0, Stepped(player.reset(episode), 0.0, False, False, {}))
+        yield Entry(episode, 0, StepResult(player.reset(episode), 0.0, False, False, {}))
         first_slot = episode * self.trial.distribution.spec.horizon
         for step, action in enumerate(self._actions[episode]):
             self.trial.in_time()
@@ -78,7 +78,7 @@ def difference(one: list[Entry], other: list[Entry]) -> str | None:
     """The first thing in which two lifetimes differ, in words; None if they are the same."""
     for a, b in zip(one, other, strict=False):
         when = f"{f'step {a.step}' if a.step else 'the reset'} of episode {a.episode + 1}"
-        for name, first, second in zip(Stepped._fields, a.seen, b.seen, strict=True):
+        for name, first, second in zip(StepResult._fields, a.seen, b.seen, strict=True):
             if not _alike(first, second):
                 return f"{name} at {when}{_both(first, second)}"
     return None

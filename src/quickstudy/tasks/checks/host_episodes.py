@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree, UInt32
 
-from quickstudy.protocol.host_distribution import HostDistribution, Stepped
+from quickstudy.protocol.host_distribution import HostDistribution, StepResult
 from quickstudy.tasks.checks.episodes import Episodes
 from quickstudy.tasks.checks.host_player import Clock, OutOfTimeError, Player, random_actions
 from quickstudy.tasks.checks.trees import distinct, same, structure
@@ -147,7 +147,7 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
         whole = passed < _WHOLE_SHARE * seconds
         steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
         player.begin(jax.tree.map(lambda x, number=number: x[number].copy(), tasks), trial.new_key())
-        seen, followed = [player.reset(0)], list[Stepped]()
+        seen, followed = [player.reset(0)], list[StepResult]()
         for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, (steps,))):
             followed.append(player.step(slot, action if np.ndim(action) else int(action)))
             seen.append(followed[-1].observation)

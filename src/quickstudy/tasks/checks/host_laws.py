@@ -63,7 +63,7 @@ def determinism(comparison: Comparison) -> Iterator[str]:
     """The same task and key, in two environments."""
     once = comparison.fresh(0)
     with comparison.trial.player() as player:
-        again = comparison.live(player, 0)
+        again = comparison.run(player, 0)
     seen = difference(once, again)
     if seen:
         yield f"the same task, seed and actions go differently in another environment newly opened: {seen}."
@@ -95,7 +95,7 @@ def set_task(comparison: Comparison) -> Iterator[str]:
                     return
                 player.begin(comparison.trial.one_task(before), comparison.key)
                 player.reset(0)
-                seen = difference(made, comparison.live(player, task))
+                seen = difference(made, comparison.run(player, task))
             if seen:
                 yield f"an environment that is set to a task is not as one that is made for it: {seen}."
                 return
@@ -105,13 +105,13 @@ def fresh_start(comparison: Comparison) -> Iterator[str]:
     """A lifetime in an environment in which others were lived."""
     once = comparison.fresh(0)
     with comparison.trial.player() as player:
-        comparison.live(player, 0)
-        seen = difference(once, comparison.live(player, 0))
+        comparison.run(player, 0)
+        seen = difference(once, comparison.run(player, 0))
         if seen:
             yield f"a lifetime that is lived once more in the same environment goes differently: {seen}."
             return
         for number in (*comparison.others[:1], 0):
-            seen = difference(comparison.fresh(number), comparison.live(player, number))
+            seen = difference(comparison.fresh(number), comparison.run(player, number))
             if seen:
                 yield f"a lifetime goes differently after one on another task in the same environment: {seen}."
                 return

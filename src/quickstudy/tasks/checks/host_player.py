@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import PyTree, UInt32
 
-from quickstudy.protocol.host_distribution import HostDistribution, Stepped
+from quickstudy.protocol.host_distribution import HostDistribution, StepResult
 from quickstudy.tasks.checks.faults import MisfitError
 from quickstudy.tasks.checks.trees import name_of
 from quickstudy.tasks.gymnasium import GymnasiumEnvironment, narrow
@@ -77,7 +77,7 @@ class Player:
         observation = self._clock.timed("reset", self.environment.reset, episode)
         return self._fitting("reset", observation)
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """One step."""
         try:
             stepped = self._clock.timed("step", self.environment.step, slot, action)
@@ -86,7 +86,7 @@ class Player:
             if promised and isinstance(self.environment, GymnasiumEnvironment):
                 raise MisfitError(f"the info that step returns holds no {error.args[0]!r}, which is measured.") from error
             raise
-        if not isinstance(stepped, Stepped):
+        if not isinstance(stepped, StepResult):
             raise MisfitError(
                 f"step gives {type(stepped).__name__}; it must give quickstudy.protocol.host_distribution.Stepped."
             )
@@ -99,7 +99,7 @@ class Player:
         self._look_at_measures(measures)
         with np.errstate(over="ignore"):  # what becomes infinite is found by another law
             reward = float(np.float32(reward))
-        return Stepped(self._fitting("step", observation), reward, bool(terminated), bool(truncated), measures)
+        return StepResult(self._fitting("step", observation), reward, bool(terminated), bool(truncated), measures)
 
     def close(self) -> None:
         """Lets go of the environment."""

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt32
 
 from quickstudy.protocol.errors import MissingExtraError, SpecError, UnknownNameError, UsageError
-from quickstudy.protocol.host_distribution import HostDistribution, Stepped
+from quickstudy.protocol.host_distribution import HostDistribution, StepResult
 from quickstudy.protocol.records import Spec
 
 TEST_FROM = 1_000_000
@@ -205,12 +205,12 @@ class ProcgenEnvironment:
         self._pool = self._make(self._name, env_type="gymnasium", seed=0, **where, **size)
         return self._pool.reset()[0][0]
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """One step. The pool resets only when it is stepped after an end, so that the last frame is the true one."""
         del slot
         frame, reward, terminated, truncated, info = self._pool.step(np.asarray(action, np.int32).reshape(1))
         measures = {"solved": float(info["prev_level_complete"][0])}
-        return Stepped(frame[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), measures)
+        return StepResult(frame[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), measures)
 
     def close(self) -> None:
         """Lets go of the pool, and of its thread."""

@@ -22,7 +22,7 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from numpy.typing import NDArray
 
 from quickstudy.protocol.errors import TaskDistributionError
-from quickstudy.protocol.host_distribution import Stepped
+from quickstudy.protocol.host_distribution import StepResult
 from quickstudy.tasks.suites.meta_world.fast_step import swift
 from quickstudy.tasks.suites.meta_world.goals import DRAWS
 
@@ -68,11 +68,11 @@ class MetaWorldEnvironment:
             return observation.astype(np.float32)
         return self._start.again(self.suite).astype(np.float32)
 
-    def step(self, slot: int, action: Any) -> Stepped:
+    def step(self, slot: int, action: Any) -> StepResult:
         """One step of the suite. It never says that an episode has ended, except at its limit, which is the driver's."""
         del slot
         observation, reward, _, _, said = self.suite.step(np.asarray(action, np.float32))
-        return Stepped(observation.astype(np.float32), float(reward), False, False, {"success": float(said["success"])})
+        return StepResult(observation.astype(np.float32), float(reward), False, False, {"success": float(said["success"])})
 
     def close(self) -> None:
         """Closes the suite's environment, and with the last of these objects those that were kept for later tasks."""
