@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.algorithms.multi_task import PPOConfig, ppo_agent
+from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.rollout.runner import run_on_tasks
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.multi_task import MultiTaskConfig, PPOConfig, multi_task, ppo_agent
+from quickstudy.algorithms.multi_task import MultiTaskConfig, multi_task
+from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import point_navigation

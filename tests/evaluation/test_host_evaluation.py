@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import quickstudy as qs
-from quickstudy.algorithms.multi_task import PPOConfig, ppo_agent
+from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, flat_size, record
+from quickstudy.protocol.records import Decision, record
+from quickstudy.protocol.spaces import flat_size
 
 
 @record

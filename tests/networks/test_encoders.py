@@ -11,9 +11,9 @@ import pytest
 from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms
 from quickstudy.networks.encoders import convolved, encoder_for, is_image, observed, statistics_for, thing_numbers, things_of
-from quickstudy.networks.layers import encode, one_hot_cells, see
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.normalisation import Statistics, see
 from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.spaces import encode, one_hot_cells
 
 CELLS = gymnasium.spaces.MultiDiscrete(np.full((2, 3, 2), (4, 3)), dtype=np.uint8)
 MIXED = gymnasium.spaces.MultiDiscrete([2, 3, 4], start=[0, 1, 5])

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.networks.layers import PolicyNetwork, encode, recurrent_core
+from quickstudy.networks.policy import PolicyNetwork
+from quickstudy.networks.recurrent import recurrent_core
 from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import encode
 
 INPUTS, HIDDEN, STEPS = 3, 5, 7
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.networks.layers import recurrent_core
+from quickstudy.networks.recurrent import recurrent_core
 from quickstudy.numerics.recurrence import steps_in_parallel, steps_in_turn
 
 INPUTS, HIDDEN, STEPS, LIFETIMES = 3, 5, 7, 4

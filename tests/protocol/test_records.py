@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.records import (
-    Decision,
-    Outcome,
-    Spec,
-    Transition,
-    describe_space,
-    flat_size,
-    record,
-    space_from_description,
-)
+from quickstudy.protocol.records import Decision, Outcome, Spec, Transition, record
+from quickstudy.protocol.spaces import describe_space, flat_size, space_from_description
 
 DISCRETE = gymnasium.spaces.Discrete(3, start=1)
 BOX = gymnasium.spaces.Box(np.float32([[-1.0, 0.0]]), np.float32([[1.0, np.inf]]))

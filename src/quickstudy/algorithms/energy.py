@@ -48,15 +48,17 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
 from quickstudy.networks.encoders import statistics_for
-from quickstudy.networks.layers import Dense, Perceptron, encode, see
+from quickstudy.networks.layers import Dense, Perceptron
+from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.particles import ParticleBelief, RidgeDensity, even_noise, ridges_at
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import shift_right
+from quickstudy.protocol.spaces import encode, flat_size
 
 _IMPOSSIBLE = -1e9
 _ROUNDING = 1e-5

@@ -42,7 +42,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.networks.layers import PolicyNetwork, encode
+from quickstudy.networks.policy import PolicyNetwork
 from quickstudy.numerics.distributions import Policy
 from quickstudy.numerics.episode_advantages import episode_advantages, standardised
 from quickstudy.numerics.inner_objective import Estimator, inner_objective
@@ -53,6 +53,7 @@ from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
+from quickstudy.protocol.spaces import encode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -34,8 +34,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.algorithms.lifetime_ppo import drawn
 from quickstudy.networks.encoders import observed, statistics_for
-from quickstudy.networks.layers import Perceptron, encode, see
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.layers import Perceptron
+from quickstudy.networks.normalisation import Statistics, see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
@@ -44,7 +44,8 @@ from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.protocol.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.spaces import encode, flat_size
 from quickstudy.rollout.replay import Replay, Step, nothing_lived, some_steps, steps_of
 
 

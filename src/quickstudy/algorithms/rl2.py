@@ -37,15 +37,17 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimesConfig, Params, drawn, drawn_along, trained_on_lifetimes
 from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_for
-from quickstudy.networks.layers import Core, Dense, encode, recurrent_core
+from quickstudy.networks.layers import Dense
 from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.recurrent import Core, recurrent_core
 from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.records import Decision, Spec, Transition, flat_size
+from quickstudy.protocol.records import Decision, Spec, Transition
 from quickstudy.protocol.sequences import shift_right
+from quickstudy.protocol.spaces import encode, flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

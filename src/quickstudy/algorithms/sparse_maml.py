@@ -33,7 +33,7 @@ from quickstudy.algorithms.maml import (
     maml_agent,
     trained_through_inner_steps,
 )
-from quickstudy.networks.layers import PolicyNetwork, encode, with_deviation
+from quickstudy.networks.policy import PolicyNetwork, with_deviation
 from quickstudy.numerics.distributions import Policy, policy_over
 from quickstudy.numerics.episode_advantages import standardised
 from quickstudy.numerics.inner_objective import inner_objective
@@ -41,6 +41,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.spaces import encode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

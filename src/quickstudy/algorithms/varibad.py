@@ -27,13 +27,15 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import Params, drawn, drawn_along, trained_on_lifetimes
 from quickstudy.algorithms.rl2 import Network, RL2Config, look, memory_size, statistics_of, take_in
-from quickstudy.networks.layers import Dense, encode, see
+from quickstudy.networks.layers import Dense
+from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.records import Decision, Spec, Transition, flat_size
+from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.spaces import encode, flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

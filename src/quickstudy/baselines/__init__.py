@@ -31,7 +31,7 @@ BASELINES = {
     "linear-thompson-sampling": "quickstudy.baselines.bandits.linear_thompson:linear_thompson_agent",
     "low-rank-greedy": "quickstudy.baselines.bandits.low_rank_posterior:low_rank_greedy_agent",
     "low-rank-thompson-sampling": "quickstudy.baselines.bandits.low_rank_posterior:low_rank_thompson_agent",
-    "ppo": "quickstudy.algorithms.multi_task:ppo_agent",
+    "ppo": "quickstudy.baselines.ppo:ppo_agent",
     "visit-bonus": "quickstudy.baselines.mdps.beb:visit_bonus_agent",
 }
 

@@ -23,9 +23,8 @@ from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.protocol.records import Transition
+from quickstudy.protocol.records import Transition, blank_observation
 from quickstudy.protocol.task_distribution import task_hash
-from quickstudy.rollout.collecting.lane_programs import blank_observation
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.rollout.runner import Runner
 

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.networks.layers import Dense, add_bias, cell_symbols, encode, one_hot_cells, see, symbol_cells
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.layers import Dense, add_bias
+from quickstudy.networks.normalisation import Statistics, see
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.records import Space, Spec, flat_size
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import Space, cell_symbols, encode, flat_size, one_hot_cells, symbol_cells
 
 _CELL_SIZE = 8
 _MOST_THINGS = 1024

@@ -2,12 +2,14 @@
 
 from typing import Self
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.protocol.records import record
+from quickstudy.protocol.records import Spec, record
+from quickstudy.protocol.spaces import encode
 
 _MEMORY = 0.99
 
@@ -90,3 +92,11 @@ class Statistics:
     def after(self, fresh: Self) -> Self:
         """With another batch's; older ones fade by a hundredth each time."""
         return jax.tree.map(lambda old, new: _MEMORY * old + (1 - _MEMORY) * new, self, fresh)
+
+
+def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+    """An observation, or many, as networks read it: encoded, and brought to a common size where it has no bounds."""
+    flat = encode(observation, spec.observation_space)
+    if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
+        return statistics.whiten(flat)
+    return flat

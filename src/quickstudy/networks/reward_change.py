@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.networks.layers import GRU, LSTM, Linear
+from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import fill_forward, shift_right
 

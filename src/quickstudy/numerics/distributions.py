@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.protocol.records import ActionSpace, flat_size, record
+from quickstudy.protocol.records import record
+from quickstudy.protocol.spaces import ActionSpace, flat_size
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from quickstudy.protocol.records import ActionSpace
+from quickstudy.protocol.spaces import ActionSpace
 
 _NARROWEST = 3.0
 """Nats per number of an action that a continuous policy may lie below the uniform one: a twentieth of the width."""

@@ -20,21 +20,18 @@ laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // hori
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar, dataclass_transform
 
 import gymnasium
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.spaces import ActionSpace, Space, describe_space, space_from_description
 
 Record = TypeVar("Record", bound=type)
-Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
-ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -95,45 +92,17 @@ class Spec:
         }
 
 
-def describe_space(space: Space) -> dict[str, Any]:
-    """A space as plain data (JSON has no infinity, so bounds are text)."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        numbers = {"nvec": space.nvec.tolist(), "start": np.asarray(space.start).tolist()}
-        return {"kind": "MultiDiscrete", "dtype": str(space.dtype)} | numbers
-    if isinstance(space, gymnasium.spaces.Box):
-        low, high = ([str(x) for x in bound.ravel().tolist()] for bound in (space.low, space.high))
-        return {
-            "kind": "Box",
-            "shape": list(space.shape),
-            "dtype": str(space.dtype),
-            "low": low,
-            "high": high,
-        }
-    raise SpecError(f"a space must be Discrete, MultiDiscrete or Box; came {space!r}.")
+def spec_from_description(description: Mapping[str, Any]) -> Spec:
+    """The inverse of `Spec.describe`."""
+    spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
+    return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
 
 
-def space_from_description(description: Mapping[str, Any]) -> Space:
-    """The inverse of `describe_space`."""
-    if description["kind"] == "Discrete":
-        return gymnasium.spaces.Discrete(description["n"], start=description["start"])
-    dtype = np.dtype(description["dtype"])
-    if description["kind"] == "MultiDiscrete":
-        nvec, start = (np.asarray(description[name]) for name in ("nvec", "start"))
-        return gymnasium.spaces.MultiDiscrete(nvec, dtype=dtype.type, start=start)
-    shape = tuple(description["shape"])
-    low, high = (np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype) for side in ("low", "high"))
-    return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
-
-
-def flat_size(space: Space) -> int:
-    """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return int(space.n)
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        return int(space.nvec.sum())
-    return math.prod(space.shape or ())
+def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:
+    """Shape and type of an observation as agents read it."""
+    space = spec.observation_space
+    kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
+    return jax.ShapeDtypeStruct(space.shape or (), jax.dtypes.canonicalize_dtype(kind))
 
 
 @record

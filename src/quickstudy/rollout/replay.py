@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.protocol.records import Space, Spec, Transition, record
+from quickstudy.protocol.records import Spec, Transition, record
+from quickstudy.protocol.spaces import Space
 
 
 @record

@@ -30,7 +30,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import BundleError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.records import Spec, space_from_description
+from quickstudy.protocol.records import Spec
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.run_folder import versions
@@ -172,12 +172,6 @@ def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> Non
     card = _read_card(path)
     card["results"][split] = dict(results)
     write_atomically(path / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
-def spec_from_description(description: Mapping[str, Any]) -> Spec:
-    """The inverse of `Spec.describe`."""
-    spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
-    return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
 
 
 def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:

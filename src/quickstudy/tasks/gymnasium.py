@@ -11,7 +11,8 @@ from jaxtyping import Array, UInt8, UInt32
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution, Reduction, StepResult, Task
-from quickstudy.protocol.records import Space, Spec
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import Space
 
 Make = Callable[[Task], gymnasium.Env]
 SetTask = Callable[[gymnasium.Env, Task], None]

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.networks.layers import encode
-from quickstudy.protocol.records import Outcome, flat_size
+from quickstudy.protocol.records import Outcome
+from quickstudy.protocol.spaces import encode, flat_size
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.tasks.control import cart_pole as _cart_pole
 from quickstudy.tasks.control import pendulum as _pendulum

@@ -12,11 +12,11 @@ from jaxtyping import Array, PyTree
 from quickstudy.evaluation.belief_probe.features import features_along
 from quickstudy.evaluation.belief_probe.probe import QUANTILES, Readout, Standard, networks, recent, told_loss
 from quickstudy.evaluation.belief_probe.targets import described, named_parameters, numbers_of
-from quickstudy.networks.layers import encode
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.spaces import encode
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
 

@@ -27,10 +27,11 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from quickstudy.evaluation.belief_probe.features import features_of
 from quickstudy.evaluation.belief_probe.targets import Named
-from quickstudy.networks.layers import Perceptron, encode
+from quickstudy.networks.layers import Perceptron
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Spec, Transition, flat_size, record
+from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import chunks, scan
+from quickstudy.protocol.spaces import encode, flat_size
 
 FADE = 0.9
 """Weight of what was, against what is, in recent surprise."""

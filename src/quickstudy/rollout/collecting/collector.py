@@ -12,14 +12,9 @@ from jaxtyping import PyTree, UInt32
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.host_distribution import HostDistribution, HostEnvironment
-from quickstudy.protocol.records import Outcome, Transition
+from quickstudy.protocol.records import Outcome, Transition, blank_observation
 from quickstudy.rollout.collecting.batch import CollectedBatch, fill_gaps
-from quickstudy.rollout.collecting.lane_programs import (
-    HAPPENED,
-    LanePrograms,
-    blank_observation,
-    lifetime_keys,
-)
+from quickstudy.rollout.collecting.lane_programs import HAPPENED, LanePrograms, lifetime_keys
 
 _PROGRAMS_KEPT = 4
 _FAULTS_KEPT = 3

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int32, PyTree, UInt32
 
 from quickstudy.protocol.agent import Agent, slot_key
-from quickstudy.protocol.records import Outcome, Spec, Transition
+from quickstudy.protocol.records import Outcome, Transition
 from quickstudy.protocol.sequences import where
 from quickstudy.rollout.collecting.packing import Packing
 
@@ -106,13 +106,6 @@ class LanePrograms:
         keys = jnp.stack([slot_key(key, numbers[LAST] + 1)[0], slot_key(key, numbers[SLOT])[1]])
         memory, decision = agent.step(of_agent, memory, jax.tree.map(lambda leaf: leaf[None], lived), seen, keys)
         return jax.tree.leaves((memory, decision)), self.packing.pack(decision)
-
-
-def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:
-    """Shape and type of an observation as agents read it."""
-    space = spec.observation_space
-    kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
-    return jax.ShapeDtypeStruct(space.shape or (), jax.dtypes.canonicalize_dtype(kind))
 
 
 @jax.jit

@@ -1,0 +1,72 @@
+"""A policy without memory."""
+
+import itertools
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.networks.layers import Dense
+from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import encode, flat_size
+
+
+class PolicyNetwork(eqx.Module):
+    """Layers of tanh, and a head; a context vector stands beside the observation.
+
+    How far continuous actions scatter is the same at every observation, as in Schulman et al. 2015: were it a function of the
+    observation, an outer step could shrink it wherever that makes inner steps longer, until nothing is tried any more.
+    """
+
+    layers: tuple[Dense, ...]
+    head: Dense
+    deviation: Float[Array, " scatter"]
+    context: Float[Array, " context"]
+
+    def __init__(
+        self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, input_gain: float = 1.0, key: PRNGKeyArray
+    ):
+        """The policy starts close to uniform; the context is zero.
+
+        `input_gain` is that of the first layer. Biases are drawn from [-1, 1], so that units bend at different places: where
+        all of them bend at zero and inputs are small, the network is linear, and one inner step says the same everywhere.
+        """
+        keys = jax.random.split(key, len(hidden_sizes) + 1)
+        gains = (input_gain, *[1.0] * (len(hidden_sizes) - 1))
+        pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
+        self.layers = tuple(
+            _random_bias_dense(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True)
+        )
+        deviation = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
+        self.deviation = jnp.zeros(deviation)
+        self.context = jnp.zeros(context)
+
+    def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
+        """The numbers that make a policy, from flat observations."""
+        context = jnp.broadcast_to(self.context, (*observation.shape[:-1], self.context.size))
+        hidden = jnp.tanh(self.layers[0](observation, context))
+        for layer in self.layers[1:]:
+            hidden = jnp.tanh(layer(hidden))
+        return with_deviation(self.head(hidden), self.deviation)
+
+    def policy(self, observation: Array, spec: Spec) -> Policy:
+        """The distribution over actions at an observation, or at many."""
+        return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+
+
+def _random_bias_dense(inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray) -> Dense:
+    """A dense layer with biases within [-1, 1]."""
+    key_weight, key_bias = jax.random.split(key)
+    bias = jax.random.uniform(key_bias, (outputs,), minval=-1.0, maxval=1.0)
+    return eqx.tree_at(lambda dense: dense.bias, Dense(inputs, outputs, gain=gain, key=key_weight), bias)
+
+
+def with_deviation(
+    outputs: Float[Array, "*time outputs"], deviation: Float[Array, " scatter"]
+) -> Float[Array, "*time numbers"]:
+    """The numbers that make a policy: what the head says at each observation, and what holds at all of them."""
+    return jnp.concatenate([outputs, jnp.broadcast_to(deviation, (*outputs.shape[:-1], deviation.size))], axis=-1)
