@@ -30,7 +30,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import BundleError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.records import Spec
+from quickstudy.protocol.records import Spec, spec_from_description
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.run_folder import versions
