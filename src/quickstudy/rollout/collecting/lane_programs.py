@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int32, PyTree, UInt32
 
 from quickstudy.protocol.agent import Agent, slot_key
-from quickstudy.protocol.records import Outcome, Transition
+from quickstudy.protocol.records import Outcome, Transition, blank_observation
 from quickstudy.protocol.sequences import where
 from quickstudy.rollout.collecting.packing import Packing
 
