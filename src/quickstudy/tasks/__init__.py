@@ -37,9 +37,9 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
     "pendulum": "quickstudy.tasks.control.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.navigation.point_navigation:point_navigation",
-    "told-cart-pole": "quickstudy.tasks.revealed:cart_pole",
-    "told-pendulum": "quickstudy.tasks.revealed:pendulum",
-    "told-point-navigation": "quickstudy.tasks.revealed:point_navigation",
+    "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
+    "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
+    "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
     **SUITES,
 }

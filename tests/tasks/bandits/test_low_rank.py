@@ -13,7 +13,8 @@ from quickstudy import tasks
 from quickstudy.baselines.bandits.linear_evidence import LinearEvidence
 from quickstudy.baselines.bandits.linear_thompson import linear_thompson_agent
 from quickstudy.baselines.bandits.linear_ucb import linear_ucb_agent
-from quickstudy.baselines.bandits.low_rank_posterior import fixed_basis, low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.bandits.low_rank_posterior import low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.models.low_rank import fixed_basis
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Transition
 from quickstudy.rollout.compiled import run_lifetime

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.baselines.control.energy_shaping import coefficients, energy_shaping_agent, self_tuning_agent, swing_up
+from quickstudy.baselines.control.energy_shaping import energy_shaping_agent, self_tuning_agent
+from quickstudy.baselines.models.pendulum import coefficients, swing_up
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.protocol.records import Decision, Transition
 from quickstudy.rollout.compiled import run_lifetime

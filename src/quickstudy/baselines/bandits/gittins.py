@@ -89,6 +89,11 @@ def default_discount(pulls: int) -> float:
     return 0.99 if pulls <= 316 else 0.999
 
 
+def gittins_reaches(spec: Spec) -> bool:
+    """Whether the table of Gittins indices covers a lifetime of these tasks: at most `MOST_PULLS` steps."""
+    return spec.lifetime_steps <= MOST_PULLS
+
+
 def gittins_agent(spec: Spec, *, discount: float | None = None) -> Agent:
     """An agent that pulls the arm with the highest Gittins index, the first of those that tie.
 
@@ -101,7 +106,7 @@ def gittins_agent(spec: Spec, *, discount: float | None = None) -> Agent:
     """
     arms_of(spec)
     pulls = spec.lifetime_steps
-    if pulls > MOST_PULLS:
+    if not gittins_reaches(spec):
         raise SpecError(
             f"the table of Gittins indices reaches {MOST_PULLS} pulls; came a lifetime of {pulls}. "
             "Thompson sampling and UCB1 have no such limit."

@@ -23,9 +23,6 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 
-NOISE = 0.5
-"""Standard deviation of rewards around their mean, unless settings say else."""
-
 Features = Callable[[Float[Array, " m"]], Float[Array, "arms n"]]
 """`(context) -> φ [arms, n]`."""
 

@@ -2,7 +2,8 @@
 
 from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import NOISE, LinearEvidence, linear_agent, same_for_all_arms
+from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent, same_for_all_arms
+from quickstudy.baselines.models.low_rank import NOISE
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
 

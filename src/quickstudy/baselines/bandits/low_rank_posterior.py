@@ -12,26 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import NOISE, Features, LinearEvidence, Score, linear_agent, sizes_of
+from quickstudy.baselines.bandits.linear_evidence import Features, LinearEvidence, Score, linear_agent, sizes_of
+from quickstudy.baselines.models.low_rank import NOISE, RANK, fixed_basis
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
-
-RANK = 2
-"""Coordinates, unless settings say else."""
-
-
-def fixed_basis(rank: int, *, arms: int, size: int, number: int = 0) -> Float[np.ndarray, "rank arms size"]:
-    """The matrices M_j of a family: independent N(0, 1/rank) numbers, so that each weight of an arm has variance 1 on average.
-
-    Args:
-      rank: how many.
-      arms: rows of each.
-      size: columns of each, numbers in a context.
-      number: 0 is the family that agents know; any other is another one, drawn once and for all like it.
-    """
-    drawn = np.random.default_rng([rank, arms, size, number]).standard_normal((rank, arms, size))
-    return (drawn / rank**0.5).astype(np.float32)
 
 
 def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:

@@ -8,27 +8,15 @@ mean of the belief in the place of x and w: what is believed of both together is
 
 import gymnasium
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.models.drift import EFFORT, NOISE, START, WIND, system
 from quickstudy.numerics.beliefs.gaussian import GaussianBelief, condition, independent, isotropic, marginal, moved
 from quickstudy.numerics.linear_quadratic import stationary_control
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition
 from quickstudy.protocol.sequences import scan, where
-
-KEPT = 0.8
-"""How much of its place a step without drift and action leaves."""
-START = 0.5
-"""Standard deviation of each coordinate of where an episode begins."""
-WIND, NOISE, EFFORT = 0.4, 0.2, 0.1
-"""Standard deviations of each coordinate of the drift and of the noise, and the price ρ of effort, unless settings say else."""
-
-
-def system(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """A and B `[n, n]` of x' = A x + B u + w + noise."""
-    return KEPT * np.eye(dimensions), np.eye(dimensions)
 
 
 def certainty_equivalence_agent(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from quickstudy.baselines.models.hidden_goal import HiddenGoal, action_towards, distances
-from quickstudy.baselines.navigation.search_plan import plan_search
+from quickstudy.baselines.navigation.search_plan import MOST_CELLS, plan_search
 from quickstudy.numerics.beliefs.belief import CategoricalBelief
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Transition, record
@@ -72,6 +72,11 @@ def nearest_first_agent(problem: HiddenGoal) -> Agent:
         return _nearest(problem, memory, cell), jnp.asarray(True)
 
     return _searching_agent(problem, choose)
+
+
+def planned_search_reaches(problem: HiddenGoal) -> bool:
+    """Whether the grid is small enough for `plan_search` to prove that its path is optimal."""
+    return problem.cells <= MOST_CELLS
 
 
 def planned_search_agent(problem: HiddenGoal) -> Agent:

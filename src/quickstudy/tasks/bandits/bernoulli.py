@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.baselines.bandits.bayes_optimal import bayes_optimal_agent, exact_reaches
 from quickstudy.baselines.bandits.epsilon_greedy import epsilon_greedy_agent
-from quickstudy.baselines.bandits.gittins import MOST_PULLS, gittins_agent
+from quickstudy.baselines.bandits.gittins import gittins_agent, gittins_reaches
 from quickstudy.baselines.bandits.greedy import greedy_agent
 from quickstudy.baselines.bandits.thompson import thompson_agent
 from quickstudy.baselines.bandits.ucb1 import ucb1_agent
@@ -108,7 +108,6 @@ def bernoulli_bandit(*, arms: int = 5, pulls: int = 100) -> TaskDistribution:
 
 def _baselines(spec: Spec, *, arms: int) -> dict[str, Callable[[], Agent]]:
     """The classical opponents, made when asked for; those that need a table are there only where it reaches."""
-    pulls = spec.lifetime_steps
     baselines: dict[str, Callable[[], Agent]] = {
         "random": partial(random_agent, spec),
         "greedy": partial(greedy_agent, spec),
@@ -116,8 +115,8 @@ def _baselines(spec: Spec, *, arms: int) -> dict[str, Callable[[], Agent]]:
         "UCB1": partial(ucb1_agent, spec),
         "Thompson sampling": partial(thompson_agent, spec),
     }
-    if pulls <= MOST_PULLS:
+    if gittins_reaches(spec):
         baselines["Gittins index"] = partial(gittins_agent, spec)
-    if exact_reaches(arms=arms, pulls=pulls):
+    if exact_reaches(arms=arms, pulls=spec.lifetime_steps):
         baselines["Bayes optimum (exact)"] = partial(bayes_optimal_agent, spec)
     return baselines

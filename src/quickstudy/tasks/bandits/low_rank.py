@@ -44,10 +44,10 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import NOISE
 from quickstudy.baselines.bandits.linear_thompson import linear_thompson_agent
 from quickstudy.baselines.bandits.linear_ucb import linear_ucb_agent
-from quickstudy.baselines.bandits.low_rank_posterior import RANK, fixed_basis, low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.bandits.low_rank_posterior import low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.models.low_rank import NOISE, RANK, fixed_basis
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError

@@ -50,15 +50,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.control.drift_control import (
-    EFFORT,
-    NOISE,
-    START,
-    WIND,
-    certainty_equivalence_agent,
-    no_adaptation_agent,
-    system,
-)
+from quickstudy.baselines.control.drift_control import certainty_equivalence_agent, no_adaptation_agent
+from quickstudy.baselines.models.drift import EFFORT, NOISE, START, WIND, system
 from quickstudy.baselines.random import random_agent
 from quickstudy.numerics.linear_quadratic import expected_cost
 from quickstudy.numerics.rotation import turned

@@ -44,15 +44,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.control.energy_shaping import (
-    LARGEST_SPEED,
-    LARGEST_TORQUE,
-    SECONDS,
-    coefficients,
-    energy_shaping_agent,
-    self_tuning_agent,
-    swing_up,
-)
+from quickstudy.baselines.control.energy_shaping import energy_shaping_agent, self_tuning_agent
+from quickstudy.baselines.models.pendulum import LARGEST_SPEED, LARGEST_TORQUE, SECONDS, coefficients, swing_up
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UnknownNameError

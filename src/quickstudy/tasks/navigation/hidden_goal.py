@@ -13,8 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.baselines.models.hidden_goal import HiddenGoal, distances, neighbours, time_in_cells
-from quickstudy.baselines.navigation.goal_search import nearest_first_agent, planned_search_agent, posterior_sampling_agent
-from quickstudy.baselines.navigation.search_plan import MOST_CELLS
+from quickstudy.baselines.navigation.goal_search import (
+    nearest_first_agent,
+    planned_search_agent,
+    planned_search_reaches,
+    posterior_sampling_agent,
+)
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
@@ -119,6 +123,6 @@ def _baselines(problem: HiddenGoal) -> dict[str, Callable[[], Agent]]:
         "posterior sampling": partial(posterior_sampling_agent, problem),
         "nearest-first sweep": partial(nearest_first_agent, problem),
     }
-    if problem.cells <= MOST_CELLS:
+    if planned_search_reaches(problem):
         baselines["Bayes optimum (exact)"] = partial(planned_search_agent, problem)
     return baselines
