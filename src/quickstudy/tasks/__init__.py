@@ -4,9 +4,8 @@ import dataclasses
 from typing import Any
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
-from quickstudy.protocol.task_distribution import TaskDistribution
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
@@ -45,7 +44,7 @@ DISTRIBUTIONS = {
 }
 
 
-def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
+def make(name: str, **config: Any) -> AnyDistribution:
     """A task distribution by its name, or from a user's own file.
 
     Args:
@@ -64,7 +63,7 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
     settings = settings_of(factory)
     check_settings(name, config, settings)
     distribution = factory(**config)
-    if not isinstance(distribution, TaskDistribution | HostDistribution):
+    if not isinstance(distribution, AnyDistribution):
         raise UsageError(f"{name} must return a TaskDistribution or a HostDistribution; came {type(distribution).__name__}.")
     resolved = {key: config.get(key, parameter.default) for key, parameter in settings.items()}
     return dataclasses.replace(distribution, name=name, config=resolved)

@@ -11,8 +11,6 @@ precision of what they are given.
 Sources: Bishop 2006, section 2.3.3; the covariance in the form of Joseph, which stays symmetric and positive under rounding.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammainc
@@ -83,40 +81,9 @@ def moved(
     return GaussianBelief(mean=matrix @ belief.mean + offset, covariance=matrix @ belief.covariance @ matrix.T + noise)
 
 
-def condition_on_transition(
-    belief: GaussianBelief,
-    state: Float[Array, " n"],
-    action: Float[Array, " a"],
-    successor: Float[Array, " n"],
-    *,
-    keeps: Float[Array, "n n"],
-    pushes: Float[Array, "n a"],
-    noise: float,
-) -> GaussianBelief:
-    """The belief about a constant drift w after one step of x' = A x + B u + w + N(0, noise² I).
-
-    Args:
-      belief: about w, before the step.
-      state: x.
-      action: u, as it took effect.
-      successor: x'.
-      keeps: A.
-      pushes: B.
-      noise: standard deviation, above 0.
-    """
-    identity = jnp.eye(belief.mean.size, dtype=belief.mean.dtype)
-    return condition(belief, successor - keeps @ state - pushes @ action, matrix=identity, noise=noise**2 * identity)
-
-
 def squared_distance(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Array, ""]:
     """(v - μ)ᵀ Σ⁻¹ (v - μ): how far a value lies from the mean, in standard deviations, squared."""
     return jnp.square(_whitened(belief, value - belief.mean)).sum()
-
-
-def log_density(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Array, ""]:
-    """Natural logarithm of the belief's density at a value."""
-    volume = _log_determinant(belief) + belief.mean.size * math.log(2 * math.pi)
-    return -0.5 * (squared_distance(belief, value) + volume)
 
 
 def divergence(belief: GaussianBelief, reference: GaussianBelief) -> Float[Array, ""]:

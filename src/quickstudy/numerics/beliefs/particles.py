@@ -39,11 +39,6 @@ class ParticleBelief:
         variance = self.average(jnp.square(self.particles - self.mean[..., None, :]))
         return jnp.sqrt(variance + 1e-8)
 
-    @property
-    def effective_size(self) -> Float[Array, "*time"]:
-        """How many particles of equal weight would say as much: 1 / Σ w², from 1 to `count` (Kong et al. 1994)."""
-        return 1 / jnp.square(self.weights).sum(-1)
-
     def average(self, values: Float[Array, "*time count numbers"]) -> Float[Array, "*time numbers"]:
         """The weighted mean of what belongs to each particle."""
         return (self.weights[..., None] * values).sum(-2)

@@ -17,12 +17,10 @@ of a level is known. `RETURN_RANGES` holds the paper's constants, which make sco
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import gymnasium
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8, UInt32
 
@@ -139,35 +137,6 @@ def normalised_return(
         raise UnknownNameError("Procgen game", game, RETURN_RANGES[mode])
     low, high = RETURN_RANGES[mode][game]
     return (returns - low) / (high - low)
-
-
-def draw_levels(distribution: HostDistribution, path: Path | str, *, tasks: int = 6, seed: int = 0) -> None:
-    """Writes a PNG of the first frames of some tasks, a row for each split.
-
-    Args:
-      distribution: as `procgen` makes it, or any other whose observations are colour pictures.
-      path: where to.
-      tasks: of each split.
-      seed: of which ones.
-    Raises:
-      MissingExtraError: Procgen is not installed.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.5 * tasks, 1.8 * len(distribution.splits)), layout="constrained")
-    axes = figure.subplots(len(distribution.splits), tasks, squeeze=False)
-    environment = distribution.open()
-    try:
-        for split, row in zip(distribution.splits, axes, strict=True):
-            drawn = distribution.sample_tasks(split, jax.random.key(seed), tasks=tasks)
-            for index, axis in enumerate(row):
-                environment.begin(jax.tree.map(lambda leaf, index=index: leaf[index], drawn), np.zeros(2, np.uint32))
-                axis.imshow(environment.reset(0), interpolation="nearest")
-                axis.set_title(f"{split} {drawn[index]}", fontsize=7)
-                axis.set_axis_off()
-    finally:
-        environment.close()
-    figure.savefig(path, dpi=120, format="png")
 
 
 @dataclasses.dataclass
