@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from laws.hidden_goal_problem import problem_of_hidden_goal
 from quickstudy import baselines
 from quickstudy.baselines.bandits.bayes_optimal import exact_value
 from quickstudy.baselines.mdps import adaptive_plan
 from quickstudy.baselines.mdps.adaptive_plan import most_situations, plan_adaptively
-from quickstudy.baselines.mdps.adaptive_problem import problem_of_counts, problem_of_hidden_goal, problem_of_hypotheses
+from quickstudy.baselines.mdps.adaptive_problem import problem_of_counts, problem_of_hypotheses
 from quickstudy.baselines.mdps.bayes_adaptive import (
     arrival_adaptive_agent,
     arrival_problem,

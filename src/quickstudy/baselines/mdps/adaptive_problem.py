@@ -22,7 +22,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.baselines.models.hidden_goal import HiddenGoal, neighbours
 from quickstudy.numerics.beliefs.belief import Belief, CategoricalBelief, DirichletBelief
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
@@ -212,13 +211,3 @@ def _kinds_of_evidence(chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Kind 0 is the one that says nothing.
     order = np.concatenate([[number[0]], np.delete(np.arange(len(kinds)), number[0])])
     return kinds[order[1:]], np.argsort(order)[number[1:]].reshape(chances.shape[1:])
-
-
-def problem_of_hidden_goal(grid: HiddenGoal) -> AdaptiveProblem:
-    """A goal hidden on a grid; the hypotheses are its cells, in the order of `grid.goals`."""
-    led = neighbours(grid.size)
-    found = np.moveaxis(led[..., None] == np.array(grid.goals), -1, 0)
-    chances = np.stack([~found, found], axis=-1).astype(np.float64)
-    successor = np.repeat(led[..., None], 2, axis=-1)
-    reward = np.broadcast_to([grid.reward_elsewhere, 1.0], successor.shape)
-    return problem_of_hypotheses(grid.spec, chances=chances, successor=successor, reward=reward, start=grid.start)
