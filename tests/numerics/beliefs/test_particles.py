@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.numerics.beliefs.particles import ParticleBelief, RidgeDensity, even_noise, ridges_at
+from quickstudy.numerics.beliefs.particles import FeatureDensity, ParticleBelief, even_noise, hidden_features
 
 DIRECTIONS, OFFSETS = jnp.array([[1.0], [3.0], [3.0]]), jnp.array([0.0, 2.0, -2.0])
 
 
 def density(heights, *, precision=0.0, weighted=0.0):
     evidence = jnp.array([precision]), jnp.array([weighted]), jnp.asarray(heights)
-    return RidgeDensity.from_evidence(*evidence, directions=DIRECTIONS, offsets=OFFSETS)
+    return FeatureDensity.from_evidence(*evidence, directions=DIRECTIONS, offsets=OFFSETS)
 
 
 def effective_size(belief):
@@ -22,7 +22,7 @@ def effective_size(belief):
 def integrated(subject):
     """Mean and deviation of a density over one number."""
     z = jnp.linspace(-8, 8, 20_001)[:, None]
-    ridges = (ridges_at(z, DIRECTIONS, OFFSETS) * subject.heights[None]).sum(-1)
+    ridges = (hidden_features(z, DIRECTIONS, OFFSETS) * subject.heights[None]).sum(-1)
     log = np.asarray(ridges - 0.5 * subject.precision[0] * jnp.square(z[:, 0] - subject.mean[0]), np.float64)
     share = np.exp(log - log.max())
     share /= share.sum()
@@ -55,7 +55,7 @@ def test_refining_makes_weights_more_even_than_weighting_alone():
 
 def test_no_height_makes_particles_run_away():
     heights = 1e4 * jax.random.normal(jax.random.key(1), (64, 3))
-    belief = RidgeDensity.from_evidence(
+    belief = FeatureDensity.from_evidence(
         jnp.zeros((64, 1)), jnp.zeros((64, 1)), heights, directions=DIRECTIONS, offsets=OFFSETS
     ).refined(even_noise(8, 16, 1))
     assert np.isfinite(belief.log_weights).all()
@@ -66,8 +66,8 @@ def test_curvature_is_above_the_second_derivative_everywhere():
     key = jax.random.split(jax.random.key(2), 3)
     directions, heights = jax.random.normal(key[0], (5, 2)), jax.random.normal(key[1], (5,))
     nothing = jnp.zeros(2)
-    subject = RidgeDensity.from_evidence(nothing, nothing, heights, directions=directions, offsets=jnp.zeros(5))
-    total = lambda z: (ridges_at(z, directions, jnp.zeros(5)) * heights).sum()  # noqa: E731
+    subject = FeatureDensity.from_evidence(nothing, nothing, heights, directions=directions, offsets=jnp.zeros(5))
+    total = lambda z: (hidden_features(z, directions, jnp.zeros(5)) * heights).sum()  # noqa: E731
     curved = jax.vmap(jax.hessian(total))(jax.random.normal(key[2], (500, 2)))
     bound = np.diag(np.asarray(subject.curvature()))[None]
     assert (np.linalg.eigvalsh(bound - np.asarray(curved)) > 0).all()

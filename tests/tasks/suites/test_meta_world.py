@@ -85,7 +85,7 @@ def test_goals_of_many_environments_are_the_suites(benchmark, train, test):
 @pytest.mark.parametrize("name", [*DRAWS])
 def test_steps_and_starts_are_the_suites_bit_by_bit(name):
     """Actions of the expert and of chance in turn, so that objects are met and lifted; then the second episode."""
-    theirs, ours = made(name, reward="v2", hurried=False), MetaWorldEnvironment((goals_of((name,), 0), {}), reward="v2")
+    theirs, ours = made(name, reward="v2", fast=False), MetaWorldEnvironment((goals_of((name,), 0), {}), reward="v2")
     set_goal(theirs, name, goals_of((name,), 0)[name][3], hidden=True)
     ours.begin(task_of(name, 3), WORDS)
     generator, policy = np.random.default_rng(1), ENV_POLICY_MAP[f"{name}-v3"]()
@@ -110,7 +110,7 @@ def acted(policy, observation):
 
 @pytest.mark.parametrize("reward", ["v1", "v2"])
 def test_both_rewards_are_the_suites(reward):
-    theirs, ours = (made("push", reward=reward, hurried=hurried) for hurried in (False, True))
+    theirs, ours = (made("push", reward=reward, fast=fast) for fast in (False, True))
     for environment in (theirs, ours):
         set_goal(environment, "push", goals_of(("push",), 0)["push"][0])
         environment.reset()
@@ -224,7 +224,7 @@ def test_spaces_and_lengths():
 def test_lanes_share_what_is_slow_to_make(monkeypatch):
     kinds = []
     monkeypatch.setattr(suite_side, "made", lambda name, *, reward: (kinds.append(name), made(name, reward=reward))[1])
-    monkeypatch.setattr(suite_side, "_SPARES", suite_side._Spares())
+    monkeypatch.setattr(suite_side, "_CACHE", suite_side._CachedEnvironments())
     one, other = (tasks.make("metaworld-ml10").open() for _ in range(2))
     first = lived(one, task_of("reach", 3))
     for environment, name in ((one, "push"), (other, "reach"), (other, "push"), (one, "sweep"), (one, "reach")):
