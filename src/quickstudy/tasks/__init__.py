@@ -1,4 +1,4 @@
-"""Task distributions, one file each. To add one: its file, and a line in this table."""
+"""Task distributions, one file each. To add one, write its file and add a line to this table."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ from quickstudy.protocol.registry import check_settings, resolve, settings_of
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
-# Each needs an extra: most of their environments live outside the compiled program. They are in DISTRIBUTIONS too.
+# Distributions that need an extra to be installed; most of them run outside JAX. DISTRIBUTIONS holds them too.
 SUITES = {
     "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
@@ -50,11 +50,11 @@ def make(name: str, **config: Any) -> AnyDistribution:
     Args:
       name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution` or a
         `HostDistribution`.
-      **config: its settings; the rest keep their defaults.
+      **config: settings of the distribution; the others keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
       MissingExtraError: it needs a suite that is not installed.
-      UsageError: the file does not import, or the function returns something else.
+      UsageError: the file cannot be imported, or the function returns something else.
     Example:
       >>> make("bernoulli-bandit", arms=2).config
       {'arms': 2, 'pulls': 100}

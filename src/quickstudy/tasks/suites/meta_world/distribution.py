@@ -8,8 +8,8 @@ stored and compared without the suite. Only the processes that step it need it (
 - Action `[4]` in [-1, 1]: the move of the hand along three axes, and the force of the gripper.
 - Reward: the suite's own. v2 lies between 0 and 10; v1 has a scale of its own in every environment.
 
-An episode always lasts `horizon` steps, since the suite does not end it at success, and every episode starts in the same state.
-It counts as a success if any of its steps is one. There is no floor and no ceiling; the only baseline is `random`.
+An episode always lasts `horizon` steps, since the suite does not end it at success, and every episode starts in the same
+state. It counts as a success if any of its steps is one. There is no floor and no ceiling; the only baseline is `random`.
 
 Splits are the suite's own, and share no task by construction:
 
