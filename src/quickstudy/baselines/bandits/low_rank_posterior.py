@@ -1,6 +1,6 @@
 """The exact posterior of a bandit whose arms lie in a known low-rank family: regression on a few coordinates.
 
-Where arm a pays Σ_j z_j M_j[a] · c / √m on average, a pull of any arm tells about all of them: with the features
+Where arm a pays Σ_j z_j M_j[a] · c / √m on average, a pull of any arm is informative about all of them. With the features
 
     φ_j(a, c) = M_j[a] · c / √m        reward = z · φ + noise
 
@@ -22,8 +22,8 @@ from quickstudy.protocol.records import Spec
 def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
     """An agent that pulls the arm that is best by the posterior mean of the coordinates.
 
-    Pulling what looks best explores as well: contexts change, and every arm tells about every coordinate. The posterior is in
-    the extras as `belief`.
+    Greedy pulls explore as well: contexts change, and every arm is informative about every coordinate. The posterior is in the
+    extras as `belief`.
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.
@@ -41,7 +41,9 @@ def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE)
 
 
 def low_rank_thompson_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
-    """An agent that pulls the arm that is best by coordinates drawn from their posterior; that is in the extras as `belief`.
+    """An agent that draws coordinates from their posterior and pulls the best arm for them.
+
+    The posterior is in the extras as `belief`.
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.

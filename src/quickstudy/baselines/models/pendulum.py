@@ -14,8 +14,8 @@ u = −k₁ θ − k₂ ω, which is optimal for the linearised pendulum and the
 
 The feedback takes over where it asks for at most `_PATIENCE` times the largest torque.
 
-Source: Gymnasium's Pendulum-v1 (physics); Åström and Furuta 2000 (control of the energy); the gains solve the algebraic Riccati
-  equation in closed form. Changed: the torque is proportional to the missing energy where that is less than 1 rad²/s².
+Source: Gymnasium's Pendulum-v1 (physics); Åström and Furuta 2000 (control of the energy); the gains solve the algebraic
+Riccati equation in closed form. Changed: the torque is proportional to the missing energy where that is less than 1 rad²/s².
 """
 
 import jax.numpy as jnp
