@@ -19,7 +19,7 @@ def generalised_advantage(
 
         δ_t = r_t + γ v_{t'} − v_t        A_t = δ_t + γ λ A_{t'}        t' = the next valid step; v, A = 0 after the last
 
-    The end of an episode does not cut the sum: learning in one episode increases rewards in the next, and only the lifetime ends.
+    The end of an episode does not cut the sum: learning in one episode increases rewards in the next. Only the lifetime ends.
 
     Args:
       reward_t: `[T]`, reward units; received for the action at step t.
