@@ -62,7 +62,7 @@ RETURN_RANGES = {
     "hard": {game: hard for game, (_, _, hard) in _GAMES.items()},
 }
 """Returns of a whole episode, by mode and game: of a policy trained on blank observations, and the highest possible one.
-These are R_min and R_max of Cobbe et al. 2020, "Leveraging Procedural Generation to Benchmark Reinforcement Learning", appendix C."""
+These are R_min and R_max of Cobbe et al. 2020, appendix C."""
 
 
 def procgen(
