@@ -143,13 +143,13 @@ def improved(
     advantage = standardised(advantage, steps.valid, average=average)
 
     def loss(network: PolicyNetwork, batch: tuple) -> tuple[Array, dict]:
-        lived, advantage = batch
-        policy = network.policy(lived.observation, spec)
-        log_probability, behaviour = policy.log_probability(lived.decision.action), lived.decision.extras["log_probability"]
+        steps, advantage = batch
+        policy = network.policy(steps.observation, spec)
+        log_probability, behaviour = policy.log_probability(steps.decision.action), steps.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
-        entropy = masked_mean(policy.entropy(), lived.valid)
-        total = -masked_mean(surrogate, lived.valid) - config.entropy_bonus * entropy
-        return total, {"loss": total, "entropy": entropy, "kl": masked_mean(behaviour - log_probability, lived.valid)}
+        entropy = masked_mean(policy.entropy(), steps.valid)
+        total = -masked_mean(surrogate, steps.valid) - config.entropy_bonus * entropy
+        return total, {"loss": total, "entropy": entropy, "kl": masked_mean(behaviour - log_probability, steps.valid)}
 
     def gradient_step(learner: Learner, batch: tuple) -> tuple[Learner, dict]:
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(learner.network, batch)

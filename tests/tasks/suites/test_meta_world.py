@@ -36,7 +36,7 @@ def task_of(environment, goal, *, held_out=0):
     return MetaWorldTask(**{f.name: np.int32(n) for f, n in zip(dataclasses.fields(MetaWorldTask), numbers, strict=True)})
 
 
-def lived(environment, task, actions=ACTIONS, *, episodes=1):
+def recorded(environment, task, actions=ACTIONS, *, episodes=1):
     """Observations and rewards of a lifetime, as they come."""
     environment.begin(task, WORDS)
     seen, paid = [], []
@@ -93,8 +93,8 @@ def test_steps_and_starts_are_the_suites_bit_by_bit(name):
         observation, _ = theirs.reset()
         np.testing.assert_array_equal(ours.reset(episode), observation.astype(np.float32))
         for step in range(60):
-            told = np.concatenate([observation[:36], theirs._target_pos])
-            action = acted(policy, told) if step % 3 else generator.uniform(-1, 1, 4).astype(np.float32)
+            known = np.concatenate([observation[:36], theirs._target_pos])
+            action = acted(policy, known) if step % 3 else generator.uniform(-1, 1, 4).astype(np.float32)
             observation, reward, _, _, said = theirs.step(action)
             stepped = ours.step(step, action)
             np.testing.assert_array_equal(ours.suite._last_stable_obs, observation)
@@ -124,11 +124,11 @@ def test_a_lifetime_is_the_same_after_others(name):
     other = "push" if name == "reach" else "reach"
     names = tuple(sorted((name, other)))
     environment = MetaWorldEnvironment((goals_of(names, 0), goals_of(names, 1)), reward="v2")
-    first = lived(environment, task_of(name, 5), episodes=2)
+    first = recorded(environment, task_of(name, 5), episodes=2)
     for task in (task_of(name, 6), task_of(other, 1), task_of(name, 5, held_out=1)):
-        seen, _ = lived(environment, task)
+        seen, _ = recorded(environment, task)
         assert not np.array_equal(seen, first[0][: len(seen)])
-    again = lived(environment, task_of(name, 5), episodes=2)
+    again = recorded(environment, task_of(name, 5), episodes=2)
     np.testing.assert_array_equal(again[0], first[0])
     np.testing.assert_array_equal(again[1], first[1])
     # Nothing is random between episodes either.
@@ -142,7 +142,7 @@ def test_the_goal_stays_hidden(name):
     here, there = (vector.copy() for vector in goals_of((name,), 0)[name][:2])
     there[:3] = here[:3]
     environment = MetaWorldEnvironment(({name: np.stack([here, there])}, {}), reward="v2")
-    (seen, paid), (other_seen, other_paid) = (lived(environment, task_of(name, goal)) for goal in (0, 1))
+    (seen, paid), (other_seen, other_paid) = (recorded(environment, task_of(name, goal)) for goal in (0, 1))
     np.testing.assert_array_equal(seen, other_seen)
     assert not seen[:, 36:].any()
     if name == "reach":  # pushing pays for the goal only once the puck is held
@@ -210,7 +210,7 @@ def test_spaces_and_lengths():
     spec = tasks.make("metaworld-ml1").spec
     assert (spec.horizon, spec.episodes) == (500, 3)
     environment = tasks.make("metaworld-ml1").open()
-    seen, paid = lived(environment, task_of("reach", 0))
+    seen, paid = recorded(environment, task_of("reach", 0))
     assert seen.shape[1:] == spec.observation_space.shape
     assert seen.dtype == spec.observation_space.dtype
     suite = environment.suite
@@ -226,9 +226,9 @@ def test_lanes_share_what_is_slow_to_make(monkeypatch):
     monkeypatch.setattr(suite_side, "made", lambda name, *, reward: (kinds.append(name), made(name, reward=reward))[1])
     monkeypatch.setattr(suite_side, "_CACHE", suite_side._CachedEnvironments())
     one, other = (tasks.make("metaworld-ml10").open() for _ in range(2))
-    first = lived(one, task_of("reach", 3))
+    first = recorded(one, task_of("reach", 3))
     for environment, name in ((one, "push"), (other, "reach"), (other, "push"), (one, "sweep"), (one, "reach")):
-        again = lived(environment, task_of(name, 3))
+        again = recorded(environment, task_of(name, 3))
     np.testing.assert_array_equal(again[0], first[0])
     assert kinds == ["reach", "push", "push", "sweep"]
     one.close(), other.close()

@@ -45,7 +45,7 @@ class HostTrial:
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for further findings."""
+        """Whether further findings are ignored."""
         return self.clock.abandoned
 
     @functools.cached_property

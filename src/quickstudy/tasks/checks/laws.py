@@ -61,7 +61,7 @@ class Trial(Protocol):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for further findings."""
+        """Whether further findings are ignored."""
 
     def draw_tasks(self, samples: int) -> Iterator[str]:
         """Law "sampling": fills `tasks` with `samples` tasks of each split, or fewer where there is no time."""
