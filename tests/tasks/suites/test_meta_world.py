@@ -13,7 +13,7 @@ from quickstudy.protocol.errors import MissingExtraError, SpecError, TaskDistrib
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.tasks.checks.trees import rows
 from quickstudy.tasks.suites.meta_world import distribution as suite
-from quickstudy.tasks.suites.meta_world.distribution import ENVIRONMENTS, MetaWorldTask
+from quickstudy.tasks.suites.meta_world.distribution import ENVIRONMENTS, LONGEST, MetaWorldTask
 from quickstudy.tasks.suites.meta_world.goals import DRAWS, GOALS, ML10_TEST, ML10_TRAIN, ML45_TEST, ML45_TRAIN, goals_of
 
 pytestmark = pytest.mark.suites
@@ -216,7 +216,7 @@ def test_spaces_and_lengths():
     suite = environment.suite
     assert (suite.action_space.low == spec.action_space.low).all()
     assert (suite.action_space.high == spec.action_space.high).all()
-    assert suite.max_path_length == suite.LONGEST
+    assert suite.max_path_length == LONGEST
     assert 0 <= paid.min() <= paid.max() <= 10
     environment.close()
 
@@ -232,14 +232,14 @@ def test_lanes_share_what_is_slow_to_make(monkeypatch):
     np.testing.assert_array_equal(again[0], first[0])
     assert kinds == ["reach", "push", "push", "sweep"]
     one.close(), other.close()
-    assert not suite_side._SPARES._kept
+    assert not suite_side._CACHE._kept
 
 
 def test_the_suite_goes_on_for_500_steps_and_no_further():
     environment = made("reach", reward="v2")
     set_goal(environment, "reach", goals_of(("reach",), 0)["reach"][0])
     environment.reset()
-    ended = [environment.step(ACTIONS[0])[3] for _ in range(suite.LONGEST)]
+    ended = [environment.step(ACTIONS[0])[3] for _ in range(LONGEST)]
     assert ended == [False] * 499 + [True]
     with pytest.raises(ValueError, match="reset the env"):
         environment.step(ACTIONS[0])
