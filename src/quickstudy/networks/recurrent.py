@@ -46,7 +46,7 @@ class GRU(eqx.Module):
         self.candidate_bias = jnp.zeros(hidden_size)
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
-        """The hidden state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
     @property
@@ -122,7 +122,7 @@ class LSTM(eqx.Module):
         self.recurrent = _orthogonal_gates(key_recurrent, gates=4, hidden_size=hidden_size)
 
     def initial(self, *lifetimes: int) -> LSTMState:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
@@ -168,13 +168,13 @@ class LSTM(eqx.Module):
 
 
 class Linear(eqx.Module):
-    """A linear recurrence: each unit takes in what it is told and forgets at a rate that it is told.
+    """A linear recurrence: the input alone decides what each unit takes in, and at which rate it forgets.
 
         z = σ(A x + a)    h' = (1 − z) ⊙ h + √z ⊙ relu(B x + b)    output = relu(C h / |h| + c)
 
-    |h| is the root mean square over units. Gates that read no state let whole lifetimes run in parallel along time, and keep
-    gradients alive over a thousand steps: at the start the units forget within 2 to 1,000 steps, evenly on a logarithmic
-    scale, so that some count over a lifetime and others know the last step alone.
+    |h| is the root mean square over units. The gates read no state, so whole lifetimes run in parallel along time, and
+    gradients survive a thousand steps. At the start the units forget within 2 to 1,000 steps, evenly on a logarithmic scale:
+    some count over a whole lifetime, others hold the last step alone.
 
     Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
@@ -194,7 +194,7 @@ class Linear(eqx.Module):
         self.project = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.forget.bias.size))
 
     @property
