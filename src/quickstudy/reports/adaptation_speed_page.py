@@ -10,13 +10,14 @@ from quickstudy.reports import markdown
 from quickstudy.reports.adaptation_speed_table import (
     FRACTION,
     censored,
+    is_headline,
     outcome,
     overtaken,
     percent,
     plain,
-    seeds_sentences,
     threshold_at,
 )
+from quickstudy.reports.seeds import seeds_sentences
 from quickstudy.storage.atomic import write_atomically
 
 PAGE = Path("docs") / "adaptation-speed.md"
@@ -71,7 +72,8 @@ def write_speed_page(folder: Path) -> Path:
 
 
 def _place(name: str, measured: Sequence[AdaptationSpeed]) -> str:
-    parts = [f"## {name.replace('-', ' ').capitalize()}", _setting(measured), _overview(measured), _limits(measured)]
+    heading = f"## {name.replace('-', ' ').capitalize()}"
+    parts = [heading, _setting(measured), _picture(name, measured), _overview(measured), _limits(measured)]
     steps = markdown.folded("Steps", _steps(measured))
     returns = markdown.folded("Returns of an episode", _returns(measured))
     return markdown.join([*parts, steps, returns]) + "\n"
@@ -86,6 +88,14 @@ def _setting(measured: Sequence[AdaptationSpeed]) -> str:
         f"`{one.distribution['name']}` with {settings}. Each split has {one.tasks} tasks, and each seed has {one.lifetimes} "
         f"lifetimes on each. Episodes in a lifetime: {listed(lengths.values())}."
     )
+
+
+def _picture(name: str, measured: Sequence[AdaptationSpeed]) -> str:
+    """The chart of RL² against PPO on held-out tasks, which `quickstudy speed` wrote beside the measurement; else empty."""
+    for one in measured:
+        if is_headline(one):
+            return f"![`{one.agent.name}` against `{one.baseline.name}`](../{MEASURED.as_posix()}/{name}/{one.file_name}.svg)"
+    return ""
 
 
 def _overview(measured: Sequence[AdaptationSpeed]) -> str:
@@ -111,7 +121,7 @@ def _speed_up(found: AdaptationSpeed) -> str:
 def _limits(measured: Sequence[AdaptationSpeed]) -> str:
     """What the measurement cannot say: few seeds, and what meta-training cost where that was recorded."""
     agents = {one.agent.name: one for one in measured}
-    said = seeds_sentences(one.agent for one in agents.values())
+    said = seeds_sentences({name: one.agent.seeds for name, one in agents.items() if one.agent.trained})
     said += [
         f"`{name}` was meta-trained for {one.meta_training_steps:,} steps of each seed."
         for name, one in agents.items()

@@ -1,6 +1,6 @@
 """A measurement of adaptation speed as tables for a terminal, and in sentences."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Group
@@ -8,14 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side, Threshold
-from quickstudy.evaluation.summary import bounded, listed, number
+from quickstudy.evaluation.summary import bounded, number
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
+from quickstudy.reports.seeds import seeds_sentences
 
 FRACTION = 0.75
 """The threshold that the pages show, as a fraction of the baseline's way from random actions to its final return."""
 
+HEADLINE = ("rl2", "ppo")
+"""The agent and the baseline that pages show first."""
+
 _MOST_SCORES = 4
-_ENOUGH_SEEDS = 5
 
 
 def speed_table(found: AdaptationSpeed) -> Group:
@@ -56,24 +59,12 @@ def sentences(found: AdaptationSpeed) -> list[str]:
     if found.tasks_learned < 1:
         said.append(f"{theirs} ends above random actions on {percent(found.tasks_learned)} of the tasks.")
         said.append("The other tasks set no threshold.")
-    return said + seeds_sentences([found.agent])
+    return said + seeds_sentences({found.agent.name: found.agent.seeds} if found.agent.trained else {})
 
 
-def seeds_sentences(sides: Iterable[Side]) -> list[str]:
-    """What few training seeds mean for the intervals, a sentence for each number of seeds; none where there are enough."""
-    by_seeds: dict[int, list[str]] = {}
-    for side in sides:
-        if side.trained and side.seeds < _ENOUGH_SEEDS:
-            by_seeds.setdefault(side.seeds, []).append(side.name)
-    said = []
-    for seeds, names in sorted(by_seeds.items()):
-        if seeds == 1:
-            was = "was" if len(names) == 1 else "were"
-            said.append(f"{listed(names)} {was} trained once: the intervals cover the tasks only, not the training.")
-        else:
-            has = "has" if len(names) == 1 else "have"
-            said.append(f"{listed(names)} {has} {seeds} training seeds: the intervals are somewhat too narrow.")
-    return said
+def is_headline(found: AdaptationSpeed) -> bool:
+    """Whether this is the measurement that pages show first: RL² against PPO from scratch, on held-out tasks."""
+    return found.split == "test" and (found.agent.name, found.baseline.name) == HEADLINE
 
 
 def threshold_at(found: AdaptationSpeed, fraction: float = FRACTION) -> Threshold:

@@ -8,10 +8,7 @@ from quickstudy.evaluation.bench.stored import Stored
 from quickstudy.evaluation.summary import bounded, number
 from quickstudy.reports import markdown
 from quickstudy.reports import results_tables as cells
-from quickstudy.reports.adaptation_speed_table import censored, outcome, overtaken, percent, plain, threshold_at
-
-AGENT, BASELINE = "rl2", "ppo"
-"""The pair of the first table."""
+from quickstudy.reports.adaptation_speed_table import censored, is_headline, outcome, overtaken, percent, plain, threshold_at
 
 FOLDERS = {"navigation": "find a goal in the plane", "cart-pole": "balance a pole", "pendulum": "swing up a pendulum"}
 """Measurements of the first table, each with its words for a newcomer."""
@@ -48,21 +45,21 @@ def render_readme_block(
       speeds: measurements of adaptation speed by the name of their folder.
     """
     parts = []
-    fast = [_speed_line(words, one) for name, words in FOLDERS.items() for one in speeds.get(name, ()) if _is_shown(one)]
-    if fast:
-        first = next(one for name in FOLDERS for one in speeds.get(name, ()) if _is_shown(one))
+    shown = [(words, one) for name, words in FOLDERS.items() for one in speeds.get(name, ()) if is_headline(one)]
+    if shown:
         speed_heads = ("new task", "RL², meta-trained", "PPO from scratch", "speed-up of RL²", "PPO better from")
-        parts.append(_SPEEDS.format(fraction=percent(threshold_at(first).fraction), table=markdown.table(speed_heads, fast)))
+        parts.append(
+            _SPEEDS.format(
+                fraction=percent(threshold_at(shown[0][1]).fraction),
+                table=markdown.table(speed_heads, [_speed_line(*one) for one in shown]),
+            )
+        )
     rows = [(group, row) for group in groups for row in group.entries if isinstance(row, Row) and row.readme]
     lines = [_return_line(group, row, stored) for group, row in rows if (stored := results[row.name]) is not None]
     if lines:
         heads = ("tasks", "agent", "best classical method", "difference")
         parts.append(_RETURNS.format(table=markdown.table(heads, lines)))
     return "\n".join([*parts, _MORE])
-
-
-def _is_shown(one: AdaptationSpeed) -> bool:
-    return one.split == "test" and (one.agent.name, one.baseline.name) == (AGENT, BASELINE)
 
 
 def _speed_line(words: str, one: AdaptationSpeed) -> list[str]:
