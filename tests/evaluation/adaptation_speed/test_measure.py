@@ -154,10 +154,10 @@ def test_a_file_that_holds_no_adaptation_speed_says_so(tmp_path, content):
 
 def test_the_table_tells_the_tasks_and_the_verdict(found):
     told = drawn(found)
-    for part in (found.task_hash[:12], "late (2 seeds)", "7.8 [7.8, 7.8]", "held-out tasks", "Fewer than 5 training seeds"):
+    for part in (found.task_hash[:12], "late (2 seeds)", "7.8 [7.8, 7.8]", "held-out tasks", "late has 2 training seeds"):
         assert part in told
-    assert "later does not overtake late in its 100 steps" in told
-    assert "paid back after 10 [10, 10] new tasks" in told
+    assert "later does not overtake late within its 100 steps" in told
+    assert "pay back after 10 [10, 10] new tasks" in told
 
 
 def test_training_tasks_are_labelled(short, baseline):
