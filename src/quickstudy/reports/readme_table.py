@@ -65,13 +65,13 @@ def render_readme_block(
 def _speed_line(words: str, one: AdaptationSpeed) -> list[str]:
     crossing = threshold_at(one).on_each_task
     speed_up = f"{outcome(one)}: {censored(crossing.speed_up)}"
-    return [words, f"**{plain(crossing.agent)}**", plain(crossing.baseline), speed_up, overtaken(one)]
+    return [words, plain(crossing.agent), plain(crossing.baseline), speed_up, overtaken(one)]
 
 
 def _return_line(group: Group, row: Row, stored: Stored) -> list[str]:
     name, agent = cells.only_agent(stored)
     best = cells.strongest(stored.measurements[0], row.measure, without=group.bounds)
-    ours = f"**{number(agent.value.value)}** ({name})"
+    ours = f"{number(agent.value.value)} ({name})"
     if best is None:
         return [row.readme, ours, "–", "–"]
     difference = bounded(cells.difference_of(best[1], name, row.measure), signed=True)
