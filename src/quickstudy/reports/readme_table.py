@@ -14,9 +14,9 @@ FOLDERS = {"navigation": "find a goal in the plane", "cart-pole": "balance a pol
 """Measurements of the first table, each with its words for a newcomer."""
 
 _SPEEDS = """\
-How many environment steps does a new task take? Counted are the steps until the return of an episode is {fraction} of
-the way from random actions to the final return of PPO. `[ ]` is a 95 % interval; *tie*: it includes 1. The last column
-is the step from which on PPO has the higher return (`> N`: not within N steps).
+How many environment steps does a new task take? The table counts the steps until the return of an episode is {fraction}
+of the way from random actions to the final return of PPO. `[ ]` is a 95 % interval; *tie*: it includes 1. In the last
+column, PPO has the higher return from that step on (`> N`: not within N steps).
 
 {table}
 """
