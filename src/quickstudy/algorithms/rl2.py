@@ -65,26 +65,20 @@ def rl2_agent(spec: Spec, config: ActorCriticConfig) -> Agent:
         del key
         return params.network.core.initial()
 
+    def decide(params: Params, read: Array, seen: Array) -> dict[str, PyTree]:
+        """Policy and value, at one step or many."""
+        return params.network.heads(params.network.features(read, seen), params.statistics, spec)
+
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        network, statistics = params.network, params.statistics
-        seen = network.encoder(statistics, observation, spec)
-        return drawn(network.heads(network.features(network.core.read(memory, seen), seen), statistics, spec), key)
+        seen = params.network.encoder(params.statistics, observation, spec)
+        return drawn(decide(params, params.network.core.read(memory, seen), seen), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        network, statistics = params.network, params.statistics
-        seen, following = (
-            network.encoder(statistics, o, spec) for o in (experience.observation, experience.outcome.observation)
-        )
-        inputs = network.inputs(statistics, experience, seen, following, spec)
-        return network.core.take_in(memory, inputs, experience.valid)
+        return params.network.take_in(params.statistics, memory, experience, spec)
 
     def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        network, statistics = params.network, params.statistics
-        seen, following = network.seen_along(statistics, lifetimes, spec)
-        inputs = network.inputs(statistics, lifetimes, seen, following, spec)
-        first = network.core.initial(*lifetimes.valid.shape[1:])
-        memory, read = network.core.run(first, inputs, seen, lifetimes.valid)
-        return memory, drawn_along(network.heads(network.features(read, seen), statistics, spec), key, spec)
+        memory, read, seen = params.network.run(params.statistics, lifetimes, spec)
+        return memory, drawn_along(decide(params, read, seen), key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt).with_fast_unroll(unroll)
