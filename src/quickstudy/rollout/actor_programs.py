@@ -54,9 +54,7 @@ class Carried:
     observation: Array
     decision: Decision
 
-    def session(
-        self, *, slot: Int32[Array, ""], key: UInt32[Array, " words"], awaits_outcome: Bool[Array, ""]
-    ) -> Session:
+    def session(self, *, slot: Int32[Array, ""], key: UInt32[Array, " words"], awaits_outcome: Bool[Array, ""]) -> Session:
         """The whole session."""
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return Session(slot=slot, key=key, awaits_outcome=awaits_outcome, **parts)
@@ -154,9 +152,7 @@ class ActorPrograms:
             terminated=words[_TERMINATED] > 0,
             truncated=words[_TRUNCATED] > 0,
         )
-        keys: PRNGKeyArray = jax.random.wrap_key_data(
-            jax.lax.bitcast_convert_type(words[_KEYS:], jnp.uint32).reshape(2, -1)
-        )
+        keys: PRNGKeyArray = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(words[_KEYS:], jnp.uint32).reshape(2, -1))
         # Both keys are given, so the lifetime's own is not needed.
         session = self.opened(carried).session(
             slot=words[_SLOT], key=jnp.zeros(self._like.key.shape, jnp.uint32), awaits_outcome=words[_AWAITS] > 0
@@ -166,6 +162,4 @@ class ActorPrograms:
 
 
 def _carried(session: Session) -> Carried:
-    return Carried(
-        memory=session.memory, pending=session.pending, observation=session.observation, decision=session.decision
-    )
+    return Carried(memory=session.memory, pending=session.pending, observation=session.observation, decision=session.decision)

@@ -127,9 +127,7 @@ def _step(
     decision = agent.act(params, memory, scene.observation, now.key_agent[1])
     state, outcome = distribution.step(task, scene.state, decision.action, now.key_environment)
     valid = ~scene.over
-    transition = transition_at(
-        now.slot, scene.observation, decision, outcome, valid, horizon=distribution.spec.horizon
-    )
+    transition = transition_at(now.slot, scene.observation, decision, outcome, valid, horizon=distribution.spec.horizon)
     following = _Scene(
         where(valid, state, scene.state),
         jnp.where(valid, outcome.observation, scene.observation),

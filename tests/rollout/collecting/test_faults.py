@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import mask_nonfinite
 from rollout.collecting.environments import AGENTS, EPISODES, FAULTS, FAULTY_SLOT, HORIZON, assert_same, batch, but, slides
 
-INLINE = CollectingConfig(collectors="inline", lanes=3)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=3)
 LOSING = {
     "make": "RuntimeError: no such track",
     "set_task": "RuntimeError: the track cannot be bent",
@@ -141,7 +142,7 @@ def test_what_is_missing_is_said_at_once():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("collectors", "threads"), ("workers", -1), ("lanes", 0), ("patience_seconds", 0.0)]
+    ("setting", "value"), [("collectors", "threads"), ("workers", -1), ("parallel_environments", 0), ("patience_seconds", 0.0)]
 )
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(UsageError, match=setting):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, SpecError, UsageError
-from quickstudy.rollout.collecting.pool import InProcessWorker, WorkerLostError, WorkerPool
+from quickstudy.rollout.collecting.pool import WorkerPool
+from quickstudy.rollout.collecting.worker import InProcessWorker, WorkerLostError
 from rollout.collecting.environments import assert_same, batch, but, slides
 
 
@@ -17,7 +18,12 @@ class Frail:
     """A collector in this process that is lost where a lifetime is; `blamed` says whether anybody knows of which."""
 
     def __init__(self, distribution, *, frail, blamed, closed):
-        self._inline, self._frail, self._blamed, self._closed = InProcessWorker(distribution, lanes=3), frail, blamed, closed
+        self._inline, self._frail, self._blamed, self._closed = (
+            InProcessWorker(distribution, parallel_environments=3),
+            frail,
+            blamed,
+            closed,
+        )
 
     def run(self, job, tell):
         for number, key in enumerate(job.keys):

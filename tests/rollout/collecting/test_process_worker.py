@@ -18,13 +18,14 @@ import quickstudy as qs
 from laws.by_hand import assert_close, valid_part
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.collecting.process_main import _Heartbeat
 from rollout.collecting.environments import assert_same, batch, but, slides
 
 # Two lanes in every share, also where one of its four lifetimes is lost: programs of equal lanes give equal bits.
-TWO = CollectingConfig(workers=2, lanes=2)
-ONE = CollectingConfig(workers=1, lanes=2, patience_seconds=5.0)
+TWO = CollectingConfig(workers=2, parallel_environments=2)
+ONE = CollectingConfig(workers=1, parallel_environments=2, patience_seconds=5.0)
 
 pytestmark = pytest.mark.xdist_group("worker processes")
 
@@ -45,7 +46,9 @@ def undisturbed():
 @pytest.mark.parametrize("cadence", [1, 2])
 def test_it_is_lived_there_as_here(cadence, undisturbed):
     distribution = slides()
-    here, _ = lived(distribution, batch(distribution, cadence=cadence), CollectingConfig(collectors="inline", lanes=3))
+    here, _ = lived(
+        distribution, batch(distribution, cadence=cadence), CollectingConfig(collectors="inline", parallel_environments=3)
+    )
     there = undisturbed[cadence]
     np.testing.assert_array_equal(there.valid, here.valid)
     assert_close(valid_part(there.lifetimes, there.valid), valid_part(here.lifetimes, here.valid), tolerance=1e-5)
@@ -203,7 +206,7 @@ def batch_of_kites(distribution):
 
 SCRIPT = """
     from quickstudy.baselines.random import random_agent
-    from quickstudy.rollout.collecting.pool import CollectingConfig
+    from quickstudy.rollout.collecting.config import CollectingConfig
 
     kites_here = kites()
     contenders = {"random": qs.contender(random_agent(kites_here.spec))}

@@ -12,8 +12,9 @@ from quickstudy import algorithms, tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.rollout.collecting import ray_pool
-from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from rollout.collecting.from_jax import as_host
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.training.loop import TrainingConfig, meta_train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
