@@ -26,9 +26,9 @@ import cloudpickle
 import gymnasium
 import jax
 import numpy as np
+from quickstudy.rollout.collecting.lane_programs import LanePrograms, lifetime_keys
 
 from quickstudy import algorithms, tasks
-from quickstudy.rollout.collecting.lane_programs import LanePrograms, lifetime_keys
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import with_nonfinite_guard

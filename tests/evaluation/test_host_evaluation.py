@@ -15,11 +15,11 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import CollectingError
-from rollout.collecting.from_jax import as_host
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.training.host_program import baselines_on
 from rollout.collecting.environments import FAULTS, batch, sample_task, slides
+from rollout.collecting.from_jax import as_host
 
 INLINE = CollectingConfig(collectors="inline", parallel_environments=4)
 

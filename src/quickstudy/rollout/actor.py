@@ -5,8 +5,6 @@ An `Actor` is one session (`rollout/session.py`), compiled. The same agent on th
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax

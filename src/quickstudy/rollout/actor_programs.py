@@ -85,7 +85,7 @@ class ActorPrograms:
         blank = np.zeros(self._like.observation.shape, self._agent.spec.observation_space.dtype)
         key = np.zeros(self._like.key.shape, np.uint32)
         for slot in {0, self._agent.cadence - 1}:
-            _, carried = self.first(key, blank)
+            _, carried = self._first(key, blank)
             followed = Followed(slot, blank, 0.0, False, False)
             jax.block_until_ready(self.later(carried, blank, followed, slot=slot + 1, key_adapt=key, key_action=key))
 

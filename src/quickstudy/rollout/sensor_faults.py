@@ -1,7 +1,7 @@
 """Agents with faulty sensors: rewards go missing, and observations carry noise, on their way to the agent only.
 
-The return of such an agent on unchanged tasks shows how robust its way of adapting is. A missing reward arrives as NaN, which the
-non-finite guard masks together with its step.
+The return of such an agent on unchanged tasks shows how robust its way of adapting is. A missing reward arrives as NaN, which
+the non-finite guard masks together with its step.
 """
 
 import dataclasses

@@ -23,7 +23,7 @@ from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.collecting.process_main import _Heartbeat
 from rollout.collecting.environments import assert_same, batch, but, slides
 
-# Two lanes in every share, also where one of its four lifetimes is lost: programs of equal lanes give equal bits.
+# Two environments in every share, also where one of its four lifetimes is lost: programs of equal size give equal bits.
 TWO = CollectingConfig(workers=2, parallel_environments=2)
 ONE = CollectingConfig(workers=1, parallel_environments=2, patience_seconds=5.0)
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("worker processes")
 
 
 def lived(distribution, asked, config=TWO):
-    """What came of a batch, and the team, closed."""
+    """The result of a batch, and the pool, closed."""
     with open_pool(distribution, config) as pool:
         return pool.run(*asked), pool
 
@@ -97,12 +97,12 @@ def test_a_process_that_hangs_is_replaced(capfd):
     np.testing.assert_array_equal(found.lost, [False, True, False])
     assert (found.valid.sum(0)[[0, 2]] > 5).all()
     assert (pool.replaced, pool.lost) == (2, 1)
-    assert capfd.readouterr().err.count("said nothing for 5 s") == 2
+    assert capfd.readouterr().err.count("sent nothing for 5 s") == 2
 
 
 def test_where_every_process_dies_it_stops():
     distribution = slides()
-    with pytest.raises(CollectingError, match=r"not one of 1 lifetimes could be lived.*\nevery collector died"):
+    with pytest.raises(CollectingError, match=r"all 1 lifetimes were lost.*\nevery worker died"):
         lived(distribution, batch(distribution, lifetimes=1, faults={0: "exit"}), ONE)
 
 
@@ -116,7 +116,7 @@ def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raise
     assert list(pool.faults.values()) == [2]
 
 
-def test_one_team_lives_batches_of_any_size_and_is_told_what_is_missing():
+def test_one_pool_runs_batches_of_any_size_and_reports_a_missing_suite():
     distribution = slides()
     with open_pool(distribution, TWO) as pool:
         few = pool.run(*batch(distribution, lifetimes=1))

@@ -1,8 +1,8 @@
 """Workers that share the lifetimes of a batch: in this process, in processes of their own, or on other machines.
 
-Every worker runs a share of each batch. One that dies or hangs is replaced. Its share runs once more under the same keys, so the
-result does not change. A lifetime whose environment ends its worker twice is lost: its slots are masked, it is counted, and the
-run goes on.
+Every worker runs a share of each batch. One that dies or hangs is replaced. Its share runs once more under the same keys, so
+the result does not change. A lifetime whose environment ends its worker twice is lost: its slots are masked, it is counted, and
+the run goes on.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """The program of a worker process: `python -m quickstudy.rollout.collecting.process_main SOCKET CELL`.
 
-SOCKET and CELL are the numbers of two open descriptors. Requests and answers pass through the socket. CELL is shared memory that
-holds the number of the lifetime whose environment is at work. If an environment ends this process, the other process reads there
-which lifetime it was.
+SOCKET and CELL are the numbers of two open descriptors. Requests and answers pass through the socket. CELL is shared memory
+that holds the number of the lifetime whose environment is at work. If an environment ends this process, the other process reads
+there which lifetime it was.
 """
 
 import mmap

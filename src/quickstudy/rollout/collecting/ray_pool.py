@@ -1,8 +1,8 @@
 """Workers on many machines: Ray actors with one core each, spread over the nodes of a cluster.
 
-Tasks and parameters go to the actors, and whole lifetimes come back. Agents and parameters are put into Ray's object store once,
-and every node fetches them once. The learner stays one program in this process. A node may fail at any time: actors on the other
-nodes run the shares of its actors once more. The cluster's head may not fail, nor may this machine.
+Tasks and parameters go to the actors, and whole lifetimes come back. Agents and parameters are put into Ray's object store
+once, and every node fetches them once. The learner stays one program in this process. A node may fail at any time: actors on
+the other nodes run the shares of its actors once more. The cluster's head may not fail, nor may this machine.
 """
 
 import sys

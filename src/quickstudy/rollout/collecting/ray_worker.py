@@ -1,5 +1,6 @@
 """One worker on a Ray cluster: an actor with a collector in it."""
 
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -74,8 +75,7 @@ class RayWorker:
     def __init__(
         self, objects: SharedObjects, config: CollectingConfig, *, cores: int, on_close: Callable[["RayWorker"], None]
     ):
-        import ray
-
+        ray: Any = importlib.import_module("ray")
         self._objects, self._config, self._on_close = objects, config, on_close
         self._known, self._jobs = AgentCache[None](), 0
         actor_class = ray.remote(concurrency_groups={"progress": 1})(_with_progress_thread(ray))
