@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Int32, PRNGKeyArray, PyTree, UInt32
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
 from quickstudy.rollout import session as sessions
+from quickstudy.rollout.leaves import Leaves
 from quickstudy.rollout.session import Session, chunk_end
 
 _SLOT, _AWAITS, _TERMINATED, _TRUNCATED, _REWARD, _KEYS = range(6)
@@ -71,7 +72,7 @@ class ActorPrograms:
     def __init__(self, agent: Agent, params: PyTree):
         self._agent, self._params = agent, params
         self._like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
-        self._shapes, self._tree = jax.tree.flatten(_carried(self._like))
+        self._leaves = Leaves(_carried(self._like))
         # Two programs rather than a branch in one: Python knows which of them a slot needs.
         self._later = {
             adapts: jax.jit(partial(self._observe_and_decide, adapts=adapts), donate_argnums=0) for adapts in (False, True)
@@ -125,19 +126,15 @@ class ActorPrograms:
         return self._later[adapts](carried, observation, successor, words)
 
     def opened(self, carried: list[Array]) -> Carried:
-        """Carried leaves as a record. Empty ones are never passed on: each would cost as much as a full one."""
-        leaves = iter(carried)
-        filled = [next(leaves) if like.size else jnp.zeros(like.shape, like.dtype) for like in self._shapes]
-        return jax.tree.unflatten(self._tree, filled)
+        """Carried leaves as a record."""
+        return self._leaves.tree(carried)
 
     def closed(self, session: Session) -> list[Array]:
-        """The inverse: the carried leaves of a session that are not empty, as arrays of their own."""
-        leaves = zip(jax.tree.leaves(_carried(session)), self._shapes, strict=True)
-        return [jnp.array(leaf, like.dtype) for leaf, like in leaves if like.size]
+        """The inverse: the carried leaves of a session, as arrays of their own on the device."""
+        return [jnp.array(leaf) for leaf in self._leaves.of(_carried(session))]
 
     def _flat(self, session: Session) -> tuple[Array, list[Array]]:
-        leaves = [leaf for leaf in jax.tree.leaves(_carried(session)) if leaf.size]
-        return session.decision.action, leaves
+        return session.decision.action, self._leaves.of(_carried(session))
 
     def _begin_and_decide(self, key: UInt32[Array, " words"], observation: Array) -> tuple[Array, list[Array]]:
         session = sessions.begin(self._agent, self._params, jax.random.wrap_key_data(key))

@@ -17,6 +17,8 @@ from quickstudy.protocol.records import Outcome
 from quickstudy.protocol.sequences import where
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.collecting.packing import Packing
+from quickstudy.rollout.leaves import Leaves
+from quickstudy.rollout.session import Session
 
 HAPPENED, BEGINS, TERMINATED, TRUNCATED, REWARD = range(5)
 """Columns of the numbers `[sessions, 5]` that cross to the device in every round, all as int32.
@@ -39,9 +41,9 @@ class SessionPrograms:
         self.agent = agent
         key = jax.eval_shape(lambda: jax.random.key(0))
         params = jax.eval_shape(agent.init, key)
-        self._session = jax.eval_shape(partial(sessions.begin, agent), params, key)
-        self._params, self._tree = jax.tree.structure(params), jax.tree.structure(self._session)
-        self.packing = Packing(self._session.decision)
+        session: Session = jax.eval_shape(partial(sessions.begin, agent), params, key)
+        self._params, self._sessions = jax.tree.structure(params), Leaves(session)
+        self.packing = Packing(session.decision)
         self._action = self.packing.numbers().action
         each = (None, *[0] * 5)
         compiled = lambda **which: jax.jit(  # noqa: E731
@@ -53,7 +55,7 @@ class SessionPrograms:
 
     def blank(self, count: int) -> list[Array]:
         """The leaves of so many sessions that have not begun."""
-        return [jnp.zeros((count, *leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(self._session)]
+        return self._sessions.blank(count)
 
     def advance(
         self,
@@ -111,7 +113,7 @@ class SessionPrograms:
         """`advance` for one session."""
         tree = jax.tree.unflatten(self._params, params)
         happened = numbers[HAPPENED] > 0
-        before = jax.tree.unflatten(self._tree, leaves)
+        before: Session = self._sessions.tree(leaves)
         outcome = Outcome(
             observation=successor,
             reward=jax.lax.bitcast_convert_type(numbers[REWARD], jnp.float32),
@@ -129,7 +131,7 @@ class SessionPrograms:
             waiting = (before.observation, before.decision)
             observation, decision = where(happened, (session.observation, session.decision), waiting)
             session = dataclasses.replace(session, observation=observation, decision=decision)
-        return jax.tree.leaves(session), self.packing.pack(session.decision)
+        return self._sessions.of(session), self.packing.pack(session.decision)
 
 
 @jax.jit
