@@ -47,7 +47,7 @@ class MetaWorldEnvironment:
         _SPARES.users += 1
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
-        """Sets the environment of this task to its goal; one is made where no other lane has left one of its kind."""
+        """Sets the environment of this task to its goal; one is made where no other environment has left one of its kind."""
         del key
         name = _NAMES[int(task.environment)]
         if name != self._name:
@@ -85,9 +85,9 @@ class MetaWorldEnvironment:
 
 
 class _Spares:
-    """Environments of the suite that no lane uses at present: each takes some 20 MB, and a good part of a second to make.
+    """Environments of the suite that are not in use at present: each takes some 20 MB, and a good part of a second to make.
 
-    All lanes of a process share them, so that not every lane needs one of every kind. No more are kept than there are lanes.
+    All parallel environments of a process share them, so that not each needs one of every kind. No more are kept than are in use.
     """
 
     def __init__(self) -> None:
