@@ -1,5 +1,6 @@
 """How an agent is wrapped: what a wrapper keeps, in one place."""
 
+import dataclasses
 from collections.abc import Callable
 
 from quickstudy.protocol.agent import Agent
@@ -8,7 +9,7 @@ from quickstudy.protocol.agent import Agent
 def wrapped(agent: Agent, *, begin: Callable, act: Callable, adapt: Callable, exchangeable: bool = True) -> Agent:
     """An agent around another one, with a memory that holds the other's.
 
-    It keeps `spec`, `init` (so parameters are the inner agent's) and `cadence`, and `exchangeable` unless the wrapper itself
+    It keeps `spec`, `init` (so parameters are the inner agent's) and `cadence`. It keeps `exchangeable` unless the wrapper itself
     depends on the order of steps. It does not keep a fast `unroll`, which knows nothing of the wrapper; the one derived from
     `begin`, `act` and `adapt` takes its place.
 
@@ -17,12 +18,6 @@ def wrapped(agent: Agent, *, begin: Callable, act: Callable, adapt: Callable, ex
       begin, act, adapt: the functions of the new agent, as `Agent` describes them.
       exchangeable: whether the wrapper's own memory ignores the order of steps.
     """
-    return Agent(
-        spec=agent.spec,
-        init=agent.init,
-        begin=begin,
-        act=act,
-        adapt=adapt,
-        cadence=agent.cadence,
-        exchangeable=agent.exchangeable and exchangeable,
+    return dataclasses.replace(
+        agent, begin=begin, act=act, adapt=adapt, exchangeable=agent.exchangeable and exchangeable, fast_unroll=None
     )

@@ -87,7 +87,8 @@ class MetaWorldEnvironment:
 class _Spares:
     """Environments of the suite that are not in use at present: each takes some 20 MB, and a good part of a second to make.
 
-    All parallel environments of a process share them, so that not each needs one of every kind. No more are kept than are in use.
+    All parallel environments of a process share them, so that not each needs one of every kind. No more are kept than are in
+    use.
     """
 
     def __init__(self) -> None:
