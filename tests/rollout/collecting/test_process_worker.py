@@ -134,7 +134,7 @@ def test_one_pool_runs_batches_of_any_size_and_reports_a_missing_suite():
     ("python", "kind", "said"),
     [
         ("/nowhere/python", UsageError, "'/nowhere/python' cannot be started: No such file"),
-        ("/bin/false", CollectingError, r"did not come up \(process [0-9]+ ended with status 1\)"),
+        ("/bin/false", CollectingError, r"did not start \(process [0-9]+ ended with status 1\)"),
     ],
 )
 def test_an_interpreter_that_cannot_be_used_is_refused_and_nothing_is_left_open(python, kind, said):
