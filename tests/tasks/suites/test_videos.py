@@ -8,7 +8,7 @@ pytest.importorskip("mujoco")
 
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.tasks.suites import mujoco_camera
 
