@@ -9,10 +9,9 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.measures import judged
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
-from quickstudy.rollout.collecting.batch import CollectedBatch
+from quickstudy.rollout.collecting.batch import CollectedBatch, judged
 from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
 from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 from quickstudy.training.compiled_program import (
