@@ -5,8 +5,8 @@ import pytest
 
 from quickstudy.rollout.collecting.batch import judged
 
-NOT_REACHED = float("nan")
-STEPS = np.array([[[0.0, 2.0, 1.0], [0.0, 0.0, NOT_REACHED]], [[3.0, NOT_REACHED, NOT_REACHED], [-1.0, -1.0, -1.0]]], np.float32)
+NONE = float("nan")  # a slot that did not happen
+STEPS = np.array([[[0.0, 2.0, 1.0], [0.0, 0.0, NONE]], [[3.0, NONE, NONE], [-1.0, -1.0, -1.0]]], np.float32)
 
 
 @pytest.mark.parametrize(

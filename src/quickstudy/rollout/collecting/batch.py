@@ -117,7 +117,8 @@ def judged(
 
     Args:
       steps: NaN in slots that did not happen. Axes before `episodes` are free: `[lifetimes]` or `[seeds, tasks]`, for example.
-      reduction: `"any"` is 1 where one step is above zero, else 0; `"sum"` adds the steps; `"last"` is the last step that happened.
+      reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
+        happened.
     """
     if reduction == "any":
         return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
