@@ -43,10 +43,10 @@ from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_targ
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, slot_keys
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.spaces import encode, flat_size
-from quickstudy.rollout.replay import Replay, Step, nothing_lived, some_steps, steps_of
+from quickstudy.rollout.replay import ReplayedLifetimes, Step, some_steps, steps_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,6 @@ class TrainState:
     targets: Perceptron
     optimiser: PyTree
     statistics: Statistics
-    replay: Replay
 
 
 def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
@@ -150,24 +149,22 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
         params = agent.init(key_agent)
         critics = eqx.filter_vmap(lambda key: _critic(spec, config, key))(jax.random.split(key_critics))
         learned = Learned(encoder=params.encoder, actor=params.actor, critics=critics, log_temperature=jnp.zeros(()))
-        replay = Replay.with_room_for(config.room, nothing_lived(spec))
         moments = optimiser.init(learned)
-        return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics, replay=replay)
+        return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics)
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState, lifetimes: ReplayedLifetimes, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
         del progress
-        statistics = _observed(state.statistics, lifetimes, spec)
-        # Every device keeps all lifetimes, and draws its own.
-        replay = state.replay.after(jax.lax.all_gather(steps_of(lifetimes), LIFETIMES_AXIS, axis=1, tiled=True))
+        statistics = _observed(state.statistics, lifetimes.fresh, spec)
+        # Every device has the whole store; under a key of its own it draws other lifetimes from it.
         key = jax.random.fold_in(key, jax.lax.axis_index(LIFETIMES_AXIS))
         share = max(1, config.replayed // jax.lax.axis_size(LIFETIMES_AXIS))
 
         def gradient_step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
             learned, targets, optimiser_state = carry
             key_draw, key_loss = jax.random.split(key)
-            batch = replay.draw(key_draw, share)
+            batch = lifetimes.replay.draw(key_draw, share)
             loss = functools.partial(_loss, spec=spec, config=config)
             (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(learned, targets, statistics, batch, key_loss)
             gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
@@ -178,8 +175,8 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
 
         keys, carry = jax.random.split(key, config.gradient_steps), (state.learned, state.targets, state.optimiser)
         (learned, targets, moments), metrics = jax.lax.scan(gradient_step, carry, keys)
-        fresh = TrainState(learned=learned, targets=targets, optimiser=moments, statistics=statistics, replay=replay)
-        return fresh, jax.tree.map(jnp.mean, metrics)
+        after = TrainState(learned=learned, targets=targets, optimiser=moments, statistics=statistics)
+        return after, jax.tree.map(jnp.mean, metrics)
 
     return MetaAlgorithm(
         name="pearl",
@@ -189,6 +186,7 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
         update=update,
         params=lambda s: Params(encoder=s.learned.encoder, actor=s.learned.actor, statistics=s.statistics),
         lifetimes=config.lifetimes,
+        wants=Replayed(room=config.room),
     )
 
 

@@ -14,8 +14,8 @@ from rich.text import Text
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.training.host_program import baselines_on
-from quickstudy.training.loop import Progress, TrainingConfig
+from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.progress import Progress
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REFRESH_SECONDS = 0.5
