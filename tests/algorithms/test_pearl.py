@@ -13,6 +13,7 @@ from quickstudy.algorithms.pearl import Learned, PEARLConfig, _loss, _witnessed,
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.replay import steps_of
+from quickstudy.training.sources import source_for
 
 SMALL = {"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 5}
 TASKS = {
@@ -89,9 +90,11 @@ def test_each_loss_moves_what_it_should(kind):
 
 
 def test_memory_is_bounded_and_stated():
-    _, algorithm, state, _, _ = lived("continuous")
+    _, algorithm, _, _, _ = lived("continuous")
+    distribution = TASKS["continuous"]()
+    replay, _ = source_for(algorithm, distribution, tasks=1).initial()
     # Of each step: two observations of two numbers, an action of two, a reward, and two truth values.
-    assert state.replay.bytes == SMALL["room"] * 12 * (4 * (2 + 2 + 2 + 1) + 2)
+    assert replay.bytes == SMALL["room"] * 12 * (4 * (2 + 2 + 2 + 1) + 2)
     assert algorithm.agent.exchangeable
 
 

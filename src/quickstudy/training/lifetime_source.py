@@ -33,8 +33,8 @@ Metrics = dict[str, list[float]]
 class Collected:
     """The lifetimes of one update of one seed: this device's share.
 
-    `fresh`: `[T, lifetimes]`, run under the present parameters; non-finite steps are masked. `nonfinite`: `[T, lifetimes]`, those
-    steps. `given`: the lifetimes that the algorithm's `update` receives, see `MetaAlgorithm.wants`.
+    `fresh`: `[T, lifetimes]`, run under the present parameters; non-finite steps are masked. `nonfinite`: `[T, lifetimes]`,
+    true at those steps. `given`: the lifetimes that the algorithm's `update` receives, see `MetaAlgorithm.wants`.
     """
 
     fresh: Transition

@@ -209,12 +209,8 @@ def _train(
                 with accounts.timed("saving"):
                     record.save(update, state, notes())
                 last_save = time.monotonic()
-            spent = accounts.by_activity(source.seconds())
-            watch(
-                progress_of(
-                    record, schedule, seconds_per_update=recent_seconds(update_seconds), spent=spent, seeds=config.seeds
-                )
-            )
+            each, spent = recent_seconds(update_seconds), accounts.by_activity(source.seconds())
+            watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds))
         finished = not interrupted.is_set() or is_spent()
         with accounts.timed("saving"):
             record.save(update, state, notes())
