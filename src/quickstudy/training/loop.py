@@ -19,6 +19,7 @@ from jaxtyping import PyTree
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.settings import flat_settings
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import machine, versions
@@ -122,7 +123,7 @@ def meta_train(
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # refuses what it refuses before a folder is made
     description = {
         "command": command,
-        "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
+        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
         "distribution": {"name": distribution.name, "config": dict(distribution.config)},
         "training": dataclasses.asdict(config),
         "spec": distribution.spec.describe(),
