@@ -49,6 +49,7 @@ def test_a_time_becomes_updates_once_their_speed_is_known():
 
 def test_a_run_far_beyond_its_time_stops():
     schedule = Schedule("100s", steps_per_update=1)
+    assert not schedule.is_spent(0, seconds=1e9)
     assert not schedule.is_spent(3, seconds=114.0)
     assert schedule.is_spent(3, seconds=116.0)
 

@@ -177,9 +177,9 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distributio
 
 def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(1), folder=tmp_path / "warm")  # compiling takes most of so small a budget
-    run = meta_train(algorithm, distribution, config(1, budget="5s"), folder=tmp_path / "run")
+    run = meta_train(algorithm, distribution, config(1, budget="10s"), folder=tmp_path / "run")
     assert run.finished
-    assert 1 < run.seconds < 30
+    assert 1 < run.seconds < 60
     assert run.metrics[-1]["update"] > 3
 
 

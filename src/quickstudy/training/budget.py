@@ -78,9 +78,10 @@ class Schedule:
     def is_spent(self, update: int, *, seconds: float) -> bool:
         """Whether to stop after this many updates and seconds.
 
-        A run whose machine has become slow stops before its last update, once it has taken far longer than its budget in time.
+        A run whose machine has become slow stops before its last update, once it has taken far longer than its budget in time. It
+        never stops before its first: a small budget that compilation has used up still trains something.
         """
-        late = self._seconds is not None and seconds > _OVERRUN * self._seconds
+        late = update > 0 and self._seconds is not None and seconds > _OVERRUN * self._seconds
         return late or (self.updates is not None and update >= self.updates)
 
 

@@ -26,7 +26,7 @@ from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
 from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds
 from quickstudy.training.finite import check_update
-from quickstudy.training.interrupts import finishing_what_was_begun
+from quickstudy.training.interrupts import finish_on_interrupt
 from quickstudy.training.lifetime_source import LifetimeSource
 from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
@@ -184,7 +184,7 @@ def _train(
     last_evaluation = last_save = -math.inf if update == 0 else time.monotonic()
     is_spent = lambda: schedule.is_spent(update, seconds=accounts.total())  # noqa: E731
     notes = lambda: {"updates": schedule.updates, "seconds": accounts.total()}  # noqa: E731
-    with finishing_what_was_begun() as interrupted:
+    with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
             began = time.monotonic()
             with accounts.timed("training"):
