@@ -115,7 +115,7 @@ def workers_of(pid):
     """The worker processes of a process."""
     lists = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")]
     children = [int(number) for numbers in lists for number in numbers.split()]
-    return [child for child in children if b"collectors.worker" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"collecting.process_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_a_collector_that_is_killed_changes_nothing(in_process, algorithm, distribution, capfd):
@@ -132,7 +132,7 @@ def test_a_collector_that_is_killed_changes_nothing(in_process, algorithm, distr
         killer.join()
     assert_same_bits(run.params, in_process.params)
     assert run.lost == 0
-    assert capfd.readouterr().err.count("a collector was replaced") == 2
+    assert capfd.readouterr().err.count("a worker was replaced") == 2
     gc.collect()
     assert not workers_of(os.getpid())
 
