@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickstudy.numerics.statistics import Estimate
-from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.plain import from_document, read_object, to_document
 
 FORMAT = 1
+
+DIGITS = 6
+"""Significant digits that stored numbers keep."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,26 +182,17 @@ class Evaluation:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `json.dumps` takes; numbers keep six digits."""
-        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
+        """Plain data that `json.dumps` takes; numbers keep `DIGITS` digits."""
+        return to_document(self, version=FORMAT, digits=DIGITS)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Evaluation":
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or with fields missing.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
         """
-        if data.get("format") != FORMAT:
-            raise UsageError(f"this is no evaluation of format {FORMAT}, but of {data.get('format')!r}. Evaluate again.")
-        try:
-            fields = {name: value for name, value in data.items() if name != "format"}
-            fields["floor"], fields["ceiling"] = estimate_from(fields["floor"]), estimate_from(fields["ceiling"])
-            fields["results"] = {name: _result(result) for name, result in fields["results"].items()}
-            fields["comparisons"] = tuple(_comparison(comparison) for comparison in fields["comparisons"])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this evaluation cannot be read ({error}). Evaluate again.") from error
+        return from_document(cls, data, version=FORMAT, what="evaluation", remedy="Evaluate again.")
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes `evaluation-<split>.json` into a folder, whole or not at all, and gives its path."""
@@ -213,57 +208,3 @@ class Evaluation:
           UsageError: no such file, or one that holds no evaluation.
         """
         return cls.from_json(read_object(path, what="evaluation"))
-
-
-def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-      UsageError: no such file, or one that holds something else.
-    """
-    try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{os.fspath(path)} cannot be read as an {what}: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{os.fspath(path)} holds no {what}, but a {type(data).__name__}.")
-    return data
-
-
-def rounded(value: Any) -> Any:
-    """Plain data whose numbers keep six digits."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {name: rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(inner) for inner in value]
-    return value
-
-
-def estimate_from(data: Mapping[str, Any] | None) -> Estimate | None:
-    """An estimate from plain data."""
-    return None if data is None else Estimate(**data)
-
-
-def curve_from(data: Mapping[str, Any] | None) -> Curve | None:
-    """A curve from plain data."""
-    return None if data is None else Curve(**{name: tuple(values) for name, values in data.items()})
-
-
-def _result(data: Mapping[str, Any]) -> Result:
-    fields: dict[str, Any] = dict(data)
-    for name in ("lifetime_return", "interquartile_mean", "normalised_score", "regret", "area", "asymptote"):
-        fields[name] = estimate_from(fields[name])
-    for name in ("reward_by_step", "cumulative_return", "return_by_episode", "cumulative_regret"):
-        fields[name] = curve_from(fields[name])
-    fields["steps_to"] = {name: estimate_from(inner) for name, inner in fields["steps_to"].items()}
-    fields["measures_by_episode"] = {name: curve_from(x) for name, x in fields.get("measures_by_episode", {}).items()}
-    return Result(**fields)
-
-
-def _comparison(data: Mapping[str, Any]) -> Comparison:
-    fields: dict[str, Any] = dict(data)
-    for name in ("difference", "probability_of_improvement"):
-        fields[name] = estimate_from(fields[name])
-    return Comparison(**fields)

@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quickstudy.evaluation.results import Curve, curve_from, estimate_from, read_object, rounded
+from quickstudy.evaluation.results import DIGITS, Curve
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
-from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.plain import from_document, read_object, to_document
 
 FORMAT = 1
 
@@ -137,29 +137,17 @@ class AdaptationSpeed:
         return self.split != "train"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `json.dumps` takes; numbers keep six digits."""
-        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
+        """Plain data that `json.dumps` takes; numbers keep `DIGITS` digits."""
+        return to_document(self, version=FORMAT, digits=DIGITS)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AdaptationSpeed":
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or with fields missing.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
         """
-        if data.get("format") != FORMAT:
-            raise UsageError(f"this is no adaptation speed of format {FORMAT}, but of {data.get('format')!r}. Measure again.")
-        try:
-            fields = {name: value for name, value in data.items() if name != "format"}
-            for name in ("floor", "ceiling", "gain_from_reward"):
-                fields[name] = estimate_from(fields[name])
-            for name in ("agent", "baseline", "shuffled"):
-                fields[name] = None if fields[name] is None else _side(fields[name])
-            fields["thresholds"] = tuple(_threshold(threshold) for threshold in fields["thresholds"])
-            fields["break_even"] = CensoredEstimate(**fields["break_even"])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this adaptation speed cannot be read ({error}). Measure again.") from error
+        return from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
 
     @property
     def file_name(self) -> str:
@@ -181,21 +169,3 @@ class AdaptationSpeed:
           UsageError: no such file, or one that holds no adaptation speed.
         """
         return cls.from_json(read_object(path, what="adaptation speed"))
-
-
-def _side(data: Mapping[str, Any]) -> Side:
-    fields: dict[str, Any] = dict(data)
-    fields["curve"] = curve_from(fields["curve"])
-    fields["area"], fields["asymptote"] = estimate_from(fields["area"]), estimate_from(fields["asymptote"])
-    fields["score_after"] = {after: estimate_from(score) for after, score in fields["score_after"].items()}
-    return Side(**fields)
-
-
-def _threshold(data: Mapping[str, Any]) -> Threshold:
-    fields: dict[str, Any] = dict(data)
-    fields["level"] = estimate_from(fields["level"])
-    for name in ("on_each_task", "on_mean_curve"):
-        fields[name] = Crossing(**{side: CensoredEstimate(**steps) for side, steps in fields[name].items()})
-    if fields["tasks_to_pay_back"] is not None:
-        fields["tasks_to_pay_back"] = CensoredEstimate(**fields["tasks_to_pay_back"])
-    return Threshold(**fields)
