@@ -11,7 +11,7 @@ import quickstudy as qs
 from laws.toy_environments import Dial, dials
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.video import Frame
-from quickstudy.reports.video_files import in_words, scenes, strip
+from quickstudy.reports.video_files import scenes, strip
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.rollout.runner import Runner
 
@@ -112,11 +112,6 @@ def test_an_episode_that_is_over_stays_as_it_ended():
     panels = [page[60, 300] for page in pages]
     assert [int(panel[0]) for panel in panels] == [0, 200, 200, 200]
     assert strip(film).width > strip(dataclasses.replace(film, first=short)).width
-
-
-def test_what_a_task_is_in_words():
-    task = {"speed (m/s)": np.float32(-1.23456), "level": np.int32(7), "name": np.asarray("push"), "mass": np.arange(9.0)}
-    assert in_words(task) == "speed (m/s): −1.23; level: 7; name: push; mass: 0 1 2 3 4 5 …"
 
 
 def without_picture(_):

@@ -16,7 +16,7 @@ from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
-from quickstudy.reports import canvas, charts
+from quickstudy.reports import canvas
 from quickstudy.reports.page import write_report
 
 RUN = {
@@ -241,10 +241,6 @@ def test_every_curve_is_named_at_the_height_where_it_ends():
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     # The axes reach a twentieth beyond the data at either end.
     assert heights == pytest.approx({"steep": 21 / 22, "flat": 3 / 22})
-
-
-def test_counts_on_an_axis_are_short():
-    assert [charts.compact(x) for x in (0, 400, 20000, 1500000)] == ["0", "400", "20k", "1.5M"]
 
 
 def test_names_beside_a_curve_do_not_move_its_limits():

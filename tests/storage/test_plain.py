@@ -87,9 +87,9 @@ def test_a_whole_number_stays_one_where_a_number_is_allowed():
 
 
 WRONG = {
-    "text for a numbe": ({"leaf": {"value": "x"}}, "case: leaf.value must be a number or nothing; came 'x'."),
-    "a fraction for a whole numbe": ({"leaf": {"value": 1, "size": 1.5}}, "leaf.size must be a whole number; came 1.5."),
-    "true for a numbe": ({"leaf": {"value": True}}, "leaf.value must be a number or nothing; came True."),
+    "text for a number": ({"leaf": {"value": "x"}}, "case: leaf.value must be a number or nothing; came 'x'."),
+    "a fraction for a whole number": ({"leaf": {"value": 1, "size": 1.5}}, "leaf.size must be a whole number; came 1.5."),
+    "true for a number": ({"leaf": {"value": True}}, "leaf.value must be a number or nothing; came True."),
     "nothing for a record": ({"leaf": None}, "case: leaf must be a table of names and values; came None."),
     "a field that is missing": ({"leaf": {}}, "case: leaf lacks value."),
     "within a mapping": ({"by_name": {"a": {"value": []}}}, "by_name.a.value must be a number or nothing; came []."),

@@ -20,8 +20,9 @@ from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, column
 from quickstudy.evaluation.bench.stored import Stored, Training
 from quickstudy.evaluation.bench.training import run_path, training_of, training_of_bundle
 from quickstudy.evaluation.bench.verification import Check, load_bundles, verify
+from quickstudy.evaluation.numbers import bounded
 from quickstudy.evaluation.results import Evaluation
-from quickstudy.evaluation.summary import bounded, table
+from quickstudy.evaluation.summary import table
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.reports.adaptation_speed_page import write_speed_page
 from quickstudy.reports.results_page import write_pages

@@ -1,13 +1,11 @@
 """What an evaluation says, in words and as a table: ties and losses as plainly as wins."""
 
-from collections.abc import Iterable
-
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.evaluation.numbers import bounded, bounded_percent, byte_size, listed, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.numerics.statistics import Estimate
 
 THRESHOLD = "0.9"
 """The fraction of the way to the ceiling whose steps stand in the table."""
@@ -65,7 +63,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
     steps = f"{evaluation.lifetime_steps} step{'s' if evaluation.lifetime_steps > 1 else ''}"
     gained = f"{name} earns {bounded(result.lifetime_return)} per lifetime of {steps}"
     if result.normalised_score is not None:
-        share = _percent(result.normalised_score)
+        share = bounded_percent(result.normalised_score)
         gained += f", {share} of the way from acting at random to knowing the task"
     sentences.append(gained + ".")
     for outcome, others in outcomes(evaluation, name).items():
@@ -129,56 +127,6 @@ def table(evaluation: Evaluation, *, width: int = 80) -> Table:
         agent = Text(f"{name} ({result.seeds} seeds)" if result.seeds > 1 else name)
         drawn.add_row(agent, *(Text(cells[column]) for column in shown), style="bold" if result.trained else "")
     return drawn
-
-
-def number(value: float | None, digits: int | None = None, *, signed: bool = False) -> str:
-    """A number with as many decimals as help: 407.7, 77.62, 0.853; *never* for None."""
-    if value is None:
-        return "never"
-    if digits is None:
-        size = abs(value)
-        digits = 1 if size >= 100 else 2 if size >= 1 else 3
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def bounded(estimate: Estimate, *, signed: bool = False) -> str:
-    """A value with its interval, all with the decimals of the widest: `77.62 [77.10, 78.13]`."""
-    digits = _digits(estimate)
-    return f"{number(estimate.value, digits, signed=signed)} {ends(estimate)}"
-
-
-def ends(estimate: Estimate) -> str:
-    """The interval of an estimate."""
-    digits = _digits(estimate)
-    return f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
-
-
-def byte_size(size: int) -> str:
-    """Bytes as people read them."""
-    if size < 1024:
-        return f"{size} B"
-    if size < 2**20:
-        return f"{size / 1024:.1f} KiB"
-    return f"{size / 2**20:.1f} MiB"
-
-
-def listed(words: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def _digits(estimate: Estimate) -> int:
-    size = max((abs(x) for x in (estimate.value, estimate.low, estimate.high) if x is not None), default=0.0)
-    return 1 if size >= 100 else 2 if size >= 1 else 3
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (None if x is None else 100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{number(value, 1)} % [{number(low, 1)}, {number(high, 1)}]"
 
 
 def _steps(result: Result) -> str:

@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side, Threshold
-from quickstudy.evaluation.summary import number
+from quickstudy.evaluation.numbers import number, tick
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports import canvas
 from quickstudy.reports.adaptation_speed_table import censored, plain, sentences
 from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
-from quickstudy.reports.charts import compact
 from quickstudy.storage.atomic import write_atomically
 
 _LOGARITHMIC_FROM = 4.0
@@ -35,7 +34,7 @@ def speed_picture(found: AdaptationSpeed) -> Picture:
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(min(side.curve.at[0] for side in sides) * (0.9 if logarithmic else 1) - (not logarithmic), longest * 1.02)
-        axes.xaxis.set_major_formatter(lambda value, _: compact(value))
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
         ends: list[tuple[str, float, Pen | None]] = []
         for side in sides:
             _draw(axes, side, pens[side.name], until=longest)

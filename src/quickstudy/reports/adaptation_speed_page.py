@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Threshold
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.numerics.statistics import CensoredEstimate
 from quickstudy.reports.adaptation_speed_table import censored, plain, sentences
 from quickstudy.reports.results_tables import markdown

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
 
 _MOST_SCORES = 4

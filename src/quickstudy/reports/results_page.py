@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quickstudy.evaluation.bench.rows import Group, Matrix, Row
 from quickstudy.evaluation.bench.stored import Stored
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports import results_tables
 from quickstudy.reports.results_tables import NOT_RUN, duration, machine_text, markdown, only_agent

@@ -5,7 +5,7 @@ from typing import Any
 
 from quickstudy.evaluation.bench.rows import MARKS, Row
 from quickstudy.evaluation.bench.stored import Measured, Measurement, Opponent, Stored
-from quickstudy.evaluation.summary import bounded, listed, number
+from quickstudy.evaluation.numbers import bounded, listed, number
 from quickstudy.numerics.statistics import Estimate
 
 NOT_RUN = "not run"

@@ -123,8 +123,10 @@ def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
     """
     try:
         data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{os.fspath(path)} holds no {what} that can be read: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{os.fspath(path)} cannot be read as the {what}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{os.fspath(path)} does not parse as the {what}: {error}.") from error
     if not isinstance(data, dict):
         raise UsageError(f"{os.fspath(path)} must hold one JSON object, the {what}; came {_shown(data)}.")
     return data

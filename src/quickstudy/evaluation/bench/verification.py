@@ -8,7 +8,7 @@ from typing import Any
 from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measured_again, taking_part, this_machine
 from quickstudy.evaluation.bench.rows import Matrix, Row, columns_of
 from quickstudy.evaluation.bench.stored import FIRST_TASKS, Stored, rounded
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.run_folder import versions
