@@ -36,7 +36,10 @@ def test_help_does_not_import_jax():
 
 
 WRONG = {
-    "readout: no such baseline": (["readout", "drifting-control", "--baseline", "certainty"], "unknown baseline 'certainty'"),
+    "readout: no such baseline": (
+        ["readout", "drifting-control", "--baseline", "certainty"],
+        "drifting-control, 'certainty'",
+    ),
     "readout: no such split": (["readout", "drifting-control", "--baseline", "random", "--splits", "tset"], "unknown split"),
     "readout: nothing there": (["readout", "nowhere"], "nowhere"),
     "unknown command": (["trian"], "Did you mean 'train'?"),
@@ -185,7 +188,7 @@ def test_what_an_agent_believes(capsys, tmp_path):
         "--splits", "test", "ood:gusts", "--folder", folder, capsys=capsys,
     )  # fmt: skip
     assert status == 0, err
-    for told in ("Credible sets", "wind_x", "90%", "ood:gusts", "lately", "nats from the exact posterior"):
+    for told in ("Credible sets", "wind_x", "90 %", "ood:gusts", "last steps", "nats from the exact posterior"):
         assert told in out
     found = json.loads((folder / "calibration.json").read_text())
     assert [one["split"] for one in found] == ["test", "ood:gusts"]

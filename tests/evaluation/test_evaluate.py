@@ -13,7 +13,8 @@ from rich.console import Console
 
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation import measures, summary
-from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.numerics import statistics
@@ -196,13 +197,13 @@ def test_steps_to_a_threshold_by_hand():
     reward = np.array([[[0, 0, 0, 1, 1, 1, 1, 1]]] * 2, np.float32)
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([8.0]))
     draws = Draws(seeds=np.ones((10, 2), np.float32), tasks=np.ones((10, 1), np.float32))
-    found = measures.measure(
+    found = measures.measure_adaptation(
         LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert found["steps_to"]["0.9"] == statistics.Estimate(value=4.0, low=4.0, high=4.0)
     assert found["normalised_score"].value == pytest.approx(5 / 8)
     assert found["regret"].value == 3.0
-    low = measures.measure(
+    low = measures.measure_adaptation(
         LifetimeRewards(reward=0.5 * reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert low["steps_to"]["0.9"].value is None
@@ -213,7 +214,7 @@ def test_steps_to_a_threshold_count_whole_episodes_where_there_are_several():
     reward = np.array([[[0, 0, 0, 1, 1, 1]]], np.float32)
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([6.0]))
     draws = Draws(seeds=np.ones((5, 1), np.float32), tasks=np.ones((5, 1), np.float32))
-    found = measures.measure(
+    found = measures.measure_adaptation(
         LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.5, 1.0)
     )
     assert found["steps_to"]["0.5"].value == 4

@@ -5,13 +5,11 @@ import dataclasses
 from rich.console import Console
 from rich.progress import Progress
 
-from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
-from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.reports.video_files import write_video
-from quickstudy.storage.bundle import Bundle, load_bundle
+from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
@@ -47,7 +45,7 @@ def run(arguments: list[str]) -> int:
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. Of tasks that live outside JAX.")
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
-    distribution = _tasks_of(bundle, asked.on)
+    distribution = bundle.distribution(asked.on)
     console = Console()
     with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("filming", total=1.0)
@@ -60,7 +58,7 @@ def run(arguments: list[str]) -> int:
             tasks=asked.tasks,
             seed=asked.seed,
             every=asked.every,
-            name=bundle.card["algorithm"]["name"],
+            name=algorithm_of(bundle),
             progress=lambda share: bars.update(bar, completed=share),
         )
     first, last = film.first[-1], film.last[-1]
@@ -73,14 +71,3 @@ def run(arguments: list[str]) -> int:
     written = write_video(film, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
     print(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
     return 0
-
-
-def _tasks_of(bundle: Bundle, on: str | None) -> AnyDistribution:
-    """The tasks that the agent was trained on, or those named; a file is run only if it is named."""
-    origin = bundle.card["distribution"]
-    if on is None and origin["name"] not in tasks.DISTRIBUTIONS:
-        raise UsageError(
-            f"the tasks came from {origin['name']!r}, a file that is run only if you name it: --on {origin['name']}"
-        )
-    name = on or origin["name"]
-    return tasks.make(name, **origin["config"] if name == origin["name"] else {})

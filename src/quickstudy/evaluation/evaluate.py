@@ -6,7 +6,6 @@ differences are taken task by task. An agent's own randomness comes out of that 
 record is seen here: how an agent came to be makes no difference.
 """
 
-import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure, measured_by_episode
-from quickstudy.evaluation.results import Comparison, Evaluation, Result
+from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
+from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -32,37 +32,6 @@ RESAMPLES = 2000
 """Bootstrap resamples for every interval of a single number."""
 
 _TIMED_SECONDS = 0.15
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Contender:
-    """An agent that takes part.
-
-    Args:
-      agent: whose spec agrees with the distribution's.
-      params: of the agent; every leaf has a leading axis `[seeds]`.
-      trained: meta-trained, in contrast to a baseline.
-    """
-
-    agent: Agent
-    params: PyTree
-    trained: bool
-
-    @property
-    def seeds(self) -> int:
-        """Independent training runs in `params`; 1 where there are no parameters at all."""
-        leaves = jax.tree.leaves(self.params)
-        return int(leaves[0].shape[0]) if leaves else 1
-
-    def params_of(self, seed: int) -> PyTree:
-        """The parameters of one seed."""
-        return jax.tree.map(lambda leaf: leaf[seed], self.params)
-
-
-def contender(agent: Agent, *, key_seed: int = 0) -> Contender:
-    """A baseline: an agent with the parameters that it is born with, as one seed."""
-    params = agent.init(jax.random.key(key_seed))
-    return Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params), trained=False)
 
 
 def split_label(split: str) -> str:
@@ -130,7 +99,7 @@ def evaluate(
                 memory_bytes=memory_bytes(one.agent),
                 decision_microseconds=decision_time(one.agent, one.params_of(0)),
                 measures_by_episode=measured_by_episode(distribution, [each.measures for each in earned], draws[name]),
-                **measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
+                **measure_adaptation(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
             )
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
@@ -180,13 +149,13 @@ def returns_on(
     return np.stack([earned.reward.sum(-1, dtype=np.float64) for earned in each])
 
 
-def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
+def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> PairedComparison:
     """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
     ours, theirs = returns[first], returns[second]
     difference = (ours.mean(0) - theirs.mean(0)).mean()
     resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
     chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
-    return Comparison(
+    return PairedComparison(
         first=first,
         second=second,
         difference=statistics.estimate(difference, resampled),

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from quickstudy.evaluation.results import Curve
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
-from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Spec
 
 CURVE_RESAMPLES = 400
@@ -80,7 +80,7 @@ def definitions(spec: Spec) -> dict[str, str]:
     }
 
 
-def measure(
+def measure_adaptation(
     lives: LifetimeRewards, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]
 ) -> dict[str, Any]:
     """The measures of `results.Result` that come from rewards, by field name.
@@ -107,7 +107,7 @@ def measure(
         "regret": _regret(returns, anchors, draws),
         "area": statistics.estimate(curve.mean(dtype=np.float64), curve_resampled.mean(-1)),
         "asymptote": statistics.estimate(curve[..., -last:].mean(dtype=np.float64), curve_resampled[:, -last:].mean(-1)),
-        "steps_to": steps_to(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
+        "steps_to": steps_to_fractions(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
         "reward_by_step": _curve_of_valid(lives, few),
         "cumulative_return": _curve(np.cumsum(lives.reward, -1), few),
         "return_by_episode": _curve(episodes, few),
@@ -125,8 +125,6 @@ def measured_by_episode(
       measured: for every seed, by name, `[tasks, T]`; NaN in slots that did not happen.
       draws: resamples of seeds and tasks.
     """
-    if not isinstance(distribution, HostDistribution):
-        return {}
     few, curves = draws.first(CURVE_RESAMPLES), {}
     for name, reduction in distribution.measures.items():
         steps = np.stack([of_seed[name] for of_seed in measured])
@@ -168,7 +166,7 @@ def normalised_score(
         return statistics.estimate((returns.mean() - floor) / gap, (resampled - floors) / gaps)
 
 
-def steps_to(
+def steps_to_fractions(
     curve: Float[np.ndarray, "seeds tasks points"],
     resampled: Float[np.ndarray, "resamples points"],
     anchors: Anchors,

@@ -79,7 +79,7 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class PairedComparison:
     """Two contenders on the same tasks with the same luck.
 
     Args:
@@ -102,9 +102,9 @@ class Comparison:
             return "tie"
         return "win" if low > 0 else "loss"
 
-    def reversed(self) -> "Comparison":
+    def reversed(self) -> "PairedComparison":
         """The same, seen from the second."""
-        return Comparison(
+        return PairedComparison(
             first=self.second,
             second=self.first,
             difference=_mirrored(self.difference, total=0.0),
@@ -150,7 +150,7 @@ class Evaluation:
     floor: Estimate | None
     ceiling: Estimate | None
     results: Mapping[str, Result]
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[PairedComparison]
     definitions: Mapping[str, str]
     command: str = ""
     machine: str = ""
@@ -165,7 +165,7 @@ class Evaluation:
         """Slots in one lifetime."""
         return int(self.spec["horizon"]) * int(self.spec["episodes"])
 
-    def compare(self, first: str, second: str) -> Comparison | None:
+    def compare(self, first: str, second: str) -> PairedComparison | None:
         """The comparison of two contenders seen from the first; None if they were not compared.
 
         Raises:

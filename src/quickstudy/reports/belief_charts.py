@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from quickstudy.evaluation.belief_probe.calibration import LEVELS
-from quickstudy.evaluation.belief_probe.probe import Told
-from quickstudy.evaluation.belief_probe.targets import Named
+from quickstudy.evaluation.belief_probe.probe import NormalEstimate
+from quickstudy.evaluation.belief_probe.targets import TaskParameter
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import INK, LIGHT, MUTED, Picture
 
@@ -20,7 +19,12 @@ _MOMENTS = 6
 
 
 def belief_picture(
-    told: Mapping[str, Told | Array], truth: Mapping[str, np.ndarray], named: Sequence[Named], *, horizon: int, title: str
+    told: Mapping[str, NormalEstimate | np.ndarray],
+    truth: Mapping[str, np.ndarray],
+    named: Sequence[TaskParameter],
+    *,
+    horizon: int,
+    title: str,
 ) -> Picture:
     """What is told of one lifetime's task `[T, ...]`, against the truth.
 
@@ -40,7 +44,7 @@ def belief_picture(
         figure = Figure(figsize=(canvas.WIDTH, _ROW * len(numbers) + 0.3), layout="constrained")
         for axes, (one, index) in zip(np.atleast_1d(figure.subplots(len(numbers), 1, sharex=True)), numbers, strict=True):
             value = told[one.name]
-            assert isinstance(value, Told)
+            assert isinstance(value, NormalEstimate)
             mean, deviation = np.asarray(value.mean)[:, index], np.asarray(value.deviation)[:, index]
             _fan(axes, mean, deviation, float(truth[one.name].reshape(-1)[index]), horizon)
             axes.set_ylabel(one.name if one.size == 1 else f"{one.name} [{index}]", fontsize=8.5)
@@ -70,7 +74,7 @@ def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: 
                 style = {"color": pen.colour, "linestyle": pen.dashes, "linewidth": pen.width, "zorder": pen.order}
                 axes.plot(np.arange(1, len(by) + 1), by, label=split.removeprefix("ood:"), **style)
                 told.append(f"{split} {by[-1]:.0%} ({kind})")
-            axes.set_title(kind, loc="left", fontsize=9, color=INK)
+            axes.set_title(f"p-value of {kind.replace('_', ' ')}", loc="left", fontsize=9, color=INK)
             axes.set_ylim(-0.02, 1.02)
         panels[len(panels) // 2].set_xlabel("environment steps lived")
         panels[0].set_ylabel("part of tasks with an alarm so far")
@@ -79,8 +83,8 @@ def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: 
             figure,
             name="surprise",
             title=title,
-            caption=f"Alarm: the last outcome (now), outcomes of late (lately) or the task that is believed in (task) are as "
-            f"strange as at {rate:.0%} of all steps on ordinary tasks. Ordinary tasks alarm too, as they live on.",
+            caption=f"Alarm: a p-value below {rate:g}. It ranks the last outcome (step), the outcomes of the last steps, or "
+            "the estimated task among those of ordinary tasks. Ordinary tasks alarm too in the course of a lifetime.",
             alternative=f"By the end of the lifetime alarms were raised on: {', '.join(told)}.",
         )
 
@@ -95,7 +99,7 @@ def _fan(axes: Axes, mean: np.ndarray, deviation: np.ndarray, truth: float, hori
         axes.axvline(start, color=MUTED, linewidth=0.8)
 
 
-def _places(chances: np.ndarray, truth: np.ndarray, named: Named) -> tuple[Figure, list[int]]:
+def _places(chances: np.ndarray, truth: np.ndarray, named: TaskParameter) -> tuple[Figure, list[int]]:
     assert named.choices is not None
     cells = np.array(named.choices)
     shape = cells.max(0) + 1

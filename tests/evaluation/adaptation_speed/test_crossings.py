@@ -9,10 +9,10 @@ from quickstudy.evaluation.adaptation_speed.crossings import (
     Bounds,
     Runs,
     gain_from_reward,
-    measure,
+    measure_crossings,
     measure_side,
     ratio,
-    steps_to,
+    steps_to_level,
 )
 from quickstudy.evaluation.measures import Anchors
 from quickstudy.numerics import statistics
@@ -44,7 +44,7 @@ def draws_of(agent, baseline, *, resamples=200, seed=0):
 def measured(agent, baseline, *, floor=0.0, thresholds=(0.5,), meta_training_steps=None, seed=0):
     floors = np.broadcast_to(np.asarray(floor, float), agent.returns.shape[1])
     draws = draws_of(agent, baseline, seed=seed)
-    return measure(agent, baseline, floors, draws, thresholds=thresholds, meta_training_steps=meta_training_steps)
+    return measure_crossings(agent, baseline, floors, draws, thresholds=thresholds, meta_training_steps=meta_training_steps)
 
 
 def ends(estimate):
@@ -224,9 +224,9 @@ def test_what_a_longer_life_would_have_shown_lies_between_the_bounds(pairs, cuts
     for times, cut in zip(np.array(pairs).T, cuts, strict=True):
         curves = stepped(times, episodes=40)
         steps = np.broadcast_to(np.arange(1.0, 41), curves.shape)
-        truth.append(steps_to(curves, steps, np.full(len(times), 0.5)).lower)
+        truth.append(steps_to_level(curves, steps, np.full(len(times), 0.5)).lower)
         assert truth[-1].tolist() == times.tolist()
-        bounds.append(steps_to(curves[:, :cut], steps[:, :cut], np.full(len(times), 0.5)))
+        bounds.append(steps_to_level(curves[:, :cut], steps[:, :cut], np.full(len(times), 0.5)))
     real, found = truth[1] / truth[0], ratio(bounds[1], bounds[0])
     assert (found.lower <= real).all()
     assert (real <= found.upper).all()

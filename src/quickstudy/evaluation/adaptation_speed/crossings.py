@@ -64,7 +64,7 @@ class Bounds(NamedTuple):
     upper: Float[np.ndarray, "*shape"]
 
 
-def steps_to(
+def steps_to_level(
     curve: Float[np.ndarray, "*shape episodes"],
     steps: Float[np.ndarray, "*shape episodes"],
     level: Float[np.ndarray, "*#shape"],
@@ -91,7 +91,7 @@ def ratio(above: Bounds, below: Bounds) -> Bounds:
         return Bounds(lower=above.lower / below.upper, upper=above.upper / below.lower)
 
 
-def measure(
+def measure_crossings(
     agent: Runs,
     baseline: Runs,
     floor: Float[np.ndarray, " tasks"],
@@ -118,9 +118,9 @@ def measure(
     found = []
     for fraction in sorted(thresholds):
         level = _level(floor, gap, fraction)
-        runs = [steps_to(curve, one.steps, level) for curve, one in zip(smooth, (agent, baseline), strict=True)]
+        runs = [steps_to_level(curve, one.steps, level) for curve, one in zip(smooth, (agent, baseline), strict=True)]
         levels = _level(floors, means[1].asymptote - floors, fraction)
-        mean_steps = [steps_to(mean.curve, mean.steps, levels) for mean in means]
+        mean_steps = [steps_to_level(mean.curve, mean.steps, levels) for mean in means]
         way = floors + fraction * (means[1].asymptote - floors)
         found.append(
             Threshold(

@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.evaluation.adaptation_speed.crossings import Runs, gain_from_reward, measure, measure_side
+from quickstudy.evaluation.adaptation_speed.crossings import Runs, gain_from_reward, measure_crossings, measure_side
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import shuffled_contender
+from quickstudy.evaluation.contenders import Contender, contender
 from quickstudy.evaluation.evaluate import (
-    Contender,
     check_thresholds,
-    contender,
     draw_resamples,
     draw_tasks,
     mean_on_tasks,
@@ -145,7 +144,7 @@ def adaptation_speeds(
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
         steps = (meta_training_steps or {}).get(ours)
-        measures = measure(
+        measures = measure_crossings(
             runs[ours], runs[theirs], floor, (draws["agent"], draws["baseline"]),
             thresholds=thresholds, meta_training_steps=steps,
         )  # fmt: skip

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.evaluate import Contender
+from quickstudy.evaluation.contenders import Contender
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.host_distribution import AnyDistribution

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measured_again, taking_part, this_machine
+from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measured_again, this_machine
 from quickstudy.evaluation.bench.rows import Matrix, Row, columns_of
 from quickstudy.evaluation.bench.stored import FIRST_TASKS, Stored, rounded
+from quickstudy.evaluation.contenders import trained_contender
 from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.storage.bundle import Bundle
@@ -74,7 +75,7 @@ def verify(entry: Row | Matrix, stored: Stored, bundles: dict[str, Bundle], *, q
                 yield Check(**told, now="", fault="the bundle is not the one that was measured", equal=False)
                 continue
             value, _, digest = measured_again(
-                taking_part(bundle, distribution),
+                trained_contender(bundle, distribution.spec),
                 distribution,
                 split=measurement.split,
                 tasks=measurement.tasks,
