@@ -33,8 +33,10 @@ from quickstudy.protocol.records import Spec, Transition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MultiTaskConfig(PPOConfig):
+class MultiTaskConfig:
     """Settings of a policy for all tasks, and of its fine-tuning within a lifetime."""
+
+    ppo: PPOConfig = PPOConfig()
 
     fine_tunes: bool = True
     """Go on learning within a lifetime; without, all episodes of a lifetime are lived, and learned from, with one policy."""
@@ -44,7 +46,6 @@ class MultiTaskConfig(PPOConfig):
     """Adam's step size in meta-training at the start; it falls linearly to a twentieth."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("lifetimes", "meta_learning_rate"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
@@ -62,24 +63,24 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
     Raises:
       SpecError: `rollouts` or `minibatches` do not divide what they should.
     """
-    init = lambda key: fresh_policy(spec, config, key)  # noqa: E731
-    agent = improving_agent(spec, config, init=init, first=lambda params, key: params, improves=config.fine_tunes)
+    init = lambda key: fresh_policy(spec, config.ppo, key)  # noqa: E731
+    agent = improving_agent(spec, config.ppo, init=init, first=lambda params, key: params, improves=config.fine_tunes)
     used = agent.cadence if config.fine_tunes else spec.lifetime_steps
 
     def update(state: Learner, lifetimes: Transition, progress: Array, key: PRNGKeyArray) -> tuple[Learner, dict[str, Array]]:
         lived = jax.tree.map(lambda leaf: leaf[:used], lifetimes)
         # Values are fitted task by task: what a state is worth depends on the task, which the policy cannot see.
-        advantage = jax.vmap(lambda one: advantages_of(one, spec, config), 1, 1)(lived)
+        advantage = jax.vmap(lambda one: advantages_of(one, spec, config.ppo), 1, 1)(lived)
         steps, advantage = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (lived, advantage))
         rate = config.meta_learning_rate * (1 - 0.95 * progress)
         average = lambda tree: jax.lax.pmean(tree, LIFETIMES_AXIS)  # noqa: E731
-        return improved(state, steps, advantage, key, spec=spec, config=config, rate=rate, average=average)
+        return improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
 
     return MetaAlgorithm(
         name="multi-task",
         config=config,
         agent=agent,
-        init=lambda key: first_learner(init(key), config),
+        init=lambda key: first_learner(init(key), config.ppo),
         update=update,
         params=lambda state: state.network,
         lifetimes=config.lifetimes,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from quickstudy.networks.policy import PolicyNetwork
+from quickstudy.networks.policy import PolicyConfig, PolicyNetwork
 from quickstudy.numerics.episode_advantages import episode_advantages, standardised
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
@@ -23,10 +23,7 @@ from quickstudy.protocol.spaces import encode
 class PPOConfig:
     """Settings of PPO within a lifetime."""
 
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the policy's hidden layers."""
-    input_gain: float = 3.0
-    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
+    network: PolicyConfig = PolicyConfig()
     rollouts: int = 5
     """Episodes between two improvements; divides the episodes of a lifetime."""
     epochs: int = 10
@@ -47,14 +44,12 @@ class PPOConfig:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("input_gain", "rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
+        for name in ("rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
 
 
 @record
@@ -109,7 +104,7 @@ def improving_agent(spec: Spec, config: PPOConfig, *, init: Callable, first: Cal
 
 def fresh_policy(spec: Spec, config: PPOConfig, key: PRNGKeyArray) -> PolicyNetwork:
     """A policy as it is before any training: close to uniform."""
-    return PolicyNetwork(spec, config.hidden_sizes, input_gain=config.input_gain, key=key)
+    return PolicyNetwork(spec, config.network, key=key)
 
 
 def first_learner(network: PolicyNetwork, config: PPOConfig) -> Learner:
