@@ -1,4 +1,4 @@
-"""Common random numbers, masks, thresholds and verdicts, on a distribution small enough to work out by hand."""
+"""Common random numbers, masks, thresholds and summaries, on a distribution small enough to work out by hand."""
 
 import dataclasses
 import io
@@ -116,14 +116,14 @@ def test_two_copies_of_one_agent_differ_by_exactly_nothing(contest):
     assert first.reward_by_step == second.reward_by_step
 
 
-def test_agents_that_pull_the_same_arms_meet_the_same_luck_whatever_they_are(bandit, arm_zero_twice):
+def test_agents_that_pull_the_same_arms_get_the_same_rewards_whatever_they_are(bandit, arm_zero_twice):
     contenders = {"once": contender(arm_agent(bandit.spec, 0)), "twice": arm_zero_twice}
     found = evaluate(contenders, bandit, split="test", tasks=10).compare("twice", "once")
     assert (found.difference.low, found.difference.high) == pytest.approx((0.0, 0.0), abs=1e-6)
     assert found.probability_of_improvement.value == 0.5
 
 
-def test_results_agree_with_lifetimes_lived_by_hand(bandit):
+def test_results_agree_with_lifetimes_run_by_hand(bandit):
     tasks, seed, agent = 20, 3, arm_agent(bandit.spec, 2)
     found = evaluate({"arm 2": contender(agent)}, bandit, split="test", tasks=tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
@@ -256,7 +256,7 @@ def test_training_tasks_are_labelled_wherever_they_are_shown(bandit, random_one)
     assert "TRAINING" in found.to_json()["label"]
     assert "TRAINING" in drawn(100, summary.table(found))
     assert "TRAINING" in summary.headline(found)
-    assert "TRAINING" in summary.verdict(found)[0]
+    assert "TRAINING" in summary.summary_sentences(found)[0]
 
 
 def test_a_table_names_the_split_the_tasks_and_their_hash(contest):
@@ -269,7 +269,7 @@ def test_a_table_names_the_split_the_tasks_and_their_hash(contest):
     assert "IQM" in wide
 
 
-def test_a_verdict_tells_wins_ties_and_losses():
+def test_a_summary_names_wins_ties_and_losses():
     tasks = paying_steps()
     trained = Contender(agent=arm_agent(tasks.spec, 1), params={"arm": jnp.ones(1, jnp.int32)}, trained=True)
     contenders = {
@@ -279,8 +279,11 @@ def test_a_verdict_tells_wins_ties_and_losses():
     }
     found = evaluate(contenders, tasks, split="test", tasks=5)
     assert found.reference == "trained"
-    assert summary.headline(found) == "On 5 tasks never seen in training, trained beats [b]worse and ties with equal."
-    assert "another training run may do better or worse" in summary.verdict(found)[-1]
+    assert (
+        summary.headline(found)
+        == "On 5 tasks never seen in training, trained is better than [b]worse and not significantly different from equal."
+    )
+    assert "Another training run may do better or worse" in summary.summary_sentences(found)[-1]
     assert summary.outcomes(found, "[b]worse") == {"win": [], "tie": [], "loss": ["trained"]}
     assert "[b]worse" in drawn(100, summary.table(found))
 

@@ -9,14 +9,14 @@ from rich.progress import Progress
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
-from quickstudy.evaluation.summary import table, verdict
+from quickstudy.evaluation.summary import summary_sentences, table
 from quickstudy.protocol.host_distribution import AnyDistribution
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the table of an evaluation and its summary."""
     console.print(table(evaluation, width=max(80, console.width)))
-    for line in verdict(evaluation):
+    for line in summary_sentences(evaluation):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print()
 

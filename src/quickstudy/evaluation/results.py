@@ -1,4 +1,4 @@
-"""What an evaluation found, as plain data: it goes to JSON and comes back the same."""
+"""The results of an evaluation, as records that go to JSON and come back the same."""
 
 import dataclasses
 import json
@@ -41,23 +41,23 @@ class Result:
 
     Args:
       trained: meta-trained, in contrast to a baseline.
-      seeds: independent training runs; with one, intervals speak of tasks alone.
+      seeds: independent training runs; with one, intervals cover the tasks only.
       lifetime_return: mean over seeds and tasks of the sum of rewards in a lifetime.
       interquartile_mean: of the lifetime return, over all seeds and tasks.
-      normalised_score: 0 acts at random, 1 knows the task; None where either is unknown. A ratio of means.
-      regret: what one who knows the task expects above the lifetime return; None where that is unknown.
+      normalised_score: 0 for random actions, 1 for an agent that knows the task, a ratio of means; None where unknown.
+      regret: expected return of an agent that knows the task, minus the lifetime return; None where that is unknown.
       area: area under the adaptation curve divided by its length, so reward per step (or return per episode).
       asymptote: the adaptation curve's mean over its last tenth (at least one point).
       steps_to: fraction of the way from floor to ceiling -> environment steps until the smoothed adaptation
         curve is there; a value of None is *never in this lifetime*. Empty where floor or ceiling is unknown.
-      reward_by_step: mean reward at each step, over the lifetimes that still were in an episode.
+      reward_by_step: mean reward at each step, over the lifetimes whose episode had not ended.
       cumulative_return: mean return of the lifetime so far, by step.
       return_by_episode: mean return of each episode.
       cumulative_regret: regret so far, by step, or by episode if there are several of several steps.
       memory_bytes: that one lifetime needs.
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
         machine.
-      measures_by_episode: what environments say beside the reward, such as `success`: mean over tasks of each episode.
+      measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
     """
 
     trained: bool
@@ -80,7 +80,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairedComparison:
-    """Two contenders on the same tasks with the same luck.
+    """Two contenders on the same tasks with common random numbers.
 
     Args:
       first: a contender's name.
@@ -127,11 +127,11 @@ class Evaluation:
       split: that the tasks were drawn from.
       label: what that split means, in words; every output shows it.
       tasks: how many.
-      seed: that the tasks and their luck were drawn with.
+      seed: of the tasks and the lifetimes' keys.
       task_hash: SHA-256 of the task list.
       reference: the contender that differences are shown against.
-      floor: mean lifetime return of acting at random, where it is known.
-      ceiling: mean lifetime return of one who knows the task, where it is known.
+      floor: mean lifetime return of random actions, where it is known.
+      ceiling: mean lifetime return of an agent that knows the task, where it is known.
       results: by contender.
       comparisons: every pair that holds a trained contender or the reference.
       definitions: what the measures mean, in words.

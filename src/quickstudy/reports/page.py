@@ -12,7 +12,7 @@ from typing import Any
 
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, headline, ranked, verdict
+from quickstudy.evaluation.summary import THRESHOLD, headline, ranked, summary_sentences
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports import canvas, charts
@@ -108,7 +108,7 @@ def _page(title: str, body: Sequence[str]) -> str:
 
 
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
-    warning, sentences = "", verdict(main)
+    warning, sentences = "", summary_sentences(main)
     if not main.held_out:
         warning, sentences = f'<p class="warning">{_text(sentences[0])}</p>', sentences[1:]
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())

@@ -160,7 +160,7 @@ def steps_of_run(folder: str | Path) -> int | None:
 
 def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raises UsageError, naming what differs, unless a run may go on under what is asked for now."""
-    # How often to look or to save may change under way: no number that is learned depends on it.
+    # How often to evaluate or to save may change: training does not depend on it.
     asked = json.loads(json.dumps(asked))  # as it would have been stored: tuples are lists there
     free = ("evaluation_seconds", "checkpoint_seconds", "held_out_tasks")
     differing = []

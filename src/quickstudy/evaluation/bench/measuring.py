@@ -1,4 +1,4 @@
-"""Measuring a row's agents: once against every opponent, or again by themselves."""
+"""Measures a row's agents: once beside the baselines, or again by themselves."""
 
 import os
 import time
@@ -25,7 +25,7 @@ from quickstudy.evaluation.bench.stored import (
 from quickstudy.evaluation.contenders import Contender, algorithm_of, baselines_of, trained_contender
 from quickstudy.evaluation.evaluate import RESAMPLES, draw_tasks, evaluate, returns_on
 from quickstudy.evaluation.results import Evaluation, PairedComparison
-from quickstudy.evaluation.summary import verdict
+from quickstudy.evaluation.summary import summary_sentences
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.errors import BundleError, UsageError
@@ -35,7 +35,7 @@ from quickstudy.storage.bundle import Bundle, load_bundle
 from quickstudy.storage.run_folder import machine, versions
 
 SEED = 0
-"""Of every task list of the bench and of its luck."""
+"""Of every task list of the bench, and of the lifetimes on it."""
 
 
 def this_machine() -> dict[str, Any]:
@@ -63,7 +63,7 @@ def distribution_of(column: Column, measure: str) -> AnyDistribution:
 
     Raises:
       UnknownNameError: there is none of that name, or it has no such setting.
-      UsageError: regret is asked for, and nobody knows what one who knows the task earns.
+      UsageError: the measure is regret, and the distribution has no ceiling.
     """
     distribution = tasks.make(column.distribution, **column.settings)
     if measure == "regret" and distribution.ceiling is None:
@@ -118,13 +118,13 @@ def measure_entry(
     training: Training | None,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> tuple[Stored, list[Evaluation]]:
-    """A row's or matrix's agents, from their bundles, against every opponent that is to be had.
+    """Measures the agents of a row or matrix, from their bundles, beside the baselines.
 
     Args:
       entry: the row or matrix.
       folder: the checkout that holds the bundles.
       command: that measures it again.
-      training: how the row's agent came to be, if that is known.
+      training: the record of the agent's training, if there is one.
       progress: called with what is being measured and the fraction of that which is done.
     Raises:
       BundleError: a bundle is missing or damaged.
@@ -202,11 +202,11 @@ def _measurement(
         lifetime_steps=evaluation.lifetime_steps,
         agents=agents,
         opponents=opponents,
-        verdict=tuple(verdict(evaluation)),
+        verdict=tuple(summary_sentences(evaluation)),
     )
 
 
 def _compared(evaluation: Evaluation, agent: str, opponent: str) -> PairedComparison:
     comparison = evaluation.compare(agent, opponent)
-    assert comparison is not None  # everybody is compared with whoever was trained
+    assert comparison is not None  # every contender is compared with the trained ones
     return comparison

@@ -1,10 +1,10 @@
-"""The bench's rows as data: what is trained, on what, for how long, and which numbers it is to be held against.
+"""The rows of the bench as data: the agent, its tasks, its budget, and the numbers to compare it with.
 
 A file of rows is one group, a table of the results page:
 
     title, about         what the page says above the table
     place                of the group on the page
-    bounds               baselines that nobody who has to find the task out can beat, such as an exact optimum
+    bounds               baselines that no agent can beat that has to find out the task, such as an exact optimum
     instead              a sentence for the README in place of this group's lines, with a link
     [sources]            mark of a reference -> where such numbers are from
     [shared]             settings of every row here that does not say otherwise
@@ -42,9 +42,9 @@ class Row:
     Args:
       name: on the command line, of its bundle and of its result.
       title: what the tasks are, in a few words.
-      distribution: a name as `quickstudy list` tells them; it need not exist yet.
+      distribution: a name of `quickstudy list`; it need not exist yet.
       settings: of the distribution, where they differ from its defaults.
-      algorithm: as `quickstudy list` tells them.
+      algorithm: a name of `quickstudy list`.
       algorithm_settings: where they differ from its defaults.
       budget: of each seed, as for `quickstudy train`.
       seeds: independent training runs.
@@ -101,7 +101,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Agents of several rows on several distributions: who carries over where.
+    """Agents of several rows on several distributions: which agents generalise to which tasks.
 
     Args:
       name: on the command line and of its result.

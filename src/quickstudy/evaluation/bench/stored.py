@@ -1,6 +1,6 @@
-"""What the bench has measured, as plain data: one JSON file per row or matrix, with a digest over its own content.
+"""Results of the bench: one JSON file for each row or matrix, with a digest of its own content.
 
-The digest keeps numbers from being typed: a file that was edited is refused.
+A file that was edited is refused, so that no number is typed by hand.
 """
 
 import dataclasses
@@ -49,12 +49,12 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opponent:
-    """A baseline on the same tasks with the same luck.
+    """A baseline on the same tasks with common random numbers.
 
     Args:
       value: of the row's measure.
       differences: agent -> mean lifetime return of the agent minus the opponent's, task by task.
-      outcomes: agent -> what the agent does against it: `"win"`, `"tie"` or `"loss"`.
+      outcomes: agent -> how the agent compares with it: `"win"`, `"tie"` or `"loss"`.
     """
 
     value: Estimate
@@ -72,12 +72,12 @@ class Measurement:
       settings: of the distribution, all of them.
       split: that the tasks were drawn from.
       tasks: how many.
-      seed: that the tasks and their luck were drawn with.
+      seed: of the tasks and the lifetimes' keys.
       task_hash: SHA-256 of the task list.
       lifetime_steps: slots in one lifetime.
       agents: by the name that the page shows.
       opponents: the baselines, by name.
-      verdict: what the evaluation says, in sentences.
+      verdict: the summary of the evaluation, in sentences.
     """
 
     title: str
@@ -95,14 +95,14 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How an agent came to be.
+    """The record of an agent's training.
 
     Args:
       command: that trains it again.
       seeds: independent training runs.
-      budget: that was given; this and the next three are None where all that is left of the run is its bundle.
+      budget: of each seed; this and the next three are None where only the bundle of the run is left.
       steps: environment steps of each.
-      seconds: wall-clock of all of them together, compilation and looks included.
+      seconds: wall-clock of all of them together, compilation and evaluations included.
       machine: that it was trained on.
       algorithm: `name` and `config`, all of it.
       versions: of what a result may depend on.
@@ -132,7 +132,7 @@ class Stored:
       seconds: wall-clock of the measuring, baselines included.
       machine: that it was measured on.
       versions: of what a result may depend on.
-      training: how the agent came to be; None for a matrix, and for a row that shares the agent of another.
+      training: the record of the agent's training; None for a matrix, and for a row that shares the agent of another.
     """
 
     name: str
@@ -163,7 +163,7 @@ def bundle_path(folder: Path, name: str) -> Path:
 
 
 def processor() -> str:
-    """The processor's model, as the platform tells it."""
+    """The model of the processor, from the platform."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -197,9 +197,9 @@ def load(folder: Path, entry: Row | Matrix) -> Stored | None:
 
 
 def kept_training(folder: Path, name: str, parameters_sha256: str) -> Training | None:
-    """How an agent came to be, from the stored result of its row; None if that is of other parameters.
+    """The record of an agent's training, from the stored result of its row; None if that is of other parameters.
 
-    What else the row has been redefined to be, and how the agent was measured before, makes no difference.
+    Other changes of the row's definition make no difference.
     """
     try:
         content = read_object(result_path(folder, name), what="bench result")
