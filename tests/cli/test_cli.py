@@ -212,3 +212,17 @@ def test_a_distribution_of_ones_own_trains_the_same(capsys, tmp_path):
     size = ["--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32", "--budget", "1000 steps"]
     status, _, err = run("train", "rl2", f"{mine}:make", *size, "--folder", tmp_path / "mine", capsys=capsys)
     assert status == 0, err
+    for verb in ("evaluate", "speed", "readout", "video"):
+        status, _, err = run(verb, tmp_path / "mine", capsys=capsys)
+        assert status == 2
+        assert f"a file that is run only if you name it: --on {mine}:make" in err
+    few = ["--tasks", "2", "--lifetimes", "1", "--against", "random", "--against-episodes", "20", "--splits", "test"]
+    status, out, err = run("speed", tmp_path / "mine", "--on", f"{mine}:make", *few, capsys=capsys)
+    assert status == 0, err
+    assert "speed-up" in out
+    small = ["--tasks", "60", "--updates", "20", "--test-tasks", "20", "--splits", "test"]
+    status, out, err = run("readout", tmp_path / "mine", "--on", f"{mine}:make", *small, capsys=capsys)
+    assert status == 0, err
+    assert "elasticity" in out
+    status, out, err = run("evaluate", tmp_path / "mine", "--on", f"{mine}:make", "--tasks", "20", capsys=capsys)
+    assert status == 0, err

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from quickstudy import baselines, tasks
-from quickstudy.evaluation.belief_probe.calibration import measure_calibration
+from quickstudy.evaluation.belief_probe.calibration import calibration_of, exact_agent, measure_calibration
 from quickstudy.evaluation.belief_probe.features import features_along, features_of
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
+from quickstudy.evaluation.belief_probe.lifetimes import probe_lifetimes
 from quickstudy.evaluation.belief_probe.probe import DECAY, average_of_last_steps, p_value, with_readout
 from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
 from quickstudy.evaluation.belief_probe.targets import named_parameters, numbers_of
@@ -81,6 +82,21 @@ def test_coverage_and_alarms_are_as_calibrated_where_the_exact_posterior_is_know
     assert found.divergence[-1] < 0.25
     gusts = measure_calibration(agent, params, readout, distribution, split="ood:gusts", tasks=100)
     assert next(a for a in gusts.alarms if a.kind == "last_steps").delay < 10
+
+
+def test_the_distribution_names_the_baseline_whose_belief_is_exact(drift):
+    distribution, _, _, readout = drift
+    assert exact_agent(tasks.make("grid-navigation")) is None
+    assert exact_agent(distribution) is not None
+    with pytest.raises(TaskDistributionError, match="must be the name of one of its baselines .*came 'certainty'"):
+        exact_agent(dataclasses.replace(distribution, exact_belief="certainty"))
+
+
+def test_a_belief_that_is_not_over_the_parameters_is_refused(drift):
+    distribution, agent, params, readout = drift
+    probed = probe_lifetimes(agent, params, readout, distribution, split="test", tasks=3)
+    with pytest.raises(TaskDistributionError, match="must be a GaussianBelief of 2 numbers"):
+        calibration_of(probed, readout, dataclasses.replace(distribution, exact_belief="random"))
 
 
 def test_an_agent_with_a_readout_acts_alike_and_says_more(drift):
