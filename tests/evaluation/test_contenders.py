@@ -69,7 +69,7 @@ def test_agents_of_the_same_tasks_are_measured_on_these(paths):
 
 def test_agents_of_different_tasks_need_the_tasks_to_be_named(paths):
     mixed = loaded(paths, "bandit", "long")
-    with pytest.raises(UsageError, match="trained on different tasks: .*Name the tasks"):
+    with pytest.raises(UsageError, match=r"trained on different tasks: .*Name the tasks"):
         shared_origin(mixed)
     assert shared_origin(mixed, "point-navigation") == load_bundle(paths["long"]).origin()
     assert shared_origin(mixed, "cart-pole") == ("cart-pole", {})
