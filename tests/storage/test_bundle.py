@@ -45,18 +45,6 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
         bundle.params_of(2)
 
 
-def test_an_agent_that_was_saved_before_a_setting_existed_is_as_it_was(tmp_path):
-    distribution = tasks.make("point-navigation", episodes=2)
-    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, reward_change=False)
-    params = jax.tree.map(lambda leaf: leaf[None], algorithm.agent.init(jax.random.key(0)))
-    path = save_bundle(tmp_path / "bundle", algorithm, params, distribution=distribution)
-    card = json.loads((path / "bundle.json").read_text())
-    del card["algorithm"]["config"]["reward_change"]
-    (path / "bundle.json").write_text(json.dumps(card))
-    loaded = load_bundle(path)
-    jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
-
-
 def test_the_tasks_are_those_of_training_or_those_that_are_named(path):
     bundle = load_bundle(path)
     assert bundle.origin() == ("bernoulli-bandit", {"arms": 3, "pulls": 6})
