@@ -53,7 +53,7 @@ def made(levels, *, horizon=1, episodes=20, split="test", trained=("rl2",), anch
             seeds=seeds,
             memory_bytes=2048,
             decision_microseconds={"median": 12.0, "percentile_99": 40.0},
-            **measures.measure_adaptation(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
+            **measures.measure(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
         )
     first = next((name for name in levels if name in trained), next(iter(levels)))
     anchor = [None if x is None else statistics.Estimate(value=x[0], low=x[0], high=x[0]) for x in (known.floor, known.ceiling)]
@@ -140,7 +140,7 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
     told = " ".join(page.told)
     places = [
         told.index(word)
-        for word in ("is better than", "Adaptation", "Results", "Every split", "Training", "Configuration", "Reproduce")
+        for word in ("is better than", "Adaptation", "Results", "All splits", "Training", "Configuration", "Reproduce")
     ]
     assert places == sorted(places)
     for piece in (
@@ -149,7 +149,7 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
         "--split ood:close-arms",
         "hidden_size",
         "2.0 KiB",
-        "What the measures mean",
+        "Definitions of the measures",
     ):
         assert piece in told
     labels = [found for tag, found in page.tags if tag == "svg"]

@@ -110,7 +110,7 @@ def energy(spec: Spec, config: EnergyConfig = EnergyConfig()) -> MetaAlgorithm:
         params: Params, memory: PyTree, decisions: Decision, lifetimes: Transition, key: PRNGKeyArray
     ) -> dict[str, Array]:
         del memory, decisions
-        evidence, _ = _evidence_along(params, lifetimes, spec, config.network)
+        evidence, _ = evidence_along(params, lifetimes, spec, config.network)
         return contrastive_loss(params, evidence, lifetimes, key, spec=spec, config=config)
 
     agent = energy_agent(spec, config)
@@ -135,7 +135,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
         return jax.tree.map(lambda old, new: old + new.sum(0), memory, _evidence_of_steps(params, experience, spec))
 
     def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Evidence, Decision]:
-        before, memory = _evidence_along(params, lifetimes, spec, config.network)
+        before, memory = evidence_along(params, lifetimes, spec, config.network)
         return memory, drawn_along(_decide(params, before, lifetimes.observation, spec, config), key, spec)
 
     agent = Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True)
@@ -246,9 +246,7 @@ def _evidence_of_steps(params: Params, steps: Transition, spec: Spec) -> Evidenc
     return Evidence(precision=precision, weighted=weighted, heights=heights, steps=count, episodes=episodes)
 
 
-def _evidence_along(
-    params: Params, lifetimes: Transition, spec: Spec, config: EnergyNetworkConfig
-) -> tuple[Evidence, Evidence]:
+def evidence_along(params: Params, lifetimes: Transition, spec: Spec, config: EnergyNetworkConfig) -> tuple[Evidence, Evidence]:
     """The memory before each step `[T, *lifetimes]`, and after the last."""
     totals = jax.tree.map(lambda leaf: jnp.cumsum(leaf, axis=0), _evidence_of_steps(params, lifetimes, spec))
     before = shift_right(no_evidence(config, *lifetimes.valid.shape[1:]), totals)

@@ -1,18 +1,18 @@
 """RL² whose policy head takes policy-gradient steps between episodes: memory within an episode, gradients across them.
 
-The agent is RL²'s, but the weights W of its policy head are memory too. Within an episode they stand still while a trace of
-eligibility and the gradient add up, one step at a time; at the end of the episode W moves by it:
+The agent is RL²'s, but the weights W of its policy head are memory too. Within an episode W does not change. An eligibility
+trace and a gradient add up, one step at a time. At the end of the episode W moves by the gradient:
 
     e_t = ∇_W log π(a_t) + γ λ e_{t−1}        δ_t = r_t + γ b_{t+1} − b_t        g = Σ_t δ_t e_t
     W ← W + α ⊙ g / horizon                   at the end of an episode, where e and g begin again at zero
 
 This is an actor-critic step with traces (Sutton and Barto 2018, section 13.6), put off to the end of the episode. Its memory
-has one size however long a life is, it asks for no store of what was lived, and so it runs where RL² runs. The critic b, a
-linear head that reads what the policy's head reads, and the rates α, one for each weight, are meta-learned by the gradient that
-flows through the inner steps, as the start of W is: nothing tells them what to be, only what is good for the return of the
-lifetime. With α = 0 the agent is RL².
+has one size however long a lifetime is, and it stores no experience, so it runs wherever RL² runs. The critic b is a linear
+head that reads what the policy's head reads. The critic, the rates α (one for each weight) and the start of W are
+meta-learned by the gradient that flows through the inner steps. That gradient is of the return of the lifetime. With α = 0
+the agent is RL².
 
-The outer loop is RL²'s. Nobody has published this agent: MAML's inner step (Finn et al. 2017) on the head alone (Raghu et al.
+The outer loop is RL²'s. The agent is unpublished. It puts MAML's inner step (Finn et al. 2017) on the head alone (Raghu et al.
 2020), with learned rates (Li et al. 2017) and a learned critic (Sung et al. 2017), inside RL² (Duan et al. 2016).
 """
 
@@ -174,7 +174,7 @@ def _forward(
 def _head_steps(
     params: Params, fast: FastWeights, steps: tuple, spec: Spec, config: HeadStepConfig
 ) -> tuple[FastWeights, Float[Array, "T numbers"]]:
-    """The fast weights after the steps of one lifetime `[T]`, and the policy's numbers at each, before it was learned from."""
+    """The fast weights after the steps of one lifetime `[T]`; the policy's numbers at each step, before its own inner step."""
     rates, decay = params.network.rates, config.inner_discount * config.inner_trace_decay
 
     def step(fast: FastWeights, now: tuple) -> tuple[FastWeights, Array]:

@@ -178,7 +178,8 @@ def credit_of_one(
 ) -> tuple[Float[Array, "parts cadence"], Float[Array, "parts cadence"]]:
     """What each action of one lifetime is credited with, in reward units, part by part between inner steps.
 
-    First with what the inner steps led to that learned from it, then with its own advantage.
+    The first result is the return of the episodes that followed the inner steps which learned from the action. The second is
+    the action's own advantage.
     """
     parts = chunks(lifetime, length=inner.rollouts * spec.horizon)
     count = len(parts.valid)
@@ -215,7 +216,7 @@ def policies_along(agent: Agent, params: Params, lifetimes: Transition) -> Polic
 
 
 def meta_learned(gradient: Params, estimator: Estimator, *, rates: bool) -> Params:
-    """The outer gradient of what is meta-learned; zero for the rest, which the rates are part of unless `rates`."""
+    """The outer gradient, set to zero for what is not meta-learned; `rates` says whether inner rates are."""
     if not rates:
         gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))
     gradient = dataclasses.replace(gradient, deviation=gradient.deviation.at[0].set(0.0))

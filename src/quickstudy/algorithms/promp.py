@@ -1,20 +1,20 @@
 """ProMP: proximal meta-policy search (Rothfuss et al. 2019).
 
 The agent is MAML's, with inner steps whose curvature is that of the low-variance estimator. Meta-training takes several steps
-on one batch of lifetimes. What was lived after an inner step is credited by a clipped surrogate; what a step learned from
-is credited through its curvature too, and kept near the policies that lived it:
+on one batch of lifetimes. Experience after an inner step is credited by a clipped surrogate. Experience that a step learned
+from is credited through the step's curvature, and is kept near the policies that recorded it:
 
     max_θ  E[ min(ρ_k A, clip(ρ_k, 1 ± ε) A) of the k > 0 ] − η E[ KL(β_k, π_k) of the k < K ]
 
-    π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that lived them
+    π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that recorded them
     ρ_k = π_k(a) / β_k(a)
 
-Inner steps are recomputed from θ with ratios to β_k, so that they stay right as θ moves away from the policy that lived.
+Inner steps are recomputed from θ with ratios to β_k, so they stay correct as θ moves away from the policy that recorded.
 
 Changed from the paper:
 
 - The divergence is estimated at the recorded actions, by ρ_k − 1 − log ρ_k, which is never negative.
-- The return after every inner step counts, as in our MAML, where the paper takes that after the last.
+- The return after every inner step counts, as in our MAML. The paper takes the return after the last.
 - Advantages after inner steps are brought to mean 0 and deviation 1 over the whole batch.
 """
 

@@ -1,14 +1,14 @@
 """Reptile: towards where a few inner steps lead (Nichol et al. 2018).
 
-The agent is MAML's. Meta-training takes no gradient through inner steps; it moves the start towards the mean of what they
-end in,
+The agent is MAML's. Meta-training takes no gradient through inner steps. It moves the start towards the mean of the adapted
+weights,
 
     θ ← θ + ε mean over lifetimes of (φ_K − θ)
 
-so each update costs no more than living does.
+so an update costs little more than the rollouts themselves.
 
-Changed from the paper: it was written for supervised tasks; here the inner steps are policy gradients on the agent's own
-episodes, and the step is plain rather than handed to an optimiser. The inner step that a lifetime ends with counts too.
+Changed from the paper: it was written for supervised tasks. Here the inner steps are policy gradients on the agent's own
+episodes, and the outer step is plain rather than handed to an optimiser. The inner step at the end of a lifetime counts too.
 """
 
 import dataclasses

@@ -5,9 +5,9 @@ The agent's memory is the hidden state of a recurrent core. After each step the 
     h_{t+1} = core(h_t, [observation_t, action_t, reward_t, successor_t, boundary_t])        h_0 = 0
 
 and the head decides from memory and the present observation: π(a | h_t, observation_t). Nothing resets h within a lifetime,
-so what is learned in one episode is there in the next. Meta-training maximises the return of the lifetime, discounted across
-the ends of episodes, by a clipped surrogate (Schulman et al. 2017) with generalised advantages (Schulman et al. 2016);
-gradients flow through the whole lifetime.
+so what the agent has learned in one episode is there in the next. Meta-training maximises the return of the lifetime,
+discounted across the ends of episodes, by a clipped surrogate (Schulman et al. 2017) with generalised advantages (Schulman et
+al. 2016); gradients flow through the whole lifetime.
 
 Changed from the papers:
 
@@ -15,15 +15,16 @@ Changed from the papers:
   agent has read all that RL² reads, and the last observation of an episode as well; each decision costs one core step,
   in training, in a loop and in service.
 - Clipped surrogate rather than TRPO.
-- Where actions are continuous, core and heads read the last reward around its mean and its change (`comparing.py`).
-- With a `teacher`, the policy first follows what the teacher would have done in the lifetimes that the policy itself lives
-  (Ross et al. 2011), and reinforcement takes over as the weight of imitation falls.
+- Where actions are continuous, core and heads read the last reward around its mean and its change
+  (`networks/reward_change.py`).
+- With a `teacher`, the policy first imitates the teacher's actions in lifetimes that the policy itself has generated
+  (Ross et al. 2011). Reinforcement takes over as the weight of imitation falls.
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
-  tasks in any unit train alike. The statistics are part of the parameters and stand still while lifetimes are lived.
+  tasks in any unit train alike. The statistics are part of the parameters and do not change within a lifetime.
 
-To expect: `quickstudy demo`, two and a half minutes of training on two cores, gave a return of 77.95 [77.43, 78.46] on 4,000
-held-out bandits of five arms and 100 pulls (on the same ones: Gittins index 79.03, Thompson sampling 75.41). What longer
-training gives, and on other tasks, is in docs/results.md.
+Expected result: `quickstudy demo` trains for two and a half minutes on two cores. It gave a return of 77.95 [77.43, 78.46] on
+4,000 held-out bandits of five arms and 100 pulls. On the same bandits the Gittins index gave 79.03 and Thompson sampling
+75.41. docs/results.md has the results of longer training and of other tasks.
 """
 
 import dataclasses
@@ -65,26 +66,20 @@ def rl2_agent(spec: Spec, config: ActorCriticConfig) -> Agent:
         del key
         return params.network.core.initial()
 
+    def decide(params: Params, read: Array, seen: Array) -> dict[str, PyTree]:
+        """Policy and value, at one step or many."""
+        return params.network.heads(params.network.features(read, seen), params.statistics, spec)
+
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        network, statistics = params.network, params.statistics
-        seen = network.encoder(statistics, observation, spec)
-        return drawn(network.heads(network.features(network.core.read(memory, seen), seen), statistics, spec), key)
+        seen = params.network.encoder(params.statistics, observation, spec)
+        return drawn(decide(params, params.network.core.read(memory, seen), seen), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        network, statistics = params.network, params.statistics
-        seen, following = (
-            network.encoder(statistics, o, spec) for o in (experience.observation, experience.outcome.observation)
-        )
-        inputs = network.inputs(statistics, experience, seen, following, spec)
-        return network.core.take_in(memory, inputs, experience.valid)
+        return params.network.take_in(params.statistics, memory, experience, spec)
 
     def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        network, statistics = params.network, params.statistics
-        seen, following = network.seen_along(statistics, lifetimes, spec)
-        inputs = network.inputs(statistics, lifetimes, seen, following, spec)
-        first = network.core.initial(*lifetimes.valid.shape[1:])
-        memory, read = network.core.run(first, inputs, seen, lifetimes.valid)
-        return memory, drawn_along(network.heads(network.features(read, seen), statistics, spec), key, spec)
+        memory, read, seen = params.network.run(params.statistics, lifetimes, spec)
+        return memory, drawn_along(decide(params, read, seen), key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt).with_fast_unroll(unroll)

@@ -1,20 +1,22 @@
-"""MAML whose inner steps touch a stated part of the policy, where it is learned which (after von Oswald et al. 2021).
+"""MAML whose inner steps change a stated part of the policy; which part is meta-learned (after von Oswald et al. 2021).
 
-In every hidden layer, inner steps change what flows into a few units, and from those of the last layer what flows out of them:
+In every hidden layer, inner steps change the incoming weights of a few units. They also change the head's weights from the
+chosen units of the last layer:
 
     units U_l = the adapted_fraction of layer l with the highest scores s_l
     Δ ← Δ + α ∇_Δ J_in        Δ: the rows U_l of each hidden layer's weights and biases, the columns U_L of the head,
-                              its bias, and how far actions actions
+                              its bias, and the standard deviation of continuous actions
 
-Memory is Δ alone, so what a lifetime costs in memory falls with the fraction; and of the inner step's arithmetic the products
-that make the gradient of weights do. What remains is passing through the whole network and back, about two thirds of it.
+Memory is Δ alone, so the memory of a lifetime falls with the fraction. Of the inner step's arithmetic, the products that give
+the gradients of weights fall with it too. The forward and backward pass through the network stay: about two thirds of the
+whole.
 
-Scores are meta-learned straight through (Bengio et al. 2013): meta-training takes full inner steps, of which the mask keeps
-what is chosen, and hands the score of every unit, chosen or not, the slope of the return along the mask. So a unit that is left
-out can come in.
+Scores are meta-learned by the straight-through estimator (Bengio et al. 2013). Meta-training takes full inner steps, and a mask
+keeps the chosen part of them. The score of every unit, chosen or not, gets the slope of the return along the mask. So a unit
+that is left out can be chosen later.
 
-Changed from the paper: a mask over units rather than single weights, which makes the inner step cheaper and not only sparser;
-a stated number of them rather than those with positive scores.
+Changed from the paper: the mask is over units rather than over single weights, which makes the inner step cheaper and not only
+sparser; the number of units is stated, where the paper keeps those with positive scores.
 """
 
 import dataclasses

@@ -132,10 +132,7 @@ def varibad(spec: Spec, config: VariBADConfig = VariBADConfig()) -> MetaAlgorith
     def auxiliary_loss(
         params: Params, memory: PyTree, decisions: Decision, lifetimes: Transition, key: PRNGKeyArray
     ) -> dict[str, Array]:
-        network = params.network.actor_critic
-        after_last = network.encoder(params.statistics, lifetimes.outcome.observation[-1], spec)
-        last = belief_of(params, network.core.read(memory, after_last))
-        beliefs = jax.tree.map(lambda every, end: jnp.concatenate([every, end[None]]), decisions.extras["belief"], last)
+        beliefs = beliefs_along(params, memory, decisions, lifetimes, spec)
         return prediction_loss(params, beliefs, lifetimes, key, spec=spec, config=config.belief)
 
     return lifetime_ppo("varibad", spec, config, agent, ppo=config.ppo, auxiliary_loss=auxiliary_loss)
@@ -165,19 +162,10 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        network, statistics = params.network.actor_critic, params.statistics
-        seen, following = (
-            network.encoder(statistics, o, spec) for o in (experience.observation, experience.outcome.observation)
-        )
-        inputs = network.inputs(statistics, experience, seen, following, spec)
-        return network.core.take_in(memory, inputs, experience.valid)
+        return params.network.actor_critic.take_in(params.statistics, memory, experience, spec)
 
     def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        network, statistics = params.network.actor_critic, params.statistics
-        seen, following = network.seen_along(statistics, lifetimes, spec)
-        inputs = network.inputs(statistics, lifetimes, seen, following, spec)
-        first = network.core.initial(*lifetimes.valid.shape[1:])
-        memory, read = network.core.run(first, inputs, seen, lifetimes.valid)
+        memory, read, seen = params.network.actor_critic.run(params.statistics, lifetimes, spec)
         return memory, drawn_along(decide(params, read, seen), key, spec)
 
     return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt).with_fast_unroll(unroll)
@@ -186,6 +174,22 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
 def belief_of(params: Params, read: Float[Array, "*time read"]) -> LatentBelief:
     """The belief over the task, from what was read of the memory, once or many times."""
     return LatentBelief.from_parameters(params.network.belief(read))
+
+
+def beliefs_along(params: Params, memory: PyTree, decisions: Decision, lifetimes: Transition, spec: Spec) -> LatentBelief:
+    """The beliefs before the first step of lifetimes and after each `[T + 1, lifetimes]`.
+
+    Args:
+      params: of the agent.
+      memory: after the last step, as `unroll` gives it.
+      decisions: at every step, as `unroll` gives them.
+      lifetimes: `[T, lifetimes]`.
+      spec: of the tasks.
+    """
+    network = params.network.actor_critic
+    after_last = network.encoder(params.statistics, lifetimes.outcome.observation[-1], spec)
+    last = belief_of(params, network.core.read(memory, after_last))
+    return jax.tree.map(lambda every, end: jnp.concatenate([every, end[None]]), decisions.extras["belief"], last)
 
 
 def prediction_loss(

@@ -55,7 +55,7 @@ class ActorCritic(eqx.Module):
     """The trained weights."""
 
     encoder: Encoder
-    core: Core | RewardChangeCore
+    core: Core
     shared: Dense
     policy: Dense
     value: Dense
@@ -106,6 +106,21 @@ class ActorCritic(eqx.Module):
         first = self.encoder(statistics, lifetimes.observation[:: spec.horizon], spec)
         episodes = following.reshape(spec.episodes, spec.horizon, *following.shape[1:])
         return jnp.concatenate([first[:, None], episodes[:, :-1]], axis=1).reshape(following.shape), following
+
+    def take_in(self, statistics: Statistics, state: PyTree, experience: Transition, spec: Spec) -> PyTree:
+        """The core's state after the steps of experience `[T, *lifetimes]`."""
+        observations = (experience.observation, experience.outcome.observation)
+        seen, following = (self.encoder(statistics, observation, spec) for observation in observations)
+        return self.core.take_in(state, self.inputs(statistics, experience, seen, following, spec), experience.valid)
+
+    def run(
+        self, statistics: Statistics, lifetimes: Transition, spec: Spec
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes read"], Float[Array, "T *lifetimes size"]]:
+        """The core's state after whole lifetimes; what was read of it, and the encoded observation, at every step."""
+        seen, following = self.seen_along(statistics, lifetimes, spec)
+        inputs = self.inputs(statistics, lifetimes, seen, following, spec)
+        state, read = self.core.run(self.core.initial(*lifetimes.valid.shape[1:]), inputs, seen, lifetimes.valid)
+        return state, read, seen
 
     def inputs(
         self, statistics: Statistics, experience: Transition, seen: Array, following: Array, spec: Spec

@@ -12,7 +12,7 @@ The cores of this file read the same numbers whatever is observed. `run` returns
 so a core whose state is large costs no more than it must. A law ties `run` to the other three.
 """
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -24,6 +24,33 @@ from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import shift_right
+
+
+@runtime_checkable
+class Core(Protocol):
+    """The memory of an agent, which is asked: see the head of this file."""
+
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+
+    def initial(self, *lifetimes: int) -> PyTree:
+        """The state before anything has happened, leaves `[*lifetimes, ...]`."""
+
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+        """The state after these steps; a step that is not valid changes nothing."""
+
+    def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
+        """What is remembered that matters where `seen` is observed."""
+
+    def run(
+        self,
+        state: PyTree,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes seen"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes features"]]:
+        """The state after the last step, and what was read before each step was taken in."""
 
 
 class GRU(eqx.Module):
@@ -46,7 +73,7 @@ class GRU(eqx.Module):
         self.candidate_bias = jnp.zeros(hidden_size)
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
-        """The hidden state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
     @property
@@ -122,7 +149,7 @@ class LSTM(eqx.Module):
         self.recurrent = _orthogonal_gates(key_recurrent, gates=4, hidden_size=hidden_size)
 
     def initial(self, *lifetimes: int) -> LSTMState:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
@@ -168,13 +195,13 @@ class LSTM(eqx.Module):
 
 
 class Linear(eqx.Module):
-    """A linear recurrence: each unit takes in what it is told and forgets at a rate that it is told.
+    """A linear recurrence: the input alone decides what each unit takes in, and at which rate it forgets.
 
         z = σ(A x + a)    h' = (1 − z) ⊙ h + √z ⊙ relu(B x + b)    output = relu(C h / |h| + c)
 
-    |h| is the root mean square over units. Gates that read no state let whole lifetimes run in parallel along time, and keep
-    gradients alive over a thousand steps: at the start the units forget within 2 to 1,000 steps, evenly on a logarithmic
-    scale, so that some count over a lifetime and others know the last step alone.
+    |h| is the root mean square over units. The gates read no state, so whole lifetimes run in parallel along time, and
+    gradients survive a thousand steps. At the start the units forget within 2 to 1,000 steps, evenly on a logarithmic scale:
+    some count over a whole lifetime, others hold the last step alone.
 
     Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
@@ -194,7 +221,7 @@ class Linear(eqx.Module):
         self.project = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.forget.bias.size))
 
     @property
@@ -236,9 +263,6 @@ class Linear(eqx.Module):
         """What the heads read."""
         size = jnp.sqrt(jnp.square(hidden).mean(-1, keepdims=True) + 0.1)
         return jax.nn.relu(self.project(hidden / size))
-
-
-Core = GRU | LSTM | Linear
 
 
 CORES: dict[str, type[GRU] | type[LSTM] | type[Linear]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
