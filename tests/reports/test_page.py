@@ -53,7 +53,7 @@ def made(levels, *, horizon=1, episodes=20, split="test", trained=("rl2",), anch
             seeds=seeds,
             memory_bytes=2048,
             decision_microseconds={"median": 12.0, "percentile_99": 40.0},
-            **measures.measure(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
+            **measures.measure_adaptation(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
         )
     first = next((name for name in levels if name in trained), next(iter(levels)))
     anchor = [None if x is None else statistics.Estimate(value=x[0], low=x[0], high=x[0]) for x in (known.floor, known.ceiling)]
