@@ -26,6 +26,7 @@ from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.reports.adaptation_speed_page import write_speed_page
+from quickstudy.reports.algorithms_page import write_algorithms_table
 from quickstudy.reports.results_page import write_pages
 from quickstudy.reports.results_tables import NOT_RUN, only_agent, target_of
 from quickstudy.storage.bundle import save_bundle
@@ -233,7 +234,7 @@ def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], fo
 
 def _draw(groups: tuple[Group, ...], folder: Path) -> None:
     results = {entry.name: storage.load(folder, entry) for group in groups for entry in group.entries}
-    for path in [*write_pages(folder, groups, results), write_speed_page(folder)]:
+    for path in [*write_pages(folder, groups, results), write_speed_page(folder), *write_algorithms_table(folder)]:
         print(f"Drawn: {path}")
 
 
