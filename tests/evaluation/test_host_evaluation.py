@@ -17,12 +17,13 @@ from quickstudy.evaluation.evaluate import draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import CollectingError
-from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.training.host_program import baselines_on
 from rollout.collecting.environments import FAULTS, batch, sample_task, slides
+from rollout.collecting.from_jax import as_host
 
-INLINE = CollectingConfig(collectors="inline", lanes=4)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=4)
 
 
 class Signals(gymnasium.Env):

@@ -13,7 +13,7 @@ from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.video import Frame
 from quickstudy.protocol.errors import CollectingError, UsageError
 from quickstudy.reports.video_files import scenes, strip
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 
 TASKS = 5

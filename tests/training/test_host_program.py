@@ -20,7 +20,7 @@ from quickstudy import algorithms
 from quickstudy.cli import main
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.protocol.errors import CollectingError
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.run_folder import read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
@@ -29,8 +29,8 @@ from rollout.collecting.poles import poles
 
 LIFETIMES = 8
 STEPS_PER_UPDATE = LIFETIMES * 20
-INLINE = CollectingConfig(collectors="inline", lanes=4)
-PROCESS = CollectingConfig(workers=1, lanes=4)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=4)
+PROCESS = CollectingConfig(workers=1, parallel_environments=4)
 
 pytestmark = pytest.mark.xdist_group("host training")
 
@@ -153,7 +153,7 @@ def test_a_learner_that_is_killed_leaves_no_worker_and_is_resumed(algorithm, in_
         "--checkpoint-seconds",
         0,
     ]
-    flags += ["--budget", budget, "--workers", 1, "--lanes", 4]
+    flags += ["--budget", budget, "--workers", 1, "--parallel-environments", 4]
     asked = [str(word) for word in ("train", "rl2", task_file, *flags)]
     # The child compiles as this process does: other flags may round otherwise.
     cached = {

@@ -12,7 +12,7 @@ from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"

@@ -14,7 +14,7 @@ from rich.text import Text
 from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.training.host_program import baselines_on
 from quickstudy.training.loop import Progress, TrainingConfig
 

@@ -22,7 +22,7 @@ from quickstudy.evaluation.contenders import (
 from quickstudy.evaluation.splits import chosen_splits
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.run_folder import steps_of_run
 

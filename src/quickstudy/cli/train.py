@@ -16,7 +16,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import save_bundle
 from quickstudy.storage.run_folder import check_folder
 from quickstudy.training.loop import Run, TrainingConfig, meta_train

@@ -9,7 +9,7 @@ from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import add_results
 from quickstudy.storage.plain import to_plain
 

@@ -7,7 +7,7 @@ the tasks, and needs none of what the environments are made of.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -97,6 +97,9 @@ class HostDistribution(Generic[Task]):
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
+
+    runs_in: ClassVar[Literal["python"]] = "python"
+    """Environments keep a state of their own and are stepped outside the compiled program."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)

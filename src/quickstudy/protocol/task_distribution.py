@@ -6,7 +6,7 @@ Splits are `"train"`, `"test"` and `"ood:<what shifted>"`. There is no default s
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,9 @@ class TaskDistribution(Generic[Task, State]):
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
     exact_belief: str | None = None
+
+    runs_in: ClassVar[Literal["jax"]] = "jax"
+    """Environments are pure functions that can be compiled together with an agent."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)

@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 import platformdirs
 
+from quickstudy.protocol.machine import usable_cores
+
 _MOST_CPU_DEVICES = 8
 
 
@@ -18,7 +20,7 @@ def use_whole_machine() -> None:
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" not in flags:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_CPU_DEVICES))
         if cores <= _MOST_CPU_DEVICES and "xla_cpu_multi_thread_eigen" not in flags:
             # A device that owns one core gains nothing from threads of its own; and with them a task of the user's that calls

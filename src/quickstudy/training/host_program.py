@@ -13,7 +13,8 @@ from quickstudy.evaluation.measures import judged
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.rollout.collecting.batch import CollectedBatch
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 from quickstudy.training.compiled_program import (
     HELD_OUT_SEED,

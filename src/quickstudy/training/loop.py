@@ -23,7 +23,7 @@ from quickstudy.protocol.errors import CollectingError, NonFiniteError, UsageErr
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.settings import flat_settings
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import RunFolder, check_same_run, machine, surviving_disk_trouble, versions
 from quickstudy.training.compiled_program import OuterProgram, initial_state
