@@ -178,7 +178,7 @@ def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
             "--held-out-tasks", "8", "--budget", "10000 steps", "--folder", tmp_path / rate, capsys=capsys,
         )  # fmt: skip
         assert status == 0, err
-        assert ("Adapting makes this agent worse: an episode earns" in out) == worse
+        assert ("Adapting makes this agent worse: the return of an episode is" in out) == worse
 
 
 def test_what_an_agent_believes(capsys, tmp_path):

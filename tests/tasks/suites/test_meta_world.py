@@ -221,7 +221,7 @@ def test_spaces_and_lengths():
     environment.close()
 
 
-def test_lanes_share_what_is_slow_to_make(monkeypatch):
+def test_parallel_environments_share_what_is_slow_to_make(monkeypatch):
     kinds = []
     monkeypatch.setattr(suite_side, "made", lambda name, *, reward: (kinds.append(name), made(name, reward=reward))[1])
     monkeypatch.setattr(suite_side, "_CACHE", suite_side._CachedEnvironments())

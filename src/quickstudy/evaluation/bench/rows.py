@@ -20,7 +20,7 @@ from typing import Any
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.storage.plain import from_plain
-from quickstudy.training.loop import parse_budget
+from quickstudy.training.budget import parse_budget
 
 SHIPPED = Path(__file__).parent / "rows"
 """The files of rows that come with the package."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, PyTree
+from jaxtyping import Bool, Float, Float32, PyTree
 
+from quickstudy.protocol.host_distribution import Reduction
 from quickstudy.protocol.records import Transition
 
 
@@ -107,3 +108,21 @@ def lost_lifetimes(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
         seconds={},
         faults={},
     )
+
+
+def judged(
+    steps: Float[np.ndarray, "*lifetimes episodes horizon"], reduction: Reduction
+) -> Float[np.ndarray, "*lifetimes episodes"]:
+    """One number of each episode from an environment's measure at each of its steps.
+
+    Args:
+      steps: NaN in slots that did not happen. Axes before `episodes` are free: `[lifetimes]` or `[seeds, tasks]`, for example.
+      reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
+        happened.
+    """
+    if reduction == "any":
+        return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
+    if reduction == "sum":
+        return np.nansum(steps, -1)
+    last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
+    return np.take_along_axis(steps, last[..., None], -1)[..., 0]
