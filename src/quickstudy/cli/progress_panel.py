@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from quickstudy.evaluation.numbers import clock, counted, over_seeds
+from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.training.loop import TrainingConfig
@@ -96,7 +96,8 @@ class Panel:
             self._live.update(self._panel(self._progress), refresh=True)
         elif begun:
             self._console.print(
-                f"measuring {counted(len(missing), 'baseline')} on held-out tasks; the agent is saved, and Ctrl-C skips this ..."
+                f"measuring {counted(len(missing), 'baseline')} on held-out tasks; the agent is saved, "
+                "and Ctrl-C skips this ..."
             )
         elif returns and not missing:
             known = ", ".join(f"{name} {value:.2f}" for name, value in returns.items())
@@ -110,8 +111,8 @@ class Panel:
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
         return (
-            f"{progress.seconds:6.0f} s  {shortcounted(progress.steps):>6} steps  "
-            f"{shortcounted(progress.steps_per_second)} steps/s  "
+            f"{progress.seconds:6.0f} s  {short_count(progress.steps):>6} steps  "
+            f"{short_count(progress.steps_per_second)} steps/s  "
             f"held-out return {over_seeds(progress.evaluations[-1][1])}{_measured(progress.metrics)}  time left {left}"
             + (f"  ({_shares(progress.spent)})" if "environment" in progress.spent else "")
         )
@@ -120,7 +121,7 @@ class Panel:
         facts = Table.grid(padding=(0, 3))
         left = "being measured" if progress.seconds_left is None else clock(progress.seconds_left)
         facts.add_row("time", clock(progress.seconds), "left", left)
-        facts.add_row("steps", shortcounted(progress.steps), "steps per second", shortcounted(progress.steps_per_second))
+        facts.add_row("steps", short_count(progress.steps), "steps per second", short_count(progress.steps_per_second))
         shares = Text(f"where the time goes: {_shares(progress.spent)}", style="dim")
         bar = ProgressBar(total=progress.updates or 1, completed=progress.update if progress.updates else 0, width=60)
         returns = Table(title="return of a lifetime", title_justify="left", box=None, padding=(0, 2))

@@ -71,7 +71,7 @@ class TaskDistribution(Generic[Task, State]):
         check_splits(self.name, self.splits)
 
     @property
-    def measures(self) -> Mapping[str, str]:
+    def measures(self) -> Mapping[str, Literal["any", "last", "sum"]]:
         """Measures beside the reward, by name, as of a `HostDistribution`: tasks written in JAX have none."""
         return {}
 
