@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt8, UInt32
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
+from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError, UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.task_distribution import TaskDistribution, check_splits
 
@@ -130,6 +130,34 @@ class HostDistribution(Generic[Task]):
 
 
 AnyDistribution = TaskDistribution | HostDistribution
+
+
+def written_in_jax(distribution: AnyDistribution, *, needed_for: str) -> TaskDistribution:
+    """The distribution, if its tasks are written in JAX.
+
+    Args:
+      distribution: of either kind.
+      needed_for: what needs such tasks, for the message, as in `a readout`.
+    Raises:
+      UsageError: its tasks live outside the compiled program.
+    """
+    if isinstance(distribution, TaskDistribution):
+        return distribution
+    raise UsageError(f"{needed_for} needs tasks written in JAX; those of {distribution.name} live outside.")
+
+
+def living_outside(distribution: AnyDistribution, *, needed_for: str) -> HostDistribution:
+    """The distribution, if its tasks live outside the compiled program.
+
+    Args:
+      distribution: of either kind.
+      needed_for: what needs such tasks, for the message, as in `a video`.
+    Raises:
+      UsageError: its tasks are written in JAX.
+    """
+    if isinstance(distribution, HostDistribution):
+        return distribution
+    raise UsageError(f"{needed_for} needs tasks that live outside; those of {distribution.name} are written in JAX.")
 
 
 def named_leaves(task: PyTree) -> dict[str, Any]:

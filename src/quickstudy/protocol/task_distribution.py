@@ -44,6 +44,8 @@ class TaskDistribution(Generic[Task, State]):
         measured against it.
       shown: leaves of the task, by name, that observations show on purpose, as in `("start",)`. Anything else of the task
         that can be read off the observations is a fault.
+      exact_belief: the baseline whose belief, a `GaussianBelief`, is the exact posterior of the real parameters that
+        `describe` names and that differ between training tasks, in that order; None if there is none.
     Raises:
       TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
     """
@@ -60,12 +62,18 @@ class TaskDistribution(Generic[Task, State]):
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
+    exact_belief: str | None = None
 
     runs_in: ClassVar[Literal["jax"]] = "jax"
     """Environments are pure functions that can be compiled together with an agent."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)
+
+    @property
+    def measures(self) -> Mapping[str, Literal["any", "last", "sum"]]:
+        """Measures beside the reward, by name, as of a `HostDistribution`: tasks written in JAX have none."""
+        return {}
 
     def sample_tasks(self, split: str, key: PRNGKeyArray, *, tasks: int) -> Task:
         """A stack of tasks, leading axis `[tasks]`.
