@@ -22,7 +22,7 @@ from quickstudy.protocol.host_distribution import (
     HostDistribution,
     HostEnvironment,
     StepResult,
-    living_outside,
+    outside_jax,
 )
 from quickstudy.rollout.collecting.collector import Collector
 from quickstudy.rollout.compiled import check_fit
@@ -99,7 +99,7 @@ def adaptation_video(
       SpecError: the agent was made for other tasks.
       CollectingError: the environment failed during the lifetime.
     """
-    outside = living_outside(distribution, needed_for="a video")
+    outside = outside_jax(distribution, needed_for="a video")
     make_camera = _checked_camera(outside, agent, task=task, tasks=tasks, every=every)
     task_list, keys = draw_tasks(outside, split=split, tasks=tasks, seed=seed)
     chosen = jax.tree.map(lambda leaf: np.asarray(leaf)[task], task_list)

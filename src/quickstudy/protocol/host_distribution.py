@@ -146,7 +146,7 @@ def written_in_jax(distribution: AnyDistribution, *, needed_for: str) -> TaskDis
     raise UsageError(f"{needed_for} needs tasks written in JAX; those of {distribution.name} live outside.")
 
 
-def living_outside(distribution: AnyDistribution, *, needed_for: str) -> HostDistribution:
+def outside_jax(distribution: AnyDistribution, *, needed_for: str) -> HostDistribution:
     """The distribution, if its tasks live outside the compiled program.
 
     Args:
