@@ -151,7 +151,7 @@ def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, 
             return adapt(params, memory, experience, key), decisions
 
         parts = chunks((lifetime, slot_keys(key, spec)[:-1, 1]), length=cadence)
-        # The last inner step stands outside the loop, so that it costs nothing where nobody asks for the memory at the end.
+        # The last inner step stands outside the loop, so that it costs nothing where the memory at the end is not used.
         memory, earlier = scan(chunk, begin(params, key), jax.tree.map(lambda leaf: leaf[:-1], parts))
         memory, last = chunk(memory, jax.tree.map(lambda leaf: leaf[-1], parts))
         return memory, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), flatten_chunks(earlier), last)

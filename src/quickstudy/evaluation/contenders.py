@@ -46,7 +46,7 @@ def contender(agent: Agent, *, key_seed: int = 0) -> Contender:
     """A baseline: an agent with its initial parameters, as one seed.
 
     Args:
-      agent: that nobody meta-trained.
+      agent: without meta-training.
       key_seed: of its initial parameters.
     """
     params = agent.init(jax.random.key(key_seed))
