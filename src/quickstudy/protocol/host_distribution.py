@@ -156,8 +156,9 @@ def outside_jax(distribution: AnyDistribution, *, needed_for: str) -> HostDistri
     """
     if isinstance(distribution, HostDistribution):
         return distribution
-    raise UsageError(f"{needed_for} needs tasks that run outside the compiled program; those of {distribution.name} are
-    written in JAX.")
+    raise UsageError(
+        f"{needed_for} needs tasks that run outside the compiled program; those of {distribution.name} are written in JAX."
+    )
 
 
 def named_leaves(task: PyTree) -> dict[str, Any]:
