@@ -81,7 +81,7 @@ def test_4_a_fast_unroll_means_begin_act_and_adapt(subject):
     assert_close(after, after_meant)
     assert_close(valid_part(decisions, valid), valid_part(decisions_meant, valid))
     # A gradient is a sum over many steps, so its rounding is measured against its largest number.
-    largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(gradients_meant))
+    largest = max(float(np.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(gradients_meant))
     assert largest > 0
     assert_close(
         jax.tree.map(lambda leaf: leaf / largest, gradients), jax.tree.map(lambda leaf: leaf / largest, gradients_meant)
