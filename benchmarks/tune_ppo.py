@@ -22,6 +22,7 @@ import tyro
 import quickstudy as qs
 from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.networks.policy import PolicyConfig
 from quickstudy.rollout.runner import run_on_tasks
 
 HISTORY = Path(__file__).with_name("tune_ppo.jsonl")
@@ -65,7 +66,7 @@ def main():
         curves, floor = {}, 0.0
         for cell in grid:
             rate, rollouts, gain = cell
-            config = PPOConfig(learning_rate=rate, rollouts=rollouts, input_gain=gain)
+            config = PPOConfig(network=PolicyConfig(input_gain=gain), learning_rate=rate, rollouts=rollouts)
             curves[cell], floor = returns_of(config, place, settings)
             print(place, cell, f"area {curves[cell].mean():.2f}, end {curves[cell][-20:].mean():.2f}", flush=True)
         best = max(curve[-20:].mean() for curve in curves.values())

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
-from quickstudy.algorithms.energy import EnergyConfig, _recall, contrastive_loss
+from quickstudy.algorithms.energy import ContrastConfig, contrastive_loss, evidence_along
+from quickstudy.networks.energy import EnergyNetworkConfig
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.compiled import run_lifetime
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
-SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 3}
+SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "step_sizes": (8,), "moments": 3}
 
 
 @functools.cache
@@ -31,9 +32,9 @@ def lived(lifetimes=6):
 
 
 def losses(params, lifetimes, **settings):
-    config = EnergyConfig(**SMALL | settings)
-    _, extras = _recall(params, lifetimes, GRID.spec, config)
-    return contrastive_loss(params, extras["evidence"], lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
+    config = algorithms.make("energy", GRID.spec, **SMALL | settings).config
+    evidence, _ = evidence_along(params, lifetimes, GRID.spec, config.network)
+    return contrastive_loss(params, evidence, lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
 
 
 def with_outcome(lifetimes, **changed):
@@ -73,10 +74,11 @@ def test_what_did_not_happen_is_neither_told_nor_shown():
 
 def test_the_belief_moves_with_what_was_lived_and_whatever_its_order():
     params, lifetimes = lived()
-    config = EnergyConfig(**SMALL)
-    memory, extras = _recall(params, lifetimes, GRID.spec, config)
-    assert np.abs(extras["belief"].mean[-1] - extras["belief"].mean[0]).max() > 0
-    again, _ = _recall(params, jax.tree.map(lambda leaf: leaf[::-1], lifetimes), GRID.spec, config)
+    agent, keys = algorithms.make("energy", GRID.spec, **SMALL).agent, jax.random.split(jax.random.key(9), 6)
+    memory, decisions = agent.unroll(params, lifetimes, keys)
+    belief = decisions.extras["belief"]
+    assert np.abs(belief.mean[-1] - belief.mean[0]).max() > 0
+    again, _ = agent.unroll(params, jax.tree.map(lambda leaf: leaf[::-1], lifetimes), keys)
     for one, other in zip(jax.tree.leaves(memory), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     np.testing.assert_array_equal(memory.steps, GRID.spec.lifetime_steps)
@@ -92,14 +94,15 @@ def test_memory_has_one_size_however_long_a_life_is():
 @pytest.mark.parametrize("moves", [False, True])
 def test_the_policy_moves_the_energy_only_if_it_may(moves):
     params, lifetimes = lived()
-    config = EnergyConfig(**SMALL, policy_moves_energy=moves)
+    agent = algorithms.make("energy", GRID.spec, **SMALL, policy_moves_energy=moves).agent
+    keys = jax.random.split(jax.random.key(9), 6)
 
     def likely(params):
-        policy = _recall(params, lifetimes, GRID.spec, config)[1]["policy"]
+        policy = agent.unroll(params, lifetimes, keys)[1].extras["policy"]
         return policy.log_probability(lifetimes.decision.action).sum()
 
     slope = jax.grad(likely)(params).network
-    assert (np.abs(slope.witness.head.weight).max() > 0) == moves
+    assert (np.abs(slope.per_step.head.weight).max() > 0) == moves
     assert (np.abs(slope.directions).max() > 0) == moves
     assert np.abs(slope.policy.weight).max() > 0
 
@@ -107,12 +110,12 @@ def test_the_policy_moves_the_energy_only_if_it_may(moves):
 def test_every_part_of_the_energy_is_moved_by_the_contrast():
     params, lifetimes = lived()
     slope = jax.grad(lambda params: sum(losses(params, lifetimes).values()))(params).network
-    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves((slope.witness, slope.directions, slope.offsets)))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves((slope.per_step, slope.directions, slope.offsets)))
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves((slope.policy, slope.value, slope.from_particle)))
 
 
 def test_contrasts_find_the_task():
-    """One number tells tasks apart, and a step pays it: the belief learns to foretell which reward is the task's own."""
+    """One number tells tasks apart, and a step pays it: the belief learns to predict which reward is the task's own."""
     params, lifetimes = lived(64)
     own = jax.random.normal(jax.random.key(5), (1, 64))
     paid = with_outcome(lifetimes, reward=jnp.broadcast_to(own, lifetimes.valid.shape))
@@ -122,27 +125,27 @@ def test_contrasts_find_the_task():
 
     def descended(carry, key):
         network, moments = carry
-        slope = jax.grad(lambda network: foretells(network, key))(network)
+        slope = jax.grad(lambda network: predicts(network, key))(network)
         return descend(adam, slope, moments, network, rate=0.01), None
 
-    def foretells(network, key):
-        config = EnergyConfig(**SMALL | settings)
+    def predicts(network, key):
+        config = algorithms.make("energy", GRID.spec, **SMALL | settings).config
         moved = dataclasses.replace(params, network=network)
-        evidence = _recall(moved, paid, GRID.spec, config)[1]["evidence"]
+        evidence, _ = evidence_along(moved, paid, GRID.spec, config.network)
         return contrastive_loss(moved, evidence, paid, key, spec=GRID.spec, config=config)["reward_contrast"]
 
     keys = jax.random.split(jax.random.key(6), 400)
     begun = (params.network, adam.init(params.network))
     (learned, _), _ = eqx.filter_jit(lambda carry: jax.lax.scan(descended, carry, keys))(begun)
-    before, after = (np.mean([foretells(network, key) for key in keys[:4]]) for network in (params.network, learned))
+    before, after = (np.mean([predicts(network, key) for key in keys[:4]]) for network in (params.network, learned))
     assert before > 0.9 * np.log(5)
     assert after < 0.6 * np.log(5)
 
 
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UsageError, match="particles must be 1 or more; came 0"):
-        EnergyConfig(particles=0)
+        EnergyNetworkConfig(particles=0)
     with pytest.raises(UsageError, match="evidence_weight must be zero or above; came -1"):
-        EnergyConfig(evidence_weight=-1.0)
-    with pytest.raises(UsageError, match="witness_sizes must name one width or more"):
-        EnergyConfig(witness_sizes=())
+        ContrastConfig(evidence_weight=-1.0)
+    with pytest.raises(UsageError, match="step_sizes must name one width or more"):
+        EnergyNetworkConfig(step_sizes=())

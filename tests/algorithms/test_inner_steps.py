@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.hybrid import HybridConfig, hybrid_agent
-from quickstudy.algorithms.maml import MAMLConfig, maml_agent, recall
+from quickstudy.algorithms.maml import MAMLConfig, maml, policies_along
 from quickstudy.algorithms.promp import ProMPConfig, promp
 from quickstudy.algorithms.reptile import ReptileConfig, reptile
 from quickstudy.algorithms.rl2 import RL2Config, rl2_agent
@@ -17,11 +17,17 @@ from quickstudy.algorithms.sparse_maml import SparseMAMLConfig, sparse_maml_agen
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
+from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import point_navigation
 
 NAVIGATION = point_navigation(horizon=5, episodes=4)
 SMALL = {"hidden_sizes": (8, 8), "rollouts": 2}
+
+
+def made(kind, **settings):
+    """A configuration with these settings by their flat names."""
+    return with_settings(kind(), settings, of=kind.__name__)
 
 
 def lifetimes_of(agent, params, lifetimes=3):
@@ -40,11 +46,11 @@ def on_one_device(update, *arguments):
 
 
 def test_reptile_moves_towards_the_mean_of_what_was_adapted():
-    algorithm = reptile(NAVIGATION.spec, ReptileConfig(**SMALL, learning_rate=0.5))
+    algorithm = reptile(NAVIGATION.spec, made(ReptileConfig, **SMALL, learning_rate=0.5))
     state = algorithm.init(jax.random.key(0))
     lifetimes = lifetimes_of(algorithm.agent, state.params)
     after, _ = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
-    adapted = jax.vmap(algorithm.agent.unroll, (None, 1, None))(state.params, lifetimes, jax.random.key(1))[0]
+    adapted = algorithm.agent.unroll(state.params, lifetimes, jax.random.split(jax.random.key(1), 3))[0]
     start, ended = state.params.start.head.weight, adapted.weights.head.weight.mean(0)
     np.testing.assert_allclose(after.params.start.head.weight, (start + ended) / 2, atol=1e-7)
     assert np.abs(ended - start).max() > 1e-6
@@ -54,12 +60,12 @@ def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_li
     settings = dict(**SMALL, learning_rate=1e-2)
     moved = {}
     for meta_steps, weight in ((1, 0.0), (5, 0.0), (5, 1e3)):
-        algorithm = promp(NAVIGATION.spec, ProMPConfig(**settings, meta_steps=meta_steps, divergence_weight=weight))
+        algorithm = promp(NAVIGATION.spec, made(ProMPConfig, **settings, meta_steps=meta_steps, divergence_weight=weight))
         state = algorithm.init(jax.random.key(0))
         lifetimes = lifetimes_of(algorithm.agent, state.params)
         after, metrics = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
         behaviour = lifetimes.decision.extras["log_probability"]
-        now = recall(algorithm.agent, after.params, lifetimes).log_probability(lifetimes.decision.action)
+        now = policies_along(algorithm.agent, after.params, lifetimes).log_probability(lifetimes.decision.action)
         moved[meta_steps, weight] = float(np.abs(now - behaviour)[:10].mean())
         assert metrics["kl"] >= 0
     assert moved[5, 0.0] > 1.5 * moved[1, 0.0] > 0
@@ -67,7 +73,7 @@ def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_li
 
 
 def test_sparse_inner_steps_touch_what_they_say():
-    config = SparseMAMLConfig(**SMALL, adapted_fraction=0.25, inner_rate=1.0)
+    config = made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0)
     agent = sparse_maml_agent(NAVIGATION.spec, config)
     params = agent.init(jax.random.key(0))
     memory = run_lifetime(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
@@ -76,37 +82,39 @@ def test_sparse_inner_steps_touch_what_they_say():
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(memory))
     full = sparse_maml_agent(NAVIGATION.spec, dataclasses.replace(config, adapted_fraction=1.0))
     assert memory_bytes(agent) < memory_bytes(full) / 3
-    assert memory_bytes(full) == memory_bytes(maml_agent(NAVIGATION.spec, MAMLConfig(**SMALL)))
+    assert memory_bytes(full) == memory_bytes(maml(NAVIGATION.spec, made(MAMLConfig, **SMALL)).agent)
 
 
 def test_units_that_are_left_out_can_come_in():
-    agent = sparse_maml_agent(NAVIGATION.spec, SparseMAMLConfig(**SMALL, adapted_fraction=0.25, inner_rate=1.0))
+    agent = sparse_maml_agent(NAVIGATION.spec, made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0))
     params = agent.init(jax.random.key(0))
     lifetimes = lifetimes_of(agent, params)
-    gained = lambda p: recall(agent, p, lifetimes).log_probability(lifetimes.decision.action)[10:].sum()  # noqa: E731
+    gained = lambda p: policies_along(agent, p, lifetimes).log_probability(lifetimes.decision.action)[10:].sum()  # noqa: E731
     slopes = jax.grad(gained)(params).scores
     assert all((np.asarray(slope) != 0).all() for slope in slopes)
 
 
 def test_with_inner_rates_of_zero_the_hybrid_is_rl2():
     config = {"hidden_size": 8}
-    ours, theirs = hybrid_agent(NAVIGATION.spec, HybridConfig(**config)), rl2_agent(NAVIGATION.spec, RL2Config(**config))
+    ours = hybrid_agent(NAVIGATION.spec, made(HybridConfig, **config))
+    theirs = rl2_agent(NAVIGATION.spec, made(RL2Config, **config).network)
+    as_rl2 = lambda params: dataclasses.replace(params, network=params.network.actor_critic)  # noqa: E731
     params = ours.init(jax.random.key(0))
     still = eqx.tree_at(lambda p: p.network.rates, params, jax.tree.map(jnp.zeros_like, params.network.rates))
     actions = lambda agent, params: lifetimes_of(agent, params).decision.action  # noqa: E731
-    np.testing.assert_allclose(actions(ours, still), actions(theirs, params), atol=1e-6)
-    assert np.abs(actions(ours, params) - actions(theirs, params))[5:].max() > 1e-4
-    np.testing.assert_allclose(actions(ours, params)[:5], actions(theirs, params)[:5], atol=1e-6)
+    np.testing.assert_allclose(actions(ours, still), actions(theirs, as_rl2(params)), atol=1e-6)
+    assert np.abs(actions(ours, params) - actions(theirs, as_rl2(params)))[5:].max() > 1e-4
+    np.testing.assert_allclose(actions(ours, params)[:5], actions(theirs, as_rl2(params))[:5], atol=1e-6)
 
 
 def test_settings_out_of_range_are_named():
     for make, match in (
-        (lambda: ProMPConfig(clip=0.0), "clip must be above zero"),
-        (lambda: ProMPConfig(inner_rate=-1.0), "inner_rate must be above zero"),
-        (lambda: ReptileConfig(learning_rate=2.0), "learning_rate must be above zero and at most 1; came 2"),
-        (lambda: SparseMAMLConfig(adapted_fraction=0.0), "adapted_fraction must be above zero"),
-        (lambda: SparseMAMLConfig(adapts="head"), "adapts must be 'all' here"),
-        (lambda: HybridConfig(inner_discount=1.5), "inner_discount must lie within 0 and 1"),
+        (lambda: made(ProMPConfig, clip=0.0), "clip must be above zero"),
+        (lambda: made(ProMPConfig, inner_rate=-1.0), "inner_rate must be above zero"),
+        (lambda: made(ReptileConfig, learning_rate=2.0), "learning_rate must be above zero and at most 1; came 2"),
+        (lambda: made(SparseMAMLConfig, adapted_fraction=0.0), "adapted_fraction must be above zero"),
+        (lambda: made(SparseMAMLConfig, adapts="head"), "adapts must be 'all' here"),
+        (lambda: made(HybridConfig, inner_discount=1.5), "inner_discount must lie within 0 and 1"),
     ):
         with pytest.raises(UsageError, match=match):
             make()

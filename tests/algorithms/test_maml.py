@@ -9,19 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.maml import (
-    MAMLConfig,
-    at_inner_step,
-    credit_of_one,
-    maml_agent,
-    meta_learned,
-    outer_credit,
-    recall,
-)
+from quickstudy.algorithms.inner_steps import InnerStepConfig, at_inner_step
+from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, maml, meta_learned, outer_credit, policies_along
 from quickstudy.numerics.inner_objective import inner_objective
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.protocol.records import Decision, Outcome, Transition
+from quickstudy.protocol.settings import with_settings
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 from quickstudy.tasks.navigation.point_navigation import point_navigation
 
@@ -30,6 +24,11 @@ FIRST = jnp.array([0.3, 1.0])
 SECOND = jnp.array([[2.0, -1.0], [0.5, 1.5]])
 EPISODES = jnp.array(list(itertools.product(range(2), range(2))))
 LOGITS = jnp.array([[0.4, -0.3], [-0.2, 0.7]])
+
+
+def made(kind, **settings):
+    """A configuration with these settings by their flat names."""
+    return with_settings(kind(), settings, of=kind.__name__)
 
 
 def log_probabilities(logits, actions):
@@ -115,10 +114,17 @@ LIVES = jnp.array(list(itertools.product(range(2), repeat=4)))
 
 def two_pulls_each_way(estimator, **settings):
     """A small agent, its parameters, and the sixteen lives `[4, 16]` as it remembers them."""
-    config = MAMLConfig(
-        hidden_sizes=(3,), rollouts=2, estimator=estimator, inner_rate=2.0, baseline="none", discount=1.0, **settings
+    config = made(
+        MAMLConfig,
+        hidden_sizes=(3,),
+        rollouts=2,
+        estimator=estimator,
+        inner_rate=2.0,
+        baseline="none",
+        discount=1.0,
+        **settings,
     )
-    agent = maml_agent(BANDIT, config)
+    agent = maml(BANDIT, config).agent
     params = agent.init(jax.random.key(1))
     # A start that prefers the worse arm, so that it matters what the first pulls are.
     params = eqx.tree_at(lambda p: p.start.head.bias, params, jnp.array([1.5, 0.0]))
@@ -134,18 +140,20 @@ def two_pulls_each_way(estimator, **settings):
 
     # Inner steps of lvc weigh by what the behaviour was: the first two pulls' is known before the last two's.
     guess = lives(jnp.full((4, 16), jnp.log(0.5)))
-    before = recall(agent, params, guess).log_probability(actions)
-    known = recall(agent, params, lives(before)).log_probability(actions)
+    before = policies_along(agent, params, guess).log_probability(actions)
+    known = policies_along(agent, params, lives(before)).log_probability(actions)
     return config, agent, params, lives(known)
 
 
 def outer_gradient(estimator):
     """The expected outer gradient, with the true probability of every life, and the exact one, flat."""
     config, agent, params, lives = two_pulls_each_way(estimator)
-    log_probability = lambda params: recall(agent, params, lives).log_probability(lives.decision.action)  # noqa: E731
+    log_probability = lambda params: policies_along(agent, params, lives).log_probability(lives.decision.action)  # noqa: E731
     chances = jnp.exp(log_probability(params).sum(0))
     np.testing.assert_allclose(chances.sum(), 1.0, atol=1e-6)
-    credit = jax.vmap(lambda one: sum(credit_of_one(one, BANDIT, config)).ravel(), 1, 1)(lives)
+    credit = jax.vmap(
+        lambda one: sum(credit_of_one(one, BANDIT, config.inner, config.gradient, credits="every")).ravel(), 1, 1
+    )(lives)
 
     def surrogate(params):
         ratio = jnp.exp(log_probability(params) - lives.decision.extras["log_probability"])
@@ -176,7 +184,7 @@ def test_second_order_gradient_agrees_with_finite_differences(estimator):
         credit = outer_credit_on_one_device(lives, config)
 
         def gained(start):
-            policy = recall(agent, dataclasses.replace(params, start=start), lives)
+            policy = policies_along(agent, dataclasses.replace(params, start=start), lives)
             return (policy.log_probability(lives.decision.action) * credit).sum()
 
         slope = jax.grad(gained)(params.start)
@@ -194,14 +202,14 @@ def test_first_order_differs_from_second_order():
     for first_order in (False, True):
         config, agent, params, lives = two_pulls_each_way("lvc", first_order=first_order)
         credit = outer_credit_on_one_device(lives, config)
-        loss = lambda p, a=agent, v=lives, c=credit: (recall(a, p, v).log_probability(v.decision.action) * c).sum()  # noqa: E731
+        loss = lambda p, a=agent, v=lives, c=credit: (policies_along(a, p, v).log_probability(v.decision.action) * c).sum()  # noqa: E731
         slopes.append(jax.grad(loss)(params).start.head.weight)
     assert np.abs(slopes[0] - slopes[1]).max() > 1e-3 * np.abs(slopes[0]).max()
 
 
 def outer_credit_on_one_device(lives, config):
     """`outer_credit` averages over a named axis of devices."""
-    return jax.vmap(lambda one: outer_credit(one, BANDIT, config), axis_name=LIFETIMES_AXIS)(
+    return jax.vmap(lambda one: outer_credit(one, BANDIT, config.inner, config.gradient), axis_name=LIFETIMES_AXIS)(
         jax.tree.map(lambda leaf: leaf[None], lives)
     )[0]
 
@@ -220,8 +228,8 @@ def test_credit_is_for_what_follows_an_inner_step(credits, own, estimator):
         episode=jnp.arange(6),
         valid=~no,
     )
-    config = MAMLConfig(rollouts=2, credits=credits, estimator=estimator, baseline="none")
-    led_to, advantage = credit_of_one(lifetime, spec, config)
+    config = made(MAMLConfig, rollouts=2, credits=credits, estimator=estimator, baseline="none")
+    led_to, advantage = credit_of_one(lifetime, spec, config.inner, config.gradient, credits=credits)
     np.testing.assert_allclose(advantage, rewards.reshape(3, 2) * jnp.array(own, jnp.float32)[:, None])
     later = {"every": (3, 1, 0), "last": (1, 1, 0)}[credits] if estimator == "e-maml" else (0, 0, 0)
     np.testing.assert_allclose(led_to, jnp.broadcast_to(jnp.array(later, jnp.float32)[:, None], (3, 2)))
@@ -236,9 +244,9 @@ def test_each_inner_step_has_its_own_rate_and_a_longer_life_goes_on_with_the_las
 @pytest.mark.parametrize("learned", [False, True])
 def test_only_what_is_meta_learned_moves(estimator, start_moves, learned):
     spec = point_navigation(horizon=4, episodes=4).spec
-    config = MAMLConfig(hidden_sizes=(3,), rollouts=2, estimator=estimator, learned_rates=learned)
-    ones = jax.tree.map(jnp.ones_like, maml_agent(spec, config).init(jax.random.key(0)))
-    moved = meta_learned(ones, config)
+    config = made(MAMLConfig, hidden_sizes=(3,), rollouts=2, estimator=estimator, learned_rates=learned)
+    ones = jax.tree.map(jnp.ones_like, maml(spec, config).agent.init(jax.random.key(0)))
+    moved = meta_learned(ones, estimator, rates=learned)
     np.testing.assert_array_equal(moved.start.deviation, [start_moves] * 2)
     np.testing.assert_array_equal(moved.deviation, [[0.0, 0.0], [1.0, 1.0]])
     assert {float(leaf.min()) for leaf in jax.tree.leaves(moved.rates) if leaf.size} == {float(learned)}
@@ -261,10 +269,10 @@ def test_steps_that_did_not_happen_count_for_nothing():
 def test_rollouts_that_do_not_fit_are_named():
     spec = bernoulli_bandit(arms=2, pulls=10).spec
     with pytest.raises(SpecError, match="3 rollouts and 10 episodes"):
-        maml_agent(spec, MAMLConfig(rollouts=3))
+        maml(spec, made(MAMLConfig, rollouts=3))
     with pytest.raises(SpecError, match="10 rollouts and 10 episodes"):
-        maml_agent(spec, MAMLConfig(rollouts=10))
+        maml(spec, made(MAMLConfig, rollouts=10))
     with pytest.raises(SpecError, match="rollouts must be 2 or more"):
-        maml_agent(spec, MAMLConfig(rollouts=1))
+        maml(spec, made(MAMLConfig, rollouts=1))
     with pytest.raises(UsageError, match="inner_rate must be above zero"):
-        MAMLConfig(inner_rate=0.0)
+        InnerStepConfig(inner_rate=0.0)

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
-from quickstudy.algorithms.varibad import VariBADConfig, _recall, prediction_loss
+from quickstudy.algorithms.varibad import BeliefConfig, beliefs_along, prediction_loss
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.compiled import run_lifetime
 
 GRID = tasks.make("grid-navigation", size=3, horizon=4, episodes=2)
 SMALL = {"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 3}
+KEYS = jax.random.split(jax.random.key(9), 4)
 
 
 @functools.cache
@@ -29,12 +30,13 @@ def lived():
 
 
 def losses(params, lifetimes, **settings):
-    config = VariBADConfig(**SMALL | settings)
-    _, extras = _recall(params, lifetimes, GRID.spec, config)
-    return prediction_loss(params, extras["after"], lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
+    algorithm = algorithms.make("varibad", GRID.spec, **SMALL | settings)
+    memory, decisions = algorithm.agent.unroll(params, lifetimes, KEYS[: lifetimes.valid.shape[1]])
+    beliefs = beliefs_along(params, memory, decisions, lifetimes, GRID.spec)
+    return prediction_loss(params, beliefs, lifetimes, jax.random.key(3), spec=GRID.spec, config=algorithm.config.belief)
 
 
-def test_what_is_foretold_is_what_was_asked_for():
+def test_what_is_predicted_is_what_was_asked_for():
     params, lifetimes = lived()
     assert set(losses(params, lifetimes)) == {"reward_loss", "divergence"}
     assert set(losses(params, lifetimes, decodes="observations")) == {"observation_loss", "divergence"}
@@ -49,7 +51,7 @@ def test_beliefs_are_kept_close_to_what_was_chosen():
     assert 0 < previous < prior
 
 
-def test_a_reward_that_is_foretold_costs_nothing_and_a_step_that_did_not_happen_neither():
+def test_a_reward_that_is_predicted_costs_nothing_and_a_step_that_did_not_happen_neither():
     params, lifetimes = lived()
     silent = jax.tree.map(jnp.zeros_like, params.network.rewards.out)
     network = eqx.tree_at(lambda network: network.rewards.out, params.network, silent)
@@ -66,20 +68,20 @@ def test_a_reward_that_is_foretold_costs_nothing_and_a_step_that_did_not_happen_
 @pytest.mark.parametrize("moves", [False, True])
 def test_the_policy_moves_the_encoder_only_if_it_may(moves):
     params, lifetimes = lived()
-    config = VariBADConfig(**SMALL, policy_moves_encoder=moves)
+    agent = algorithms.make("varibad", GRID.spec, **SMALL, policy_moves_encoder=moves).agent
 
     def likely(params):
-        policy = _recall(params, lifetimes, GRID.spec, config)[1]["policy"]
+        policy = agent.unroll(params, lifetimes, KEYS)[1].extras["policy"]
         return policy.log_probability(lifetimes.decision.action).sum()
 
     slope = jax.grad(likely)(params).network
-    assert (np.abs(slope.core.recurrent).max() > 0) == moves
+    assert (np.abs(slope.actor_critic.core.recurrent).max() > 0) == moves
     assert (np.abs(slope.belief.weight).max() > 0) == moves
-    assert np.abs(slope.policy.weight).max() > 0
+    assert np.abs(slope.actor_critic.policy.weight).max() > 0
 
 
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UsageError, match="decoded_beliefs must be above zero; came 0"):
-        VariBADConfig(decoded_beliefs=0)
+        BeliefConfig(decoded_beliefs=0)
     with pytest.raises(UsageError, match="divergence_weight must be zero or above; came -1"):
-        VariBADConfig(divergence_weight=-1.0)
+        BeliefConfig(divergence_weight=-1.0)

@@ -58,7 +58,7 @@ def test_code_runs(page, tmp_path, monkeypatch):
 def test_the_example_of_the_readme_is_short():
     lengths = [len(block.text.splitlines()) for block in blocks(ROOT / "README.md", "python")]
     assert lengths[0] <= 12
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+    assert len((ROOT / "README.md").read_text()) < 9000
 
 
 @pytest.mark.parametrize("page", with_suites(page for page in PAGES if page not in NAMES and commands(page)))

@@ -14,6 +14,7 @@ from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation
+from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.rollout.collecting.from_jax import as_host
 from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
@@ -132,7 +133,7 @@ def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
     """Learning from scratch is given more episodes than the distribution's lifetimes have."""
     distribution = slides()
     longer = dataclasses.replace(distribution.spec, episodes=6)
-    ppo = contender(ppo_agent(longer, PPOConfig(hidden_sizes=(8,), rollouts=2, epochs=1, minibatches=1)))
+    ppo = contender(ppo_agent(longer, PPOConfig(network=PolicyConfig(hidden_sizes=(8,)), rollouts=2, epochs=1, minibatches=1)))
     agent, params, *_ = batch(distribution)
     trained = Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params), trained=True)
     found = qs.adaptation_speed(trained, ppo, distribution, split="test", tasks=4, lifetimes=2, collecting=INLINE)

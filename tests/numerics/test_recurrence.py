@@ -23,12 +23,12 @@ def test_states_and_gradients_of_many_lifetimes_are_those_of_each(kind):
 
     def loss(run):
         def total(core, begin, inputs):
-            last, states = run(core, begin, inputs, valid)
-            return (weights * core.output(states)).sum() + jnp.square(core.output(last)).sum()
+            last, features = run(core, begin, inputs, valid)
+            return (weights * features).sum() + jnp.square(core.output(last)).sum()
 
         return jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))(core, begin, inputs)
 
-    run = lambda core, *arguments: core.run(*arguments)  # noqa: E731
+    run = lambda core, begin, inputs, valid: core.run(begin, inputs, inputs, valid)  # noqa: E731
     one_by_one = jax.vmap(run, (None, 0, 1, 1), (0, 1))
     for many, each in zip(jax.tree.leaves(loss(run)), jax.tree.leaves(loss(one_by_one)), strict=True):
         np.testing.assert_allclose(many, each, rtol=2e-5, atol=2e-6)
@@ -46,6 +46,6 @@ def test_a_linear_core_still_hears_the_first_step_after_a_thousand():
     inputs = jax.random.normal(jax.random.key(1), (1000, INPUTS))
 
     def total(first):
-        return core.output(core.run(core.initial(), inputs.at[0].set(first), jnp.ones(1000, bool))[0]).sum()
+        return core.output(core.take_in(core.initial(), inputs.at[0].set(first), jnp.ones(1000, bool))).sum()
 
     assert jnp.abs(jax.grad(total)(inputs[0])).max() > 1e-4

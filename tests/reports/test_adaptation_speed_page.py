@@ -70,35 +70,57 @@ def test_the_page_is_what_would_be_drawn_now():
     assert (ROOT / PAGE).read_text(encoding="utf-8") == render_speeds(load_speeds(ROOT)), "quickstudy bench page"
 
 
-def test_the_page_tells_speed_ups_and_where_they_do_not_pay(tmp_path):
-    place = tmp_path / MEASURED / "short-walks"
+def written(folder, *measurements):
+    """The page of a checkout whose one folder of tasks has these measurements."""
+    place = folder / MEASURED / "short-walks"
     place.mkdir(parents=True)
-    measured().save(place)
-    measured("ood:far-goals", low=0.5).save(place)
-    page = write_speed_page(tmp_path).read_text()
+    for one in measurements:
+        one.save(place)
+    return write_speed_page(folder).read_text()
+
+
+def test_the_page_shows_speed_ups_with_their_signs_and_folds_the_rest(tmp_path):
+    slow = measured("ood:turned", low=0.2, high=0.5)
+    page = written(tmp_path, measured(), measured("ood:far-goals", low=0.5), slow)
     for part in (
         "## Short walks",
-        "| **`rl2`** over `ppo` | 10 [8, 12] | 10 [0.5, 12] |",
-        "| `rl2` over `ppo` | `test` | 30 | 300 | −9.00 | −1.50 [−2.00, −1.00] | −1.00 [−1.50, −0.50] | 500 | – |",
-        "meta-trained for 1,000 steps",
-        "`rl2` over `ppo` on `ood:far-goals`.",
+        "| **`rl2`** over `ppo` | 10 [8, 12] ▲ | 10 [0.5, 12] ≈ | 10 [0.2, 0.5] ▼ |",
+        "| `rl2` over `ppo` | `test` | 30 | 300 | 500 |",
+        "| `rl2` | `test` | −9.00 | −1.50 [−2.00, −1.00] | – |",
+        "| `ppo` | `test` | −9.00 | −1.00 [−1.50, −0.50] | – |",
+        "`rl2` was meta-trained for 1,000 steps",
     ):
         assert part in page, part
-    assert page.count("over `ppo` on `") == 1
+    assert page.count("| `rl2` | `test` |") == 1
+    assert page.count("<details>") == page.count("</details>") == 2
 
 
-def test_what_is_unknown_does_not_count_as_paying(tmp_path):
-    place = tmp_path / MEASURED / "walks"
-    place.mkdir(parents=True)
-    one = measured()
-    unknown = CensoredEstimate(at_least=0.0, at_most=None, low=None, high=None)
-    crossing = dataclasses.replace(one.thresholds[0].on_each_task, speed_up=unknown)
+def unknown(one):
+    """The same measurement, but with a speed-up that censoring leaves unknown, and a baseline that never overtakes."""
+    nothing = CensoredEstimate(at_least=0.0, at_most=None, low=0.0, high=None)
+    crossing = dataclasses.replace(one.thresholds[0].on_each_task, speed_up=nothing)
     threshold = dataclasses.replace(one.thresholds[0], on_each_task=crossing)
-    never = dataclasses.replace(one.break_even, at_most=None)
-    dataclasses.replace(one, thresholds=(threshold,), break_even=never).save(place)
-    page = write_speed_page(tmp_path).read_text()
-    assert "Not shown to pay" in page
-    assert "| no |" in page
+    return dataclasses.replace(one, thresholds=(threshold,), break_even=dataclasses.replace(one.break_even, at_most=None))
+
+
+def test_a_table_without_any_difference_is_one_sentence(tmp_path):
+    page = written(tmp_path, measured(low=0.5), unknown(measured("ood:turned")))
+    assert "No agent is significantly faster or slower than a baseline" in page
+    assert "speed-up at" not in page
+    assert "| > 4,000 |" in page
+
+
+def test_an_unknown_speed_up_has_no_sign_and_no_interval(tmp_path):
+    page = written(tmp_path, measured(), unknown(measured("ood:turned")))
+    assert "| **`rl2`** over `ppo` | 10 [8, 12] ▲ | unknown |" in page
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(3, "rl2 has 3 training seeds"), (1, "rl2 was trained once"), (5, None)])
+def test_few_seeds_are_named(tmp_path, seeds, told):
+    one = measured()
+    page = written(tmp_path, dataclasses.replace(one, agent=dataclasses.replace(one.agent, seeds=seeds)))
+    assert told is None or told in page
+    assert ("training seeds:" in page or "trained once" in page) == (told is not None)
 
 
 def test_a_file_that_is_no_measurement_is_refused(tmp_path):

@@ -139,7 +139,7 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
     text, page = page_of(tmp_path, splits, metrics=list(metrics()), run=RUN)
     told = " ".join(page.told)
     places = [
-        told.index(word) for word in ("beats", "Adaptation", "Results", "Every split", "Training", "Configuration", "Reproduce")
+        told.index(word) for word in ("beats", "Adaptation", "Results", "All splits", "Training", "Configuration", "Reproduce")
     ]
     assert places == sorted(places)
     for piece in (
@@ -148,7 +148,7 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
         "--split ood:close-arms",
         "hidden_size",
         "2.0 KiB",
-        "What the measures mean",
+        "Definitions of the measures",
     ):
         assert piece in told
     labels = [found for tag, found in page.tags if tag == "svg"]

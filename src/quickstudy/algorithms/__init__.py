@@ -6,7 +6,8 @@ from typing import Any
 
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.registry import check_settings, config_class, resolve
+from quickstudy.protocol.registry import config_class, resolve
+from quickstudy.protocol.settings import with_settings
 
 __all__ = ["ALGORITHMS", "make"]
 
@@ -24,19 +25,19 @@ ALGORITHMS = {
 }
 
 
-def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, **config: Any) -> MetaAlgorithm:
+def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, config: Any = None, **settings: Any) -> MetaAlgorithm:
     """A meta-RL algorithm by its name, or from a user's own file.
 
     Args:
       name: a key of `ALGORITHMS`, or a function `(spec, config) -> MetaAlgorithm`, or where it is: `path/to/file.py:function`.
       spec: of the tasks.
-      **config: its settings; the rest keep their defaults.
+      config: its configuration, as the function's `config` argument takes it; the default one if not given.
+      **settings: single settings by their flat names, as `hidden_size=32`; the rest stay as `config` has them.
     Raises:
       UnknownNameError: no such algorithm or setting.
       UsageError: a setting out of its range, or a file that does not import.
     """
     factory = resolve("algorithm", name, ALGORITHMS) if isinstance(name, str) else name
-    kind = config_class(factory)
-    check_settings(str(name), config, {field.name: field for field in dataclasses.fields(kind)})
-    algorithm = factory(spec, kind(**config))
+    config = config_class(factory)() if config is None else config
+    algorithm = factory(spec, with_settings(config, settings, of=str(name)) if settings else config)
     return dataclasses.replace(algorithm, name=name) if isinstance(name, str) else algorithm

@@ -1,9 +1,9 @@
 """The outer loop of agents that are trained on whole lifetimes: a clipped surrogate of the return of the lifetime.
 
-Rewards of later episodes count at the step of an earlier one, so what is learned early and used late is worth learning:
+Rewards of later episodes count at the steps of earlier ones. So it pays to learn something early that is used late:
 advantages run on across the ends of episodes (Schulman et al. 2016), the surrogate is clipped (Schulman et al. 2017), and
-gradients flow through the whole lifetime. RL², VariBAD, the hybrid and the energy belief share it; what is trained, and how it
-recalls a lifetime, is theirs.
+gradients flow through the whole lifetime. RL², VariBAD, the hybrid and the energy belief share this loop. The forward pass
+that is differentiated is `agent.unroll`.
 """
 
 import dataclasses
@@ -31,11 +31,9 @@ from quickstudy.protocol.sequences import fill_forward, shift_right, where
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LifetimesConfig:
-    """Settings of the outer loop, `trained_on_lifetimes`."""
+class LifetimePPOConfig:
+    """Settings of the outer loop, `lifetime_ppo`."""
 
-    hidden_size: int = 64
-    """Numbers in the hidden state, or in the hidden layers of an agent without one."""
     lifetimes: int = 128
     """Lifetimes per update."""
     epochs: int = 4
@@ -65,7 +63,7 @@ class LifetimesConfig:
     def __post_init__(self) -> None:
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        for name in ("hidden_size", "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
+        for name in ("lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         for name in ("discount", "trace_decay", "imitation"):
@@ -77,10 +75,13 @@ class LifetimesConfig:
 
 @record
 class Params:
-    """What the agent is born with."""
+    """The parameters: the trained weights, and running sizes of what was met."""
 
     network: Any
     statistics: Statistics
+
+
+AuxiliaryLoss = Callable[[Params, PyTree, Decision, Transition, PRNGKeyArray], dict[str, Array]]
 
 
 @record
@@ -91,35 +92,38 @@ class TrainState:
     optimiser: PyTree
 
 
-def trained_on_lifetimes(
-    name: str, spec: Spec, config: LifetimesConfig, agent: Agent, recall: Callable, *, besides: Callable | None = None
+def lifetime_ppo(
+    name: str, spec: Spec, config: Any, agent: Agent, *, ppo: LifetimePPOConfig, auxiliary_loss: AuxiliaryLoss | None = None
 ) -> MetaAlgorithm:
     """The outer loop of an agent whose parameters are `Params`: clipped surrogate, value loss and entropy over whole lifetimes.
 
     Args:
       name: of the algorithm.
       spec: of the tasks.
-      config: its settings.
-      agent: to train.
-      recall: `(params, lifetimes, spec) -> (memory, extras)`: policy and value that the agent has at every step of lifetimes
-        `[T, lifetimes]`, differentiable in the parameters.
-      besides: `(params, extras, lifetimes, key) -> metrics`, which are added to the loss; `extras` as `recall` gave them.
+      config: of the whole algorithm, for its record.
+      agent: to train, by the gradient that flows through its `unroll`. Its decisions carry `policy` and `value`.
+      ppo: settings of the outer loop.
+      auxiliary_loss: `(params, memory, decisions, lifetimes, key) -> losses` by name, which are added to the loss; memory and
+        decisions are those of `unroll`.
     """
-    optimiser = clipped_adam(config.max_gradient_norm)
+    optimiser = clipped_adam(ppo.max_gradient_norm)
 
     def init(key: PRNGKeyArray) -> TrainState:
-        if config.teacher:
-            baselines.make(config.teacher, spec)  # whatever is wrong with it is said before anything is trained
+        if ppo.teacher:
+            baselines.make(ppo.teacher, spec)  # whatever is wrong with it is said before anything is trained
         params = agent.init(key)
         return TrainState(params=params, optimiser=optimiser.init(params.network))
 
     def loss(network: PyTree, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
-        lifetimes, advantage, target, taught, keys = batch
+        lifetimes, advantage, target, imitated, keys = batch
         params = Params(network=network, statistics=statistics)
-        _, extras = recall(params, lifetimes, spec)
+        # No action is drawn anew, so the keys are of no consequence.
+        nobody_draws = jnp.broadcast_to(keys[0], lifetimes.valid.shape[1:])
+        memory, decisions = agent.unroll(params, lifetimes, nobody_draws)
+        extras = decisions.extras
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
-        surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=config.clip)
+        surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=ppo.clip)
         scale = statistics.scale(statistics.value)
         parts = {
             "policy_loss": -masked_mean(surrogate, lifetimes.valid),
@@ -127,15 +131,15 @@ def trained_on_lifetimes(
             "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
             "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
         }
-        bonus = entropy_bonus(spec, config) * (1 - progress)
+        bonus = entropy_bonus(spec, ppo) * (1 - progress)
         policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
-        if taught is not None:
-            parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(taught), lifetimes.valid)
-            weight = jnp.maximum(0.0, 1 - progress / config.imitation)
+        if imitated is not None:
+            parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(imitated), lifetimes.valid)
+            weight = jnp.maximum(0.0, 1 - progress / ppo.imitation)
             policy_loss = weight * parts["imitation_loss"] + (1 - weight) * policy_loss
-        total = policy_loss + config.value_weight * parts["value_loss"]
-        if besides is not None:
-            more = besides(params, extras, lifetimes, keys[0])
+        total = policy_loss + ppo.value_weight * parts["value_loss"]
+        if auxiliary_loss is not None:
+            more = auxiliary_loss(params, memory, decisions, lifetimes, keys[0])
             total, parts = total + sum(more.values()), parts | more
         return total, parts | {"loss": total}
 
@@ -144,26 +148,27 @@ def trained_on_lifetimes(
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
         gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
         metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-        rate = config.learning_rate * (1 - 0.95 * progress)
+        rate = ppo.learning_rate * (1 - 0.95 * progress)
         return descend(optimiser, gradient, optimiser_state, network, rate=rate), metrics
 
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
-        advantage, target = _advantages(lifetimes, config)
-        taught = _taught(lifetimes, key, spec, config)
-        batches = _minibatches((lifetimes, advantage, target, taught), config.minibatches)
-        fresh = _observed(state.params.statistics, lifetimes, config, spec)
-        # Before there is data nothing is scaled. Who learns large values in that unit has them multiplied by the first scale.
+        advantage, target = _advantages(lifetimes, ppo)
+        imitated = _teacher_actions(lifetimes, key, spec, ppo)
+        batches = _minibatches((lifetimes, advantage, target, imitated), ppo.minibatches)
+        fresh = _observed(state.params.statistics, lifetimes, ppo, spec)
+        # Before the first update there is no scale. A value head that had learned values in reward units would be multiplied by
+        # the first scale afterwards, so the first update uses its own.
         begins, known = state.params.statistics.weight == 0, state.params.statistics.after(fresh)
         statistics = where(begins, fresh, state.params.statistics)
 
         def epoch(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
             step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
-            return jax.lax.scan(step, carry, (*batches, jax.random.split(key, (config.minibatches, 1))))
+            return jax.lax.scan(step, carry, (*batches, jax.random.split(key, (ppo.minibatches, 1))))
 
         begun = (state.params.network, state.optimiser)
-        (network, optimiser_state), metrics = jax.lax.scan(epoch, begun, jax.random.split(key, config.epochs))
+        (network, optimiser_state), metrics = jax.lax.scan(epoch, begun, jax.random.split(key, ppo.epochs))
         params = Params(network=network, statistics=known)
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
@@ -174,12 +179,12 @@ def trained_on_lifetimes(
         init=init,
         update=update,
         params=lambda state: state.params,
-        lifetimes=config.lifetimes,
-        share_multiple=config.minibatches,
+        lifetimes=ppo.lifetimes,
+        share_multiple=ppo.minibatches,
     )
 
 
-def entropy_bonus(spec: Spec, config: LifetimesConfig) -> float:
+def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:
     """The weight at the start of training: as it was given, or what suits the actions."""
     if config.entropy_bonus is not None:
         return config.entropy_bonus
@@ -187,18 +192,21 @@ def entropy_bonus(spec: Spec, config: LifetimesConfig) -> float:
 
 
 def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
-    """An action from `extras["policy"]` at one moment, with its log-probability beside what else was said."""
+    """An action from `extras["policy"]` at one step, with its log-probability beside the extras."""
     action = extras["policy"].sample(key)
     return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
 
 
 def drawn_along(extras: dict[str, PyTree], key: PRNGKeyArray, spec: Spec) -> Decision:
-    """`drawn` at every step of a lifetime `[T]` that is lived under this key, with the keys that `act` is given there."""
-    return jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])
+    """`drawn` at every step of lifetimes `[T, *lifetimes]`, with the keys that `act` is given there; `key` `[*lifetimes]`."""
+    draw = lambda extras, key: jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])  # noqa: E731
+    for _ in range(key.ndim):
+        draw = jax.vmap(draw, (1, 0), 1)
+    return draw(extras, key)
 
 
-def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: LifetimesConfig) -> Array | None:
-    """What the teacher would have done at every step of lifetimes `[T, lifetimes]`; None without one.
+def _teacher_actions(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: LifetimePPOConfig) -> Array | None:
+    """The actions that the teacher would have taken at every step of lifetimes `[T, lifetimes]`; None without a teacher.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.
     """
@@ -207,10 +215,10 @@ def _taught(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: Lifeti
     teacher = baselines.make(config.teacher, spec)
     key_init, key_unroll = jax.random.split(key)
     keys = jax.random.split(key_unroll, lifetimes.valid.shape[1])
-    return jax.vmap(teacher.unroll, (None, 1, 0), (0, 1))(teacher.init(key_init), lifetimes, keys)[1].action
+    return teacher.unroll(teacher.init(key_init), lifetimes, keys)[1].action
 
 
-def _advantages(lifetimes: Transition, config: LifetimesConfig) -> tuple[Array, Array]:
+def _advantages(lifetimes: Transition, config: LifetimePPOConfig) -> tuple[Array, Array]:
     """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices; value targets. `[T, lifetimes]` each."""
     estimate = functools.partial(generalised_advantage, discount=config.discount, trace_decay=config.trace_decay)
     values = lifetimes.decision.extras["value"]
@@ -229,7 +237,7 @@ def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
     return jax.tree.map(cut, tree)
 
 
-def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimesConfig, spec: Spec) -> Statistics:
+def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPOConfig, spec: Spec) -> Statistics:
     """Sizes in one update's lifetimes, over all devices.
 
     That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.

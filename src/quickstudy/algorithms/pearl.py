@@ -41,7 +41,7 @@ from quickstudy.numerics.distributions import Categorical, Policy, policy_over, 
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
-from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
@@ -241,7 +241,8 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
         memory = Evidence(precision=totals[0][-1], weighted=totals[1][-1], episodes=totals[2][-1], key=begun.key)
         return memory, decisions
 
-    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True, unroll=unroll)
+    agent = Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=True)
+    return agent.with_fast_unroll(over_lifetimes(unroll))
 
 
 def _noise(key: UInt32[Array, " numbers"], episode: Int[Array, ""], config: PEARLConfig) -> Float[Array, " size"]:

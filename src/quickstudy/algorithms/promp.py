@@ -1,41 +1,33 @@
 """ProMP: proximal meta-policy search (Rothfuss et al. 2019).
 
 The agent is MAML's, with inner steps whose curvature is that of the low-variance estimator. Meta-training takes several steps
-on one batch of lifetimes. What was lived after an inner step is credited by a clipped surrogate; what a step learned from
-is credited through its curvature too, and kept near the policies that lived it:
+on one batch of lifetimes. Experience after an inner step is credited by a clipped surrogate. Experience that a step learned
+from is credited through the step's curvature, and is kept near the policies that recorded it:
 
     max_θ  E[ min(ρ_k A, clip(ρ_k, 1 ± ε) A) of the k > 0 ] − η E[ KL(β_k, π_k) of the k < K ]
 
-    π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that lived them
+    π_k: the start θ after k inner steps on the recorded episodes      β_k: the same, with the θ that recorded them
     ρ_k = π_k(a) / β_k(a)
 
-Inner steps are recomputed from θ with ratios to β_k, so that they stay right as θ moves away from the policy that lived.
+Inner steps are recomputed from θ with ratios to β_k, so they stay correct as θ moves away from the policy that recorded.
 
 Changed from the paper:
 
 - The divergence is estimated at the recorded actions, by ρ_k − 1 − log ρ_k, which is never negative.
-- The return after every inner step counts, as in our MAML, where the paper takes that after the last.
+- The return after every inner step counts, as in our MAML. The paper takes the return after the last.
 - Advantages after inner steps are brought to mean 0 and deviation 1 over the whole batch.
 """
 
 import dataclasses
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.algorithms.maml import (
-    MAMLConfig,
-    Params,
-    TrainState,
-    maml_agent,
-    meta_learned,
-    outer_credit,
-    recall,
-    returns_after_steps,
-)
+from quickstudy.algorithms.inner_steps import InnerGradientConfig, InnerStepConfig, Params, inner_step_agent
+from quickstudy.algorithms.maml import TrainState, meta_learned, outer_credit, policies_along, returns_after_steps
+from quickstudy.networks.policy import PolicyConfig
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.errors import UsageError
@@ -44,27 +36,11 @@ from quickstudy.protocol.records import Spec, Transition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProMPConfig:
-    """Settings of ProMP."""
+class ProximalStepConfig:
+    """Settings of the outer loop."""
 
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the policy's hidden layers."""
-    input_gain: float = 3.0
-    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
-    rollouts: int = 20
-    """Episodes between two inner steps; divides the episodes of a lifetime."""
-    adapts: Literal["all", "head", "context"] = "all"
-    """What an inner step changes; see MAML."""
-    context_size: int = 8
-    """Numbers of the input vector that exists where `adapts` is `context`."""
-    inner_rate: float = 0.1
-    """Size of an inner step."""
     learned_rates: bool = True
     """Meta-learn a rate for each weight, starting from `inner_rate`."""
-    discount: float = 0.99
-    """Per step, within an episode."""
-    trace_decay: float = 0.9
-    """Lambda of the generalised advantages."""
     lifetimes: int = 20
     """Lifetimes, each on a task of its own, per update."""
     meta_steps: int = 3
@@ -74,22 +50,25 @@ class ProMPConfig:
     clip: float = 0.3
     """How far the probability ratio after an inner step may move in one update."""
     divergence_weight: float = 5e-4
-    """Weight of the divergence of what inner steps learned from."""
+    """Weight of the divergence from the policy that inner steps learned from."""
     max_gradient_norm: float = 1.0
     """Outer gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("meta_steps", "clip"):
+        for name in ("lifetimes", "meta_steps", "learning_rate", "clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
         if self.divergence_weight < 0:
             raise UsageError(f"divergence_weight must be zero or above; came {self.divergence_weight}.")
-        self.of_maml()  # the others are checked there
 
-    def of_maml(self) -> MAMLConfig:
-        """The settings of the agent, which is MAML's."""
-        names = {field.name for field in dataclasses.fields(MAMLConfig)} & {field.name for field in dataclasses.fields(self)}
-        return MAMLConfig(estimator="lvc", **{name: getattr(self, name) for name in names})
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProMPConfig:
+    """Settings of ProMP."""
+
+    network: PolicyConfig = PolicyConfig()
+    inner: InnerStepConfig = InnerStepConfig()
+    outer: ProximalStepConfig = ProximalStepConfig()
 
 
 def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
@@ -101,22 +80,22 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
     """
-    of_maml = config.of_maml()
-    agent, optimiser = maml_agent(spec, of_maml), clipped_adam(config.max_gradient_norm)
-    cadence = config.rollouts * spec.horizon
+    inner, outer, gradient = config.inner, config.outer, InnerGradientConfig(estimator="lvc")
+    agent, optimiser = inner_step_agent(spec, config.network, inner, gradient), clipped_adam(outer.max_gradient_norm)
+    cadence = agent.cadence
 
     def init(key: PRNGKeyArray) -> TrainState:
         params = agent.init(key)
         return TrainState(params=params, optimiser=optimiser.init(params))
 
     def loss(params: Params, lifetimes: Transition, credit: Array) -> tuple[Array, dict]:
-        policy = recall(agent, params, lifetimes)
+        policy = policies_along(agent, params, lifetimes)
         log_probability = policy.log_probability(lifetimes.decision.action)
         behaviour, valid = lifetimes.decision.extras["log_probability"], lifetimes.valid
-        surrogate = clipped_surrogate(log_probability, behaviour, credit, clip=config.clip)
+        surrogate = clipped_surrogate(log_probability, behaviour, credit, clip=outer.clip)
         moved = log_probability - behaviour
         divergence = jnp.expm1(moved) - moved
-        total = config.divergence_weight * masked_mean(divergence[:-cadence], valid[:-cadence])
+        total = outer.divergence_weight * masked_mean(divergence[:-cadence], valid[:-cadence])
         total -= masked_mean(surrogate[cadence:], valid[cadence:])
         return total, {"loss": total, "kl": masked_mean(divergence, valid), "entropy": masked_mean(policy.entropy(), valid)}
 
@@ -124,19 +103,21 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
         del key
-        credit = outer_credit(lifetimes, spec, of_maml)
-        rate = config.learning_rate * (1 - 0.95 * progress)
+        credit = outer_credit(lifetimes, spec, inner, gradient)
+        rate = outer.learning_rate * (1 - 0.95 * progress)
 
         def meta_step(carry: tuple, _: None) -> tuple[tuple, dict]:
             params, optimiser_state = carry
-            (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, lifetimes, credit)
-            gradient, metrics = jax.lax.pmean((meta_learned(gradient, of_maml), metrics), LIFETIMES_AXIS)
-            metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-            return descend(optimiser, gradient, optimiser_state, params, rate=rate), metrics
+            (_, metrics), slope = jax.value_and_grad(loss, has_aux=True)(params, lifetimes, credit)
+            slope, metrics = jax.lax.pmean(
+                (meta_learned(slope, gradient.estimator, rates=outer.learned_rates), metrics), LIFETIMES_AXIS
+            )
+            metrics |= {"gradient_norm": optax.tree.norm(slope)}
+            return descend(optimiser, slope, optimiser_state, params, rate=rate), metrics
 
-        (params, optimiser_state), metrics = jax.lax.scan(meta_step, (state.params, state.optimiser), length=config.meta_steps)
+        (params, optimiser_state), metrics = jax.lax.scan(meta_step, (state.params, state.optimiser), length=outer.meta_steps)
         metrics = jax.tree.map(lambda leaf: leaf.mean(), metrics)
-        metrics |= jax.lax.pmean(returns_after_steps(lifetimes, spec, config.rollouts), LIFETIMES_AXIS)
+        metrics |= jax.lax.pmean(returns_after_steps(lifetimes, spec, inner.rollouts), LIFETIMES_AXIS)
         return TrainState(params=params, optimiser=optimiser_state), metrics
 
     return MetaAlgorithm(
@@ -146,5 +127,5 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
         init=init,
         update=update,
         params=lambda state: state.params,
-        lifetimes=config.lifetimes,
+        lifetimes=outer.lifetimes,
     )

@@ -1,25 +1,27 @@
 """Reptile: towards where a few inner steps lead (Nichol et al. 2018).
 
-The agent is MAML's. Meta-training takes no gradient through inner steps; it moves the start towards the mean of what they
-end in,
+The agent is MAML's. Meta-training takes no gradient through inner steps. It moves the start towards the mean of the adapted
+weights,
 
     θ ← θ + ε mean over lifetimes of (φ_K − θ)
 
-so each update costs no more than living does.
+so an update costs little more than the rollouts themselves.
 
-Changed from the paper: it was written for supervised tasks; here the inner steps are policy gradients on the agent's own
-episodes, and the step is plain rather than handed to an optimiser. The inner step that a lifetime ends with counts too.
+Changed from the paper: it was written for supervised tasks. Here the inner steps are policy gradients on the agent's own
+episodes, and the outer step is plain rather than handed to an optimiser. The inner step at the end of a lifetime counts too.
 """
 
 import dataclasses
-from typing import Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.algorithms.maml import MAMLConfig, Params, maml_agent, returns_after_steps
+from quickstudy.algorithms.inner_steps import InnerGradientConfig, InnerStepConfig, Params, inner_step_agent
+from quickstudy.algorithms.maml import returns_after_steps
+from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Spec, Transition, record
@@ -29,20 +31,8 @@ from quickstudy.protocol.records import Spec, Transition, record
 class ReptileConfig:
     """Settings of Reptile."""
 
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the policy's hidden layers."""
-    input_gain: float = 3.0
-    """Of the first layer at birth: 1 suits observations of a size around one, smaller ones need more."""
-    rollouts: int = 20
-    """Episodes between two inner steps; divides the episodes of a lifetime."""
-    adapts: Literal["all", "head"] = "all"
-    """What an inner step changes, and so what is meta-learned: all weights, or the last layer."""
-    inner_rate: float = 0.1
-    """Size of an inner step."""
-    discount: float = 0.99
-    """Per step, within an episode."""
-    trace_decay: float = 0.9
-    """Lambda of the generalised advantages."""
+    network: PolicyConfig = PolicyConfig()
+    inner: InnerStepConfig = InnerStepConfig()
     lifetimes: int = 40
     """Lifetimes, each on a task of its own, per update."""
     learning_rate: float = 0.5
@@ -51,12 +41,10 @@ class ReptileConfig:
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"learning_rate must be above zero and at most 1; came {self.learning_rate}.")
-        self.of_maml()  # the others are checked there
-
-    def of_maml(self) -> MAMLConfig:
-        """The settings of the agent, which is MAML's."""
-        names = ("hidden_sizes", "input_gain", "rollouts", "adapts", "inner_rate", "discount", "trace_decay", "lifetimes")
-        return MAMLConfig(estimator="maml", **{name: getattr(self, name) for name in names})
+        if self.lifetimes <= 0:
+            raise UsageError(f"lifetimes must be above zero; came {self.lifetimes}.")
+        if self.inner.adapts == "context":
+            raise UsageError("adapts must be 'all' or 'head' for Reptile; came 'context'.")
 
 
 @record
@@ -75,15 +63,17 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
     """
-    agent = maml_agent(spec, config.of_maml())
+    agent = inner_step_agent(spec, config.network, config.inner, InnerGradientConfig(estimator="maml"))
 
     def update(
         state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
         start = agent.begin(state.params, key).weights
-        adapted = jax.vmap(agent.unroll, (None, 1, None))(state.params, lifetimes, key)[0].weights
+        # An inner step draws nothing: the keys are of no consequence.
+        keys = jnp.broadcast_to(key, lifetimes.valid.shape[1:])
+        adapted = agent.unroll(state.params, lifetimes, keys)[0].weights
         towards = jax.tree.map(lambda ends, begins: ends.mean(0) - begins, adapted, start)
-        towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.rollouts)), LIFETIMES_AXIS)
+        towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.inner.rollouts)), LIFETIMES_AXIS)
         rate = config.learning_rate * (1 - 0.95 * progress)
         moved = jax.tree.map(lambda weight, step: weight + rate * step, start, towards)
         params = dataclasses.replace(state.params, start=eqx.combine(moved, state.params.start))

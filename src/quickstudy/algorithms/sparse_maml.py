@@ -1,20 +1,22 @@
-"""MAML whose inner steps touch a stated part of the policy, where it is learned which (after von Oswald et al. 2021).
+"""MAML whose inner steps change a stated part of the policy; which part is meta-learned (after von Oswald et al. 2021).
 
-In every hidden layer, inner steps change what flows into a few units, and from those of the last layer what flows out of them:
+In every hidden layer, inner steps change the incoming weights of a few units. They also change the head's weights from the
+chosen units of the last layer:
 
     units U_l = the adapted_fraction of layer l with the highest scores s_l
     Δ ← Δ + α ∇_Δ J_in        Δ: the rows U_l of each hidden layer's weights and biases, the columns U_L of the head,
-                              its bias, and how far actions scatter
+                              its bias, and the standard deviation of continuous actions
 
-Memory is Δ alone, so what a lifetime costs in memory falls with the fraction; and of the inner step's arithmetic the products
-that make the gradient of weights do. What remains is passing through the whole network and back, about two thirds of it.
+Memory is Δ alone, so the memory of a lifetime falls with the fraction. Of the inner step's arithmetic, the products that give
+the gradients of weights fall with it too. The forward and backward pass through the network stay: about two thirds of the
+whole.
 
-Scores are meta-learned straight through (Bengio et al. 2013): meta-training takes full inner steps, of which the mask keeps
-what is chosen, and hands the score of every unit, chosen or not, the slope of the return along the mask. So a unit that is left
-out can come in.
+Scores are meta-learned by the straight-through estimator (Bengio et al. 2013). Meta-training takes full inner steps, and a mask
+keeps the chosen part of them. The score of every unit, chosen or not, gets the slope of the return along the mask. So a unit
+that is left out can be chosen later.
 
-Changed from the paper: a mask over units rather than single weights, which makes the inner step cheaper and not only sparser;
-a stated number of them rather than those with positive scores.
+Changed from the paper: the mask is over units rather than over single weights, which makes the inner step cheaper and not only
+sparser; the number of units is stated, where the paper keeps those with positive scores.
 """
 
 import dataclasses
@@ -25,15 +27,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.maml import (
-    MAMLConfig,
+from quickstudy.algorithms.inner_steps import (
+    InnerGradientConfig,
+    InnerStepConfig,
     Params,
     advantages,
     at_inner_step,
-    maml_agent,
-    trained_through_inner_steps,
+    inner_step_agent,
 )
-from quickstudy.networks.policy import PolicyNetwork, with_deviation
+from quickstudy.algorithms.maml import OuterStepConfig, trained_through_inner_steps
+from quickstudy.networks.policy import PolicyConfig, PolicyNetwork, with_deviation
 from quickstudy.numerics.distributions import Policy, policy_over
 from quickstudy.numerics.episode_advantages import standardised
 from quickstudy.numerics.inner_objective import inner_objective
@@ -45,27 +48,30 @@ from quickstudy.protocol.spaces import encode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SparseMAMLConfig(MAMLConfig):
-    """Settings of MAML, and how much of the policy its inner steps touch."""
+class SparseMAMLConfig:
+    """Settings of sparse MAML: those of MAML, and how much of the policy its inner steps change."""
 
+    network: PolicyConfig = PolicyConfig()
+    inner: InnerStepConfig = InnerStepConfig()
+    gradient: InnerGradientConfig = InnerGradientConfig()
+    outer: OuterStepConfig = OuterStepConfig()
     adapted_fraction: float = 0.1
     """Part of the hidden units of each layer that inner steps change, at least one unit."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 0 < self.adapted_fraction <= 1:
             raise UsageError(f"adapted_fraction must be above zero and at most 1; came {self.adapted_fraction}.")
-        if self.adapts != "all":
-            raise UsageError(f"adapts must be 'all' here, where adapted_fraction says what adapts; came {self.adapts!r}.")
+        if self.inner.adapts != "all":
+            raise UsageError(f"adapts must be 'all' here, where adapted_fraction says what adapts; came {self.inner.adapts!r}.")
 
 
 @record
 class SparseParams:
-    """What the agent is born with, as MAML's; `scores` `[units]` of each hidden layer."""
+    """The parameters of MAML, and the scores that say which units adapt; `scores` `[units]` of each hidden layer."""
 
     start: PolicyNetwork
     rates: PolicyNetwork
-    deviation: Float[Array, "parts scatter"]
+    deviation: Float[Array, "parts actions"]
     scores: tuple[Float[Array, " units"], ...]
 
 
@@ -84,7 +90,7 @@ class Changes:
     layers: tuple[Change, ...]
     head_weight: Float[Array, "outputs chosen"]
     head_bias: Float[Array, " outputs"]
-    deviation: Float[Array, " scatter"]
+    deviation: Float[Array, " actions"]
 
 
 @record
@@ -104,12 +110,13 @@ def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> Me
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
     """
-    return trained_through_inner_steps("sparse-maml", spec, config, sparse_maml_agent(spec, config))
+    agent, inner, gradient = sparse_maml_agent(spec, config), config.inner, config.gradient
+    return trained_through_inner_steps("sparse-maml", spec, config, agent, inner=inner, gradient=gradient, outer=config.outer)
 
 
 def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
     """The agent alone."""
-    full = maml_agent(spec, config)
+    full = inner_step_agent(spec, config.network, config.inner, config.gradient)
 
     def init(key: PRNGKeyArray) -> SparseParams:
         born = full.init(key)
@@ -137,14 +144,21 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
 
     def adapt(params: SparseParams, memory: Memory, experience: Transition, key: PRNGKeyArray) -> Memory:
         del key
-        advantage = standardised(advantages(experience, spec, config), experience.valid)
+        advantage = standardised(
+            advantages(experience, spec, config.inner, baseline=config.gradient.baseline), experience.valid
+        )
 
         def objective(change: Changes) -> Array:
             policy = policy_of(params, dataclasses.replace(memory, change=change), experience.observation)
             log_probability = policy.log_probability(experience.decision.action)
             behaviour = experience.decision.extras["log_probability"]
             each = inner_objective(
-                log_probability, behaviour, advantage, experience.valid, horizon=spec.horizon, estimator=config.estimator
+                log_probability,
+                behaviour,
+                advantage,
+                experience.valid,
+                horizon=spec.horizon,
+                estimator=config.gradient.estimator,
             )
             return each / jnp.maximum(experience.valid.sum(), 1).astype(each.dtype)
 
@@ -153,14 +167,18 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         change = jax.tree.map(lambda change, rate, slope: change + rate * slope, memory.change, rates, slopes)
         return Memory(change=change, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
-    def unroll(params: SparseParams, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+    def unroll(params: SparseParams, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
         rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
-        adapted, decisions = full.unroll(Params(start=params.start, rates=rates, deviation=params.deviation), lifetime, key)
-        change = _part(jax.tree.map(jnp.subtract, adapted.weights, params.start), chosen)
-        return Memory(change=change, steps=adapted.steps), decisions
+        dense = Params(start=params.start, rates=rates, deviation=params.deviation)
+        adapted, decisions = full.unroll(dense, lifetimes, key)
+        change_of = lambda weights: _part(jax.tree.map(jnp.subtract, weights, params.start), chosen)  # noqa: E731
+        for _ in range(key.ndim):
+            change_of = jax.vmap(change_of)
+        return Memory(change=change_of(adapted.weights), steps=adapted.steps), decisions
 
-    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=full.cadence, unroll=unroll)
+    agent = Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, cadence=full.cadence)
+    return agent.with_fast_unroll(unroll)
 
 
 def _chosen(params: SparseParams, config: SparseMAMLConfig) -> tuple[Int[Array, " chosen"], ...]:

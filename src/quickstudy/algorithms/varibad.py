@@ -1,15 +1,15 @@
-"""VariBAD: act on what is known of the task, and on how surely it is known (Zintgraf et al. 2020).
+"""VariBAD: act on a belief about the task, and on how certain the belief is (Zintgraf et al. 2020).
 
-A recurrent encoder turns what was lived into a belief, a normal distribution over an embedding m of the task. It is trained to
-foretell: m, drawn from the belief after any number of steps, must explain the rewards (and the successors) of the whole
+A recurrent encoder turns experience into a belief, a normal distribution over an embedding m of the task. It is trained to
+predict: m, drawn from the belief after any number of steps, must explain the rewards (and the successors) of the whole
 lifetime, past and future, while beliefs move no farther than they must,
 
     max  E_t E_{m ~ q_t} Σ_s [ log p(r_s | o_s, a_s, o'_s, m) + log p(o'_s | o_s, a_s, m) ]  −  w Σ_t KL(q_t ‖ q_{t−1})
 
     s: all steps of the lifetime      t: some of them, drawn anew for every gradient step      q_{−1}: the standard normal
 
-and the policy, which reads the observation and the belief's mean and log variance, is trained as RL²'s is. So this is RL² with
-a memory that is told by prediction, not by reward alone, what to keep; and what it keeps can be looked into.
+and the policy, which reads the observation and the belief's mean and log variance, is trained as RL²'s is. So VariBAD is RL²
+with a memory that learns from prediction, and not from reward alone, what to keep. The belief can be looked into.
 
 Changed from the paper: the encoder learns from the lifetimes of the present update, not from older ones too; both losses are
 steps of one optimiser, which moves the encoder by the prediction loss alone unless `policy_moves_encoder` is set; the
@@ -25,12 +25,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.lifetime_ppo import Params, drawn, drawn_along, trained_on_lifetimes
-from quickstudy.algorithms.rl2 import Network, RL2Config, look, memory_size, statistics_of, take_in
+from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
+from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
-from quickstudy.numerics.distributions import policy_over
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -39,17 +38,17 @@ from quickstudy.protocol.spaces import encode, flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VariBADConfig(RL2Config):
-    """Settings of VariBAD: those of RL², and of its belief."""
+class BeliefConfig:
+    """Settings of the belief, and of the prediction that it learns from."""
 
     embedding_size: int = 5
     """Numbers in the task embedding."""
     decodes: Literal["rewards", "observations", "both"] = "rewards"
-    """What must be foretold (Zintgraf et al. 2020, section 3.2: rewards where tasks differ in them alone)."""
+    """What must be predicted (Zintgraf et al. 2020, section 3.2: rewards where tasks differ in them alone)."""
     decoder_size: int = 64
     """Width of the decoders' hidden layers."""
     decoded_beliefs: int = 8
-    """Moments of each lifetime whose beliefs are decoded, for every gradient step; all steps are foretold from each."""
+    """Slots of each lifetime whose beliefs are decoded, for every gradient step; all steps are predicted from each."""
     divergence_from: Literal["previous", "prior"] = "previous"
     """What a belief is kept close to: the one before it, or the standard normal (section 3.3 and appendix of the paper)."""
     divergence_weight: float = 0.01
@@ -62,7 +61,6 @@ class VariBADConfig(RL2Config):
     """Let the gradient of the policy's loss pass into the encoder."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("embedding_size", "decoder_size", "decoded_beliefs", "reward_deviation", "evidence_weight"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
@@ -70,8 +68,17 @@ class VariBADConfig(RL2Config):
             raise UsageError(f"divergence_weight must be zero or above; came {self.divergence_weight}.")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VariBADConfig:
+    """Settings of VariBAD."""
+
+    network: ActorCriticConfig = ActorCriticConfig()
+    belief: BeliefConfig = BeliefConfig()
+    ppo: LifetimePPOConfig = LifetimePPOConfig()
+
+
 class Decoder(eqx.Module):
-    """Foretells numbers of a step from an embedding: two layers; the first is shared out over embedding and step."""
+    """Predicts numbers of a step from an embedding: two layers; the first has one share for the embedding, one for the step."""
 
     from_embedding: Dense
     from_step: Dense
@@ -89,79 +96,104 @@ class Decoder(eqx.Module):
     def __call__(
         self, embedding: Float[Array, "moments lifetimes size"], step: Float[Array, "T lifetimes numbers"]
     ) -> Float[Array, "moments T lifetimes outputs"]:
-        """Every step foretold from the embedding of every moment."""
+        """Every step, predicted from the embedding of every decoded slot."""
         hidden = jax.nn.relu(self.from_embedding(embedding)[:, None] + self.from_step(step)[None])
         return self.out(jax.nn.relu(self.inner(hidden)))
 
 
-class BeliefNetwork(Network):
-    """The trained weights of RL², where the heads read the belief, with the belief's head and the decoders."""
+class BeliefNetwork(eqx.Module):
+    """The trained weights: an actor-critic whose heads read the belief, the belief's own head, and the decoders."""
 
+    actor_critic: ActorCritic
     belief: Dense
     rewards: Decoder
     observations: Decoder
 
     def __init__(self, spec: Spec, config: VariBADConfig, *, key: PRNGKeyArray):
         """The belief starts close to the standard normal."""
-        super().__init__(spec, config, key=key)
         keys = jax.random.split(jax.random.fold_in(key, 1), 4)
-        size, seen, done = config.embedding_size, flat_size(spec.observation_space), flat_size(spec.action_space)
-        self.belief = Dense(memory_size(spec, config), 2 * size, gain=0.1, key=keys[0])
-        self.shared = Dense(2 * size + self.encoder.size, config.hidden_size, gain=2.0**0.5, key=keys[1])
-        self.rewards = Decoder(size, 2 * seen + done, config.decoder_size, 1, key=keys[2])
-        self.observations = Decoder(size, seen + done, config.decoder_size, seen, key=keys[3])
+        size, width = config.belief.embedding_size, config.belief.decoder_size
+        observation, action = flat_size(spec.observation_space), flat_size(spec.action_space)
+        self.actor_critic = ActorCritic(spec, config.network, memory_size=2 * size, key=key)
+        self.belief = Dense(self.actor_critic.core.size, 2 * size, gain=0.1, key=keys[0])
+        self.rewards = Decoder(size, 2 * observation + action, width, 1, key=keys[2])
+        self.observations = Decoder(size, observation + action, width, observation, key=keys[3])
 
 
 def varibad(spec: Spec, config: VariBADConfig = VariBADConfig()) -> MetaAlgorithm:
     """VariBAD for tasks of this spec.
 
     Args:
-      spec: any observations, Discrete or bounded Box actions; the decoders read and foretell them flat.
+      spec: any observations, Discrete or bounded Box actions; the decoders read and predict them flat.
       config: its settings.
     """
+    agent = varibad_agent(spec, config)
 
-    def recall(params: Params, lifetimes: Transition, spec: Spec) -> tuple[PyTree, dict[str, PyTree]]:
-        return _recall(params, lifetimes, spec, config)
+    def auxiliary_loss(
+        params: Params, memory: PyTree, decisions: Decision, lifetimes: Transition, key: PRNGKeyArray
+    ) -> dict[str, Array]:
+        beliefs = beliefs_along(params, memory, decisions, lifetimes, spec)
+        return prediction_loss(params, beliefs, lifetimes, key, spec=spec, config=config.belief)
 
-    def besides(params: Params, extras: dict, lifetimes: Transition, key: PRNGKeyArray) -> dict[str, Array]:
-        return prediction_loss(params, extras["after"], lifetimes, key, spec=spec, config=config)
-
-    return trained_on_lifetimes("varibad", spec, config, varibad_agent(spec, config), recall, besides=besides)
+    return lifetime_ppo("varibad", spec, config, agent, ppo=config.ppo, auxiliary_loss=auxiliary_loss)
 
 
 def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
     """The agent alone: memory is the encoder's hidden state, and the belief is read off it."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=BeliefNetwork(spec, config, key=key), statistics=statistics_of(spec, config))
+        return Params(network=BeliefNetwork(spec, config, key=key), statistics=first_statistics(spec, config.network))
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
-        return params.network.core.initial()
+        return params.network.actor_critic.core.initial()
+
+    def decide(params: Params, read: Array, seen: Array) -> dict[str, PyTree]:
+        """Policy, value and belief, at one step or many."""
+        network, belief = params.network.actor_critic, belief_of(params, read)
+        used = belief if config.belief.policy_moves_encoder else jax.lax.stop_gradient(belief)
+        features = network.features(used.mean, used.log_variance, seen)
+        return network.heads(features, params.statistics, spec) | {"belief": belief}
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        return drawn(_decide(params, belief_of(params, memory), observation, spec, config), key)
+        network = params.network.actor_critic
+        seen = network.encoder(params.statistics, observation, spec)
+        return drawn(decide(params, network.core.read(memory, seen), seen), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
-        return params.network.core.run(memory, take_in(params, experience, spec), experience.valid)[0]
+        return params.network.actor_critic.take_in(params.statistics, memory, experience, spec)
 
-    def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
-        memory, extras = _recall(params, lifetime, spec, config)
-        del extras["after"]
-        return memory, drawn_along(extras, key, spec)
+    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
+        memory, read, seen = params.network.actor_critic.run(params.statistics, lifetimes, spec)
+        return memory, drawn_along(decide(params, read, seen), key, spec)
 
-    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, unroll=unroll)
+    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt).with_fast_unroll(unroll)
 
 
-def belief_of(params: Params, memory: PyTree) -> LatentBelief:
-    """The belief over the task, from one memory or many."""
-    assert isinstance(params.network, BeliefNetwork)
-    return LatentBelief.from_parameters(params.network.belief(params.network.core.output(memory)))
+def belief_of(params: Params, read: Float[Array, "*time read"]) -> LatentBelief:
+    """The belief over the task, from what was read of the memory, once or many times."""
+    return LatentBelief.from_parameters(params.network.belief(read))
+
+
+def beliefs_along(params: Params, memory: PyTree, decisions: Decision, lifetimes: Transition, spec: Spec) -> LatentBelief:
+    """The beliefs before the first step of lifetimes and after each `[T + 1, lifetimes]`.
+
+    Args:
+      params: of the agent.
+      memory: after the last step, as `unroll` gives it.
+      decisions: at every step, as `unroll` gives them.
+      lifetimes: `[T, lifetimes]`.
+      spec: of the tasks.
+    """
+    network = params.network.actor_critic
+    after_last = network.encoder(params.statistics, lifetimes.outcome.observation[-1], spec)
+    last = belief_of(params, network.core.read(memory, after_last))
+    return jax.tree.map(lambda every, end: jnp.concatenate([every, end[None]]), decisions.extras["belief"], last)
 
 
 def prediction_loss(
-    params: Params, beliefs: LatentBelief, lifetimes: Transition, key: PRNGKeyArray, *, spec: Spec, config: VariBADConfig
+    params: Params, beliefs: LatentBelief, lifetimes: Transition, key: PRNGKeyArray, *, spec: Spec, config: BeliefConfig
 ) -> dict[str, Array]:
     """What the decoders get wrong, and how far beliefs move, each in nats per step and with its weight.
 
@@ -172,7 +204,6 @@ def prediction_loss(
       key: draws the moments and the embeddings.
     """
     network, valid = params.network, lifetimes.valid
-    assert isinstance(network, BeliefNetwork)
     key_moment, key_embedding = jax.random.split(key)
     moments = jax.random.randint(key_moment, (config.decoded_beliefs,), 0, len(valid) + 1)
     embedding = jax.tree.map(lambda leaf: leaf[moments], beliefs).sample(key_embedding)
@@ -181,49 +212,27 @@ def prediction_loss(
         see(params.statistics, lifetimes.outcome.observation, spec),
     )
     done = encode(lifetimes.decision.action, spec.action_space)
-    lived = jnp.maximum(valid.sum(), 1).astype(jnp.float32)
-    per_step = lambda wrong: jnp.where(valid[None], wrong, 0.0).sum() / (lived * config.decoded_beliefs)  # noqa: E731
+    steps = jnp.maximum(valid.sum(), 1).astype(jnp.float32)
+    per_step = lambda wrong: jnp.where(valid[None], wrong, 0.0).sum() / (steps * config.decoded_beliefs)  # noqa: E731
     parts = {}
     if config.decodes != "observations":
         reward = lifetimes.outcome.reward / params.statistics.scale(params.statistics.reward)
-        foretold = network.rewards(embedding, jnp.concatenate([seen, done, following], -1))[..., 0]
-        parts["reward_loss"] = per_step(0.5 * jnp.square((foretold - reward[None]) / config.reward_deviation))
+        predicted = network.rewards(embedding, jnp.concatenate([seen, done, following], -1))[..., 0]
+        parts["reward_loss"] = per_step(0.5 * jnp.square((predicted - reward[None]) / config.reward_deviation))
     if config.decodes != "rewards":
-        foretold = network.observations(embedding, jnp.concatenate([seen, done], -1))
-        parts["observation_loss"] = per_step(_surprisal(foretold, following, spec))
+        predicted = network.observations(embedding, jnp.concatenate([seen, done], -1))
+        parts["observation_loss"] = per_step(_surprisal(predicted, following, spec))
     before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
     reference = before if config.divergence_from == "previous" else LatentBelief.standard(before)
     moved = jnp.where(valid, jax.tree.map(lambda leaf: leaf[1:], beliefs).divergence(reference), 0.0).sum()
     first = jax.tree.map(lambda leaf: leaf[0], beliefs)
     moved += first.divergence(LatentBelief.standard(first)).sum()
-    parts["divergence"] = config.divergence_weight * moved / lived
+    parts["divergence"] = config.divergence_weight * moved / steps
     return {name: config.evidence_weight * part for name, part in parts.items()}
 
 
-def _surprisal(foretold: Float[Array, "*shape size"], came: Float[Array, "*time size"], spec: Spec) -> Float[Array, "*shape"]:
+def _surprisal(predicted: Float[Array, "*shape size"], came: Float[Array, "*time size"], spec: Spec) -> Float[Array, "*shape"]:
     """Nats: of a categorical distribution over Discrete observations, of a unit normal one (but for a constant) over others."""
     if isinstance(spec.observation_space, gymnasium.spaces.Discrete):
-        return -(jax.nn.log_softmax(foretold) * came[None]).sum(-1)
-    return 0.5 * jnp.square(foretold - came[None]).sum(-1)
-
-
-def _decide(params: Params, belief: LatentBelief, observation: Array, spec: Spec, config: VariBADConfig) -> dict[str, PyTree]:
-    """Policy, value and belief, at one moment or many."""
-    network, statistics = params.network, params.statistics
-    read = belief if config.policy_moves_encoder else jax.lax.stop_gradient(belief)
-    shared = jax.nn.relu(network.shared(read.mean, read.log_variance, look(params, observation, spec)))
-    value = network.value(shared)[..., 0] * statistics.scale(statistics.value)
-    return {"policy": policy_over(network.policy(shared), spec.action_space), "value": value, "belief": belief}
-
-
-def _recall(params: Params, lifetimes: Transition, spec: Spec, config: VariBADConfig) -> tuple[PyTree, dict[str, PyTree]]:
-    """The memory at the end; policy, value and belief at every step of one lifetime `[T]` or of many `[T, lifetimes]`.
-
-    `after` holds the beliefs before the first step and after each, `[T + 1, ...]`.
-    """
-    begun = params.network.core.initial(*lifetimes.valid.shape[1:])
-    memory, after = params.network.core.run(begun, take_in(params, lifetimes, spec), lifetimes.valid)
-    states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), begun, after)
-    beliefs = belief_of(params, states)
-    now = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
-    return memory, _decide(params, now, lifetimes.observation, spec, config) | {"after": beliefs}
+        return -(jax.nn.log_softmax(predicted) * came[None]).sum(-1)
+    return 0.5 * jnp.square(predicted - came[None]).sum(-1)

@@ -19,6 +19,7 @@ import tyro
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.registry import settings_of
+from quickstudy.protocol.settings import flat_settings
 
 Arguments = TypeVar("Arguments")
 
@@ -120,11 +121,11 @@ def read_toml(path: str, sections: Mapping[str, type]) -> dict[str, dict[str, An
             raise UnknownNameError(f"section in {path},", section, sections)
         if not isinstance(settings, dict):
             raise UsageError(f"{path}: {section} must be a section, as in [{section}]; came {settings!r}.")
-        fields = {f.name: f for f in dataclasses.fields(sections[section])}
+        defaults = flat_settings(sections[section]())
         for key, value in settings.items():
-            if key not in fields:
-                raise UnknownNameError(f"key in {path}, section [{section}],", key, fields)
-            settings[key] = _typed(path, key, value, fields[key].default)
+            if key not in defaults:
+                raise UnknownNameError(f"key in {path}, section [{section}],", key, defaults)
+            settings[key] = _typed(path, key, value, defaults[key])
     return content
 
 
@@ -133,7 +134,7 @@ def to_toml(sections: Mapping[str, Any]) -> str:
     parts = []
     for section, settings in sections.items():
         # JSON's text, number and truth literals are TOML's.
-        lines = [f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(settings).items() if value is not None]
+        lines = [f"{key} = {json.dumps(value)}" for key, value in flat_settings(settings).items() if value is not None]
         parts.append("\n".join([f"[{section}]", *lines]))
     return "\n\n".join(parts) + "\n"
 

@@ -15,6 +15,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.registry import config_class, resolve
+from quickstudy.protocol.settings import flat_settings, with_settings
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.storage.bundle import save_bundle
 from quickstudy.storage.run_folder import check_folder
@@ -58,7 +59,7 @@ def run(arguments: list[str]) -> int:
         print(to_toml(sections), end="")
         return 0
     distribution = tasks.make(distribution_name, **dataclasses.asdict(asked.distribution))
-    algorithm = algorithms.make(algorithm_name, distribution.spec, **dataclasses.asdict(asked.algorithm))
+    algorithm = algorithms.make(algorithm_name, distribution.spec, asked.algorithm)
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
     command = shlex.join(["quickstudy", "train", *arguments])
@@ -125,12 +126,10 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     kinds = {"run": RunArguments} | sections
     taken: dict[str, str] = {}
     for part, kind in kinds.items():
-        for field in dataclasses.fields(kind):
-            if field.name in taken:
-                raise UsageError(
-                    f"{field.name!r} is a setting of both the {taken[field.name]} and the {part}. Rename the latter."
-                )
-            taken[field.name] = part
+        for name in flat_settings(kind()):
+            if name in taken:
+                raise UsageError(f"{name!r} is a setting of both the {taken[name]} and the {part}. Rename the latter.")
+            taken[name] = part
     fields = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
     everything = dataclasses.make_dataclass("Train", fields, frozen=True, kw_only=True)
     program = f"quickstudy train {algorithm} {distribution}"
@@ -139,5 +138,5 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     if asked.run.config is None:
         return asked
     content = read_toml(asked.run.config, sections)
-    beneath = everything(**{part: kind(**content.get(part, {})) for part, kind in sections.items()})
+    beneath = everything(**{part: with_settings(kind(), content.get(part, {}), of=part) for part, kind in sections.items()})
     return parse(everything, flags, default=beneath, **options)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure, measured_by_episode
 from quickstudy.evaluation.results import Comparison, Evaluation, Result
@@ -195,14 +195,20 @@ def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: M
 
 
 def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
-    """Microseconds of one jitted, unbatched `step` on this machine: median and 99th percentile."""
+    """Microseconds of one jitted, unbatched `adapt` and `act` on this machine: median and 99th percentile."""
     key = jax.random.key(0)
     observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
     memory = jax.jit(agent.begin)(params, key)
     decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
     lived = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
     experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), lived)
-    step, keys = jax.jit(agent.step), slot_key(key, 1)
+    keys = slot_key(key, 1)
+
+    @jax.jit
+    def step(params: PyTree, memory: PyTree, experience: Transition, observation: Array, keys: PRNGKeyArray) -> tuple:
+        memory = agent.adapt(params, memory, experience, keys[0])
+        return memory, agent.act(params, memory, observation, keys[1])
+
     times: list[float] = []
     jax.block_until_ready(step(params, memory, experience, observation, keys))
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What an agent makes of an observation before it thinks about it: one encoder for each kind of observation space.
+"""From an observation to numbers: one encoder for each kind of observation space.
 
     Flat       Discrete and Box: the numbers of `networks.see`; nothing is trained
     Symbols    MultiDiscrete: the ids of every cell embedded, with one table for all cells, and a dense layer on all of them
@@ -49,8 +49,8 @@ class Symbols(eqx.Module):
 
         cell = relu(E one_hot(ids) + e)        features = relu(W [cell_1, ..., cell_n] + b)
 
-    Where a cell can hold few things only, each of them is embedded once and looked up: on processors that lives eight times as
-    fast as products with one-hot ids, and learns as fast.
+    Where a cell can hold few things only, each of them is embedded once and looked up. On processors, rollouts are then eight
+    times as fast as with products of one-hot ids, and learning is as fast.
     """
 
     cell: Dense

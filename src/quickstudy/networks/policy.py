@@ -1,5 +1,6 @@
 """A policy without memory."""
 
+import dataclasses
 import itertools
 
 import equinox as eqx
@@ -10,30 +11,46 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.spaces import encode, flat_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyConfig:
+    """Architecture of a policy without memory."""
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    input_gain: float = 3.0
+    """Scale of the first layer's first weights: 1 suits observations of a size around one, smaller ones need more."""
+
+    def __post_init__(self) -> None:
+        if self.input_gain <= 0:
+            raise UsageError(f"input_gain must be above zero; came {self.input_gain}.")
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
 
 
 class PolicyNetwork(eqx.Module):
     """Layers of tanh, and a head; a context vector stands beside the observation.
 
-    How far continuous actions scatter is the same at every observation, as in Schulman et al. 2015: were it a function of the
-    observation, an outer step could shrink it wherever that makes inner steps longer, until nothing is tried any more.
+    The standard deviation of continuous actions is the same at every observation, as in Schulman et al. 2015. If it depended on
+    the observation, outer steps would shrink it wherever that makes inner steps larger, and exploration would end.
     """
 
     layers: tuple[Dense, ...]
     head: Dense
-    deviation: Float[Array, " scatter"]
+    deviation: Float[Array, " actions"]
     context: Float[Array, " context"]
 
-    def __init__(
-        self, spec: Spec, hidden_sizes: tuple[int, ...], *, context: int = 0, input_gain: float = 1.0, key: PRNGKeyArray
-    ):
+    def __init__(self, spec: Spec, config: PolicyConfig, *, context: int = 0, key: PRNGKeyArray):
         """The policy starts close to uniform; the context is zero.
 
-        `input_gain` is that of the first layer. Biases are drawn from [-1, 1], so that units bend at different places: where
-        all of them bend at zero and inputs are small, the network is linear, and one inner step says the same everywhere.
+        Biases are drawn from [-1, 1], so that units saturate at different places. If all biases were zero and inputs were
+        small, the network would be linear, and one inner step would change the policy in the same way everywhere.
         """
+        hidden_sizes, input_gain = config.hidden_sizes, config.input_gain
         keys = jax.random.split(key, len(hidden_sizes) + 1)
         gains = (input_gain, *[1.0] * (len(hidden_sizes) - 1))
         pairs = itertools.pairwise((flat_size(spec.observation_space) + context, *hidden_sizes))
@@ -66,7 +83,7 @@ def _random_bias_dense(inputs: int, outputs: int, *, gain: float, key: PRNGKeyAr
 
 
 def with_deviation(
-    outputs: Float[Array, "*time outputs"], deviation: Float[Array, " scatter"]
+    outputs: Float[Array, "*time outputs"], deviation: Float[Array, " actions"]
 ) -> Float[Array, "*time numbers"]:
     """The numbers that make a policy: what the head says at each observation, and what holds at all of them."""
     return jnp.concatenate([outputs, jnp.broadcast_to(deviation, (*outputs.shape[:-1], deviation.size))], axis=-1)

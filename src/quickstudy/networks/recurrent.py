@@ -1,4 +1,16 @@
-"""Recurrent cores: gated recurrent unit, long short-term memory, linear recurrence."""
+"""Recurrent cores: gated recurrent unit, long short-term memory, linear recurrence.
+
+A core holds the memory of an agent. It is asked rather than shown: whoever reads it says what is observed now.
+
+    initial(*lifetimes) -> state                                      before anything has happened
+    take_in(state, inputs, valid) -> state                            after a step, or after a chunk of steps
+    read(state, seen) -> features                                     seen: the encoded present observation
+    run(state, inputs, seen, valid) -> (last state, features)         whole lifetimes at once: features[t] is what `read`
+                                                                      gives before step t is taken in
+
+The cores of this file read the same numbers whatever is observed. `run` returns what was read and not a state for every step,
+so a core whose state is large costs no more than it must. A law ties `run` to the other three.
+"""
 
 from typing import Literal
 
@@ -11,6 +23,7 @@ from quickstudy.networks.layers import Dense, add_bias
 from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.protocol.records import record
+from quickstudy.protocol.sequences import shift_right
 
 
 class GRU(eqx.Module):
@@ -33,14 +46,34 @@ class GRU(eqx.Module):
         self.candidate_bias = jnp.zeros(hidden_size)
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
-        """The hidden state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+        return self.recurrent.shape[0]
+
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+        """The state after these steps; a step that is not valid changes nothing."""
+        return run_gated(self, state, inputs, valid)[0]
+
+    def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
+        """The output; it is the same whatever is observed."""
+        del seen
+        return self.output(state)
+
     def run(
-        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[PyTree, PyTree]:
-        """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
-        return run_gated(self, hidden, inputs, valid)
+        self,
+        state: PyTree,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes size"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
+        """The state after the last step, and what was read before each step was taken in."""
+        del seen
+        last, states = run_gated(self, state, inputs, valid)
+        return last, self.output(shift_right(state, states))
 
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
         """Shares of reset, update and candidate, of the last state and of the input."""
@@ -89,15 +122,35 @@ class LSTM(eqx.Module):
         self.recurrent = _orthogonal_gates(key_recurrent, gates=4, hidden_size=hidden_size)
 
     def initial(self, *lifetimes: int) -> LSTMState:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+        return self.recurrent.shape[0]
+
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+        """The state after these steps; a step that is not valid changes nothing."""
+        return run_gated(self, state, inputs, valid)[0]
+
+    def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
+        """The output; it is the same whatever is observed."""
+        del seen
+        return self.output(state)
+
     def run(
-        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[PyTree, PyTree]:
-        """The state after the last step and after each `[T, *lifetimes, hidden]`; a step that is not valid changes nothing."""
-        return run_gated(self, hidden, inputs, valid)
+        self,
+        state: PyTree,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes size"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
+        """The state after the last step, and what was read before each step was taken in."""
+        del seen
+        last, states = run_gated(self, state, inputs, valid)
+        return last, self.output(shift_right(state, states))
 
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
         """Shares of write, keep, new and show, of the last output and of the input."""
@@ -115,13 +168,13 @@ class LSTM(eqx.Module):
 
 
 class Linear(eqx.Module):
-    """A linear recurrence: each unit takes in what it is told and forgets at a rate that it is told.
+    """A linear recurrence: the input alone decides what each unit takes in, and at which rate it forgets.
 
         z = σ(A x + a)    h' = (1 − z) ⊙ h + √z ⊙ relu(B x + b)    output = relu(C h / |h| + c)
 
-    |h| is the root mean square over units. Gates that read no state let whole lifetimes run in parallel along time, and keep
-    gradients alive over a thousand steps: at the start the units forget within 2 to 1,000 steps, evenly on a logarithmic
-    scale, so that some count over a lifetime and others know the last step alone.
+    |h| is the root mean square over units. The gates read no state, so whole lifetimes run in parallel along time, and
+    gradients survive a thousand steps. At the start the units forget within 2 to 1,000 steps, evenly on a logarithmic scale:
+    some count over a whole lifetime, others hold the last step alone.
 
     Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
@@ -129,7 +182,7 @@ class Linear(eqx.Module):
 
     forget: Dense
     write: Dense
-    read: Dense
+    project: Dense
 
     def __init__(self, inputs: int, hidden_size: int, *, key: PRNGKeyArray):
         """Twice as many units as outputs; the rates start almost alike for every input."""
@@ -138,25 +191,51 @@ class Linear(eqx.Module):
         forget = Dense(inputs, units, gain=0.1, key=keys[0])
         self.forget = eqx.tree_at(lambda dense: dense.bias, forget, jnp.log(rates / (1 - rates)))
         self.write = Dense(inputs, units, gain=2.0, key=keys[1])
-        self.read = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
+        self.project = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
 
     def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         return jnp.zeros((*lifetimes, self.forget.bias.size))
 
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+        return self.project.bias.size
+
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+        """The state after these steps; a step that is not valid changes nothing."""
+        return self._states(state, inputs, valid)[0]
+
+    def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
+        """The output; it is the same whatever is observed."""
+        del seen
+        return self.output(state)
+
     def run(
-        self, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[PyTree, PyTree]:
-        """The state after the last step and after each `[T, *lifetimes, units]`; a step that is not valid changes nothing."""
+        self,
+        state: PyTree,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes size"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
+        """The state after the last step, and what was read before each step was taken in."""
+        del seen
+        last, states = self._states(state, inputs, valid)
+        return last, self.output(shift_right(state, states))
+
+    def _states(
+        self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[Array, Array]:
+        """The state after the last step, and after each `[T, *lifetimes, units]`."""
         rate = jax.nn.sigmoid(self.forget(inputs))
         # A little above zero, where the slope of the root would have no end.
         candidate = jnp.sqrt(rate + 1e-6) * jax.nn.relu(self.write(inputs))
-        return run_linear(1 - rate, candidate, hidden, valid)
+        return run_linear(1 - rate, candidate, state, valid)
 
     def output(self, hidden: Float[Array, "*time units"]) -> Float[Array, "*time hidden"]:
         """What the heads read."""
         size = jnp.sqrt(jnp.square(hidden).mean(-1, keepdims=True) + 0.1)
-        return jax.nn.relu(self.read(hidden / size))
+        return jax.nn.relu(self.project(hidden / size))
 
 
 Core = GRU | LSTM | Linear

@@ -1,8 +1,7 @@
-"""A recurrent core that is also told by how much the reward has changed since the step before.
+"""A core that also reads by how much the reward has changed since the step before.
 
-Where rewards are dense, what says where the goal lies is how they change from step to step, and
-a core that reads rewards alone has to learn first to take the difference of two large numbers. What it is worth:
-docs/meta-world.md.
+Where rewards are dense, their change from step to step shows where the goal lies. A core that reads rewards alone must first
+learn to subtract two large numbers. docs/meta-world.md shows what the change is worth.
 """
 
 import equinox as eqx
@@ -10,60 +9,88 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.networks.recurrent import GRU, LSTM, Linear
+from quickstudy.networks.recurrent import Core
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import fill_forward, shift_right
 
 
 @record
 class RewardChangeState:
-    """A core's `state`, the `last` reward as it comes `[*lifetimes]`, whether it `counts` `[*lifetimes]`, for it was of this
-    episode, and what is `told` of it `[*lifetimes, 2]`: how high it was, and its change.
+    """What the wrapped core remembers, and the last reward.
+
+    `state`: of the core. `last` `[*lifetimes]`: the last reward, in units of its changes. `counts` `[*lifetimes]`: whether that
+    reward was of the present episode. `newest` `[*lifetimes, 2]`: the last reward around zero, and its change.
     """
 
     state: PyTree
     last: Float[Array, "*lifetimes"]
     counts: Bool[Array, "*lifetimes"]
-    told: Float[Array, "*lifetimes 2"]
+    newest: Float[Array, "*lifetimes 2"]
 
 
 _MOST = 10.0
 
 
 class RewardChangeCore(eqx.Module):
-    """Hands its inputs on to a core, with a difference in the place of the last but one of them.
+    """Puts the change of the reward in the place of one of the inputs of a core.
 
     The last three inputs are the reward around zero, the reward in units of its changes, and 1 where an episode ended, else 0.
-    The core reads, in the place of the second, what the reward is above that of the step before, within ±10, and 0 at the first
-    step of an episode. What it has read of the last reward it also hands on, beside its own output: heads that read it directly
-    learn sooner to turn round where things get worse.
+    The core gets, in the place of the second, the difference to the reward of the step before. The difference is cut to ±10. It
+    is 0 at the first step of an episode. The heads also read the last reward and its change directly: so they learn
+    sooner to turn back where rewards fall.
     """
 
-    core: GRU | LSTM | Linear
+    core: Core
+
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+        return self.core.size + 2
 
     def initial(self, *lifetimes: int) -> RewardChangeState:
-        """The state before anything was lived."""
+        """The state before anything has happened."""
         nothing = jnp.zeros(lifetimes)
-        told = jnp.zeros((*lifetimes, 2))
-        return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, told=told)
+        newest = jnp.zeros((*lifetimes, 2))
+        return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, newest=newest)
+
+    def take_in(
+        self, state: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> RewardChangeState:
+        """The state after these steps; a step that is not valid changes nothing."""
+        inputs, after = self._with_change(state, inputs, valid)
+        return self._last(self.core.take_in(state.state, inputs, valid), after)
+
+    def read(self, state: RewardChangeState, seen: Float[Array, "*time size"]) -> Float[Array, "*time read"]:
+        """What the inner core reads, the last reward and its change."""
+        return jnp.concatenate([self.core.read(state.state, seen), state.newest], axis=-1)
 
     def run(
-        self, hidden: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[RewardChangeState, RewardChangeState]:
-        """The state after the last step and after each; a step that is not valid changes nothing."""
+        self,
+        state: RewardChangeState,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes size"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[RewardChangeState, Float[Array, "T *lifetimes read"]]:
+        """The state after the last step, and what was read before each step was taken in."""
+        inputs, after = self._with_change(state, inputs, valid)
+        last, features = self.core.run(state.state, inputs, seen, valid)
+        newest = shift_right(state.newest, after[2])
+        return self._last(last, after), jnp.concatenate([features, newest], axis=-1)
+
+    def _with_change(
+        self, state: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[Float[Array, "T *lifetimes inputs"], tuple[Array, Array, Array]]:
+        """The inner core's inputs; and after each step, `last`, `counts` and `newest` of the state."""
         reward, boundary = inputs[..., -2], inputs[..., -1:] > 0
-        last, counts = fill_forward((reward, ~boundary[..., 0]), (hidden.last, hidden.counts), valid)
-        before = shift_right((hidden.last, hidden.counts), (last, counts))
+        last, counts = fill_forward((reward, ~boundary[..., 0]), (state.last, state.counts), valid)
+        before = shift_right((state.last, state.counts), (last, counts))
         change = jnp.where(before[1], jnp.clip(reward - before[0], -_MOST, _MOST), 0.0)
         fresh = jnp.stack([inputs[..., -3], change], axis=-1)
-        read = jnp.concatenate([inputs[..., :-3], fresh, inputs[..., -1:]], axis=-1)
-        state, states = self.core.run(hidden.state, read, valid)
-        # Of the episode before, nothing is said when the next one begins.
-        told = fill_forward(jnp.where(boundary, 0.0, fresh), hidden.told, valid)
-        every = RewardChangeState(state=states, last=last, counts=counts, told=told)
-        newest = jax.tree.map(lambda leaf: leaf[-1], (last, counts, told))
-        return RewardChangeState(state=state, last=newest[0], counts=newest[1], told=newest[2]), every
+        # At the first step of an episode, nothing is read of the episode before.
+        newest = fill_forward(jnp.where(boundary, 0.0, fresh), state.newest, valid)
+        return jnp.concatenate([inputs[..., :-3], fresh, inputs[..., -1:]], axis=-1), (last, counts, newest)
 
-    def output(self, hidden: RewardChangeState) -> Float[Array, "*time read"]:
-        """What the heads read: the output of the core, the last reward and its change."""
-        return jnp.concatenate([self.core.output(hidden.state), hidden.told], axis=-1)
+    @staticmethod
+    def _last(state: PyTree, after: tuple[Array, Array, Array]) -> RewardChangeState:
+        last, counts, newest = jax.tree.map(lambda leaf: leaf[-1], after)
+        return RewardChangeState(state=state, last=last, counts=counts, newest=newest)

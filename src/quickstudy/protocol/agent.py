@@ -1,13 +1,14 @@
 """The adaptive agent: a record of pure functions over parameters and memory.
 
-*Parameters* are what an agent was born with: meta-training writes them. *Memory* is what it has lived through on the task
-at hand: one lifetime writes it. Meaning stands in three functions (`begin`, `act`, `adapt`), speed in two more (`unroll`,
-`step`); `tests/laws` ties each fast one to the meaning. All are written for one lifetime, unbatched: `vmap` is added
-outside.
+*Parameters* are written by meta-training. *Memory* is written by one lifetime on one task. Four functions hold the meaning:
+`init`, `begin`, `act`, `adapt`. All are written for one lifetime, without a batch axis: `vmap` is added outside.
 
-Randomness: slot t of a lifetime owns `key_t = slot_key(key, t)`, split in two: the first half is consumed by the `adapt`
-that takes in what was lived before t (by `begin` at t = 0), the second by `act` at t. So a loop that calls `step` once per
-chunk, a recorded lifetime and `unroll` all draw the same numbers.
+`unroll` is a forward pass over recorded lifetimes, and it is what meta-training differentiates. An agent may bring a fast form
+of it. `tests/laws` ties the fast form to the four functions.
+
+Randomness: slot t of a lifetime owns `key_t = slot_key(key, t)`, split in two. The first half is consumed by the `adapt` that
+takes in the steps before t (by `begin` at t = 0), the second half by `act` at t. So a loop in Python, a compiled rollout
+and `unroll` all draw the same numbers.
 """
 
 import dataclasses
@@ -24,6 +25,9 @@ from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
 
 Params = TypeVar("Params")
 Memory = TypeVar("Memory")
+Unroll = Callable[[Params, Transition, PRNGKeyArray], tuple[Memory, Decision]]
+
+_FAST_UNROLL_RESTS_ON = ("spec", "begin", "act", "adapt", "cadence")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,17 +36,13 @@ class Agent(Generic[Params, Memory]):
 
     Args:
       spec: spaces, horizon and episodes that the agent was made for.
-      init: `(key) -> params`, what the agent is born with.
-      begin: `(params, key) -> memory`, a new task of which nothing has been lived.
+      init: `(key) -> params`, before any meta-training.
+      begin: `(params, key) -> memory`, at the start of a new task.
       act: `(params, memory, observation, key) -> Decision`; never changes memory.
       adapt: `(params, memory, experience, key) -> memory`, the inner loop; `experience` is a `Transition` with a leading
         axis of length `cadence`. Steps that are not `valid` must change nothing.
       cadence: environment steps per call of `adapt`, at least 1; it divides the lifetime.
-      exchangeable: `adapt` ignores the order of what was lived.
-      unroll: `(params, lifetime, key) -> (memory, decisions)`: what `act` decides at every recorded step `[T]`, and the
-        memory after the last. Differentiable in `params`, through `begin` and `adapt`. Derived where not given.
-      step: `(params, memory, experience, observation, key) -> (memory, decision)`: `adapt`, then `act`, in one pass.
-        Derived where not given.
+      exchangeable: a promise that `adapt` ignores the order of the steps. The laws hold the agent to it.
     Raises:
       SpecError: a cadence that does not divide the lifetime.
     """
@@ -54,8 +54,7 @@ class Agent(Generic[Params, Memory]):
     adapt: Callable[[Params, Memory, Transition, PRNGKeyArray], Memory]
     cadence: int = 1
     exchangeable: bool = False
-    unroll: Callable[[Params, Transition, PRNGKeyArray], tuple[Memory, Decision]] = None  # type: ignore[assignment]
-    step: Callable[[Params, Memory, Transition, Array, PRNGKeyArray], tuple[Memory, Decision]] = None  # type: ignore[assignment]
+    fast_unroll: "FastUnroll | None" = None
 
     def __post_init__(self) -> None:
         if self.cadence < 1 or self.spec.lifetime_steps % self.cadence:
@@ -63,10 +62,44 @@ class Agent(Generic[Params, Memory]):
                 f"cadence must be a whole number that divides the lifetime of {self.spec.lifetime_steps} steps; "
                 f"came {self.cadence}."
             )
-        if self.unroll is None:
-            object.__setattr__(self, "unroll", derived_unroll(self))
-        if self.step is None:
-            object.__setattr__(self, "step", derived_step(self))
+
+    def unroll(self, params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+        """What `act` decides at every step of recorded lifetimes, and the memory after the last step.
+
+        Differentiable in `params`, through `begin` and `adapt`.
+
+        Args:
+          params: of the agent.
+          lifetimes: leaves `[T, *lifetimes, ...]`; one lifetime is `[T, ...]`.
+          key: `[*lifetimes]`, one for each lifetime.
+        Returns:
+          The memory, leaves `[*lifetimes, ...]`, and the decisions, leaves `[T, *lifetimes, ...]`.
+        """
+        if self.fast_unroll is not None and self.fast_unroll.fits(self):
+            return self.fast_unroll.run(params, lifetimes, key)
+        return over_lifetimes(derived_unroll(self))(params, lifetimes, key)
+
+    def with_fast_unroll(self, run: Unroll) -> "Agent[Params, Memory]":
+        """This agent with a fast form of `unroll`.
+
+        Where one of the agent's functions is replaced later, the fast form is not used any more.
+
+        Args:
+          run: as `unroll`, on lifetimes `[T, *lifetimes, ...]` with any number of axes of lifetimes.
+        """
+        return dataclasses.replace(self, fast_unroll=FastUnroll(run=run, agent=self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FastUnroll:
+    """A fast form of `unroll`, and the agent whose functions it repeats."""
+
+    run: Unroll
+    agent: Agent
+
+    def fits(self, agent: Agent) -> bool:
+        """Whether an agent still has the functions that this form repeats."""
+        return all(getattr(agent, name) is getattr(self.agent, name) for name in _FAST_UNROLL_RESTS_ON)
 
 
 def slot_key(key: PRNGKeyArray, slot: int | Array) -> PRNGKeyArray:
@@ -79,8 +112,20 @@ def slot_keys(key: PRNGKeyArray, spec: Spec) -> PRNGKeyArray:
     return jax.vmap(slot_key, (None, 0))(key, jnp.arange(spec.lifetime_steps + 1))
 
 
-def derived_unroll(agent: Agent) -> Callable:
-    """`unroll` from `begin`, `act` and `adapt` alone: the meaning that a fast `unroll` must agree with."""
+def over_lifetimes(unroll_one: Unroll) -> Unroll:
+    """From an `unroll` of one lifetime `[T]`, one of lifetimes `[T, *lifetimes]`, with any number of axes of lifetimes."""
+
+    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+        run = unroll_one
+        for _ in range(key.ndim):
+            run = jax.vmap(run, (None, 1, 0), (0, 1))
+        return run(params, lifetimes, key)
+
+    return unroll
+
+
+def derived_unroll(agent: Agent) -> Unroll:
+    """`unroll` of one lifetime `[T]` from `begin`, `act` and `adapt` alone: the meaning that a fast form must agree with."""
     act_at_each = jax.vmap(agent.act, (None, None, 0, 0))
 
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
@@ -99,19 +144,6 @@ def derived_unroll(agent: Agent) -> Callable:
         return memory, flatten_chunks(decisions)
 
     return unroll
-
-
-def derived_step(agent: Agent) -> Callable:
-    """`step` from `adapt` and `act` alone: the meaning that a fast `step` must agree with."""
-
-    def step(
-        params: Params, memory: Memory, experience: Transition, observation: Array, key: PRNGKeyArray
-    ) -> tuple[Memory, Decision]:
-        key_adapt, key_act = key
-        memory = agent.adapt(params, memory, experience, key_adapt)
-        return memory, agent.act(params, memory, observation, key_act)
-
-    return step
 
 
 def memory_bytes(agent: Agent) -> int:

@@ -7,7 +7,7 @@
     │   ├── SpecError               a space, a shape or a length that the parts do not share
     │   └── BundleError             an agent on disk that is damaged, or made for something else
     ├── TaskDistributionError       a task distribution that breaks one of its laws
-    ├── CollectingError             lifetimes in environments outside could not be lived
+    ├── CollectingError             lifetimes in environments outside JAX could not be run
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
 
 A message says what was wrong, what came, what is allowed and what to do next.
@@ -63,7 +63,7 @@ class TaskDistributionError(QuickstudyError):
 
 
 class CollectingError(QuickstudyError):
-    """Lifetimes in environments outside the compiled program could not be lived."""
+    """Lifetimes in environments outside the compiled program could not be run."""
 
 
 class NonFiniteError(QuickstudyError):

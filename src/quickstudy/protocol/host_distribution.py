@@ -1,4 +1,4 @@
-"""A distribution of tasks that live outside the compiled program: simulators, services, anything that Python can step.
+"""A distribution of tasks outside the compiled program: simulators, services, anything that Python can step.
 
 It says the same as a `TaskDistribution` (what is drawn once per lifetime, and what a lifetime on it is like), only that its
 environments keep a state of their own. They are opened in the processes that live the lifetimes; the learner sees the spec and

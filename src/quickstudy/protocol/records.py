@@ -1,6 +1,6 @@
 """The records that everything else passes around, and the one diagram of time.
 
-A *lifetime* is everything an agent lives through on one task: `episodes` episodes of at most `horizon` steps,
+A *lifetime* is all experience of one agent on one task: `episodes` episodes of at most `horizon` steps,
 laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // horizon`.
 
     t                0      1      2      3   |  4      5      6      7   |      (horizon 4)
@@ -155,7 +155,7 @@ class Transition:
         truncated: bool = False,
         episode: int = 0,
     ) -> Self:
-        """Experience of one step `[1]`, for a loop that lives outside: in a service, on a robot, by hand.
+        """Experience of one step `[1]`, for a loop outside the compiled program: in a service, on a robot, by hand.
 
         Args:
           observation: that was acted on.

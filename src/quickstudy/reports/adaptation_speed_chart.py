@@ -1,4 +1,4 @@
-"""The picture of a measurement of adaptation speed: both curves against environment steps, and how far apart they cross."""
+"""The chart of a measurement of adaptation speed: both curves against environment steps, and their crossings of each level."""
 
 import math
 import os
@@ -12,18 +12,18 @@ from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
 from quickstudy.evaluation.summary import number
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports import canvas
-from quickstudy.reports.adaptation_speed_table import censored, plain, sentences
+from quickstudy.reports.adaptation_speed_table import censored, percent, plain, sentences
 from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
-from quickstudy.reports.charts import compact
+from quickstudy.reports.charts import RANDOM_ACTIONS, TASK_KNOWN, compact
 from quickstudy.storage.atomic import write_atomically
 
 _LOGARITHMIC_FROM = 4.0
 
 
 def speed_picture(found: AdaptationSpeed) -> Picture:
-    """Mean return of an episode against steps lived; a bar on each threshold from one curve's crossing to the other's.
+    """Mean return of an episode against environment steps, with a bar on each threshold between the crossings of both curves.
 
-    An arrow instead of a dot means *not within its lifetime*. The names of the thresholds carry the median speed-up.
+    An arrow in place of a dot means that the curve does not reach the threshold. Labels show the median speed-up.
     """
     sides = [side for side in (found.agent, found.baseline, found.shuffled) if side is not None]
     pens = _pens(sides)
@@ -43,34 +43,32 @@ def speed_picture(found: AdaptationSpeed) -> Picture:
         for threshold in found.thresholds:
             ends.append((_named(threshold), _drawable(threshold.level), None))
             _mark(axes, threshold, found, pens)
-        for name, anchor in (("knows the task", found.ceiling), ("acts at random", found.floor)):
+        for name, anchor in ((TASK_KNOWN, found.ceiling), (RANDOM_ACTIONS, found.floor)):
             if anchor is not None:
                 axes.axhline(_drawable(anchor), color=MUTED, linestyle=":", linewidth=1.0)
                 ends.append((name, _drawable(anchor), None))
-        # A break-even point that may as well never come is not drawn.
+        # A break-even step without an upper bound is not significant, so it is not drawn.
         if found.break_even.value is not None and found.break_even.high is not None:
             axes.axvline(found.break_even.value, color=MUTED, linewidth=1.0)
             axes.text(
                 found.break_even.value, 0.02, "break-even ", transform=axes.get_xaxis_transform(), rotation=90,
                 horizontalalignment="right", verticalalignment="bottom", color=INK, fontsize=8.5,
             )  # fmt: skip
-        axes.set_xlabel("environment steps lived" + (" (log scale)" if logarithmic else ""))
+        axes.set_xlabel("steps on the new task" + (" (log scale)" if logarithmic else ""))
         axes.set_ylabel("return of an episode" + (f", mean over {found.window}" if found.window > 1 else ""))
         canvas.label_ends(axes, ends)
         return canvas.finish(
             figure,
             name=found.file_name,
             title="Adaptation speed",
-            caption=f"Mean over {found.tasks:,} tasks ({found.label}); bands are pointwise 95 % intervals. Each bar lies on a "
-            "threshold, a fraction of the baseline's way from acting at random to its asymptote, and reaches from one curve's "
-            "crossing to the other's; an arrow means not reached. Times: median over tasks of the speed-up. "
-            "Thin: the agent's asymptote, held after its lifetime.",
-            alternative=" ".join([_told(found), *sentences(found)]),
+            caption=f"Mean over {found.tasks:,} tasks ({found.label}) with pointwise 95 % intervals. Each bar joins the steps "
+            "at which the two curves reach the same fraction of the baseline's way from random actions to its final return.",
+            alternative=" ".join([_in_words(found), *sentences(found)]),
         )
 
 
 def write_speed_picture(found: AdaptationSpeed, folder: str | os.PathLike) -> pathlib.Path:
-    """Writes the picture as `.svg` and `.png` into a folder, named like the measurement, and gives the path of the SVG."""
+    """Writes the chart as `.svg` and `.png` into a folder, named like the measurement, and returns the path of the SVG."""
     picture = speed_picture(found)
     path = pathlib.Path(folder) / f"{picture.name}.svg"
     write_atomically(path, picture.svg)
@@ -79,7 +77,7 @@ def write_speed_picture(found: AdaptationSpeed, folder: str | os.PathLike) -> pa
 
 
 def _pens(sides: list[Side]) -> dict[str, Pen]:
-    """The agent thick and solid, the baseline and the ablation thin and dashed, whoever of them was trained."""
+    """The agent thick and solid; the baseline and the ablation thin and dashed, also if they were trained."""
     return canvas.pens([(side.name, place == 0) for place, side in enumerate(sides)])
 
 
@@ -100,7 +98,7 @@ def _mark(axes: Axes, threshold: Threshold, found: AdaptationSpeed, pens: dict[s
     axes.axhline(level, color=MUTED, linestyle=(0, (1, 3)), linewidth=0.7)
     for side, steps in ((found.agent, threshold.on_mean_curve.agent), (found.baseline, threshold.on_mean_curve.baseline)):
         if not steps.at_least:
-            return  # the baseline learned nothing: there is no threshold to mark
+            return  # the baseline learned nothing, so there is no threshold
         marker = "o" if steps.value is not None else ">"
         axes.plot([steps.at_least], [level], marker, color=pens[side.name].colour, markersize=6, zorder=7, clip_on=False)
         places.append(steps.at_least)
@@ -113,11 +111,11 @@ def _drawable(estimate: Estimate) -> float:
 
 def _named(threshold: Threshold) -> str:
     speed_up = plain(threshold.on_each_task.speed_up)
-    return f"{threshold.fraction:.0%}: {speed_up}{'' if speed_up == 'unknown' else '×'}"
+    return f"{percent(threshold.fraction)}: {speed_up}{'' if speed_up == 'unknown' else '× as fast'}"
 
 
-def _told(found: AdaptationSpeed) -> str:
-    ups = "; ".join(f"{one.fraction:.0%}: {censored(one.on_each_task.speed_up)}" for one in found.thresholds)
+def _in_words(found: AdaptationSpeed) -> str:
+    ups = "; ".join(f"{percent(one.fraction)}: {censored(one.on_each_task.speed_up)}" for one in found.thresholds)
     sides = "; ".join(
         f"{side.name} from {number(side.curve.value[0])} to {number(side.asymptote.value)} in {side.steps:,.0f} steps"
         for side in (found.agent, found.baseline)

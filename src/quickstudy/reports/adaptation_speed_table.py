@@ -1,4 +1,4 @@
-"""What a measurement of adaptation speed says, as tables and in words."""
+"""A measurement of adaptation speed as tables for a terminal, and in sentences."""
 
 from collections.abc import Mapping
 
@@ -7,67 +7,115 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
+from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side, Threshold
 from quickstudy.evaluation.summary import bounded, number
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
+from quickstudy.reports.seeds import seeds_sentences
+
+FRACTION = 0.75
+"""The threshold that the pages show, as a fraction of the baseline's way from random actions to its final return."""
+
+HEADLINE = ("rl2", "ppo")
+"""The agent and the baseline that pages show first."""
 
 _MOST_SCORES = 4
 
 
 def speed_table(found: AdaptationSpeed) -> Group:
-    """Speed-ups by threshold, the two curves in numbers, and the verdict; for `rich.print`."""
+    """Speed-ups by threshold, the two curves in numbers, and the summary in sentences; for `rich.print`."""
     return Group(_thresholds(found), _sides(found), *(Text(sentence) for sentence in sentences(found)))
 
 
 def sentences(found: AdaptationSpeed) -> list[str]:
-    """The verdict in a few plain sentences, with what it rests on and what it cannot say."""
+    """The summary in a few plain sentences: steps, break-even, the gain from reward, and the limits of the measurement."""
     ours, theirs = found.agent.name, found.baseline.name
+    last = found.thresholds[-1]
+    crossing, fraction = last.on_each_task, percent(last.fraction)
     said = []
     if not found.held_out:
-        said.append("These are TRAINING TASKS, not held out: the numbers say nothing about how fast new tasks are learned.")
-    last = found.thresholds[-1]
+        said.append("These are TRAINING TASKS, not held-out tasks: the result says nothing about new tasks.")
     said.append(
-        f"{ours} comes {last.fraction:.0%} as far as {theirs} in {plain(last.on_each_task.agent)} steps, {theirs} itself in "
-        f"{plain(last.on_each_task.baseline)}; speed-up {censored(last.on_each_task.speed_up)} (medians over tasks)."
+        f"To come {fraction} of the way from random actions to the final return of {theirs}, {ours} needs "
+        f"{plain(crossing.agent)} steps and {theirs} needs {plain(crossing.baseline)} (medians over tasks)."
     )
+    said.append(f"The speed-up is {censored(crossing.speed_up)}.")
     if found.break_even.value is None:
-        said.append(f"{theirs} does not overtake {ours} in its {_short(found.baseline.steps)} steps.")
+        said.append(f"{theirs} does not overtake {ours} within its {_short(found.baseline.steps)} steps.")
     elif found.break_even.high is None:
-        said.append(f"{theirs} is not shown to overtake {ours}: the interval of the break-even point has no end.")
+        said.append(f"It is not significant that {theirs} overtakes {ours}: the interval of the break-even step has no end.")
     else:
-        said.append(f"Break-even: {theirs} stays above {ours} from step {censored(found.break_even)} on.")
+        said.append(f"Break-even: {theirs} is better than {ours} from step {censored(found.break_even)} on.")
     if found.shuffled is not None and found.gain_from_reward is not None:
         low = found.gain_from_reward.low
-        verdict = "" if low is not None and low > 0 else " That is no gain that these tasks show: it does not adapt by reward."
-        said.append(f"Reward is worth {bounded(found.gain_from_reward, signed=True)} an episode to {ours}.{verdict}")
+        gain = bounded(found.gain_from_reward, signed=True)
+        said.append(f"Adapting to its own rewards changes the return of {ours} by {gain} per episode.")
+        if low is None or low <= 0:
+            said.append(f"This is no significant gain: {ours} does not adapt to reward measurably.")
     if last.tasks_to_pay_back is not None:
         said.append(
-            f"Its {found.meta_training_steps:,} steps of meta-training are paid back after "
-            f"{censored(last.tasks_to_pay_back)} new tasks (at {last.fraction:.0%})."
+            f"Its {found.meta_training_steps:,} steps of meta-training pay back after "
+            f"{censored(last.tasks_to_pay_back)} new tasks (at {fraction})."
         )
     if found.tasks_learned < 1:
-        said.append(f"{theirs} ends above acting at random on {found.tasks_learned:.0%} of the tasks; others set no threshold.")
-    if found.agent.trained and found.agent.seeds < 5:
-        said.append("Fewer than 5 training seeds: the intervals are too narrow, or of the tasks alone.")
-    return said
+        said.append(f"{theirs} ends above random actions on {percent(found.tasks_learned)} of the tasks.")
+        said.append("The other tasks set no threshold.")
+    return said + seeds_sentences({found.agent.name: found.agent.seeds} if found.agent.trained else {})
+
+
+def is_headline(found: AdaptationSpeed) -> bool:
+    """Whether this is the measurement that pages show first: RL² against PPO from scratch, on held-out tasks."""
+    return found.split == "test" and (found.agent.name, found.baseline.name) == HEADLINE
+
+
+def threshold_at(found: AdaptationSpeed, fraction: float = FRACTION) -> Threshold:
+    """The threshold nearest to a fraction of the baseline's way from random actions to its final return."""
+    return min(found.thresholds, key=lambda threshold: abs(threshold.fraction - fraction))
+
+
+def outcome(found: AdaptationSpeed) -> str:
+    """The agent against the baseline: `faster`, `slower`, `tie` (the interval of the speed-up includes 1) or `unknown`."""
+    speed_up = threshold_at(found).on_each_task.speed_up
+    if plain(speed_up) == "unknown":
+        return "unknown"
+    if speed_up.low is not None and speed_up.low > 1:
+        return "faster"
+    return "slower" if speed_up.high is not None and speed_up.high < 1 else "tie"
+
+
+def overtaken(found: AdaptationSpeed) -> str:
+    """The step from which on the baseline is better: `5,045`; `> N` if not within its N steps.
+
+    `not significant` stands for a step whose interval has no upper end.
+    """
+    at = found.break_even
+    if at.value is None:
+        return f"> {found.baseline.steps:,.0f}"
+    return f"{at.value:,.0f}" if at.high is not None else "not significant"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in whole per cent: 0.75 is `75 %`."""
+    return f"{100 * fraction:.0f} %"
 
 
 def plain(estimate: CensoredEstimate) -> str:
-    """A number as far as it is known: `12`, `> 500`, `< 0.5`, `2 to 3`, `never` or `unknown`."""
+    """A number as far as censoring leaves it known: `12`, `> 500`, `< 0.5`, `2 to 3`, `never` or `unknown`."""
     least, most = estimate.at_least, estimate.at_most
     if least is None:
         return "never"
     if most is None:
         return f"> {_short(least)}" if least > 0 else "unknown"
-    if least == most:
+    if _short(least) == _short(most):
         return _short(least)
     return f"{_short(least)} to {_short(most)}" if least > 0 else f"< {_short(most)}"
 
 
 def censored(estimate: CensoredEstimate) -> str:
-    """A number as far as it is known, with its interval."""
+    """A number as far as it is known, with its interval; where nothing is known, only the word."""
     if estimate.at_least is None and estimate.low is None:
         return "never"
+    if plain(estimate) == "unknown" and not estimate.low and estimate.high is None:
+        return "unknown"
     low, high = ("∞" if end is None else _short(end) for end in (estimate.low, estimate.high))
     return f"{plain(estimate)} [{low}, {high}]"
 
@@ -79,17 +127,17 @@ def _thresholds(found: AdaptationSpeed) -> Table:
     )
     drawn = _table(title, style="bold" if found.held_out else "bold red")
     drawn.caption = (
-        "Steps and speed-up: medians over tasks; of means: of the two mean curves. [ ] 95 % bootstrap interval over tasks "
-        "and seeds; > censored at the end of the lifetime"
+        "Steps and speed-up: medians over tasks. Speed-up of means: from the two mean curves. "
+        "[ ]: 95 % bootstrap interval over tasks and seeds. >: not reached within the lifetime."
     )
     rows = {
-        "way to the\nasymptote": [f"{one.fraction:.0%}" for one in found.thresholds],
+        "part of the\nbaseline's way": [percent(one.fraction) for one in found.thresholds],
         "return": [number(one.level.value) for one in found.thresholds],
         f"steps,\n{found.agent.name}": [plain(one.on_each_task.agent) for one in found.thresholds],
         f"steps,\n{found.baseline.name}": [plain(one.on_each_task.baseline) for one in found.thresholds],
-        "runs that\ngot there": [f"{one.agent_reached:.0%}, {one.baseline_reached:.0%}" for one in found.thresholds],
+        "runs that\nreached it": [f"{percent(one.agent_reached)}, {percent(one.baseline_reached)}" for one in found.thresholds],
         "speed-up": [censored(one.on_each_task.speed_up) for one in found.thresholds],
-        "of means": [plain(one.on_mean_curve.speed_up) for one in found.thresholds],
+        "speed-up\nof means": [plain(one.on_mean_curve.speed_up) for one in found.thresholds],
     }
     return _filled(drawn, rows)
 
@@ -100,8 +148,8 @@ def _sides(found: AdaptationSpeed) -> Table:
     rows = {
         "": [f"{side.name} ({side.seeds} seeds)" if side.seeds > 1 else side.name for side in sides],
         "steps": [_short(side.steps) for side in sides],
-        f"area, {shared}\nepisodes": [bounded(side.area) for side in sides],
-        "asymptote": [bounded(side.asymptote) for side in sides],
+        f"mean return of\n{shared} episodes": [bounded(side.area) for side in sides],
+        "final return": [bounded(side.asymptote) for side in sides],
         f"score after {', '.join(list(found.agent.score_after)[:_MOST_SCORES])}\nepisodes": [_scores(side) for side in sides],
     }
     return _filled(_table(None, style="bold"), rows)

@@ -1,4 +1,4 @@
-"""Pictures of a readout: what is believed against what is true, and how soon something unusual is noticed."""
+"""Charts of a readout: the belief against the truth, and the share of tasks with an alarm."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,18 +22,25 @@ _MOMENTS = 6
 def belief_picture(
     told: Mapping[str, Told | Array], truth: Mapping[str, np.ndarray], named: Sequence[Named], *, horizon: int, title: str
 ) -> Picture:
-    """What is told of one lifetime's task `[T, ...]`, against the truth.
+    """The belief about the task of one lifetime, against the truth.
 
-    A real number: its mean, the sets of 50 and 90 %, and a dashed line at the truth. A place on a grid: the probability of
-    every cell at a few moments, with a ring around the true one.
+    A real number is shown by its mean, its 50 % and 90 % credible sets, and a dashed line at the truth. A place on a grid is
+    shown by the probability of every cell after a few numbers of steps, with a ring around the true cell.
+
+    Args:
+      told: by parameter: `[T, cells]` probabilities, or a mean and a standard deviation `[T, size]` in the parameter's unit.
+      truth: by parameter, in the parameter's unit.
+      named: the parameters of the task.
+      horizon: steps of an episode.
+      title: of the chart.
     """
     places = next((one for one in named if one.choices is not None and one.size == 2), None)
     with canvas.style_context():
         if places is not None:
             figure, moments = _places(np.asarray(told[places.name]), truth[places.name], places)
             caption = (
-                f"Probability of every cell, after {', '.join(map(str, moments))} steps, the darker the likelier; "
-                "cells without colour hold no goal. The ring is the truth."
+                f"Probability of every cell after {', '.join(map(str, moments))} steps; darker is more probable. "
+                "The ring marks the true cell."
             )
             return canvas.finish(figure, name="belief", title=title, caption=caption, alternative=caption)
         numbers = [(one, index) for one in named if one.choices is None for index in range(one.size)][:_MOST_PANELS]
@@ -44,44 +51,42 @@ def belief_picture(
             mean, deviation = np.asarray(value.mean)[:, index], np.asarray(value.deviation)[:, index]
             _fan(axes, mean, deviation, float(truth[one.name].reshape(-1)[index]), horizon)
             axes.set_ylabel(one.name if one.size == 1 else f"{one.name} [{index}]", fontsize=8.5)
-        axes.set_xlabel("environment steps lived")
-        caption = (
-            "Mean and the sets that hold the truth in 50 and 90 of 100 cases; dashed: the truth. Thin lines: a new episode."
-        )
+        axes.set_xlabel("environment steps")
+        caption = "Mean with 50 % and 90 % credible sets; the dashed line is the truth. Vertical lines start a new episode."
         return canvas.finish(figure, name="belief", title=title, caption=caption, alternative=caption)
 
 
 def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: float, title: str) -> Picture:
-    """Part of the tasks that have alarmed by a step: a panel for each kind of surprise, a line for each split.
+    """The share of tasks with an alarm so far: a panel for each kind of p-value, a line for each split.
 
     Args:
-      p_values: by split, then by kind, `[tasks, T]`.
-      rate: alarm below it.
-      title: of the picture.
+      p_values: by split, then by kind, `[tasks, T]` in [0, 1].
+      rate: in (0, 1); an alarm is a p-value below it.
+      title: of the chart.
     """
     kinds = list(next(iter(p_values.values())))
     with canvas.style_context():
         figure = Figure(figsize=(canvas.WIDTH, 3.4), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
-        pens, told = canvas.pens([(split, split.startswith("ood:")) for split in p_values]), []
+        pens, shares = canvas.pens([(split, split.startswith("ood:")) for split in p_values]), []
         for axes, kind in zip(panels, kinds, strict=True):
             for split, found in p_values.items():
                 by, pen = np.maximum.accumulate(found[kind] < rate, axis=1).mean(0), pens[split]
                 style = {"color": pen.colour, "linestyle": pen.dashes, "linewidth": pen.width, "zorder": pen.order}
                 axes.plot(np.arange(1, len(by) + 1), by, label=split.removeprefix("ood:"), **style)
-                told.append(f"{split} {by[-1]:.0%} ({kind})")
+                shares.append(f"{split} {by[-1]:.0%} ({kind})")
             axes.set_title(kind, loc="left", fontsize=9, color=INK)
             axes.set_ylim(-0.02, 1.02)
-        panels[len(panels) // 2].set_xlabel("environment steps lived")
-        panels[0].set_ylabel("part of tasks with an alarm so far")
+        panels[len(panels) // 2].set_xlabel("environment steps")
+        panels[0].set_ylabel("share of tasks with an alarm so far")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(p_values), fontsize=8)
         return canvas.finish(
             figure,
             name="surprise",
             title=title,
-            caption=f"Alarm: the last outcome (now), outcomes of late (lately) or the task that is believed in (task) are as "
-            f"strange as at {rate:.0%} of all steps on ordinary tasks. Ordinary tasks alarm too, as they live on.",
-            alternative=f"By the end of the lifetime alarms were raised on: {', '.join(told)}.",
+            caption=f"An alarm is a p-value below {rate:g}: of the last step (now), of the last steps (lately) or of the task "
+            "(task). Ordinary tasks have false alarms too, so their share rises with the steps.",
+            alternative=f"Share of tasks with an alarm by the end of the lifetime: {', '.join(shares)}.",
         )
 
 
@@ -99,7 +104,7 @@ def _places(chances: np.ndarray, truth: np.ndarray, named: Named) -> tuple[Figur
     assert named.choices is not None
     cells = np.array(named.choices)
     shape = cells.max(0) + 1
-    # Closer together at the start, when most is found out.
+    # Closer together at the start, where the belief changes most.
     moments = [round((len(chances) - 1) * (number / (_MOMENTS - 1)) ** 2) for number in range(_MOMENTS)]
     figure = Figure(figsize=(canvas.WIDTH, 3.7), layout="constrained")
     for axes, moment in zip(figure.subplots(2, _MOMENTS // 2).ravel(), moments, strict=True):

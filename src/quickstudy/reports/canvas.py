@@ -1,7 +1,7 @@
-"""How a picture is drawn: colours for two themes, lines that are labelled where they end, SVG that a page can tint.
+"""What all charts share: colours for two themes, line styles, labels at the ends of curves, and SVG for a page.
 
-Pictures are drawn once, in the light theme's colours. On a page those colours become CSS variables, so one SVG serves
-light and dark. Figures are made without pyplot, which would keep them in a global list.
+Charts are drawn once, in the colours of the light theme. On a page these colours become CSS variables, so one SVG serves
+both themes. Figures are made without pyplot, which would keep them in a global list.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ DARK = (
     "#5cb3f5", "#ff9166", "#3fd0a5", "#e08fd0", "#e3c04a",
     "#8fd3f0", "#f08bb5", "#a9acf7", "#a9d65c", "#c9b8ae",
 )  # fmt: skip
-"""Ten hues apart in lightness too, so that they stay apart for the colour-blind; dashes tell them apart a second time."""
+"""Ten hues that also differ in lightness, for colour-blind readers. Dashes distinguish curves a second time."""
 
 _DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2)), "-")
 _LONGEST_LABEL = 22
 
 WIDTH, HEIGHT = 5.2, 3.5
-"""Inches. Small, so that the letters are still large enough where a page shrinks a picture to a phone."""
+"""Inches. A small figure keeps its text readable on a phone, where the page shrinks it."""
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -62,7 +62,7 @@ STYLE: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pen:
-    """How one contender is drawn in every picture: `place` in the palette, dashes, line width, drawing order."""
+    """How one contender is drawn in every chart: `place` in the palette, dashes, line width in points, drawing order."""
 
     place: int
     dashes: Any
@@ -77,13 +77,13 @@ class Pen:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A finished picture.
+    """A finished chart.
 
     Args:
       name: of its files, without an ending.
-      title: above it.
-      caption: below it; says what is drawn and how.
-      alternative: its content in words, for those who cannot see it.
+      title: shown above it.
+      caption: one or two sentences, shown below it.
+      alternative: its content in words, for screen readers.
       svg: a whole SVG file.
       png: a whole PNG file.
     """
@@ -97,7 +97,7 @@ class Picture:
 
 
 def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
-    """A pen for each (name, trained): trained ones first in the palette, solid and thick, baselines thin and dashed."""
+    """A pen for each (name, trained): trained agents first in the palette, solid and thick; baselines thin and dashed."""
     found = {}
     ordered = sorted(contenders, key=lambda one: not one[1])
     for place, (name, trained) in enumerate(ordered):
@@ -113,11 +113,11 @@ def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
 def canvas(*, height: float = HEIGHT) -> tuple[Figure, Axes]:
     """An empty figure with one set of axes. Call within `style_context()`."""
     figure = Figure(figsize=(WIDTH, height))
-    return figure, figure.add_axes((0.135, 0.48 / height, 0.845, 1 - 0.56 / height))
+    return figure, figure.add_axes((0.135, 0.48 / height, 0.845, 1 - 0.6 / height))
 
 
 def short(name: str) -> str:
-    """A name that fits beside a curve; tables hold the whole of it."""
+    """A name short enough for the end of a curve; tables show the whole name."""
     return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
 
 
@@ -125,17 +125,17 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, fig
     """Names each curve to the right of the axes, at its end, moved apart where the ends are close.
 
     Args:
-      axes: whose limits are final.
-      ends: name, last value in data units, and the pen; no pen for a plain line of reference.
+      axes: with their final limits.
+      ends: name, last value in data units, and the pen; None as the pen of a reference line.
       figure_height: inches.
     """
     longest = max(len(short(name)) for name, _, _ in ends)
     box = axes.get_position()
     axes.set_position((box.x0, box.y0, max(0.35, 0.915 - box.x0 - 0.0158 * longest), box.height))
     points = axes.get_position().height * figure_height * 72
-    # Limits are found when they are first asked for; until then the transformation is an older one.
+    # matplotlib computes limits lazily; reading them updates the transformation below.
     axes.get_xlim(), axes.get_ylim()
-    # Lines in the axes' own coordinates count as data to matplotlib, and would move the limits again.
+    # matplotlib treats lines in axes coordinates as data too, so they would change the limits.
     axes.autoscale(enable=False)
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(((to_axes.transform((0, value))[1], name, pen) for name, value, pen in ends), key=lambda x: x[0])
@@ -158,15 +158,18 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Pen | None]], *, fig
 
 
 def spread(places: Sequence[float], *, apart: float) -> list[float]:
-    """Increasing places in [0, 1] moved to lie `apart`: each clump about the mean of its members, within [0, 1] if it fits."""
-    clumps: list[tuple[float, int]] = []
+    """Increasing places in [0, 1], moved until neighbours differ by at least `apart`.
+
+    Places that are too close form a group around their mean. The result stays in [0, 1] if it fits.
+    """
+    groups: list[tuple[float, int]] = []
     for place in places:
         centre, count = place, 1
-        while clumps and clumps[-1][0] + apart * (clumps[-1][1] + count) / 2 > centre:
-            before, workers = clumps.pop()
-            centre, count = (before * workers + centre * count) / (workers + count), workers + count
-        clumps.append((centre, count))
-    found = [centre + apart * (index - (count - 1) / 2) for centre, count in clumps for index in range(count)]
+        while groups and groups[-1][0] + apart * (groups[-1][1] + count) / 2 > centre:
+            before, members = groups.pop()
+            centre, count = (before * members + centre * count) / (members + count), members + count
+        groups.append((centre, count))
+    found = [centre + apart * (index - (count - 1) / 2) for centre, count in groups for index in range(count)]
     low, high = 0.0, 1.0
     for index in range(len(found)):
         found[index] = low = max(found[index], low)
@@ -178,12 +181,12 @@ def spread(places: Sequence[float], *, apart: float) -> list[float]:
 
 
 def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: str) -> Picture:
-    """Renders a figure as SVG and PNG, the same bytes each time."""
+    """Renders a figure as SVG and PNG; the same figure gives the same bytes."""
     files = {}
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         file = io.BytesIO()
         with warnings.catch_warnings():
-            # A name may hold letters that the font of the PNG lacks; the SVG and the page have them.
+            # A name may have letters that are missing in the font of the PNG; the SVG and the page show them.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(file, format=kind, dpi=200, metadata=metadata)
         files[kind] = file.getvalue()
@@ -192,16 +195,16 @@ def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: 
 
 
 def style_context() -> Any:
-    """The settings that pictures are drawn under; they end with the `with` block."""
+    """The matplotlib settings of all charts, for a `with` block."""
     return matplotlib.rc_context(STYLE)  # type: ignore[arg-type]
 
 
 def inline(picture: Picture, *, label: str) -> str:
-    """The SVG as an element of a page: colours are CSS variables, identifiers its own, letters those of the page.
+    """The SVG as an element of a page, with colours as CSS variables, unique identifiers and the font of the page.
 
     Args:
-      picture: to show.
-      label: what a screen reader says, already escaped for an attribute.
+      picture: the chart to show.
+      label: text for screen readers, already escaped for an attribute.
     """
     svg = picture.svg[picture.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

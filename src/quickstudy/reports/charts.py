@@ -1,4 +1,4 @@
-"""The pictures of an evaluation and of a training run, adaptation first."""
+"""The charts of an evaluation and of a training run: adaptation curves, scores on each split, and the training curve."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,18 @@ from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
 
+TASK_KNOWN, RANDOM_ACTIONS = "task known", "random actions"
+"""Labels of the ceiling and of the floor."""
+
 _SMOOTHED_FROM = 60
 _LOGARITHMIC_FROM = 6.0
 
 
 def adaptation_curves(evaluation: Evaluation, pens: Mapping[str, Pen]) -> list[Picture]:
-    """Mean reward along the lifetime, and beside it the cumulative regret (or return, where no ceiling is known)."""
+    """Mean reward along the lifetime, and the cumulative regret (or return, if the ceiling is unknown).
+
+    Tasks with several episodes of several steps have the reward at each step as a third chart.
+    """
     pictures = [_reward(evaluation, pens)]
     if evaluation.ceiling is not None:
         pictures.append(_regret(evaluation, pens))
@@ -32,23 +38,23 @@ def adaptation_curves(evaluation: Evaluation, pens: Mapping[str, Pen]) -> list[P
 
 
 def by_episode(evaluation: Evaluation) -> bool:
-    """Whether adaptation is shown episode by episode rather than step by step."""
+    """Whether charts show one point for each episode instead of one for each step."""
     return evaluation.spec["episodes"] > 1 and evaluation.spec["horizon"] > 1
 
 
 def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[float, float], *, name: str) -> Picture:
-    """Every contender's score on one split as a dot with its interval, best on top.
+    """The score of every contender on one split: a dot with its interval, the best on top.
 
     Args:
-      evaluation: of that split.
+      evaluation: on that split.
       pens: by contender.
-      limits: of the axis, shared by all the splits that are compared.
-      name: of the picture's files.
+      limits: of the axis, the same for all splits of a page.
+      name: of the chart's files.
     """
     scores = split_estimates(evaluation)
     ordered = [contender for contender, _ in reversed(ranked(evaluation))]
     normalised = evaluation.results[ordered[0]].normalised_score is not None
-    word = "score: 0 acts at random, 1 knows the task" if normalised else "lifetime return"
+    word = "score (0: random actions, 1: task known)" if normalised else "lifetime return"
     with canvas.style_context():
         height = 0.95 + 0.27 * max(3, len(ordered))
         figure, axes = canvas.canvas(height=height)
@@ -72,19 +78,19 @@ def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(word)
-        told = "; ".join(f"{contender} {number(scores[contender].value, 2)}" for contender in reversed(ordered))
+        values = "; ".join(f"{contender} {number(scores[contender].value, 2)}" for contender in reversed(ordered))
         return canvas.finish(
             figure,
             name=name,
             title=evaluation.label[0].upper() + evaluation.label[1:],
             caption=f"Split {evaluation.split}: {evaluation.tasks:,} tasks, task list {evaluation.task_hash[:12]}. "
             "Bars are 95 % intervals.",
-            alternative=f"Dot plot of the {word} on {evaluation.label}, best first: {told}.",
+            alternative=f"Dot plot of the {word} on {evaluation.label}, best first: {values}.",
         )
 
 
 def split_estimates(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Normalised scores where they are known, else lifetime returns."""
+    """The normalised score of each contender, or its lifetime return if floor or ceiling is unknown."""
     return {
         name: result.lifetime_return if result.normalised_score is None else result.normalised_score
         for name, result in evaluation.results.items()
@@ -92,14 +98,14 @@ def split_estimates(evaluation: Evaluation) -> dict[str, Estimate]:
 
 
 def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture | None:
-    """Return in training and on held-out tasks against environment steps, with the baselines as lines.
+    """Lifetime return on training and held-out tasks against environment steps, with the baselines as horizontal lines.
 
     Args:
       metrics: lines of a run's metrics file.
-      evaluation: whose baselines are drawn.
+      evaluation: with the baselines to draw.
       pens: by contender.
     Returns:
-      None where no line holds a return.
+      None if no line has a finite return.
     """
     train, held_out = (_series(metrics, name) for name in ("train_return", "held_out_return"))
     if not len(train[0]) and not len(held_out[0]):
@@ -120,7 +126,7 @@ def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation,
                 axes.axhline(level, color=of.colour, linestyle=of.dashes, linewidth=1.1, alpha=0.9)
                 ends.append((name, level, of))
         if len(train[0]):
-            ends.append(("in training", float(train[1][-1].mean()), None))
+            ends.append(("training tasks", float(train[1][-1].mean()), None))
         if len(held_out[0]):
             ends.append(("held-out tasks", float(held_out[1][-1].mean()), pen))
         _count_axis(axes, "environment steps per seed")
@@ -128,14 +134,13 @@ def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation,
         canvas.label_ends(axes, ends)
         seeds = (held_out if len(held_out[0]) else train)[1].shape[1]
         last = held_out if len(held_out[0]) else train
-        told = f"from {number(float(last[1][0].mean()))} to {number(float(last[1][-1].mean()))}"
+        change = f"from {number(float(last[1][0].mean()))} to {number(float(last[1][-1].mean()))}"
         return canvas.finish(
             figure,
             name="training",
-            title="Lifetime return while training",
-            caption=f"Thick: held-out tasks, mean of {seeds} seed{'s' if seeds > 1 else ''}; grey: the tasks trained on, "
-            "with exploration; thin: each seed. Dashed lines: the baselines' lifetime return.",
-            alternative=f"Lifetime return while training, {told} after {int(last[0][-1]):,} environment steps per seed.",
+            title="Lifetime return during training",
+            caption=f"Mean of {seeds} seed{'s' if seeds > 1 else ''}; thin lines are single seeds. Dashed lines are baselines.",
+            alternative=f"Lifetime return during training, {change} after {int(last[0][-1]):,} environment steps per seed.",
         )
 
 
@@ -146,13 +151,13 @@ def _reward(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
     }
     count = len(next(iter(curves.values())).at)
     window = smoothing(count)
-    what = "return of an episode" if episodes else "mean reward"
+    what = "return of an episode" if episodes else "reward of a step"
     label = f"{what}, mean over {window} {'episodes' if episodes else 'steps'}" if window > 1 else what
     with canvas.style_context():
         figure, axes = canvas.canvas()
         ends = _draw(axes, curves, pens, window=window)
         if episodes or evaluation.spec["horizon"] == 1:
-            for name, anchor in (("knows the task", evaluation.ceiling), ("expected at random", evaluation.floor)):
+            for name, anchor in ((TASK_KNOWN, evaluation.ceiling), ("random (expected)", evaluation.floor)):
                 if anchor is not None and anchor.value is not None:
                     axes.axhline(anchor.value / count, color=MUTED, linestyle=":", linewidth=1.0)
                     ends.append((name, anchor.value / count, None))
@@ -163,9 +168,8 @@ def _reward(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
             figure,
             name="adaptation",
             title="Return of each episode" if episodes else "Reward at each step",
-            caption="Bands are pointwise 95 % intervals."
-            + (f" Curves are smoothed: each point is the mean over {window} around it." if window > 1 else ""),
-            alternative=f"{what.capitalize()} along the lifetime. {_told(curves)}",
+            caption="Mean over tasks and seeds. Bands are pointwise 95 % intervals.",
+            alternative=f"Mean {what} along the lifetime. {_changes(curves)}",
         )
 
 
@@ -177,15 +181,15 @@ def _reward_by_step(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
         ends = _draw(axes, curves, pens, window=window)
         for boundary in range(1, min(evaluation.spec["episodes"], 30)):
             axes.axvline(boundary * evaluation.spec["horizon"] + 0.5, color=MUTED, linewidth=0.5, alpha=0.6)
-        _count_axis(axes, "step of the lifetime (lines: a new episode)")
-        axes.set_ylabel("mean reward" + (f", mean over {window} steps" if window > 1 else ""))
+        _count_axis(axes, "step (vertical lines: new episode)")
+        axes.set_ylabel("reward of a step" + (f", mean over {window} steps" if window > 1 else ""))
         canvas.label_ends(axes, ends)
         return canvas.finish(
             figure,
             name="adaptation-by-step",
             title="Reward at each step",
-            caption="Mean reward over the lifetimes that are still in an episode; bands are pointwise 95 % intervals.",
-            alternative=f"Mean reward at each step. {_told(curves)}",
+            caption="Mean over the lifetimes whose episode has not ended. Bands are pointwise 95 % intervals.",
+            alternative=f"Mean reward at each step. {_changes(curves)}",
         )
 
 
@@ -197,7 +201,7 @@ def _regret(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
 def _total(evaluation: Evaluation, pens: Mapping[str, Pen], curves: Mapping[str, Curve], *, word: str) -> Picture:
     last = [curve.value[-1] for curve in curves.values()]
     finals = [value for value in last if value is not None]
-    # Regret that differs several times over would press the best contenders onto the axis.
+    # If regrets differ by a large factor, a linear axis would not separate the best contenders.
     logarithmic = word == "regret" and min(finals) > 0 and max(finals) / min(finals) > _LOGARITHMIC_FROM
     episodes = by_episode(evaluation) and word == "regret"
     with canvas.style_context():
@@ -213,18 +217,18 @@ def _total(evaluation: Evaluation, pens: Mapping[str, Pen], curves: Mapping[str,
         _count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
         axes.set_ylabel(f"cumulative {word}" + (" (log scale)" if logarithmic else ""))
         canvas.label_ends(axes, ends)
-        what = "Return given up so far against one who knows the task; lower is better."
+        what = "Return lost so far against an agent that knows the task; lower is better."
         return canvas.finish(
             figure,
             name=word,
             title=f"Cumulative {word}",
-            caption=f"{what if word == 'regret' else 'Return so far.'} Bands are pointwise 95 % intervals.",
-            alternative=f"Cumulative {word} along the lifetime. {_told(curves)}",
+            caption=f"{what if word == 'regret' else 'Sum of the rewards so far.'} Bands are pointwise 95 % intervals.",
+            alternative=f"Cumulative {word} along the lifetime. {_changes(curves)}",
         )
 
 
 def smoothing(count: int) -> int:
-    """Points that a drawn curve is averaged over, an odd number; 1 for short curves."""
+    """The number of points in the moving average of a drawn curve: an odd number, and 1 for short curves."""
     return 1 if count < _SMOOTHED_FROM else 2 * (count // 80) + 1
 
 
@@ -234,7 +238,7 @@ def _draw(
     ends: list[tuple[str, float, Pen | None]] = []
     for index, (name, curve) in enumerate(curves.items()):
         pen = pens[name]
-        # A single point stands beside the others, not on top of them.
+        # Curves of one point stand side by side, or they would cover each other.
         at = [1 + 0.8 * ((index + 0.5) / len(curves) - 0.5)] if len(curve.at) == 1 else curve.at
         value, low, high = (_smoothed(_numbers(column), window) for column in (curve.value, curve.low, curve.high))
         marker = "o" if np.isfinite(value).sum() <= 12 else ""
@@ -273,7 +277,7 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred mean over `window` points, over fewer towards the ends; a point that is missing is left out."""
+    """Centred moving average over `window` points, fewer at the ends; missing points are left out."""
     if window == 1:
         return values
     known = np.isfinite(values)
@@ -283,7 +287,7 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps `[lines]` and values `[lines, seeds]` of the lines that hold finite values."""
+    """Steps `[lines]` and values `[lines, seeds]` of the lines with finite values."""
     lines = [line for line in metrics if line.get(name) and all(_is_number(value) for value in line[name])]
     steps = np.asarray([line["steps"] for line in lines], float)
     return steps, np.asarray([line[name] for line in lines], float).reshape(len(lines), -1 if lines else 0)
@@ -293,11 +297,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _told(curves: Mapping[str, Curve]) -> str:
-    """First and last value of each curve in words."""
-    told = []
+def _changes(curves: Mapping[str, Curve]) -> str:
+    """The first and the last value of each curve in words."""
+    changes = []
     for name, curve in curves.items():
         known = [value for value in curve.value if value is not None]
         if known:
-            told.append(f"{name} from {number(known[0])} to {number(known[-1])}")
-    return "; ".join(told) + "."
+            changes.append(f"{name} from {number(known[0])} to {number(known[-1])}")
+    return "; ".join(changes) + "."

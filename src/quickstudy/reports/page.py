@@ -1,6 +1,6 @@
-"""A run, or a comparison of runs, as one page that opens anywhere: adaptation curves first.
+"""A run, or a comparison of runs, as one HTML page: adaptation curves first, then one table.
 
-The page needs nothing beside it and runs no script. The same pictures lie beside it as files.
+The page needs no other file and runs no script. The same charts are also written as files next to it.
 """
 
 import html
@@ -11,12 +11,15 @@ from importlib import resources
 from typing import Any
 
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, bounded, byte_size, ends, headline, number, ranked, verdict
+from quickstudy.evaluation.summary import THRESHOLD, bounded, byte_size, ends, headline, number, ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
+from quickstudy.reports.seeds import seeds_sentences
 from quickstudy.storage.atomic import write_atomically
+
+_TRAINING_TASKS = "These are TRAINING TASKS, not held-out tasks: the results say nothing about new tasks."
 
 SECTIONS = {
     "algorithm": "Algorithm",
@@ -35,21 +38,21 @@ def write_report(
     run: Mapping[str, Any] | None = None,
     title: str | None = None,
 ) -> pathlib.Path:
-    """Writes `report.html`, and its pictures as SVG and PNG under `pictures/`.
+    """Writes `report.html`, and its charts as SVG and PNG under `pictures/`.
 
     Args:
-      folder: to write into; made if it is missing.
-      evaluations: the one on `test` leads (else the first); the others are shown as splits beside it.
+      folder: to write into; created if it is missing.
+      evaluations: at least one. The table shows the one on `test`, or the first; the other splits have a chart each.
       metrics: lines of the run's metrics file, for the training curve.
       run: the run's record (`run.json`), for the configuration and the command.
-      title: of the page; else the algorithm and the tasks.
+      title: of the page; by default the names of the algorithm and the tasks.
     Returns:
       The path of the page.
     Raises:
       UsageError: no evaluation.
     """
     if not evaluations:
-        raise UsageError("a report needs at least one evaluation; came none. Run `quickstudy evaluate` first.")
+        raise UsageError("a report needs at least one evaluation, but got none. Run `quickstudy evaluate` first.")
     folder = pathlib.Path(folder)
     main = next((one for one in evaluations if one.split == "test"), evaluations[0])
     names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
@@ -61,7 +64,7 @@ def write_report(
         _opening(main, run, title),
         _section("Adaptation", _grid(adaptation)),
         _section("Results", _table(main, pens)),
-        _section("Every split", _grid(splits)) if splits else "",
+        _section("All splits", _grid(splits)) if splits else "",
         _section("Training", _grid([training])) if training else "",
         _section("Configuration", _configuration(run)) if run else "",
         _section("Reproduce", _reproduce(evaluations, run)),
@@ -76,13 +79,13 @@ def write_report(
 
 
 def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) -> list[Picture]:
-    """One dot plot a split, on one axis for all if all know the normalised score."""
+    """One dot plot for each split, all on the same axis."""
     values = [x for one in evaluations for e in charts.split_estimates(one).values() for x in (e.low, e.high)]
     known = [x for x in values if x is not None]
     low, high = min(known), max(known)
     normalised = all(r.normalised_score is not None for one in evaluations for r in one.results.values())
     if normalised:
-        # A split whose anchors lie close together has wide intervals; it must not press the others together.
+        # A split with a small distance from floor to ceiling has wide intervals, which would compress the other charts.
         low, high = max(min(low, 0.0), -0.5), min(max(high, 1.0), 1.5)
     margin = 0.04 * (high - low or 1.0)
     found: dict[str, Picture] = {}
@@ -107,9 +110,8 @@ def _page(title: str, body: Sequence[str]) -> str:
 
 
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
-    warning, sentences = "", verdict(main)
-    if not main.held_out:
-        warning, sentences = f'<p class="warning">{_text(sentences[0])}</p>', sentences[1:]
+    warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
+    sentences = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
@@ -118,12 +120,12 @@ def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None)
         ("Lifetime", f"{episodes}{'s' if spec['horizon'] > 1 else ''}"),
         ("Task list", main.task_hash[:12]),
     ]
-    listed = "".join(f"<li>{name} <b>{_text(value)}</b></li>" for name, value in facts)
+    items = "".join(f"<li>{name} <b>{_text(value)}</b></li>" for name, value in facts)
     return (
         f'<header>{warning}<p class="kicker">{_text(title or _name(main, run))}</p>'
         f"<h1>{_text(headline(main))}</h1>"
         + "".join(f"<p>{_text(sentence)}</p>" for sentence in sentences)
-        + f'<ul class="facts">{listed}</ul></header>'
+        + f'<ul class="facts">{items}</ul></header>'
     )
 
 
@@ -144,7 +146,7 @@ def _grid(shown: Sequence[Picture]) -> str:
 def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     columns = [
         "agent", "lifetime return", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
-        "probability of doing better", f"steps to {float(THRESHOLD):.0%}", "memory", "µs per decision*",
+        f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
     ]  # fmt: skip
     head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
@@ -152,11 +154,11 @@ def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {_text(main.label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        '<p class="note">Best return first; meta-trained agents in bold. Small: 95 % intervals. '
-        f"Memory is that of one lifetime. ▼ worse than {_text(main.reference)}, ▲ better, "
-        "≈ no difference that these tasks show. "
-        f"* median and 99th percentile, unbatched; depends on the machine ({_text(main.machine)}).</p>"
-        f"<details><summary>What the measures mean</summary><dl>{notes}</dl></details>"
+        '<p class="note">Meta-trained agents are bold. Small numbers are 95 % intervals. '
+        f"▲ better than {_text(main.reference)}, ▼ worse, ≈ no significant difference.</p>"
+        f"<details><summary>Definitions of the measures</summary><dl>{notes}"
+        "<dt>memory</dt><dd>size of the memory of one lifetime</dd><dt>µs per decision</dt>"
+        f"<dd>median and 99th percentile of one decision without batching, on {_text(main.machine)}</dd></dl></details>"
     )
 
 
@@ -210,7 +212,7 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
     """Nested settings as dotted names; a bare value keeps the name that it came with."""
     if not isinstance(value, Mapping):
         return [(prefix or "value", value)]
-    # What a thing is called and how it is set stand side by side in a run; the settings need no prefix.
+    # A run stores `name` and `config` side by side; the settings need no prefix.
     names = {name: prefix if name == "config" else f"{prefix}.{name}" if prefix else str(name) for name in value}
     return [row for name, inner in value.items() for row in _flat(inner, names[name])]
 

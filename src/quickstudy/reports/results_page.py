@@ -1,4 +1,4 @@
-"""The results page and the README's table, drawn from the rows and what is stored of them; nothing in them is typed."""
+"""The results page, drawn from the rows of the bench and their stored results; no number on it is typed by hand."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,10 @@ from quickstudy.evaluation.bench.rows import Group, Matrix, Row
 from quickstudy.evaluation.bench.stored import Stored
 from quickstudy.evaluation.summary import bounded, number
 from quickstudy.protocol.errors import UsageError
-from quickstudy.reports import results_tables
-from quickstudy.reports.results_tables import NOT_RUN, duration, machine_text, markdown, only_agent
+from quickstudy.reports import markdown
+from quickstudy.reports import results_tables as cells
+from quickstudy.reports.adaptation_speed_page import load_speeds
+from quickstudy.reports.readme_table import render_readme_block
 from quickstudy.storage.atomic import write_atomically
 
 PAGE = Path("docs") / "results.md"
@@ -18,75 +20,36 @@ _MARKED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.S)
 
 _HEAD = """# Results
 
-This page is drawn by `quickstudy bench page` from the rows that `quickstudy bench list` names and from the results under
-[results/rows](../results/rows): no number on it is typed by hand.
+Each table compares meta-trained agents with classical methods on held-out tasks. `quickstudy bench page` draws this page from
+the stored results in [results/rows](../results/rows). No number is typed by hand.
 
-- `quickstudy bench run ROW` trains a row's agent from nothing, measures it, and draws this page again. Each number stands in
-  one group with the command, the machine, the wall-clock and the seeds that it came from.
-- `quickstudy bench verify` measures the agents in [bundles](../bundles) again and holds them against what is stored.
-- Everybody in a line lives on the same held-out tasks with the same luck. `[ ]` are 95 % bootstrap intervals over tasks and
-  training seeds; [Measuring](measuring.md) says how. A target is reached if the mean over all seeds and tasks reaches it.
-- ▲ our agent is better than this opponent, ▼ worse, ≈ the interval of the difference holds 0. Opponents are means on the same
-  tasks; the first columns after the target are bounds, which know more than anybody can find out, or are exact optima.
-- References are other people's numbers or come from elsewhere, on other tasks; what each mark means stands below its table.
+- All agents and baselines of a row solve the same tasks with common random numbers.
+- `[ ]` is a 95 % bootstrap interval over tasks and training seeds. [Measuring](measuring.md) explains it.
+- *Difference* is the agent minus the best baseline. ▲ the agent is better, ▼ it is worse, ≈ the interval includes 0.
+- *Optimum* is the return of the exact optimum on the same tasks. No agent that must find out the task can do better.
+- A target is reached if the mean over all seeds and tasks reaches it.
+- An agent *with imitation* first imitates a classical method. All other agents learn from reward alone.
+
+`quickstudy bench list` names the rows. `quickstudy bench run ROW` trains and measures one of them again.
+`quickstudy bench verify` measures the agents in [bundles](../bundles) again and compares them with the stored results.
 """
-
-
-_README = """\
-Mean lifetime returns (or regrets, where it says so) with 95 % intervals over training seeds and held-out tasks, everybody
-on the same tasks with the same luck. Measured on {machines}; the last column
-names the machine that trained where it was another.
-
-{table}
-
-`quickstudy bench run ROW` trains and measures a line again from nothing, `quickstudy bench verify` measures the agents in
-[bundles](bundles) again. All opponents, commands, seeds, ties and losses: [results](docs/results.md){waiting}.{instead}
-"""
-
-_README_HEADS = (
-    "tasks",
-    "our agent",
-    "strongest classical method",
-    "difference",
-    "optimum or bound",
-    "RL² published",
-    "training",
-)
 
 
 def render_page(groups: Sequence[Group], results: Mapping[str, Stored | None]) -> str:
-    """The whole results page.
+    """The whole results page as Markdown.
 
     Args:
-      groups: in the page's order.
-      results: by name of the row or matrix; None where it was not run.
+      groups: in the order of the page.
+      results: by name of the row or matrix; None if it was not run.
     """
     return "\n".join([_HEAD, *(_group(group, results) for group in groups)])
 
 
-def render_readme_block(groups: Sequence[Group], results: Mapping[str, Stored | None]) -> str:
-    """What stands between the README's marks: one line for each row that was run, or what a group says instead."""
-    lines, machines = [], set()
-    rows = [(group, row) for group in groups for row in _rows(group) if not group.instead]
-    for group, row in rows:
-        stored = results[row.name]
-        if stored is not None:
-            lines.append(_readme_line(group, row, stored))
-            machines.add(machine_text(stored.machine))
-    waiting = len(rows) - len(lines)
-    return _README.format(
-        machines="; ".join(sorted(machines)) or "nothing yet",
-        table=markdown(_README_HEADS, lines),
-        waiting=f", which also names {waiting} rows that were not run yet" if waiting else "",
-        instead="".join(f"\n{group.instead}" for group in groups if group.instead),
-    )
-
-
 def write_pages(folder: Path, groups: Sequence[Group], results: Mapping[str, Stored | None]) -> list[Path]:
-    """Draws the results page and the README's block below a checkout; gives what was written.
+    """Draws the results page and the README's tables below a checkout, and returns the paths of both.
 
     Raises:
-      UsageError: the README is not there or has no place for the block.
+      UsageError: the README is missing, or has no place for the tables.
     """
     readme = folder / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
@@ -94,123 +57,122 @@ def write_pages(folder: Path, groups: Sequence[Group], results: Mapping[str, Sto
         raise UsageError(
             f"{readme} has no lines <!-- measured --> and <!-- /measured -->. Name quickstudy's checkout with --folder."
         )
-    block = render_readme_block(groups, results)
+    block = render_readme_block(groups, results, load_speeds(folder))
     write_atomically(folder / PAGE, render_page(groups, results))
     write_atomically(readme, _MARKED.sub(lambda found: found[1] + block + found[2], text))
     return [folder / PAGE, readme]
 
 
 def _group(group: Group, results: Mapping[str, Stored | None]) -> str:
-    rows = _rows(group)
+    rows = [entry for entry in group.entries if isinstance(entry, Row)]
     run = [(row, stored) for row in rows if (stored := results[row.name]) is not None]
-    parts = [f"## {group.title}", group.about, _measured(group, rows, results)]
-    if run:
-        parts += [_provenance(run), "\n".join(_told(row, stored) for row, stored in run)]
-    marks = results_tables.marks_of(rows)
-    if marks:
-        parts.append(
-            markdown(
-                ["references", *marks], [[row.title, *(results_tables.references_of(row, m) for m in marks)] for row in rows]
-            )
-        )
-        parts.append("\n".join(f"- *{mark}*: {group.sources[mark]}." for mark in marks))
-    matrices = [entry for entry in group.entries if isinstance(entry, Matrix)]
-    parts += [_matrix(matrix, results[matrix.name]) for matrix in matrices]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    matrices = [_matrix(entry, results[entry.name]) for entry in group.entries if isinstance(entry, Matrix)]
+    parts = [f"## {group.title}", markdown.paragraph(group.about), _agents(group, run), _not_run(rows, results), _notes(run)]
+    return markdown.join([*parts, _baselines(run), _references(group, rows), _provenance(run), *matrices]) + "\n"
 
 
-def _rows(group: Group) -> list[Row]:
-    return [entry for entry in group.entries if isinstance(entry, Row)]
+def _agents(group: Group, run: Sequence[tuple[Row, Stored]]) -> str:
+    """The table of the agents: a line for each row that was run; a column that no row needs is left out."""
+    lines = [_agent_line(group, row, stored) for row, stored in run]
+    heads = ["tasks", "agent", run[0][0].measure if run else "", "target", "optimum", "best baseline", "difference"]
+    kept = [column for column in range(len(heads)) if any(line[column] != "–" for line in lines)]
+    return markdown.table([heads[i] for i in kept], [[line[i] for i in kept] for line in lines]) if lines else ""
 
 
-def _measured(group: Group, rows: Sequence[Row], results: Mapping[str, Stored | None]) -> str:
-    """Our agents and their opponents, a line for each row."""
-    present = [name for row in rows if (stored := results[row.name]) for name in stored.measurements[0].opponents]
-    bounds = [name for name in group.bounds if name in present]
-    opponents = bounds + [name for name in dict.fromkeys(present) if name not in bounds]
+def _agent_line(group: Group, row: Row, stored: Stored) -> list[str]:
+    (name, agent), measurement = cells.only_agent(stored), stored.measurements[0]
+    best = cells.strongest(measurement, row.measure, without=group.bounds)
+    optima = [number(measurement.opponents[one].value.value) for one in group.bounds if one in measurement.opponents]
+    return [
+        row.title,
+        name,
+        f"**{bounded(agent.value)}**",
+        cells.target_of(row, stored),
+        ", ".join(optima) or "–",
+        "–" if best is None else f"{best[0]} {number(best[1].value.value)}",
+        "–" if best is None else cells.signed_difference(best[1], name, row.measure),
+    ]
+
+
+def _not_run(rows: Sequence[Row], results: Mapping[str, Stored | None]) -> str:
+    waiting = [f"`{row.name}`" for row in rows if results[row.name] is None]
+    return markdown.paragraph(f"Not run yet: {', '.join(waiting)}.") if waiting else ""
+
+
+def _notes(run: Sequence[tuple[Row, Stored]]) -> str:
+    """The notes as a list; rows with the same note share one item."""
+    names: dict[str, list[str]] = {}
+    for row, stored in run:
+        names.setdefault(row.note, []).append(_name(row, stored))
+    return "\n".join(markdown.item(f"{'; '.join(who)}: {note}") for note, who in names.items() if note)
+
+
+def _baselines(run: Sequence[tuple[Row, Stored]]) -> str:
+    """Every baseline of every row, folded; a row's name stands on its first line only."""
     lines = []
-    for row in rows:
-        stored = results[row.name]
-        if stored is None:
-            lines.append([_task_cell(row), row.kind, NOT_RUN, results_tables.target_of(row, None), *["–"] * len(opponents)])
-            continue
-        name, agent = only_agent(stored)
-        cells = [results_tables.opponent_cell(stored.measurements[0], opponent, name) for opponent in opponents]
-        ours = f"**{bounded(agent.value)}**"
-        lines.append([_task_cell(row), f"{name}, {row.kind}", ours, results_tables.target_of(row, stored), *cells])
-    return markdown(["tasks", "our agent", f"its {rows[0].measure}" if rows else "its value", "target", *opponents], lines)
+    for row, stored in run:
+        name, _ = cells.only_agent(stored)
+        ranked = cells.ranked_baselines(stored.measurements[0], row.measure)
+        for place, (baseline, found) in enumerate(ranked):
+            difference = cells.signed_difference(found, name, row.measure)
+            lines.append([_name(row, stored) if place == 0 else "", baseline, bounded(found.value), difference])
+    if not lines:
+        return ""
+    heads = ("tasks and agent", "baseline", run[0][0].measure, "agent minus baseline")
+    return markdown.folded("All baselines", markdown.table(heads, lines))
+
+
+def _references(group: Group, rows: Sequence[Row]) -> str:
+    """Numbers from elsewhere, folded: a table for each kind, with the methods as columns."""
+    parts = []
+    for mark in cells.marks_of(rows):
+        known = [row for row in rows if row.references.get(mark)]
+        methods = list(dict.fromkeys(method for row in known for method in row.references[mark]))
+        lines = [
+            [title, *(f"{found[method]:g}" if method in found else "–" for method in methods)]
+            for title, found in {row.title: row.references[mark] for row in known}.items()
+        ]
+        parts += [markdown.paragraph(f"*{mark}*: {group.sources[mark]}."), markdown.table(["tasks", *methods], lines)]
+    return markdown.folded("Reference numbers, on other tasks of the same kind", *parts) if parts else ""
 
 
 def _provenance(run: Sequence[tuple[Row, Stored]]) -> str:
-    """Commands, machines, wall-clock, seeds and task lists."""
-    lines = []
+    """Commands, trainings, machines, seeds and task lists, folded; a missed target adds the learning curve."""
+    items = []
     for row, stored in run:
-        measurement = stored.measurements[0]
-        lines.append([
-            results_tables.commands_text(stored),
-            results_tables.training_text(row, stored),
-            machine_text(stored.machine),
-            ", ".join(number(value) for value in only_agent(stored)[1].by_seed),
-            f"{measurement.tasks:,} ({measurement.split}, `{measurement.task_hash[:12]}`)",
-            duration(stored.seconds),
-        ])  # fmt: skip
-    return markdown(["command", "training", "machine", "each seed", "held-out tasks, their list", "measuring"], lines)
-
-
-def _told(row: Row, stored: Stored) -> str:
-    """The verdict on a row; where the target is missed, the curve and what holds it back."""
-    value = only_agent(stored)[1].value.value
-    sentences = [*(["In returns:"] if row.measure == "regret" else []), *stored.measurements[0].verdict]
-    if value is not None and row.reached(value) is False:
-        sentences += [f"The target of {row.target:g} is missed.", results_tables.learning_curve(stored)]
-    return f"- `{row.name}`: " + " ".join(sentence for sentence in (*sentences, row.note) if sentence)
+        measurement, agent = stored.measurements[0], cells.only_agent(stored)[1]
+        seeds = ", ".join(number(value) for value in agent.by_seed)
+        sentences = [
+            f"`{row.name}` ({_name(row, stored)}): {cells.commands_text(stored)}; {cells.training_text(row, stored)}.",
+            f"Measured on {measurement.tasks:,} tasks (split `{measurement.split}`, list `{measurement.task_hash[:12]}`)",
+            f"in {cells.duration(stored.seconds)} on {cells.machine_text(stored.machine)}.",
+            f"Mean of each seed: {seeds}." if len(agent.by_seed) > 1 else "",
+            cells.learning_curve(stored) if agent.value.value is not None and row.reached(agent.value.value) is False else "",
+        ]
+        items.append(markdown.item(" ".join(sentence for sentence in sentences if sentence)))
+    return markdown.folded("Commands, training, seeds and task lists", "\n".join(items)) if items else ""
 
 
 def _matrix(matrix: Matrix, stored: Stored | None) -> str:
     head = f"### {matrix.title}\n\n"
     if stored is None:
-        return f"{head}`{matrix.name}`: {NOT_RUN}. It needs the agents of {', '.join(f'`{name}`' for name in matrix.agents)}."
-    lines = []
-    for agent in matrix.agents:
-        cells = [bounded(measurement.agents[agent].value) for measurement in stored.measurements]
-        lines.append([f"**`{agent}`**", *cells])
+        agents = ", ".join(f"`{name}`" for name in matrix.agents)
+        return head + markdown.paragraph(f"`{matrix.name}` was not run yet. It needs the agents of {agents}.")
+    lines = [
+        [f"**`{agent}`**", *(bounded(measurement.agents[agent].value) for measurement in stored.measurements)]
+        for agent in matrix.agents
+    ]
     for name in dict.fromkeys(name for measurement in stored.measurements for name in measurement.opponents):
         found = [measurement.opponents.get(name) for measurement in stored.measurements]
         lines.append([name, *("–" if one is None else bounded(one.value) for one in found)])
     lists = ", ".join(f"{one.title} `{one.task_hash[:12]}`" for one in stored.measurements)
-    return (
-        head
-        + markdown([f"{matrix.measure} of", *(measurement.title for measurement in stored.measurements)], lines)
-        + f"\n\n{stored.measurements[0].tasks:,} held-out tasks in each column; task lists: {lists}. `{stored.command}`, "
-        f"{duration(stored.seconds)} on {machine_text(stored.machine)}."
+    told = (
+        f"Each column has {stored.measurements[0].tasks:,} held-out tasks; task lists: {lists}. `{stored.command}`, "
+        f"{cells.duration(stored.seconds)} on {cells.machine_text(stored.machine)}."
     )
+    table = markdown.table([f"{matrix.measure} of", *(measurement.title for measurement in stored.measurements)], lines)
+    return head + markdown.join([table, markdown.paragraph(told)])
 
 
-def _task_cell(row: Row) -> str:
-    return f"{row.title} (`{row.name}`)"
-
-
-def _readme_line(group: Group, row: Row, stored: Stored) -> list[str]:
-    name, agent = only_agent(stored)
-    measurement = stored.measurements[0]
-    best = results_tables.strongest(measurement, row.measure, without=group.bounds)
-    told = ("–", "–")
-    if best is not None:
-        told = f"{best[0]} {bounded(best[1].value)}", results_tables.difference_cell(best[1], name, row.measure)
-    bounds = [f"{one} {bounded(measurement.opponents[one].value)}" for one in group.bounds if one in measurement.opponents]
-    bounds = bounds or [
-        f"{'≤ ' * (mark == 'bound')}{results_tables.references_of(row, mark)}"
-        for mark in ("exact", "bound")
-        if mark in row.references
-    ]
-    published = row.references.get("published", {}).get("RL²")
-    what = f"{group.title}: {row.title}{', regret' * (row.measure == 'regret')} (`{row.name}`)"
-    helped = ", with imitation" if row.kind == "with imitation" else ""
-    return [
-        what,
-        f"**{bounded(agent.value)}**{helped}",
-        *told,
-        ", ".join(bounds) or "not known",
-        "–" if published is None else f"{published:g}",
-        results_tables.training_text(row, stored),
-    ]
+def _name(row: Row, stored: Stored) -> str:
+    return f"{row.title}, {cells.only_agent(stored)[0]}"

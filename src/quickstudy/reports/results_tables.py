@@ -1,4 +1,4 @@
-"""Cells and tables of the results page, as Markdown."""
+"""Cells of the results page: values, differences, targets, machines and trainings as short text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,24 +11,20 @@ from quickstudy.numerics.statistics import Estimate
 NOT_RUN = "not run"
 
 SIGNS = {"win": "▲", "tie": "≈", "loss": "▼"}
-"""What our agent does against an opponent on the same tasks."""
+"""The agent is better than the baseline, not significantly different from it, or worse."""
 
-WORDS = {"win": "better", "tie": "a tie", "loss": "worse"}
+WORDS = {"win": "better", "tie": "tie", "loss": "worse"}
 
-
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(heads), ["---"] * len(heads), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+_CURVE_POINTS = 5
 
 
 def only_agent(stored: Stored) -> tuple[str, Measured]:
-    """A row's agent and the name that it is shown under."""
+    """The agent of a row, and the name that the page shows."""
     return next(iter(stored.measurements[0].agents.items()))
 
 
 def target_of(row: Row, stored: Stored | None) -> str:
-    """The target, and whether the mean reaches it."""
+    """The target in the unit of the row's measure, and whether the mean reaches it."""
     if row.target is None:
         return "–"
     target = f"{'≤ ' if row.measure == 'regret' else ''}{row.target:g}"
@@ -38,35 +34,34 @@ def target_of(row: Row, stored: Stored | None) -> str:
     return f"{target}: reached" if row.reached(value) else f"{target}: missed by {number(abs(value - row.target))}"
 
 
-def opponent_cell(measurement: Measurement, name: str, agent: str) -> str:
-    """An opponent's mean, and how the agent does against it."""
-    opponent = measurement.opponents.get(name)
-    return "–" if opponent is None else f"{number(opponent.value.value)} {SIGNS[opponent.outcomes[agent]]}"
+def ranked_baselines(measurement: Measurement, measure: str) -> list[tuple[str, Opponent]]:
+    """Baselines with their names, the best mean first: the highest return, or the lowest regret."""
+    sign = 1.0 if measure == "regret" else -1.0
+    return sorted(measurement.opponents.items(), key=lambda one: sign * (one[1].value.value or 0.0))
 
 
 def strongest(measurement: Measurement, measure: str, *, without: Sequence[str]) -> tuple[str, Opponent] | None:
-    """The opponent with the best mean among those that are no bounds."""
-    left = {name: one for name, one in measurement.opponents.items() if name not in without}
-    sign = -1.0 if measure == "regret" else 1.0
-    return max(left.items(), key=lambda item: sign * (item[1].value.value or 0.0), default=None)
+    """The baseline with the best mean; `without` names the upper bounds, which are no baselines. None if there is none."""
+    left = [one for one in ranked_baselines(measurement, measure) if one[0] not in without]
+    return left[0] if left else None
 
 
-def difference_cell(opponent: Opponent, agent: str, measure: str) -> str:
-    """The agent's value minus an opponent's, in the row's measure, with what that means."""
-    difference = opponent.differences[agent]
-    if measure == "regret":  # a return that is higher is a regret that is lower
-        value, low, high = (None if x is None else -x for x in (difference.value, difference.high, difference.low))
-        difference = Estimate(value=value, low=low, high=high)
-    return f"{bounded(difference, signed=True)}, {WORDS[opponent.outcomes[agent]]}"
+def difference_of(baseline: Opponent, agent: str, measure: str) -> Estimate:
+    """The agent's value minus the baseline's, in the row's measure; a stored difference is always one of returns."""
+    difference = baseline.differences[agent]
+    if measure != "regret":
+        return difference
+    value, low, high = (None if x is None else -x for x in (difference.value, difference.high, difference.low))
+    return Estimate(value=value, low=low, high=high)
 
 
-def references_of(row: Row, mark: str) -> str:
-    """The references of one mark, as text."""
-    return ", ".join(f"{method} {value:g}" for method, value in row.references.get(mark, {}).items()) or "–"
+def signed_difference(baseline: Opponent, agent: str, measure: str) -> str:
+    """The difference with its interval and its sign: `−0.662 [−0.951, −0.416] ▼`."""
+    return f"{bounded(difference_of(baseline, agent, measure), signed=True)} {SIGNS[baseline.outcomes[agent]]}"
 
 
 def marks_of(rows: Iterable[Row]) -> list[str]:
-    """Marks that any of the rows has a reference of, the surest first."""
+    """The kinds of references that any of the rows has, the surest first."""
     used = {mark for row in rows for mark in row.references}
     return [mark for mark in MARKS if mark in used]
 
@@ -78,29 +73,29 @@ def machine_text(machine: Mapping[str, Any]) -> str:
 
 
 def commands_text(stored: Stored) -> str:
-    """The command that trains the agent, and the one that measured it where that was another."""
-    made = stored.training.command if stored.training is not None else ""
-    told = [f"`{command}`" for command in dict.fromkeys((made, stored.command)) if command]
-    return ", measured by ".join(told)
+    """The command that trains the agent, and the command that measured it if that was another."""
+    trained = stored.training.command if stored.training is not None else ""
+    shown = [f"`{command}`" for command in dict.fromkeys((trained, stored.command)) if command]
+    return ", measured by ".join(shown)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them."""
+    """A duration: seconds up to ten minutes, then minutes."""
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 def steps_text(steps: int) -> str:
-    """Environment steps as people read them."""
+    """Environment steps: `9.09 M`, `60 k`."""
     return f"{steps / 1e6:.3g} M" if steps >= 1e6 else f"{steps / 1e3:.3g} k"
 
 
 def training_text(row: Row, stored: Stored) -> str:
-    """How the agent was trained, in a few words."""
+    """How the agent was trained: seeds, environment steps of each, wall-clock, and the machine if it was another."""
     if row.bundle is not None:
-        return f"the agent of `{row.bundle}`"
+        return f"uses the agent of `{row.bundle}`"
     made = stored.training
     if made is None:
-        return "not recorded"
+        return "training not recorded"
     seeds = f"{made.seeds} seeds" if made.seeds > 1 else "1 seed"
     if made.steps is None or made.seconds is None or made.machine is None:
         return f"{seeds}, steps and time not recorded"
@@ -110,10 +105,11 @@ def training_text(row: Row, stored: Stored) -> str:
 
 
 def learning_curve(stored: Stored) -> str:
-    """The curve of a training, in words; empty where it is not known."""
+    """The held-out return at a few points of the training, as a sentence; empty if it is not known."""
     curve = stored.training.curve if stored.training is not None else ()
     if not curve:
         return ""
-    points = curve[:: max(1, len(curve) // 5)]
-    told = [f"{number(value)} at {steps_text(steps)}" for steps, value in (*points, *([curve[-1]] * (points[-1] != curve[-1])))]
-    return f"Held-out return while it was trained: {listed(told)} steps."
+    points = list(curve[:: max(1, len(curve) // _CURVE_POINTS)])
+    points += [curve[-1]] if points[-1] != curve[-1] else []
+    shown = listed(f"{number(value)} at {steps_text(steps)}" for steps, value in points)
+    return f"Held-out return during training: {shown} steps."

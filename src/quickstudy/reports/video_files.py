@@ -1,4 +1,4 @@
-"""A film of adaptation as files: one that moves, and a strip of its moments."""
+"""A video of adaptation as files: an animated GIF, and a PNG with a few of its frames."""
 
 import functools
 import io
@@ -16,7 +16,7 @@ from quickstudy.reports.canvas import INK, MUTED, PAPER
 from quickstudy.storage.atomic import write_atomically
 
 MOMENTS = 6
-"""Pictures in a row of the strip."""
+"""Frames in a row of the PNG."""
 
 _MARGIN, _GAP, _LINE = 14, 10, 22
 _HELD_MILLISECONDS = 2000
@@ -26,22 +26,22 @@ _SHOWN_NUMBERS = 6
 _NARROWEST = 220
 
 
-def write_video(film: Video, folder: str | Path, *, pictures_per_second: float = 10.0) -> tuple[Path, Path]:
-    """Writes `adaptation.gif`, both episodes side by side, and `adaptation.png`, moments of the first above those of the last.
+def write_video(video: Video, folder: str | Path, *, pictures_per_second: float = 10.0) -> tuple[Path, Path]:
+    """Writes `adaptation.gif`, with both episodes side by side, and `adaptation.png`, with frames of the first above the last.
 
     Args:
-      film: to be written.
-      folder: where to; made if need be.
-      pictures_per_second: of the GIF, at most 50.
+      video: to write.
+      folder: to write into; created if it is missing.
+      pictures_per_second: of the GIF, in [0.1, 50].
     Returns:
-      The paths of both.
+      The paths of the GIF and of the PNG.
     Raises:
-      UsageError: a speed that a GIF does not have.
+      UsageError: a frame rate that a GIF cannot have.
     """
     if not 0.1 <= pictures_per_second <= 50:
         raise UsageError(f"pictures_per_second must lie between 0.1 and 50; came {pictures_per_second}.")
-    still = strip(film)
-    moving = _as_gif(scenes(film), still, milliseconds=round(1000 / pictures_per_second))
+    still = strip(video)
+    moving = _as_gif(scenes(video), still, milliseconds=round(1000 / pictures_per_second))
     file = io.BytesIO()
     still.save(file, format="PNG", optimize=True)
     paths = Path(folder) / "adaptation.gif", Path(folder) / "adaptation.png"
@@ -50,69 +50,69 @@ def write_video(film: Video, folder: str | Path, *, pictures_per_second: float =
     return paths
 
 
-def strip(film: Video) -> Image.Image:
-    """At most `MOMENTS` moments of both episodes, at the same steps; an episode that is over stays as it ended."""
-    longest = max(film.first, film.last, key=lambda shots: shots[-1].step)
+def strip(video: Video) -> Image.Image:
+    """At most `MOMENTS` frames of both episodes, at the same steps; an episode that has ended keeps its last frame."""
+    longest = max(video.first, video.last, key=lambda frames: frames[-1].step)
     count = min(MOMENTS, len(longest))
     moments = [longest[place].step for place in np.linspace(0, len(longest) - 1, count).round().astype(int)]
-    width, height = _panel(film)
-    page = _Page(film, columns=count, rows=2, panel=(width, height), row_heading=True)
-    for row, (name, shots) in enumerate(_episodes(film)):
+    width, height = _panel(video)
+    page = _Page(video, columns=count, rows=2, panel=(width, height), row_heading=True)
+    for row, (name, frames) in enumerate(_episodes(video)):
         page.heading(row, name)
         for column, step in enumerate(moments):
-            page.place(row, column, _at(shots, step), ended=step > shots[-1].step)
+            page.place(row, column, _at(frames, step), ended=step > frames[-1].step)
     return page.image
 
 
-def scenes(film: Video) -> list[Image.Image]:
-    """Both episodes side by side, one image for each step at which either was shot."""
-    steps = sorted({shot.step for shots in (film.first, film.last) for shot in shots})
-    empty = _Page(film, columns=2, rows=1, panel=_panel(film), row_heading=False)
+def scenes(video: Video) -> list[Image.Image]:
+    """Both episodes side by side: one image for each step at which either has a frame."""
+    steps = sorted({frame.step for frames in (video.first, video.last) for frame in frames})
+    empty = _Page(video, columns=2, rows=1, panel=_panel(video), row_heading=False)
     found = []
     for step in steps:
         page = empty.copy()
-        for column, (name, shots) in enumerate(_episodes(film)):
-            page.place(0, column, _at(shots, step), ended=step > shots[-1].step, name=name)
+        for column, (name, frames) in enumerate(_episodes(video)):
+            page.place(0, column, _at(frames, step), ended=step > frames[-1].step, name=name)
         found.append(page.image)
     return found
 
 
 def in_words(task: Mapping[str, Any]) -> str:
-    """What a task is, as people say it; of long lists the beginning."""
+    """The parameters of a task as text; of a long list, the first numbers."""
     return "; ".join(f"{name}: {_value(value)}" for name, value in task.items())
 
 
 class _Page:
-    """A title, the task in words, and panels in rows and columns, each with a caption."""
+    """A title, the task in words, and panels in rows and columns with a caption each."""
 
-    def __init__(self, film: Video, *, columns: int, rows: int, panel: tuple[int, int], row_heading: bool):
+    def __init__(self, video: Video, *, columns: int, rows: int, panel: tuple[int, int], row_heading: bool):
         self._panel, self._captions = panel, 1 if row_heading else 2
         width = 2 * _MARGIN + columns * panel[0] + (columns - 1) * _GAP
-        title = _wrapped(film.title, width - 2 * _MARGIN, bold=True, lines=2)
-        told = _wrapped(in_words(film.task), width - 2 * _MARGIN, bold=False, lines=_LONGEST_LINES)
-        self._top = _MARGIN + _LINE * (len(title) + len(told)) + _GAP // 2
+        title = _wrapped(video.title, width - 2 * _MARGIN, bold=True, lines=2)
+        task = _wrapped(in_words(video.task), width - 2 * _MARGIN, bold=False, lines=_LONGEST_LINES)
+        self._top = _MARGIN + _LINE * (len(title) + len(task)) + _GAP // 2
         self._heading = _LINE if row_heading else 0
         self._row = self._heading + panel[1] + _LINE * self._captions + _GAP
         self.image = Image.new("RGB", (width, self._top + rows * self._row + _GAP // 2), PAPER)
-        for number, line in enumerate((*title, *told)):
+        for number, line in enumerate((*title, *task)):
             bold = number < len(title)
             self._say((_MARGIN, _MARGIN + number * _LINE), line, bold=bold, colour=INK if bold else MUTED)
 
     def copy(self) -> "_Page":
-        """The same page, to be filled on its own."""
+        """The same page with an image of its own."""
         page = object.__new__(_Page)
         page.__dict__.update(self.__dict__, image=self.image.copy())
         return page
 
     def heading(self, row: int, words: str) -> None:
-        """Words above a row."""
+        """Writes words above a row."""
         self._say((_MARGIN, self._top + row * self._row), words, bold=True, colour=INK)
 
-    def place(self, row: int, column: int, shot: Frame, *, ended: bool, name: str = "") -> None:
-        """A shot with its caption; `name` is a line of its own."""
+    def place(self, row: int, column: int, frame: Frame, *, ended: bool, name: str = "") -> None:
+        """Pastes a frame with its caption; a `name` gets a line of its own."""
         left = _MARGIN + column * (self._panel[0] + _GAP)
         top = self._top + row * self._row + self._heading
-        picture = Image.fromarray(shot.picture)
+        picture = Image.fromarray(frame.picture)
         if picture.size != self._panel:
             picture = picture.resize(self._panel, Image.Resampling.NEAREST)
         self.image.paste(picture, (left, top))
@@ -121,14 +121,14 @@ class _Page:
             self._say((left, below), name, bold=True, colour=INK)
             below += _LINE
         over = ", ended" if ended else ""
-        self._say((left, below), f"step {shot.step}{over}: return {_number(shot.reward, '.1f')}", bold=False, colour=INK)
+        self._say((left, below), f"step {frame.step}{over}: return {_number(frame.reward, '.1f')}", bold=False, colour=INK)
 
     def _say(self, where: tuple[int, int], words: str, *, bold: bool, colour: str) -> None:
         ImageDraw.Draw(self.image).text(where, words, font=_font(bold), fill=colour)
 
 
 def _as_gif(images: Sequence[Image.Image], palette_of: Image.Image, *, milliseconds: int) -> bytes:
-    """A GIF that starts over; the end is held for a while. All images share one palette, or colours would flicker."""
+    """A GIF that repeats, with a longer last frame. All images share one palette, or colours would flicker."""
     palette = palette_of.quantize(_COLOURS, dither=Image.Dither.NONE)
     reduced = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     file = io.BytesIO()
@@ -137,20 +137,20 @@ def _as_gif(images: Sequence[Image.Image], palette_of: Image.Image, *, milliseco
     return file.getvalue()
 
 
-def _episodes(film: Video) -> tuple[tuple[str, tuple[Frame, ...]], tuple[str, tuple[Frame, ...]]]:
-    return ("episode 1, the first", film.first), (f"episode {film.episodes}, the last", film.last)
+def _episodes(video: Video) -> tuple[tuple[str, tuple[Frame, ...]], tuple[str, tuple[Frame, ...]]]:
+    return ("episode 1, the first", video.first), (f"episode {video.episodes}, the last", video.last)
 
 
-def _panel(film: Video) -> tuple[int, int]:
-    """Width and height of a panel: those of the pictures, enlarged where a caption would not fit below them."""
-    height, width = film.first[0].picture.shape[:2]
+def _panel(video: Video) -> tuple[int, int]:
+    """Width and height of a panel in pixels: those of the frames, enlarged if a caption would not fit below."""
+    height, width = video.first[0].picture.shape[:2]
     larger = -(-_NARROWEST // width)
     return width * larger, height * larger
 
 
-def _at(shots: Sequence[Frame], step: int) -> Frame:
-    """The last shot up to a step."""
-    return [shot for shot in shots if shot.step <= step][-1]
+def _at(frames: Sequence[Frame], step: int) -> Frame:
+    """The last frame up to a step."""
+    return [frame for frame in frames if frame.step <= step][-1]
 
 
 def _value(value: Any) -> str:
@@ -162,12 +162,12 @@ def _value(value: Any) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    said = str(value) if isinstance(value, int) else f"{value:{form}}"
-    return said.replace("-", "−")
+    text = str(value) if isinstance(value, int) else f"{value:{form}}"
+    return text.replace("-", "−")
 
 
 def _wrapped(words: str, width: int, *, bold: bool, lines: int) -> list[str]:
-    """Words in lines that are no wider than `width` points; what does not fit into so many ends in an ellipsis."""
+    """Words on at most `lines` lines, each at most `width` pixels wide; a longer text ends in an ellipsis."""
     font, found = _font(bold), [""]
     for word in words.split():
         longer = f"{found[-1]} {word}".strip()
@@ -182,7 +182,7 @@ def _wrapped(words: str, width: int, *, bold: bool, lines: int) -> list[str]:
 
 @functools.cache
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    """The letters of all pictures, which matplotlib brings along."""
+    """The font of all charts, from matplotlib."""
     weight = "bold" if bold else "normal"
     properties = matplotlib.font_manager.FontProperties(family="DejaVu Sans", weight=weight)
     return ImageFont.truetype(matplotlib.font_manager.findfont(properties), 14)

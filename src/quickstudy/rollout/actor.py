@@ -213,8 +213,8 @@ class _Programs:
         if not adapts:
             decision = agent.act(self.params, memory, observation, key_act)
         else:
-            keys = jnp.stack([key_adapt, key_act])
-            memory, decision = agent.step(self.params, memory, chunk, observation, keys)
+            memory = agent.adapt(self.params, memory, chunk, key_adapt)
+            decision = agent.act(self.params, memory, observation, key_act)
         return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
 
 

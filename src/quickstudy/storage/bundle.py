@@ -31,13 +31,12 @@ from quickstudy.protocol.errors import BundleError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec, spec_from_description
+from quickstudy.protocol.settings import flat_settings
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.run_folder import versions
 
 _FORMAT = 1
-_ADDED_SETTINGS = {"reward_change": False}
-"""Settings of recurrent agents that were added later, with the value that stands for their absence in an older bundle."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def save_bundle(
     tensors = render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
     card = {
         "format": _FORMAT,
-        "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
+        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
         "distribution": {"name": distribution.name, "config": dict(distribution.config)},
         "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
@@ -149,7 +148,6 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     card = _read_card(path)
     leaves = _read_parameters(path, card["parameters_sha256"])
     name, config = card["algorithm"]["name"], card["algorithm"]["config"]
-    config = (_ADDED_SETTINGS if "cell" in config else {}) | config
     if algorithm is None and name not in algorithms.ALGORITHMS:
         raise BundleError(
             f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "

@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 from quickstudy.protocol.errors import CollectingError, NonFiniteError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.settings import flat_settings
 from quickstudy.rollout.collecting.pool import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import RunFolder, check_same_run, machine, surviving_disk_trouble, versions
@@ -154,7 +155,7 @@ def meta_train(
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # whatever it refuses is refused before a folder is made
     description = {
         "command": command,
-        "algorithm": {"name": algorithm.name, "config": dataclasses.asdict(algorithm.config)},
+        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
         "distribution": {"name": distribution.name, "config": dict(distribution.config)},
         "training": dataclasses.asdict(config),
         "spec": distribution.spec.describe(),

@@ -8,7 +8,9 @@ from quickstudy import tasks
 from quickstudy.evaluation.bench.rows import Matrix, Row, columns_of, find, load_groups
 from quickstudy.evaluation.bench.stored import load
 from quickstudy.evaluation.bench.verification import load_bundles, verify
-from quickstudy.reports.results_page import PAGE, render_page, render_readme_block
+from quickstudy.reports.adaptation_speed_page import load_speeds
+from quickstudy.reports.readme_table import render_readme_block
+from quickstudy.reports.results_page import PAGE, render_page
 
 ROOT = Path(__file__).parents[3]
 GROUPS = load_groups()
@@ -38,7 +40,7 @@ def test_the_results_page_is_what_would_be_drawn_now():
 def test_the_table_of_the_readme_is_what_would_be_drawn_now():
     text = (ROOT / "README.md").read_text()
     block = text.partition("<!-- measured -->\n")[2].partition("<!-- /measured -->")[0]
-    assert block == render_readme_block(GROUPS, results()), "draw it again: quickstudy bench page"
+    assert block == render_readme_block(GROUPS, results(), load_speeds(ROOT)), "draw it again: quickstudy bench page"
 
 
 @pytest.mark.parametrize("pair", cheapest(), ids=lambda pair: pair[0].name)

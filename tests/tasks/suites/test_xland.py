@@ -197,16 +197,3 @@ class TestSuite:
         for wrong, says in (({"size": 5}, "no room"), ({"rooms": "R3"}, "R1, R2"), ({"rulesets": 0}, "rulesets must be 1")):
             with pytest.raises(SpecError, match=says):
                 tasks.make("xland-minigrid", **wrong)
-
-    def test_a_picture_shows_goal_rules_and_grid(self, tmp_path):
-        from quickstudy.reports.xland_task import task_picture, write_task_picture
-
-        distribution = tasks.make("xland-minigrid", size=11, rooms="R4", depth=2, rulesets=50)
-        task = distribution.sample("train", jax.random.key(0))
-        goal, rules = in_words(np.asarray(task.goal), np.asarray(task.rules))
-        picture = task_picture(distribution, task, jax.random.key(0))
-        for words in (goal, *rules):
-            assert words in picture.svg
-            assert words in picture.alternative
-        assert write_task_picture(distribution, task, tmp_path / "deep" / "task.png").read_bytes().startswith(b"\x89PNG")
-        assert write_task_picture(distribution, task, tmp_path / "task.svg").read_text().startswith("<?xml")

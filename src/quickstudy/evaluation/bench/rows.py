@@ -5,7 +5,6 @@ A file of rows is one group, a table of the results page:
     title, about         what the page says above the table
     place                of the group on the page
     bounds               baselines that nobody who has to find the task out can beat, such as an exact optimum
-    instead              a sentence for the README in place of this group's lines, with a link
     [sources]            mark of a reference -> where such numbers are from
     [shared]             settings of every row here that does not say otherwise
     [rows.NAME]          the fields of `Row`
@@ -56,6 +55,7 @@ class Row:
       bundle: the row whose agent serves this one too; None if it is trained for it.
       baselines: those measured on the same tasks; None is all that the distribution has.
       note: what was tried and what holds it back, where the target is missed.
+      readme: the words for its tasks in the README's table; empty where the row is not in that table.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Row:
     bundle: str | None = None
     baselines: tuple[str, ...] | None = None
     note: str = ""
+    readme: str = ""
 
     @property
     def agent(self) -> str:
@@ -129,7 +130,6 @@ class Group:
     about: str
     place: int
     bounds: tuple[str, ...]
-    instead: str
     sources: Mapping[str, str]
     entries: tuple[Row | Matrix, ...]
 
@@ -206,7 +206,6 @@ _SAID: list[Any] = [
     ("about", str),
     ("place", int, dataclasses.field(default=0)),
     ("bounds", tuple[str, ...], dataclasses.field(default=())),
-    ("instead", str, dataclasses.field(default="")),
     ("sources", Mapping[str, str], dataclasses.field(default_factory=dict)),
 ]
 

@@ -104,7 +104,8 @@ class LanePrograms:
         episode = numbers[LAST] // agent.spec.horizon
         lived = Transition(observation=before, decision=decision, outcome=outcome, episode=episode, valid=happened)
         keys = jnp.stack([slot_key(key, numbers[LAST] + 1)[0], slot_key(key, numbers[SLOT])[1]])
-        memory, decision = agent.step(of_agent, memory, jax.tree.map(lambda leaf: leaf[None], lived), seen, keys)
+        memory = agent.adapt(of_agent, memory, jax.tree.map(lambda leaf: leaf[None], lived), keys[0])
+        decision = agent.act(of_agent, memory, seen, keys[1])
         return jax.tree.leaves((memory, decision)), self.packing.pack(decision)
 
 

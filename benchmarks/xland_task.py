@@ -1,5 +1,11 @@
-"""A task of XLand-MiniGrid as a picture: the grid as an episode begins, the goal, and the rules as what becomes of what."""
+"""Draws a task of XLand-MiniGrid: the grid at the start of an episode, the goal and the rules. It needs `.[xland]`.
 
+    python benchmarks/xland_task.py [SEED]
+
+Writes `docs/pictures/xland-task.svg`.
+"""
+
+import sys
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -11,11 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 
+from quickstudy import tasks
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import GRID, INK, MUTED, Picture
 from quickstudy.tasks.suites.xland.distribution import VIEW, XLandState, XLandTask
 from quickstudy.tasks.suites.xland.rulesets import SHAPES, in_words, leads_to_goal
+
+PATH = FilePath(__file__).parents[1] / "docs" / "pictures" / "xland-task.svg"
 
 _COLOURS = {
     1: "#d62728", 2: "#2ca02c", 3: "#1f5fd6", 4: "#7b3fc4", 5: "#e6c700", 6: "#8a8a8a",
@@ -34,27 +43,16 @@ _HEADING = ("^", ">", "v", "<")
 _ROW = 0.42
 
 
-def write_task_picture(distribution: TaskDistribution, task: XLandTask, path: str | FilePath, *, seed: int = 0) -> FilePath:
-    """Writes a picture of a task as an episode of it begins; PNG, or SVG where the path ends so.
-
-    Args:
-      distribution: `xland-minigrid`.
-      task: one of it.
-      path: of the file.
-      seed: of where things lie.
-    """
-    path = FilePath(path)
-    picture = task_picture(distribution, task, jax.random.key(seed))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".svg":
-        path.write_text(picture.svg)
-    else:
-        path.write_bytes(picture.png)
-    return path
+def main():
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    distribution = tasks.make("xland-minigrid", size=11, rooms="R4", depth=2)
+    task = distribution.sample("test", jax.random.key(seed))
+    PATH.write_text(task_picture(distribution, task, jax.random.key(seed)).svg)
+    print(f"Drawn: {PATH}")
 
 
 def task_picture(distribution: TaskDistribution, task: XLandTask, key: PRNGKeyArray) -> Picture:
-    """The grid on the left, with the part that is seen; on the right the goal and the rules, dead ends in grey."""
+    """The grid on the left, with the observed cells framed; on the right the goal and the rules, dead ends in grey."""
     state, _ = distribution.reset(task, key)
     goal, rules = np.asarray(task.goal), [rule for rule in np.asarray(task.rules) if rule[0]]
     goal_in_words, rules_in_words = in_words(goal, np.asarray(task.rules))
@@ -77,13 +75,13 @@ def task_picture(distribution: TaskDistribution, task: XLandTask, key: PRNGKeyAr
             figure,
             name="task",
             title="A task of XLand-MiniGrid",
-            caption=f"Left: an episode begins; framed are the {VIEW} x {VIEW} cells that are seen. Right: what nobody is told.",
+            caption=f"Left: the start of an episode; framed: the {VIEW} x {VIEW} observed cells. Right: the hidden task.",
             alternative=f"Goal: {goal_in_words}. Rules: {'; '.join(rules_in_words) or 'none'}.",
         )
 
 
 def _tiles(numbers: np.ndarray) -> list[np.ndarray]:
-    """The objects that stand in an encoding, in the order of the words: where there are two parts, the second comes first."""
+    """The objects of an encoding in the order of the words: of two parts, the second comes first."""
     tiles = [tile for tile in numbers.reshape(-1, 2) if tile[0]]
     parts = 2 if len(numbers) == 4 else len(tiles) - 1
     return tiles[:parts][::-1] + tiles[parts:]
@@ -127,7 +125,7 @@ def _heading(axes: Axes, y: float, words: str) -> None:
 
 
 def _line(axes: Axes, y: float, tiles: list[np.ndarray], last: str, words: str, *, colour: str) -> None:
-    """The objects of a goal or a rule as they are drawn on the grid, with `last` before the last of them, and its words."""
+    """The objects of a goal or a rule, with the sign `last` before the last of them, and its words."""
     signs = ["", *["+"] * (len(tiles) - 1)]
     signs[-1] = last or signs[-1]
     for place, (tile, sign) in enumerate(zip(tiles, signs, strict=True)):
@@ -135,3 +133,7 @@ def _line(axes: Axes, y: float, tiles: list[np.ndarray], last: str, words: str, 
         middle: Any = {"horizontalalignment": "center", "verticalalignment": "center"}
         axes.text(0.34 * place - 0.05, -y, sign, color=colour, fontsize=8, **middle)
     axes.text(1.02, -y, words, color=colour, fontsize=8, verticalalignment="center")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Configurations are composed of records; their settings have flat names.
+
+An algorithm *has* the settings of its network and of its outer loop: `RL2Config(network=..., ppo=...)`. People name a setting
+without saying which record holds it: `--hidden-size 32`, `hidden_size = 32` in a file, `hidden_size=32` in Python. So every
+name stands once in a configuration. This file goes from one form to the other.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+
+Config = TypeVar("Config")
+
+
+def flat_settings(config: Any) -> dict[str, Any]:
+    """The settings of a configuration by their flat names, in order.
+
+    Args:
+      config: a dataclass whose fields are plain values, or dataclasses of the same kind.
+    Raises:
+      UsageError: two records of it have a setting of the same name.
+    Example:
+      >>> from quickstudy.algorithms.reptile import ReptileConfig
+      >>> flat_settings(ReptileConfig())["hidden_sizes"]
+      (64, 64)
+    """
+    flat: dict[str, Any] = {}
+    for record, name, value in _leaves(config):
+        if name in flat:
+            raise UsageError(f"{type(config).__name__} has two settings of the name {name!r}; rename that of {record}.")
+        flat[name] = value
+    return flat
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
+    """A configuration in which some settings are replaced; each record checks its own again.
+
+    Args:
+      config: a dataclass, as in `flat_settings`.
+      settings: new values by flat name.
+      of: what the configuration belongs to, for the message.
+    Raises:
+      UnknownNameError: there is no such setting; the nearest is suggested.
+      UsageError: a value out of its range.
+    """
+    known = flat_settings(config)
+    for name in settings:
+        if name not in known:
+            raise UnknownNameError(f"setting of {of},", name, known)
+    return _replaced(config, settings)
+
+
+def _leaves(config: Any) -> Iterator[tuple[str, str, Any]]:
+    """Record, name and value of every setting."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value)
+        else:
+            yield type(config).__name__, field.name, value
+
+
+def _replaced(config: Any, settings: Mapping[str, Any]) -> Any:
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changed[field.name] = _replaced(value, settings)
+        elif field.name in settings:
+            given = settings[field.name]
+            # JSON and TOML have lists where Python has tuples.
+            changed[field.name] = tuple(given) if isinstance(value, tuple) and isinstance(given, list) else given
+    return dataclasses.replace(config, **changed)
