@@ -25,7 +25,7 @@ if os.environ.get("QUICKSTUDY_CHECK_ANNOTATIONS"):
     # Every call of a function of the package is held to its annotations, shapes included. `make test` runs the laws so.
     from jaxtyping import install_import_hook
 
-    install_import_hook("quickstudy", "beartype.beartype")
+    install_import_hook("quickstudy", "annotations.checked")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -43,7 +43,7 @@ SMALL_DISTRIBUTIONS = {
     "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
 SMALL_ALGORITHMS = {
-    "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 2}],
+    "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "step_sizes": (8,), "moments": 2}],
     "hybrid": [{"hidden_size": 8}],
     "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
     "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],

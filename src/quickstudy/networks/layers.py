@@ -25,7 +25,7 @@ class Dense(eqx.Module):
         self.weight = gain * inputs**-0.5 * jax.random.normal(key, (outputs, inputs))
         self.bias = jnp.zeros(outputs)
 
-    def __call__(self, *parts: Float[Array, "*time part"]) -> Float[Array, "*time outputs"]:
+    def __call__(self, *parts: Float[Array, "*time _"]) -> Float[Array, "*time outputs"]:
         """The parts make up the input, one after another along the last axis; none is copied to join the others."""
         ends = list(itertools.accumulate(part.shape[-1] for part in parts))
         shares = [part @ self.weight[:, end - part.shape[-1] : end].T for part, end in zip(parts, ends, strict=True)]
@@ -50,7 +50,7 @@ class Perceptron(eqx.Module):
         self.layers = tuple(Dense(*pair, gain=2.0**0.5, key=key) for pair, key in zip(pairs, keys[1:], strict=True))
         self.head = Dense(hidden_sizes[-1], outputs, gain=gain, key=keys[0])
 
-    def __call__(self, *parts: Float[Array, "*time part"]) -> Float[Array, "*time outputs"]:
+    def __call__(self, *parts: Float[Array, "*time _"]) -> Float[Array, "*time outputs"]:
         """The parts make up the input, one after another along the last axis."""
         hidden = jax.nn.relu(self.layers[0](*parts))
         for layer in self.layers[1:]:

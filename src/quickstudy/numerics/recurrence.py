@@ -8,7 +8,7 @@ makes the gates again while it walks back, and adds up the weights' gradient in 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from quickstudy.protocol.sequences import scan, shift_right
 Shares = tuple[Array, ...]
 
 
+@runtime_checkable
 class GatedRecurrence(Protocol):
     """What a core whose gates read its state offers; any leading axes, the last one is features."""
 

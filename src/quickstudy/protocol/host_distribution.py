@@ -7,7 +7,7 @@ the tasks, and needs none of what the environments are made of.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -37,6 +37,7 @@ class StepResult(NamedTuple):
     measures: Mapping[str, float]
 
 
+@runtime_checkable
 class HostEnvironment(Protocol):
     """One environment that can be set to any task of its distribution. All its randomness follows from the keys it is given."""
 
@@ -53,6 +54,7 @@ class HostEnvironment(Protocol):
         """Lets go of whatever it holds."""
 
 
+@runtime_checkable
 class Camera(Protocol):
     """Looks at one environment, for people. Agents see nothing of it, and the environment does the same with and without."""
 

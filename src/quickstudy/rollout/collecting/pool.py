@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -79,6 +79,7 @@ class Job:
         return dataclasses.replace(self, tasks=[self.tasks[row] for row in rows], keys=self.keys[list(rows)])
 
 
+@runtime_checkable
 class Worker(Protocol):
     """One collector of a team."""
 
