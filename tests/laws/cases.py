@@ -111,7 +111,7 @@ def baselines_of_all():
 
 
 def algorithms_on_toys():
-    """Cases of registered algorithms by id, and the ids of those that are slow.
+    """Algorithm, settings and distribution of cases by id, and the ids of those that are slow.
 
     The toys hold what a meta-trained agent can meet: discrete and continuous actions, episodes that end early, episodes of many
     steps and of one.
@@ -122,21 +122,24 @@ def algorithms_on_toys():
         for name in algorithms.ALGORITHMS:
             for config in SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
-                cases[label] = (distribution, maker(name, config))
+                cases[label] = (name, config, distribution)
                 if toy != FIRST_TOY.get(name, "corridor"):
                     slow.add(label)
-    for toy, distribution in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
+    for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
-            cases[label] = (distribution, maker(name, SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}))
+            cases[label] = (name, SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}, shown)
             if name != "rl2":
                 slow.add(label)
     return cases, slow
 
 
-def maker(name, config):
-    """A function from a spec to the agent of an algorithm."""
-    return lambda spec: algorithms.make(name, spec, **config).agent
+def agents_on_toys(cases):
+    """Cases of the agents of algorithms, by the same ids."""
+    return {
+        label: (distribution, lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent)
+        for label, (name, config, distribution) in cases.items()
+    }
 
 
 def others():
@@ -164,6 +167,6 @@ def others():
     return cases
 
 
-ON_TOYS, SLOW = algorithms_on_toys()
-MAKERS = baselines_of_all() | ON_TOYS | others()
+ALGORITHM_CASES, SLOW = algorithms_on_toys()
+MAKERS = baselines_of_all() | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

@@ -205,7 +205,9 @@ def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: 
     return draw(extras, key)
 
 
-def _teacher_actions(lifetimes: Transition, key: Key[Array, "*lifetimes"], spec: Spec, config: LifetimePPOConfig) -> Array | None:
+def _teacher_actions(
+    lifetimes: Transition, key: Key[Array, "*lifetimes"], spec: Spec, config: LifetimePPOConfig
+) -> Array | None:
     """The actions that the teacher would have taken at every step of lifetimes `[T, lifetimes]`; None without a teacher.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.
