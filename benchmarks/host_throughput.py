@@ -28,20 +28,21 @@ import jax
 import numpy as np
 
 from quickstudy import algorithms, tasks
-from quickstudy.rollout.collecting.lane_programs import LanePrograms, lifetime_keys
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
+from quickstudy.rollout.collecting.session_programs import BEGINS, COLUMNS, HAPPENED, REWARD, SessionPrograms, lifetime_keys
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def bare_worker(pickled, lanes, tasks_drawn, keys, actions, ready, go, result):
+def bare_worker(pickled, parallel, tasks_drawn, keys, actions, ready, go, result):
     """Steps its environments one after another, as many whole lifetimes as the driver's worker does.
 
     Of each lifetime come the task, the environment's key and the actions `[T, ...]`.
     """
     distribution = cloudpickle.loads(pickled)
-    spec, environments = distribution.spec, [distribution.open() for _ in range(lanes)]
+    spec, environments = distribution.spec, [distribution.open() for _ in range(parallel)]
     for environment, task, key in zip(environments, tasks_drawn, keys, strict=False):
         environment.begin(task, key)
         environment.reset(0)
@@ -49,7 +50,7 @@ def bare_worker(pickled, lanes, tasks_drawn, keys, actions, ready, go, result):
         ready.wait()
         go.wait()
         steps = 0
-        for first in range(0, len(tasks_drawn), lanes):
+        for first in range(0, len(tasks_drawn), parallel):
             for number, environment in enumerate(environments, first):
                 environment.begin(tasks_drawn[number], keys[number])
             for episode in range(spec.episodes):
@@ -76,14 +77,14 @@ def some_tasks(distribution, count, seed):
 class Bare:
     """The environments alone, in processes that wait for each other to begin."""
 
-    def __init__(self, distribution, processes, lanes, tasks_drawn, keys, actions):
+    def __init__(self, distribution, processes, parallel, tasks_drawn, keys, actions):
         self.barriers = [SPAWN.Barrier(processes + 1) for _ in range(2)]
         self.results = SPAWN.Queue()
         pickled = cloudpickle.dumps(distribution)
         self.processes = []
         for rows in np.array_split(np.arange(len(tasks_drawn)), processes):
             mine = [tasks_drawn[row] for row in rows], keys[rows], actions[rows]
-            given = (pickled, lanes, *mine, *self.barriers, self.results)
+            given = (pickled, parallel, *mine, *self.barriers, self.results)
             self.processes.append(SPAWN.Process(target=bare_worker, args=given, daemon=True))
             self.processes[-1].start()
 
@@ -99,28 +100,28 @@ class Bare:
             process.terminate()
 
 
-def at_random(distribution, processes, lanes, lifetimes):
+def at_random(distribution, processes, parallel, lifetimes):
     """Bare environments that get random actions."""
     generator, spec = np.random.default_rng(0), distribution.spec
     choices = np.stack([spec.action_space.sample() for _ in range(256)])
     actions = choices[generator.integers(256, size=(lifetimes, spec.lifetime_steps))]
     keys = generator.integers(2**32, size=(lifetimes, 2), dtype=np.uint32)
-    return Bare(distribution, processes, lanes, some_tasks(distribution, lifetimes, 0), keys, actions)
+    return Bare(distribution, processes, parallel, some_tasks(distribution, lifetimes, 0), keys, actions)
 
 
-def just_so(distribution, processes, lanes, lifetimes, driver):
+def just_so(distribution, processes, parallel, lifetimes, driver):
     """Bare environments that live what the driver's did."""
     lived = driver.pool.run(driver.agent, driver.params, driver.tasks, driver.keys).lifetimes
     actions = np.swapaxes(np.asarray(lived.decision.action), 0, 1)
     keys = np.asarray(lifetime_keys(np.asarray(jax.random.key_data(driver.keys)))[1])
-    return Bare(distribution, processes, lanes, some_tasks(distribution, lifetimes, 1), keys, actions)
+    return Bare(distribution, processes, parallel, some_tasks(distribution, lifetimes, 1), keys, actions)
 
 
 class Driver:
-    """The team of worker processes, as training uses it."""
+    """The pool of worker processes, as training uses it."""
 
-    def __init__(self, distribution, processes, lanes, lifetimes, agent):
-        self.pool = open_pool(distribution, CollectingConfig(workers=processes, lanes=lanes))
+    def __init__(self, distribution, processes, parallel, lifetimes, agent):
+        self.pool = open_pool(distribution, CollectingConfig(workers=processes, parallel_environments=parallel))
         self.agent, self.params = with_nonfinite_guard(agent), agent.init(jax.random.key(0))
         self.tasks = distribution.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
         self.keys = jax.random.split(jax.random.key(2), lifetimes)
@@ -161,11 +162,11 @@ class AsGymnasium(gymnasium.Env):
 class Pipes:
     """Gymnasium's AsyncVectorEnv: one process for each environment."""
 
-    def __init__(self, distribution, processes, lanes, steps):
-        drawn = some_tasks(distribution, processes * lanes, 3)
+    def __init__(self, distribution, processes, parallel, steps):
+        drawn = some_tasks(distribution, processes * parallel, 3)
         makers = [lambda task=task: AsGymnasium(distribution, task) for task in drawn]
         self.environments = gymnasium.vector.AsyncVectorEnv(makers, context="spawn", shared_memory=True)
-        self.count, self.steps = processes * lanes, steps
+        self.count, self.steps = processes * parallel, steps
         self.environments.reset(seed=0)
 
     def measure(self):
@@ -179,11 +180,11 @@ class Pipes:
         self.environments.close()
 
 
-def stepping_worker(pickled, names, lanes, rows, seed, begin, end):
+def stepping_worker(pickled, names, total, rows, seed, begin, end):
     """Steps its rows of the shared arrays whenever it is told to."""
     distribution = cloudpickle.loads(pickled)
     spec = distribution.spec
-    (observations, rewards, flags, actions), _ = shared_arrays(names, lanes, spec)
+    (observations, rewards, flags, actions), _ = shared_arrays(names, total, spec)
     environments = [distribution.open() for _ in rows]
     for environment, task, row in zip(environments, some_tasks(distribution, len(rows), seed), rows, strict=True):
         environment.begin(task, np.uint32([seed, 0]))
@@ -200,12 +201,12 @@ def stepping_worker(pickled, names, lanes, rows, seed, begin, end):
         end.release()
 
 
-def shared_arrays(names, lanes, spec):
-    """Observations, rewards, ends and actions of all lanes in shared memory, new or by their names."""
+def shared_arrays(names, total, spec):
+    """Observations, rewards, ends and actions of all environments in shared memory, new or by their names."""
     action = spec.action_space.shape or ()
     kind = spec.action_space.dtype
-    layout = [((lanes, *spec.observation_space.shape), spec.observation_space.dtype), ((lanes,), np.float32), ((lanes,), bool),
-              ((lanes, *action), kind)]  # fmt: skip
+    layout = [((total, *spec.observation_space.shape), spec.observation_space.dtype), ((total,), np.float32), ((total,), bool),
+              ((total, *action), kind)]  # fmt: skip
     arrays, blocks = [], []
     for number, (shape, dtype) in enumerate(layout):
         size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -218,8 +219,8 @@ def shared_arrays(names, lanes, spec):
 class Shared:
     """Environments in workers, the policy here, arrays between them in shared memory; two halves take turns."""
 
-    def __init__(self, distribution, processes, lanes, steps, agent):
-        self.total, self.steps, spec = processes * lanes, steps, distribution.spec
+    def __init__(self, distribution, processes, parallel, steps, agent):
+        self.total, self.steps, spec = processes * parallel, steps, distribution.spec
         (self.observations, self.rewards, self.flags, self.actions), self.blocks = shared_arrays(None, self.total, spec)
         self.begins, self.ends = ([SPAWN.Semaphore(0) for _ in range(2 * processes)] for _ in range(2))
         # Every process steps one half while this one decides for the other: two workers for a core, one of them at work.
@@ -231,28 +232,25 @@ class Shared:
             given = (pickled, names, self.total, rows, number, self.begins[number], self.ends[number])
             self.processes.append(SPAWN.Process(target=stepping_worker, args=given, daemon=True))
             self.processes[-1].start()
-        self.programs, self.agent = LanePrograms(with_nonfinite_guard(agent)), agent
+        self.programs, self.agent = SessionPrograms(with_nonfinite_guard(agent)), agent
         self.params = jax.tree.leaves(jax.device_put(agent.init(jax.random.key(0))))
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(2), self.total)))
         self.keys = [np.asarray(lifetime_keys(keys)[0])[half] for half in self.halves]
-        self.state = [self.programs.blank_books(self.params, keys) for keys in self.keys]
-        self.before = [self.observations[half].copy() for half in self.halves]
-        self.slot = 0
+        self.state, self.begun = [self.programs.blank(len(half)) for half in self.halves], [False, False]
         self.measure()
 
     def decide(self, which):
-        half, spec = self.halves[which], self.agent.spec
+        half, begins = self.halves[which], not self.begun[which]
         seen = self.observations[half].copy()
-        numbers = np.zeros((len(half), 6), np.int32)
-        numbers[:, 0], numbers[:, 1], numbers[:, 2] = self.slot, self.slot - 1, 1
-        numbers[:, 5] = self.rewards[half].view(np.int32)
-        self.state[which], words = self.programs.later_step(
-            self.params, self.state[which], self.before[which], seen, seen, numbers, self.keys[which]
+        numbers = np.zeros((len(half), COLUMNS), np.int32)
+        numbers[:, HAPPENED], numbers[:, BEGINS] = not begins, begins
+        numbers[:, REWARD] = self.rewards[half].view(np.int32)
+        self.state[which], words = self.programs.advance(
+            self.params, self.state[which], seen, seen, numbers, self.keys[which], begins=begins, adapts=True
         )
-        self.before[which] = seen
+        self.begun[which] = True
         self.recorded.append((seen, np.asarray(words), numbers))
         self.actions[half] = self.programs.actions(self.recorded[-1][1])
-        self.slot = (self.slot + 1) % (spec.lifetime_steps - 1) + 1
 
     def measure(self):
         self.recorded = []
@@ -284,15 +282,15 @@ def measured(name, arguments):
     """One distribution, every way in turns; a line of results."""
     distribution = tasks.make(name, **({"horizon": arguments.horizon} if arguments.horizon else {}))
     agent = algorithms.make("rl2", distribution.spec, hidden_size=128).agent
-    processes, lanes = arguments.processes, arguments.lanes
-    lifetimes = processes * lanes * max(1, arguments.steps // (processes * lanes * distribution.spec.lifetime_steps))
+    processes, parallel = arguments.processes, arguments.parallel_environments
+    lifetimes = processes * parallel * max(1, arguments.steps // (processes * parallel * distribution.spec.lifetime_steps))
     steps = lifetimes * distribution.spec.lifetime_steps
     ways = {
-        "driver": lambda: Driver(distribution, processes, lanes, lifetimes, agent),
-        "bare": lambda: at_random(distribution, processes, lanes, lifetimes),
-        "same": lambda: just_so(distribution, processes, lanes, lifetimes, at_work["driver"]),
-        "pipes": lambda: Pipes(distribution, processes, min(lanes, 8), steps // 4),
-        "shared": lambda: Shared(distribution, processes, lanes, steps, agent),
+        "driver": lambda: Driver(distribution, processes, parallel, lifetimes, agent),
+        "bare": lambda: at_random(distribution, processes, parallel, lifetimes),
+        "same": lambda: just_so(distribution, processes, parallel, lifetimes, at_work["driver"]),
+        "pipes": lambda: Pipes(distribution, processes, min(parallel, 8), steps // 4),
+        "shared": lambda: Shared(distribution, processes, parallel, steps, agent),
     }
     rates = {way: [] for way in ways if way not in arguments.without}
     at_work = {}
@@ -316,7 +314,8 @@ def measured(name, arguments):
     print(f"{name}: driver over " + ", ".join(f"{way} {r[0]} [{r[1]}, {r[2]}]" for way, r in ratios.items()), flush=True)
     return {
         "distribution": name, "spec": [distribution.spec.horizon, distribution.spec.episodes], "processes": processes,
-        "lanes": lanes, "steps": steps, "steps_per_second": {w: [round(x) for x in r] for w, r in rates.items()},
+        "parallel_environments": parallel, "steps": steps,
+        "steps_per_second": {w: [round(x) for x in r] for w, r in rates.items()},
         "driver_over": ratios, "driver_seconds": split, "load": os.getloadavg()[0],
     }  # fmt: skip
 
@@ -326,7 +325,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", help="host distributions")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--lanes", type=int, default=32, help="environments in each process")
+    parser.add_argument("--parallel-environments", type=int, default=32, help="environments in each process")
     parser.add_argument("--steps", type=int, default=50_000, help="about as many in a round, for each way")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--horizon", type=int, default=0)

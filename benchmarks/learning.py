@@ -45,7 +45,8 @@ def train_package(settings, *, plain_recurrence):
     from quickstudy import algorithms, tasks, use_whole_machine
     from quickstudy.networks import layers
     from quickstudy.numerics import recurrence
-    from quickstudy.training.compiled_program import initial_state, train_program
+    from quickstudy.training.sources import source_for
+    from quickstudy.training.update import initial_state, update_program
 
     use_whole_machine()
     fast = layers.run_gated
@@ -60,10 +61,11 @@ def train_package(settings, *, plain_recurrence):
         bandits = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)
         algorithm = algorithms.make("rl2", bandits.spec, lifetimes=settings.lifetimes)
         roots = jax.vmap(jax.random.key)(jnp.arange(settings.seeds))
-        state, program = initial_state(algorithm, roots), train_program(algorithm, bandits)
+        source = source_for(algorithm, bandits, tasks=1)
+        state, program = initial_state(algorithm, source, roots), update_program(algorithm, source)
         returns, updates = [], updates_of(settings)
         for update in range(updates):
-            state, metrics = program(state, roots, jnp.uint32(update), jnp.float32(update / updates))
+            state, metrics = program(state, (), roots, jnp.uint32(update), jnp.float32(update / updates))
             returns.append(np.asarray(metrics["train_return"]))
     finally:
         layers.run_gated = fast

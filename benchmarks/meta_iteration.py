@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import tyro
 
 import quickstudy as qs
-from quickstudy.training.compiled_program import initial_state, train_program
+from quickstudy.training.sources import source_for
+from quickstudy.training.update import initial_state, update_program
 
 HISTORY = Path(__file__).with_name("meta_iteration.jsonl")
 
@@ -46,13 +47,14 @@ def time_one(name, *, tasks, episodes, iterations):
     distribution = qs.tasks.make("point-navigation", reward="distance", episodes=episodes)
     algorithm = qs.algorithms.make(name, distribution.spec, rollouts=episodes // 2, lifetimes=tasks)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
-    state, began = initial_state(algorithm, roots), time.perf_counter()
-    program = train_program(algorithm, distribution).lower(state, roots, jnp.uint32(0), jnp.float32(0)).compile()
+    source = source_for(algorithm, distribution, tasks=1)
+    state, began = initial_state(algorithm, source, roots), time.perf_counter()
+    program = update_program(algorithm, source).lower(state, (), roots, jnp.uint32(0), jnp.float32(0)).compile()
     compiled = time.perf_counter() - began
     for update in range(2 + iterations):
         if update == 2:
             began = time.perf_counter()
-        state, _ = jax.block_until_ready(program(state, roots, jnp.uint32(update), jnp.float32(0)))
+        state, _ = jax.block_until_ready(program(state, (), roots, jnp.uint32(update), jnp.float32(0)))
     found = {
         "algorithm": name,
         "tasks": tasks,

@@ -101,18 +101,20 @@ def time_ours():
     import jax.numpy as jnp
 
     from quickstudy import algorithms, tasks, use_whole_machine
-    from quickstudy.training.compiled_program import initial_state, train_program
+    from quickstudy.training.sources import source_for
+    from quickstudy.training.update import initial_state, update_program
 
     use_whole_machine()
     bandits = tasks.make("bernoulli-bandit", arms=ARMS, pulls=PULLS)
     shape = {"lifetimes": LIFETIMES, "epochs": EPOCHS, "minibatches": MINIBATCHES, "hidden_size": HIDDEN}
     algorithm = algorithms.make("rl2", bandits.spec, cell="lstm", **shape)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
-    state, program = initial_state(algorithm, roots), train_program(algorithm, bandits)
+    source = source_for(algorithm, bandits, tasks=1)
+    state, program = initial_state(algorithm, source, roots), update_program(algorithm, source)
     taken = []
     for update in range(UPDATES + 2):
         began = time.perf_counter()
-        state, _ = jax.block_until_ready(program(state, roots, jnp.uint32(update), jnp.float32(0)))
+        state, _ = jax.block_until_ready(program(state, (), roots, jnp.uint32(update), jnp.float32(0)))
         taken.append(time.perf_counter() - began)
     return LIFETIMES * PULLS / min(taken[2:])
 

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.training.compiled_program import look_at_baselines
+from quickstudy.training.baseline_returns import BaselineReturns
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "pictures" / "steps-to-return.svg"
@@ -62,7 +62,7 @@ def trained(part, algorithm, seeds):
     def watch(progress):
         if len(progress.evaluations) > len(marks):
             marks.append(progress.spent["training"] / seeds)
-            print(f"{part} {algorithm} {progress.steps:>9,} steps {np.mean(progress.looks[-1][1]):8.2f}", flush=True)
+            print(f"{part} {algorithm} {progress.steps:>9,} steps {np.mean(progress.evaluations[-1][1]):8.2f}", flush=True)
 
     run = qs.meta_train(qs.algorithms.make(algorithm, distribution.spec, **settings), distribution, config, watch=watch)
     evaluations = [(line["steps"], line["held_out_return"]) for line in run.metrics if "held_out_return" in line]
@@ -159,7 +159,9 @@ def main():
     for part in () if settings.draw_only else settings.parts:
         distribution = qs.tasks.make("point-navigation", **ASKED[part]["tasks"])
         runs = {name: trained(part, name, settings.seeds) for name in ("pearl", "rl2")}
-        found[part] = {"random": round(look_at_baselines(distribution, tasks=256)["random"], 2), "runs": runs}
+        baselines = BaselineReturns(distribution, tasks=256)
+        list(baselines.measure())
+        found[part] = {"random": round(baselines.returns["random"], 2), "runs": runs}
         found[part] |= compared(found[part])
         home.write_text(json.dumps(found) + "\n")
     for part, one in found.items():

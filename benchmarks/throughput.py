@@ -59,7 +59,8 @@ def best_seconds(function, *, repeats):
 def time_package(settings, hidden_size):
     """Seconds of one update and of compilation."""
     from quickstudy import algorithms, tasks, use_whole_machine
-    from quickstudy.training.compiled_program import initial_state, train_program
+    from quickstudy.training.sources import source_for
+    from quickstudy.training.update import initial_state, update_program
 
     use_whole_machine()
     jax.config.update("jax_enable_compilation_cache", False)  # what is read from a cache was not compiled
@@ -67,11 +68,12 @@ def time_package(settings, hidden_size):
     shape = {name: getattr(settings, name) for name in ("lifetimes", "minibatches", "epochs")}
     algorithm = algorithms.make("rl2", distribution.spec, hidden_size=hidden_size, **shape)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
-    state = initial_state(algorithm, roots)
+    source = source_for(algorithm, distribution, tasks=1)
+    state = initial_state(algorithm, source, roots)
     began = time.perf_counter()
-    program = train_program(algorithm, distribution).lower(state, roots, jnp.uint32(0), jnp.float32(0)).compile()
+    program = update_program(algorithm, source).lower(state, (), roots, jnp.uint32(0), jnp.float32(0)).compile()
     compiling = time.perf_counter() - began
-    return timed_updates(lambda state: program(state, roots, jnp.uint32(0), jnp.float32(0))[0], state, settings), compiling
+    return timed_updates(lambda state: program(state, (), roots, jnp.uint32(0), jnp.float32(0))[0], state, settings), compiling
 
 
 def time_plain(settings, hidden_size):

@@ -23,7 +23,9 @@ from jax.sharding import PartitionSpec as P
 
 from quickstudy import algorithms, tasks, use_whole_machine
 from quickstudy.rollout.compiled import run_lifetime
-from quickstudy.training.compiled_program import device_mesh, initial_state, train_program
+from quickstudy.training.device_mesh import device_mesh
+from quickstudy.training.sources import source_for
+from quickstudy.training.update import initial_state, update_program
 
 HISTORY = Path(__file__).with_name("xland.jsonl")
 SUITES_OWN = {"128 environments": 6_300, "512 environments": 2_200}
@@ -52,13 +54,14 @@ def programs(settings):
     shape = {name: getattr(settings, name) for name in ("hidden_size", "lifetimes", "epochs", "minibatches")}
     algorithm = algorithms.make("rl2", distribution.spec, **shape)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
-    box = [initial_state(algorithm, roots)]
-    params = jax.tree.map(lambda leaf: jnp.array(leaf[0]), algorithm.params(box[0]))
-    update = train_program(algorithm, distribution)
+    source = source_for(algorithm, distribution, tasks=1)
+    box = [initial_state(algorithm, source, roots)]
+    params = jax.tree.map(lambda leaf: jnp.array(leaf[0]), algorithm.params(box[0].train))
+    update = update_program(algorithm, source)
     random = distribution.baselines["random"]()
 
     def learn():
-        box[0], metrics = update(box[0], roots, jnp.uint32(0), jnp.float32(0))
+        box[0], metrics = update(box[0], (), roots, jnp.uint32(0), jnp.float32(0))
         return metrics
 
     keys = jax.random.split(jax.random.key(1), settings.lifetimes)

@@ -1,4 +1,4 @@
-"""A half-cheetah that carries a load nobody weighed, and is wanted at a speed nobody named: both are found out by running.
+"""A half-cheetah with an unknown load and an unknown goal speed; it must find out both by running.
 
 quickstudy check examples/mujoco_tasks.py:make
 quickstudy train rl2 examples/mujoco_tasks.py:make --budget "2e6 steps"
@@ -14,7 +14,7 @@ SPLITS = ("train", "test", "ood:heavy-load")
 
 
 class WantedSpeed(gymnasium.Wrapper):
-    """Pays for running at one speed, and says whether it does."""
+    """Rewards running at the goal speed, and reports whether the robot does."""
 
     def step(self, action):
         observation, _, terminated, truncated, info = self.env.step(action)
@@ -33,7 +33,7 @@ def make_robot(task):
 def set_task(robot, task):
     robot.wanted = float(task["speed"])
     robot.unwrapped.model.body("torso").mass = robot.torso + float(task["load"])
-    mujoco.mj_setConst(robot.unwrapped.model, robot.unwrapped.data)  # what MuJoCo computes from masses, computed again
+    mujoco.mj_setConst(robot.unwrapped.model, robot.unwrapped.data)  # computes again what MuJoCo derives from masses
 
 
 def sample_task(split, generator):

@@ -1,7 +1,7 @@
 """The best price for each shop, found within a season.
 
-Every shop has customers of its own: how many come, and how strongly a higher price puts them off. Nobody knows these numbers
-beforehand. Each week a price is chosen from a list, and the week's profit is seen. A lifetime is one season in one shop.
+Shops differ in the number of customers and in how strongly a higher price reduces sales. Both numbers are unknown at first.
+Each week the agent chooses a price from a list and observes the profit of the week. A lifetime is one season in one shop.
 
     quickstudy check examples/my_tasks.py:make
     quickstudy train rl2 examples/my_tasks.py:make --budget 2m

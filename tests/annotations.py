@@ -1,7 +1,7 @@
 """The type checker that the laws' run holds the package to, named in `conftest.py`."""
 
-from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar, get_args, runtime_checkable
 
 from beartype import BeartypeConf, BeartypeStrategy, beartype
 
@@ -21,4 +21,15 @@ def checked(function: Function) -> Function:
         return function
     hints = getattr(function, "__annotations__", {})
     hints.update({name: Any for name, hint in hints.items() if hint is Self})
+    for hint in hints.values():
+        for part in parts_of(hint):
+            if getattr(part, "_is_protocol", False):
+                runtime_checkable(part)
     return _check(function)
+
+
+def parts_of(hint: Any) -> Iterator[Any]:
+    """An annotation and all that are nested in it."""
+    yield hint
+    for part in get_args(hint):
+        yield from parts_of(part)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
     from quickstudy.protocol.errors import QuickstudyError
-    from quickstudy.protocol.host_distribution import HostDistribution
+    from quickstudy.protocol.host_distribution import HostDistribution, StepResult
     from quickstudy.protocol.meta_algorithm import MetaAlgorithm
     from quickstudy.protocol.records import Decision, Outcome, Spec, Transition, record
     from quickstudy.protocol.task_distribution import TaskDistribution, mark_split, task_hash
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from quickstudy.reports.page import write_report
     from quickstudy.reports.video_files import write_video
     from quickstudy.rollout.actor import Actor
+    from quickstudy.rollout.collecting.config import CollectingConfig
     from quickstudy.rollout.compiled import run_lifetime
     from quickstudy.rollout.nonfinite import with_nonfinite_guard
     from quickstudy.rollout.sensor_faults import with_sensor_faults
@@ -42,6 +43,7 @@ _HOMES = {
     "AdaptationSpeed": "evaluation.adaptation_speed.results",
     "Agent": "protocol.agent",
     "Bundle": "storage.bundle",
+    "CollectingConfig": "rollout.collecting.config",
     "Contender": "evaluation.evaluate",
     "Decision": "protocol.records",
     "Evaluation": "evaluation.results",
@@ -53,6 +55,7 @@ _HOMES = {
     "ReadoutConfig": "evaluation.belief_probe.fit",
     "Run": "training.loop",
     "Spec": "protocol.records",
+    "StepResult": "protocol.host_distribution",
     "TaskDistribution": "protocol.task_distribution",
     "TrainingConfig": "training.loop",
     "Transition": "protocol.records",
@@ -92,6 +95,7 @@ __all__ = [
     "AdaptationSpeed",
     "Agent",
     "Bundle",
+    "CollectingConfig",
     "Contender",
     "Decision",
     "Evaluation",
@@ -103,6 +107,7 @@ __all__ = [
     "ReadoutConfig",
     "Run",
     "Spec",
+    "StepResult",
     "TaskDistribution",
     "TrainingConfig",
     "Transition",

@@ -9,8 +9,9 @@ from quickstudy import algorithms, tasks
 from quickstudy.evaluation.evaluate import Contender, contender, evaluate
 from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
 from quickstudy.storage.bundle import load_bundle, save_bundle
-from quickstudy.training.compiled_program import initial_state, train_program
 from quickstudy.training.loop import TrainingConfig, meta_train
+from quickstudy.training.sources import source_for
+from quickstudy.training.update import initial_state, run_update, update_program
 
 SMALL = {"hidden_size": 32, "lifetimes": 128, "learning_rate": 5e-3, "minibatches": 2}
 
@@ -44,9 +45,10 @@ def updated(algorithm, distribution, progress):
     """One leaf of the policy after one update at a given progress."""
 
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
-    state = initial_state(algorithm, roots)
-    state, _ = train_program(algorithm, distribution)(state, roots, jnp.uint32(0), jnp.float32(progress))
-    return np.asarray(state.params.network.policy.bias)
+    source = source_for(algorithm, distribution, tasks=1)
+    state = initial_state(algorithm, source, roots)
+    state, _ = run_update(update_program(algorithm, source), source, state, roots, 0, progress)
+    return np.asarray(state.train.params.network.policy.bias)
 
 
 def test_a_teacher_that_is_not_there_or_cannot_play_is_named_before_a_folder_is_made(tmp_path):

@@ -13,7 +13,7 @@ from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import point_navigation
-from quickstudy.tasks.revealed import told
+from quickstudy.tasks.privileged import privileged
 
 SMALL = {"hidden_sizes": (8,), "rollouts": 2, "epochs": 2, "minibatches": 2}
 
@@ -69,9 +69,9 @@ def test_what_does_not_fit_is_named():
         made(MultiTaskConfig, meta_learning_rate=0.0)
 
 
-def test_told_tasks_are_the_same_tasks_with_their_numbers_in_sight():
+def test_privileged_tasks_are_the_same_tasks_with_their_numbers_in_the_observation():
     plain = point_navigation(horizon=5, episodes=4)
-    seen = told(plain)
+    seen = privileged(plain)
     key = jax.random.key(0)
     task = seen.sample("test", key)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), task, plain.sample("test", key)))

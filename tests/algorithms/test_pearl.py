@@ -1,4 +1,4 @@
-"""PEARL: what is believed, how long a guess is held, what each loss moves."""
+"""PEARL: the belief, the noise that is held through an episode, the parameters that each loss changes."""
 
 import dataclasses
 import functools
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
-from quickstudy.algorithms.pearl import Learned, PEARLConfig, _loss, _witnessed, pearl
+from quickstudy.algorithms.pearl import Learned, PEARLConfig, pearl, replayed_loss, step_factors
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.replay import steps_of
+from quickstudy.training.sources import source_for
 
 SMALL = {"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 5}
 TASKS = {
@@ -22,7 +23,7 @@ TASKS = {
 
 
 @functools.cache
-def lived(kind):
+def ran(kind):
     """Tasks, algorithm, its first state, and four lifetimes `[T, 4]`."""
     distribution = TASKS[kind]()
     algorithm = pearl(distribution.spec, PEARLConfig(**SMALL))
@@ -34,10 +35,10 @@ def lived(kind):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_the_belief_is_the_product_of_the_prior_and_of_what_each_step_says(kind):
-    distribution, algorithm, state, lifetimes, memory = lived(kind)
+def test_the_belief_is_the_product_of_the_prior_and_of_the_step_factors(kind):
+    distribution, algorithm, state, lifetimes, memory = ran(kind)
     encoder = algorithm.params(state).encoder
-    precision, weighted = _witnessed(encoder, state.statistics, steps_of(lifetimes), distribution.spec)
+    precision, weighted = step_factors(encoder, state.statistics, steps_of(lifetimes), distribution.spec)
     np.testing.assert_allclose(memory.precision, precision.sum(0), rtol=1e-4)
     np.testing.assert_allclose(memory.weighted, weighted.sum(0), rtol=1e-4, atol=1e-5)
     beliefs = lifetimes.decision.extras["belief"]
@@ -47,9 +48,9 @@ def test_the_belief_is_the_product_of_the_prior_and_of_what_each_step_says(kind)
     np.testing.assert_allclose(beliefs.mean[5], weighted[:5].sum(0) / (1 + precision[:5].sum(0)), rtol=1e-3, atol=1e-5)
 
 
-def test_one_guess_is_held_for_an_episode():
-    """Whatever is believed: with the evidence taken away again, the action differs only where the guess does."""
-    _, algorithm, state, lifetimes, memory = lived("continuous")
+def test_the_noise_is_held_for_an_episode():
+    """With the evidence taken away again, the action differs only where the noise does."""
+    _, algorithm, state, lifetimes, memory = ran("continuous")
     np.testing.assert_array_equal(memory.episodes, 3)
     agent, params = algorithm.agent, algorithm.params(state)
     one = jax.tree.map(lambda leaf: leaf[:, 0], lifetimes)
@@ -60,21 +61,21 @@ def test_one_guess_is_held_for_an_episode():
     assert (int(within.episodes), int(over.episodes)) == (0, 1)
     assert float(within.precision.min()) > 0
 
-    def guessed(memory):
+    def action_mean(memory):
         unaware = dataclasses.replace(memory, precision=begun.precision, weighted=begun.weighted)
         return agent.act(params, unaware, one.observation[0], jax.random.key(5)).extras["policy"].mean
 
-    np.testing.assert_array_equal(guessed(within), guessed(begun))
-    assert np.abs(guessed(over) - guessed(begun)).max() > 1e-6
+    np.testing.assert_array_equal(action_mean(within), action_mean(begun))
+    assert np.abs(action_mean(over) - action_mean(begun)).max() > 1e-6
 
 
 def gradient(kind, name):
-    """Of one of the losses, by what it could move."""
-    distribution, _, state, lifetimes, _ = lived(kind)
+    """The parts of the parameters in which one of the losses has a gradient."""
+    distribution, _, state, lifetimes, _ = ran(kind)
 
     def loss(learned: Learned):
         arguments = (learned, state.targets, state.statistics, steps_of(lifetimes), jax.random.key(4))
-        return _loss(*arguments, spec=distribution.spec, config=PEARLConfig(**SMALL))[1][name]
+        return replayed_loss(*arguments, spec=distribution.spec, config=PEARLConfig(**SMALL))[1][name]
 
     slope = jax.jit(jax.grad(loss))(state.learned)
     parts = ("encoder", "actor", "critics", "log_temperature")
@@ -82,16 +83,18 @@ def gradient(kind, name):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_each_loss_moves_what_it_should(kind):
+def test_each_loss_changes_its_own_parameters(kind):
     assert gradient(kind, "critic_loss") == {"encoder", "critics"}
     assert gradient(kind, "actor_loss") == {"actor"}
     assert gradient(kind, "divergence") == {"encoder"}
 
 
 def test_memory_is_bounded_and_stated():
-    _, algorithm, state, _, _ = lived("continuous")
+    _, algorithm, _, _, _ = ran("continuous")
+    distribution = TASKS["continuous"]()
+    replay, _ = source_for(algorithm, distribution, tasks=1).initial()
     # Of each step: two observations of two numbers, an action of two, a reward, and two truth values.
-    assert state.replay.bytes == SMALL["room"] * 12 * (4 * (2 + 2 + 2 + 1) + 2)
+    assert replay.bytes == SMALL["room"] * 12 * (4 * (2 + 2 + 2 + 1) + 2)
     assert algorithm.agent.exchangeable
 
 
@@ -106,4 +109,4 @@ def test_memory_is_bounded_and_stated():
 )
 def test_bad_settings_are_named(wrong, said):
     with pytest.raises(UsageError, match=said):
-        algorithms.make("pearl", lived("continuous")[0].spec, **(SMALL | wrong))
+        algorithms.make("pearl", ran("continuous")[0].spec, **(SMALL | wrong))

@@ -13,7 +13,8 @@ from quickstudy.networks.actor_critic import ActorCriticConfig
 from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.returns import returns_to_go
 from quickstudy.rollout.compiled import run_lifetime
-from quickstudy.training.compiled_program import learned
+from quickstudy.training.lifetime_source import collected
+from quickstudy.training.update import apply_update
 
 
 @pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", 0.05), ("point-navigation", 0.003)])
@@ -60,7 +61,10 @@ def test_values_are_of_the_size_of_returns_from_the_first_updates_on(unit):
         )[0]
         return jax.vmap(one, 0, 1)(keys)
 
-    update = jax.jit(jax.vmap(lambda *x: learned(algorithm, *x)[0], axis_name="lifetimes"))
+    def one(state, lifetimes, progress, key):
+        return apply_update(algorithm, state, collected(lifetimes), progress, key)[0]
+
+    update = jax.jit(jax.vmap(one, axis_name="lifetimes"))
     state = algorithm.init(jax.random.key(0))
     for number in range(12):
         lifetimes = lived(state, jax.random.fold_in(jax.random.key(1), number))

@@ -57,8 +57,8 @@ def test_counts_follow_valid_pulls_alone(make, start):
     agent = make(spec(start=start))
     key = jax.random.key(0)
     memory = agent.begin(agent.init(key), key)
-    lived = [(0, 1.0, True), (2, 0.0, True), (0, 0.0, True), (1, 1.0, False), (0, 1.0, True)]
-    for action, reward, valid in lived:
+    recorded = [(0, 1.0, True), (2, 0.0, True), (0, 0.0, True), (1, 1.0, False), (0, 1.0, True)]
+    for action, reward, valid in recorded:
         memory = agent.adapt((), memory, experience(action=start + action, reward=reward, valid=valid), key)
     assert memory.successes.tolist() == [2, 0, 0]
     assert memory.failures.tolist() == [1, 0, 1]

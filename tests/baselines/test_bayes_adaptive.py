@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from laws.hidden_goal_problem import problem_of_hidden_goal
 from quickstudy import baselines
 from quickstudy.baselines.bandits.bayes_optimal import exact_value
 from quickstudy.baselines.mdps import adaptive_plan
 from quickstudy.baselines.mdps.adaptive_plan import most_situations, plan_adaptively
-from quickstudy.baselines.mdps.adaptive_problem import problem_of_counts, problem_of_hidden_goal, problem_of_hypotheses
+from quickstudy.baselines.mdps.adaptive_problem import problem_of_counts, problem_of_hypotheses
 from quickstudy.baselines.mdps.bayes_adaptive import (
     arrival_adaptive_agent,
     arrival_problem,
@@ -68,7 +69,7 @@ def listed(*, horizon=2, episodes=2, start=0):
 def best_return(of, chance, successor, reward, *, start=0):
     """The best expected return by trying every action after every history.
 
-    `chance(history, state, action)` gives a fraction for each outcome; a history is all that was lived, (state, action,
+    `chance(history, state, action)` gives a fraction for each outcome; a history is all that was recorded, (state, action,
     outcome) one by one.
     """
 
@@ -177,7 +178,7 @@ def test_hidden_goal_value_is_that_of_the_best_path(horizon, episodes):
     )
 
 
-def lived(state, action, successor, reward, *, ends=False):
+def recorded(state, action, successor, reward, *, ends=False):
     decision = Decision(action=jnp.int32(action), extras={})
     return Transition.of_one_step(jnp.int32(state), decision, reward=reward, successor=jnp.int32(successor), truncated=ends)
 
@@ -190,7 +191,7 @@ def memory_after(agent, params, history, problem):
         successor = int(problem.successor[state, action, outcome]) + first_state
         paid = float(problem.reward[state, action, outcome])
         ends = (number + 1) % agent.spec.horizon == 0
-        step = lived(state + first_state, action + first_action, successor, paid, ends=ends)
+        step = recorded(state + first_state, action + first_action, successor, paid, ends=ends)
         memory = agent.adapt(params, memory, step, jax.random.key(0))
     return memory
 
@@ -243,9 +244,9 @@ def return_of_deeds(agent, problem):
                 cell = state, action, outcome
                 ends = (number + 1) % of.horizon == 0
                 led, paid = int(problem.successor[cell]), float(problem.reward[cell])
-                after = adapt(params, memory, lived(state, action, led, paid, ends=ends), key)
-                told = statistic * problem.keeps[cell] + problem.adds[cell]
-                worth += chance * (paid + value(after, told, problem.start if ends else led, number + 1))
+                after = adapt(params, memory, recorded(state, action, led, paid, ends=ends), key)
+                statistic_after = statistic * problem.keeps[cell] + problem.adds[cell]
+                worth += chance * (paid + value(after, statistic_after, problem.start if ends else led, number + 1))
         return worth
 
     return value(agent.begin(params, key), problem.statistic, problem.start, 0)
@@ -265,8 +266,8 @@ def test_what_the_agent_does_is_worth_the_optimum_and_it_says_so(name):
     agent, value = bayes_adaptive_agent(problem), exact_adaptive_value(problem)
     assert return_of_deeds(agent, problem) == pytest.approx(value, abs=1e-6)
     params = agent.init(jax.random.key(0))
-    told = agent.act(params, agent.begin(params, jax.random.key(0)), jnp.int32(problem.start), jax.random.key(0))
-    assert float(told.extras["value"]) == pytest.approx(value, rel=1e-6)
+    decision = agent.act(params, agent.begin(params, jax.random.key(0)), jnp.int32(problem.start), jax.random.key(0))
+    assert float(decision.extras["value"]) == pytest.approx(value, rel=1e-6)
 
 
 def test_exploring_is_worth_something():
@@ -281,8 +282,8 @@ def returns(agent, distribution, *, lifetimes, key=0):
     params = agent.init(jax.random.key(0))
     # A plan handed over, not written into the program, where folding it takes long.
     one = lambda params, task, key: run_lifetime(agent, distribution, params, task, key)[0].outcome.reward.sum()  # noqa: E731
-    lives = jax.jit(jax.vmap(one, (None, 0, 0)))
-    return np.asarray(lives(params, tasks, jax.random.split(key_lives, lifetimes)), np.float64)
+    play_lifetimes = jax.jit(jax.vmap(one, (None, 0, 0)))
+    return np.asarray(play_lifetimes(params, tasks, jax.random.split(key_lives, lifetimes)), np.float64)
 
 
 def compare(found, value):
@@ -332,12 +333,12 @@ def test_what_is_impossible_ends_the_plan_without_an_error():
     params = agent.init(jax.random.key(0))
     memory = agent.begin(params, jax.random.key(0))
     # No way leads from cell 0 to cell 8, and cell 4 holds no goal.
-    for step in (lived(0, 1, 8, 1.0), lived(4, 0, 4, 1.0)):
+    for step in (recorded(0, 1, 8, 1.0), recorded(4, 0, 4, 1.0)):
         after = agent.adapt(params, memory, step, jax.random.key(0))
-        told = agent.act(params, after, jnp.int32(4), jax.random.key(0))
-        assert int(told.action) == 0
-        assert float(told.extras["value"]) == 0
-        assert float(told.extras["belief"].probability.sum()) == pytest.approx(1.0)
+        decision = agent.act(params, after, jnp.int32(4), jax.random.key(0))
+        assert int(decision.action) == 0
+        assert float(decision.extras["value"]) == 0
+        assert float(decision.extras["belief"].probability.sum()) == pytest.approx(1.0)
 
 
 def test_beyond_reach_is_refused_with_numbers(monkeypatch):

@@ -29,13 +29,13 @@ MAKERS = [nearest_first_agent, planned_search_agent, posterior_sampling_agent]
 
 def step_to(cell, *, reward=-0.1, ends=False, valid=True):
     decision = Decision(action=jnp.int32(0), extras={})
-    lived = Transition.of_one_step(jnp.int32(0), decision, reward=reward, successor=jnp.int32(cell), truncated=ends)
-    return lived if valid else jax.tree.map(lambda leaf: leaf & False if leaf.dtype == bool else leaf, lived)
+    recorded = Transition.of_one_step(jnp.int32(0), decision, reward=reward, successor=jnp.int32(cell), truncated=ends)
+    return recorded if valid else jax.tree.map(lambda leaf: leaf & False if leaf.dtype == bool else leaf, recorded)
 
 
-def remember(agent, *lived, key=0):
+def remember(agent, *recorded, key=0):
     params, memory = agent.init(jax.random.key(0)), agent.begin((), jax.random.key(key))
-    for one in lived:
+    for one in recorded:
         memory = agent.adapt(params, memory, one, jax.random.key(0))
     return params, memory
 
@@ -110,10 +110,10 @@ def test_agents_that_search_find_every_goal_from_every_start():
     tasks = distribution.sample_tasks("ood:corner-start", jax.random.key(0), tasks=200)
     for name in ("nearest-first sweep", "Bayes optimum (exact)"):
         agent = distribution.baselines[name]()
-        lives = jax.vmap(
+        play_lifetimes = jax.vmap(
             lambda task, agent=agent: run_lifetime(agent, distribution, agent.init(task.number), task, jax.random.key(0))[1]
         )
-        np.testing.assert_array_equal(lives(tasks).goal, tasks.goal)
+        np.testing.assert_array_equal(play_lifetimes(tasks).goal, tasks.goal)
 
 
 def test_held_out_goals_are_drawn_by_test_alone():

@@ -32,7 +32,7 @@ def spec(*, states=2, actions=2, horizon=2, episodes=4, start=0):
     )
 
 
-def lived(state, action, reward, successor, *, over=False, valid=True):
+def recorded(state, action, reward, successor, *, over=False, valid=True):
     """Experience of one step `[1]`."""
     return Transition(
         observation=jnp.asarray([state], jnp.int32),
@@ -65,7 +65,7 @@ def action_of(agent, memory, state):
 def test_counts_follow_valid_steps_alone(make, start):
     agent = make(spec(start=start))
     steps = [(0, 1, 2.0, 1, True), (1, 0, -1.0, 1, True), (0, 1, 3.0, 0, True), (1, 1, 9.0, 0, False)]
-    memory = after(agent, *(lived(s + start, a + start, r, n + start, valid=v) for s, a, r, n, v in steps))
+    memory = after(agent, *(recorded(s + start, a + start, r, n + start, valid=v) for s, a, r, n, v in steps))
     np.testing.assert_array_equal(memory.counts.transitions, [[[0, 0], [1, 1]], [[0, 1], [0, 0]]])
     np.testing.assert_array_equal(memory.counts.reward_sums, [[0, 5], [-1, 0]])
     np.testing.assert_array_equal(memory.counts.visits, [[0, 2], [1, 0]])
@@ -85,10 +85,10 @@ def test_plans_are_made_between_episodes_alone(make):
     agent = make(spec())
     # The first action of state 0 disappoints badly; only the end of the episode draws the conclusion.
     before = after(agent)
-    midway = after(agent, lived(0, 0, -1000.0, 0))
+    midway = after(agent, recorded(0, 0, -1000.0, 0))
     np.testing.assert_array_equal(midway.plan, before.plan)
     assert int(midway.step) == 1
-    ended = after(agent, lived(0, 0, -1000.0, 0), lived(0, 0, -1000.0, 0, over=True))
+    ended = after(agent, recorded(0, 0, -1000.0, 0), recorded(0, 0, -1000.0, 0, over=True))
     assert int(ended.step) == 0
     assert np.all(np.asarray(ended.plan)[:, 0] == 1)
 
@@ -96,9 +96,9 @@ def test_plans_are_made_between_episodes_alone(make):
 def test_greedy_stays_with_what_paid_and_takes_the_first_of_equals():
     agent = mdp_greedy_agent(spec(actions=3))
     assert action_of(agent, after(agent), 0) == 0
-    paid = after(agent, lived(0, 1, 3.0, 0), lived(0, 1, 3.0, 0, over=True))
+    paid = after(agent, recorded(0, 1, 3.0, 0), recorded(0, 1, 3.0, 0, over=True))
     assert action_of(agent, paid, 0) == 1
-    disappointed = after(agent, lived(0, 0, -3.0, 0), lived(0, 0, -3.0, 0, over=True))
+    disappointed = after(agent, recorded(0, 0, -3.0, 0), recorded(0, 0, -3.0, 0, over=True))
     assert action_of(agent, disappointed, 0) == 1
 
 
@@ -109,13 +109,13 @@ def test_a_plan_knows_which_step_of_the_episode_it_is():
     reward = 10_000.0 * jnp.asarray([[0.0, -1.0], [3.0, 3.0]])
     counts = TransitionCounts(transitions=transitions, reward_sums=reward)
     memory = PlanningMemory(counts=counts, plan=jnp.zeros((2, 2), jnp.int32), step=jnp.int32(1))
-    memory = agent.adapt((), memory, lived(0, 0, 0.0, 0, over=True), jax.random.key(0))
+    memory = agent.adapt((), memory, recorded(0, 0, 0.0, 0, over=True), jax.random.key(0))
     np.testing.assert_array_equal(memory.plan, [[1, 0], [0, 0]])
 
 
 def test_bonus_by_hand():
     """One step left, prior mean 0, two states: β / (1 + 2 + n) is 1/4 after one visit and 1/3 before, for β = 1."""
-    steps = lived(0, 0, 0.15, 1, over=True)
+    steps = recorded(0, 0, 0.15, 1, over=True)
     one_step = spec(horizon=1)
     for bonus, action in ((1.0, 1), (0.8, 0)):  # r̂ = 0.15 / 2 = 0.075 makes up for a bonus smaller by β / 12
         agent = beb_agent(one_step, bonus=bonus, prior_mean=0.0)
@@ -154,7 +154,7 @@ def test_a_posterior_draw_has_the_moments_of_the_belief():
     )
     memory = PlanningMemory(counts=counts, plan=jnp.zeros((1, 2), jnp.int32), step=jnp.int32(0))
     keys = jax.random.split(jax.random.key(0), 20_000)
-    again = jax.jit(jax.vmap(lambda key: agent.adapt((), memory, lived(1, 0, 0.0, 0, over=True), key).plan[0, 0]))
+    again = jax.jit(jax.vmap(lambda key: agent.adapt((), memory, recorded(1, 0, 0.0, 0, over=True), key).plan[0, 0]))
     # N(6 / 4, 1 / 4) against N(1, 1): the second wins with probability Φ(-0.5 / sqrt(1.25)) = 0.3274.
     assert float(again(keys).mean()) == pytest.approx(0.3274, abs=4 * np.sqrt(0.33 * 0.67 / 20_000))
 

@@ -82,14 +82,14 @@ def test_a_file_that_does_not_import(capsys, tmp_path):
 
 
 def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
-    flags = ["--arms", "3", "--learning-rate", "0.01", "--budget", "7 steps", "--lanes", "5", "--print-config"]
+    flags = ["--arms", "3", "--learning-rate", "0.01", "--budget", "7 steps", "--parallel-environments", "5", "--print-config"]
     _, printed, _ = run("train", "rl2", "bernoulli-bandit", *flags, capsys=capsys)
     file = tmp_path / "config.toml"
     file.write_text(printed)
     _, again, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
     assert again == printed
     assert "arms = 3" in printed
-    assert "lanes = 5" in printed.partition("[collecting]")[2].partition("[algorithm]")[0]
+    assert "parallel_environments = 5" in printed.partition("[collecting]")[2].partition("[algorithm]")[0]
     file.write_text(file.read_text().replace("[algorithm]", "[algorithm]\nentropy_bonus = 0.01"))
     _, given, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--print-config", capsys=capsys)
     assert "entropy_bonus = 0.01" in given
@@ -175,7 +175,7 @@ def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
             "--held-out-tasks", "8", "--budget", "10000 steps", "--folder", tmp_path / rate, capsys=capsys,
         )  # fmt: skip
         assert status == 0, err
-        assert ("Adapting makes this agent worse: an episode earns" in out) == worse
+        assert ("Adapting makes this agent worse: the return of an episode is" in out) == worse
 
 
 def test_what_an_agent_believes(capsys, tmp_path):

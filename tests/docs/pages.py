@@ -1,4 +1,4 @@
-"""The documentation as data: its pages, their fenced blocks, and the files that they tell the reader to write."""
+"""The documentation as data: its pages, their blocks, links and commands, and the files that a reader writes."""
 
 import re
 import shlex
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md", *ROOT.glob("results/**/*.md")])
+GENERATED = (ROOT / "docs" / "results.md", ROOT / "docs" / "adaptation-speed.md")
+"""Pages that `quickstudy bench page` draws as a whole."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 class Block(NamedTuple):
@@ -27,15 +30,28 @@ def blocks(page, language):
 
 
 def links(page):
-    """Targets of a page's links and pictures that are not addresses of the web, without the part after '#'."""
+    """Targets of a page's links and pictures within the repository, as pairs (path or "", heading's anchor or "")."""
     prose = _FENCE.sub("", page.read_text())
-    targets = re.findall(r"\]\(([^)\s]+)\)", prose)
-    return [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    targets = [target for target in _LINK.findall(prose) if not re.match(r"[a-z]+:", target)]
+    return [(path, anchor) for path, _, anchor in (target.partition("#") for target in targets)]
+
+
+def anchors(page):
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def long_lines(page, *, limit):
+    """Numbers of the lines longer than the limit. Rows of tables, and targets of links, cannot be broken: they do not count."""
+    lines = enumerate(page.read_text().splitlines(), start=1)
+    return [number for number, line in lines if not line.startswith("|") and len(_LINK.sub("]", line)) > limit]
 
 
 def commands(page):
     """Every `quickstudy ...` line of a page's shell blocks as words, without what comes after a '>'."""
-    lines = [line for block in blocks(page, "sh") for line in block.text.splitlines()]
+    joined = [block.text.replace("\\\n", " ") for block in blocks(page, "sh")]
+    lines = [line for text in joined for line in text.splitlines()]
     return [shlex.split(line.partition(" > ")[0]) for line in lines if line.startswith("quickstudy ")]
 
 
@@ -60,15 +76,15 @@ def small_command(words):
     return words + more.get(words[1], [])
 
 
-def file_told(page):
-    """The file that a page tells its reader to write, as (path, text): the block whose first line is `# src/...`."""
+def file_to_write(page):
+    """The file that the reader of a page writes, as (path, text): the block whose first line is `# src/...`."""
     (block,) = [block for block in blocks(page, "python") if block.text.startswith("# src/")]
     first, _, text = block.text.partition("\n")
     return first.removeprefix("# "), text
 
 
-def line_told(page):
-    """The line that a page tells its reader to add, as (path, the line it comes after, the line)."""
+def line_to_add(page):
+    """The line that the reader of a page adds, as (path, the line that it follows, the line)."""
     (block,) = blocks(page, "diff")
     path, before, added = block.text.splitlines()
     assert before.startswith(" ")

@@ -1,4 +1,4 @@
-"""The documentation's links resolve, its code runs, its commands parse, and both of its walk-throughs lead where they say."""
+"""The documentation: links resolve, code runs, commands have these flags, and both walk-throughs give what they promise."""
 
 import importlib.util
 import itertools
@@ -14,13 +14,28 @@ import types
 import jax
 import pytest
 
-from docs.pages import PAGES, ROOT, blocks, commands, file_told, line_told, links, small, small_command
+from docs.pages import (
+    GENERATED,
+    PAGES,
+    ROOT,
+    anchors,
+    blocks,
+    commands,
+    file_to_write,
+    line_to_add,
+    links,
+    long_lines,
+    small,
+    small_command,
+)
 from quickstudy import algorithms, cli, tasks
+from quickstudy.evaluation.bench.rows import SHIPPED, load_groups
 
 AGENT, DISTRIBUTION = ROOT / "docs" / "add-an-agent.md", ROOT / "docs" / "add-a-task-distribution.md"
 NAMES = {AGENT: "averages", DISTRIBUTION: "worn-locks"}
 SUITES = {ROOT / "docs" / "bring-your-own-environment.md": "mujoco"}
 """Pages whose code needs a suite, and the module that it brings."""
+ROWS = {entry.name for group in load_groups(SHIPPED) for entry in group.entries}
 
 
 def name_of(page):
@@ -40,8 +55,16 @@ def marks_of(suite):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_resolve(page):
-    missing = [target for target in links(page) if not (page.parent / target).exists()]
+    missing = [path for path, _ in links(page) if not (page.parent / path).exists()]
     assert not missing
+    targets = [(page.parent / path if path else page, anchor) for path, anchor in links(page)]
+    wrong = [anchor for target, anchor in targets if anchor and anchor not in anchors(target)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED], ids=name_of)
+def test_lines_of_the_source_are_short(page):
+    assert not long_lines(page, limit=160)
 
 
 @pytest.mark.parametrize("page", with_suites(page for page in PAGES if blocks(page, "python")))
@@ -58,23 +81,36 @@ def test_code_runs(page, tmp_path, monkeypatch):
 def test_the_example_of_the_readme_is_short():
     lengths = [len(block.text.splitlines()) for block in blocks(ROOT / "README.md", "python")]
     assert lengths[0] <= 12
-    assert len((ROOT / "README.md").read_text()) < 9000
+    assert len((ROOT / "README.md").read_text()) <= 9_000
+
+
+def test_the_architecture_page_names_every_room():
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.M)
+    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "src" / "quickstudy").glob("*/__init__.py"))
 
 
 @pytest.mark.parametrize("page", with_suites(page for page in PAGES if page not in NAMES and commands(page)))
 def test_commands_parse(page, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
-    for _, verb, *rest in commands(page):
-        if verb == "train":
-            rest = [word for word in rest if not word.endswith(".toml") and word != "--config"]
-            assert cli.main([verb, *rest, "--print-config"]) == 0, capsys.readouterr().err
+    for words in commands(page):
+        assert not [word for word in words if word.startswith("bundles/") and not (ROOT / word).is_dir()]
+        if words[1] == "train":
+            rest = [word for word in words[2:] if not word.endswith(".toml") and word != "--config"]
+            assert cli.main(["train", *rest, "--print-config"]) == 0, capsys.readouterr().err
             continue
-        # Runs and bundles that the pages name are not there; flags are what is looked at.
-        rest = list(itertools.dropwhile(lambda word: word.startswith("runs/"), rest))
+        # Nothing is run: a flag is right if the help of the command names it.
+        named = list(itertools.takewhile(lambda word: not word.startswith("-"), words[2:]))
+        if words[1] == "bench":
+            assert named[1:] == [name for name in named[1:] if name in ROWS]
+        elif words[1] != "check":
+            named = [word for word in named if not word.startswith("runs/")]
         with pytest.raises(SystemExit) as stop:
-            cli.main([verb, *rest, "--help"])
+            cli.main([words[1], *named, "--help"])
         assert stop.value.code == 0
+        flags = [word for word in words if word.startswith("--")]
+        shown = capsys.readouterr().out
+        assert [flag for flag in flags if not re.search(rf"{flag}\b", shown)] == []
 
 
 def test_the_toml_is_understood(tmp_path, monkeypatch, capsys):
@@ -92,12 +128,12 @@ def snapshot(folder):
 
 
 def follow(page, copy):
-    """Does what a page says: writes its file, adds its line; returns the paths that changed."""
+    """Writes the file of a page and adds its line; returns the paths that changed."""
     before = snapshot(copy)
-    path, text = file_told(page)
+    path, text = file_to_write(page)
     assert not (copy / path).exists()
     (copy / path).write_text(text)
-    path, after, line = line_told(page)
+    path, after, line = line_to_add(page)
     table = (copy / path).read_text()
     assert table.count(after + "\n") == 1
     (copy / path).write_text(table.replace(after + "\n", f"{after}\n{line}\n"))
@@ -142,13 +178,13 @@ def run_in(copy, cwd, commands):
     return done.stdout
 
 
-def test_the_walk_throughs_lead_where_they_say(tmp_path):
-    """Both pages are followed in a copy of the package: two files change for each, and then every command of theirs runs."""
+def test_the_walk_throughs_change_two_files_and_their_commands_run(tmp_path):
+    """Both pages are carried out in a copy of the package."""
     copy, cwd = tmp_path / "copy", tmp_path / "work"
     shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
     cwd.mkdir()
     for page, shelf in ((AGENT, "algorithms"), (DISTRIBUTION, "tasks")):
-        file, _ = file_told(page)
+        file, _ = file_to_write(page)
         assert follow(page, copy) == sorted([file, f"src/quickstudy/{shelf}/__init__.py"])
         shutil.copy(copy / file, cwd)  # what "without touching the package" asks for
     both = [
@@ -166,12 +202,12 @@ def test_the_walk_throughs_lead_where_they_say(tmp_path):
         ],
         ["quickstudy", "evaluate", "runs/both", "--tasks", "64"],
     ]
-    told = [words for page in NAMES for words in commands(page) if words[1] != "list"]
-    said = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, told), *both])
-    assert str(copy) in said.splitlines()[0]
+    given = [words for page in NAMES for words in commands(page) if words[1] != "list"]
+    output = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, given), *both])
+    assert str(copy) in output.splitlines()[0]
     for name in NAMES.values():
-        assert re.search(rf"│ {name} ", said)
-    assert said.count("no fault found") == 2
+        assert re.search(rf"│ {name} ", output)
+    assert output.count("no fault found") == 2
     evaluation = json.loads((cwd / "runs" / "both" / "evaluation-test.json").read_text())
     assert evaluation["results"]["averages"]["trained"]
     assert {"random", "greedy", "Thompson sampling"} < set(evaluation["results"])
@@ -184,10 +220,10 @@ def test_the_names_of_the_walk_throughs_are_free():
 
 
 @pytest.mark.parametrize("page", NAMES, ids=name_of)
-def test_what_pages_tell_to_write_is_formatted_as_the_package(page):
+def test_the_files_of_the_walk_throughs_are_formatted_as_the_package(page):
     ruff = shutil.which("ruff", path=os.path.dirname(sys.executable))
     assert ruff is not None
-    path, text = file_told(page)
+    path, text = file_to_write(page)
     for arguments in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [ruff, *arguments, "--no-cache", "--stdin-filename", path, "-"],

@@ -16,12 +16,12 @@ from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, eva
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import CollectingError
-from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
-from quickstudy.training.host_program import baselines_on
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from rollout.collecting.environments import FAULTS, batch, sample_task, slides
+from rollout.collecting.from_jax import as_host
 
-INLINE = CollectingConfig(collectors="inline", lanes=4)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=4)
 
 
 class Signals(gymnasium.Env):
@@ -148,12 +148,3 @@ def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
         luck = [jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime) for lifetime in range(2)]
         lived = [pool.run(agent, params, tasks, keys).reward.sum(0).mean() for keys in luck]
     assert 3 * found.agent.area.value == pytest.approx(np.mean(lived), rel=1e-5)
-
-
-def test_baselines_stand_beside_training(capsys):
-    distribution = slides()
-    make = lambda: random_agent(distribution.spec)  # noqa: E731
-    measured = baselines_on(dataclasses.replace(distribution, baselines={"random": make}), tasks=4, collecting=INLINE)
-    assert set(measured) == {"random"}
-    assert measured["random"] < 0
-    assert baselines_on(distribution, tasks=4, collecting=INLINE) == {}

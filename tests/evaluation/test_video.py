@@ -12,7 +12,7 @@ from laws.toy_environments import Dial, dials
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.video import Frame
 from quickstudy.reports.video_files import in_words, scenes, strip
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 
 TASKS = 5

@@ -38,8 +38,8 @@ QUICK = ((10, 5), (10, 10), (100, 5))
 CELLS = [pytest.param(*cell, marks=[] if cell in QUICK else [pytest.mark.slow]) for cell in REFERENCE]
 
 
-def lives(agents, distribution, *, bandits, key):
-    """Return and regret `[bandits]` of each agent, on the same held-out bandits with the same luck."""
+def play_lifetimes(agents, distribution, *, bandits, key):
+    """Return and regret `[bandits]` of each agent, on the same held-out bandits with common random numbers."""
     key_tasks, key_lives, key_init = jax.random.split(key, 3)
 
     def one_bandit(params, keys):
@@ -71,7 +71,7 @@ def test_mean_return_is_the_known_one(pulls, arms):
     distribution = bernoulli_bandit(arms=arms, pulls=pulls)
     names = [*reference, *["Bayes optimum (exact)"] * exact_reaches(arms=arms, pulls=pulls)]
     agents = {name: distribution.baselines[name]() for name in names}
-    measured = lives(agents, distribution, bandits=bandits, key=jax.random.key(0))
+    measured = play_lifetimes(agents, distribution, bandits=bandits, key=jax.random.key(0))
     for name, (returns, regrets) in measured.items():
         # The best of k uniform arms pays k / (k + 1) on average: known, so only the regret is left to chance.
         mean, error = pulls * arms / (arms + 1) - regrets.mean(), standard_error(regrets)
@@ -91,7 +91,7 @@ def test_two_armed_regret_is_the_known_one():
     distribution = bernoulli_bandit(arms=2, pulls=100)
     agents = {name: distribution.baselines[name]() for name in REFERENCE_REGRET}
     agents["UCB1"] = ucb1_agent(distribution.spec, exploration=1.0)
-    measured = lives(agents, distribution, bandits=8_000, key=jax.random.key(1))
+    measured = play_lifetimes(agents, distribution, bandits=8_000, key=jax.random.key(1))
     for name, (_, regrets) in measured.items():
         print(f"pulls 100 arms  2 {name:22} regret {regrets.mean():.3f} ± {standard_error(regrets):.3f}")
         error = standard_error(regrets)

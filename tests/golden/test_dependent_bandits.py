@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from golden.test_bandit_baselines import lives, standard_error
+from golden.test_bandit_baselines import play_lifetimes, standard_error
 from quickstudy.baselines.bandits.dependent_arms import exact_regret_of_dependent_arms
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
 from quickstudy.tasks.bandits.dependent import BETTER_ARM, dependent_bandit
@@ -66,7 +66,7 @@ def test_exact_regret(difficulty):
 def test_regrets_are_the_known_ones(difficulty):
     distribution, bandits = dependent_bandit(difficulty=difficulty), 2_000
     names = [*MEASURED[difficulty], "Bayes optimum (exact)"]
-    measured = lives(
+    measured = play_lifetimes(
         {name: distribution.baselines[name]() for name in names}, distribution, bandits=bandits, key=jax.random.key(1)
     )
     optimum = measured["Bayes optimum (exact)"][1]

@@ -1,6 +1,6 @@
 """The agents that search grids for a hidden goal against what is known of them.
 
-What is exact: the oracle and the random walk, and the lives of deterministic agents on every goal there is. The Bayes optimum
+What is exact: the oracle and the random walk, and the lifetimes of deterministic agents on every goal. The Bayes optimum
 is held to an independent recursion on small grids, and on the 5 x 5 grid to the value that a sweep had reached before.
 """
 

@@ -2,7 +2,7 @@
 
 Duan et al. 2016, table 2 gives means over 1,000 MDPs. The values in `REFERENCE` come from an independent simulation of the same
 methods with the true prior; those in `PUBLISHED` are the paper's, for agents that believe in mean rewards of 0, the belief
-under which they agree with it (docs/tabular-mdps.md). One standard error of either is taken from the lifetimes lived here.
+under which they agree with it (docs/tabular-mdps.md). One standard error of either is taken from the lifetimes recorded here.
 """
 
 from functools import partial
@@ -38,8 +38,8 @@ SLOW = pytest.mark.slow
 CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 10 else []) for episodes in REFERENCE]
 
 
-def lives(agents, distribution, *, mdps, key):
-    """Return `[mdps]` of each agent on the same held-out MDPs with the same luck, and the expected one of the oracle."""
+def play_lifetimes(agents, distribution, *, mdps, key):
+    """Returns `[mdps]` of each agent on the same held-out MDPs with common random numbers, and of the oracle (expected)."""
     key_tasks, key_lives = jax.random.split(key)
 
     def one_mdp(keys):
@@ -70,7 +70,7 @@ def test_mean_return_is_the_known_one(episodes):
     agents = {
         name: distribution.baselines[name]() for name in [*REFERENCE[episodes], "UCRL2", "visit bonus"] if name != "oracle"
     }
-    returns = lives(agents, distribution, mdps=MDPS[episodes], key=jax.random.key(0))
+    returns = play_lifetimes(agents, distribution, mdps=MDPS[episodes], key=jax.random.key(0))
     compare(returns, REFERENCE[episodes], known_mdps=REFERENCE_MDPS, label=f"episodes {episodes:3}")
     # What no agent earns more than; and what exploring on purpose is worth, MDP by MDP.
     for name in agents:
@@ -89,7 +89,7 @@ def test_a_prior_mean_of_zero_gives_what_was_published(episodes):
         "OPSRL, prior mean 0": opsrl_agent(distribution.spec, draws=10, prior_mean=0.0),
     }
     agents = {name: agents[name] for name in PUBLISHED[episodes]}
-    returns = lives(agents, distribution, mdps=1_000, key=jax.random.key(1))
+    returns = play_lifetimes(agents, distribution, mdps=1_000, key=jax.random.key(1))
     compare(returns, PUBLISHED[episodes], known_mdps=PUBLISHED_MDPS, label=f"episodes {episodes:3}")
 
 
@@ -98,8 +98,8 @@ def test_random_and_oracle_earn_what_is_computed():
     random = distribution.baselines["random"]()
     tasks = distribution.sample_tasks("test", jax.random.key(0), tasks=4_000)
     keys = jax.random.split(jax.random.key(1), 4_000)
-    lived, _ = jax.jit(jax.vmap(partial(run_lifetime, random, distribution, ())))(tasks, keys)
-    difference = np.asarray(lived.outcome.reward.sum(-1) - jax.vmap(distribution.floor)(tasks))
+    recorded, _ = jax.jit(jax.vmap(partial(run_lifetime, random, distribution, ())))(tasks, keys)
+    difference = np.asarray(recorded.outcome.reward.sum(-1) - jax.vmap(distribution.floor)(tasks))
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
 
 

@@ -25,7 +25,7 @@ def broken(law, containing):
 
 
 @broken("sampling", "another task when it is called again")
-def luck_of_tasks_from_elsewhere():
+def tasks_from_another_generator():
     return dials(sample=lambda split, generator: {"target": np.random.uniform(-1.0, 0.0)})
 
 
@@ -139,7 +139,7 @@ def step_gives_a_tuple():
 
 
 @broken("determinism", "another environment newly opened: observation at the reset of episode 1")
-def luck_without_a_seed():
+def random_numbers_without_a_seed():
     class Unseeded(Dial):
         def reset(self, *, seed=None, options=None):
             return super().reset(seed=None)
@@ -190,12 +190,12 @@ def the_task_is_written_into():
     return dials(make=make)
 
 
-@broken("set_task", "is set to a task is not as one that is made for it: reward at step 1 of episode 1")
+@broken("set_task", "is set to a task behaves differently from one that is made for it: reward at step 1 of episode 1")
 def set_task_does_nothing():
     return dials(set_task=lambda dial, task: None)
 
 
-@broken("set_task", "is set to a task is not as one that is made for it")
+@broken("set_task", "is set to a task behaves differently from one that is made for it")
 def set_task_adds():
     def add(dial, task):
         dial.target += float(task["target"])
@@ -203,7 +203,7 @@ def set_task_adds():
     return dials(set_task=add)
 
 
-@broken("fresh start", "lived once more in the same environment goes differently: reward")
+@broken("fresh start", "repeated in the same environment goes differently: reward")
 def wear_is_kept():
     class Worn(Dial):
         wear = used = 0.0

@@ -9,10 +9,10 @@ import importlib.util
 
 import pytest
 
+from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms, tasks
-from quickstudy.baselines.mdps.adaptive_problem import problem_of_hidden_goal
 from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent

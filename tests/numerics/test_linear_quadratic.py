@@ -53,16 +53,16 @@ def test_the_expected_cost_is_that_of_the_best_plan():
 
 
 def test_noise_and_the_start_cost_what_play_says():
-    steps, lives = 6, 40_000
+    steps, lifetimes = 6, 40_000
     cost = expected_cost(KEEPS, PUSHES, jnp.zeros((steps, 2)), effort=EFFORT, start=0.7, noise=jnp.float32(0.4))
     gains = riccati(KEEPS, PUSHES, effort=EFFORT, steps=steps).gain[::-1]
     generator = np.random.default_rng(1)
-    place, paid = 0.7 * generator.standard_normal((lives, 2)), np.zeros(lives)
+    place, paid = 0.7 * generator.standard_normal((lifetimes, 2)), np.zeros(lifetimes)
     for gain in gains:
         push = -place @ gain.T
-        place = place @ KEEPS.T + push @ PUSHES.T + 0.4 * generator.standard_normal((lives, 2))
+        place = place @ KEEPS.T + push @ PUSHES.T + 0.4 * generator.standard_normal((lifetimes, 2))
         paid += (place**2).sum(1) + EFFORT * (push**2).sum(1)
-    assert float(cost) == pytest.approx(paid.mean(), abs=4 * paid.std() / lives**0.5)
+    assert float(cost) == pytest.approx(paid.mean(), abs=4 * paid.std() / lifetimes**0.5)
 
 
 def test_what_no_control_holds_is_refused():

@@ -7,6 +7,7 @@ import pytest
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.cases import MAKERS, case
+from quickstudy.protocol.errors import SpecError, UsageError
 
 LOOKED_AT = [
     "tally_agent every 1 on corridor",
@@ -49,13 +50,13 @@ def greedy():
 
 def test_what_it_refuses_changes_nothing(greedy):
     greedy.begin()
-    with pytest.raises(qs.errors.UsageError, match="before act"):
+    with pytest.raises(UsageError, match="before act"):
         greedy.observe(reward=1.0, observation=0)
     first = greedy.act(0)
     assert isinstance(first, int)
-    with pytest.raises(qs.errors.UsageError, match="twice in a row"):
+    with pytest.raises(UsageError, match="twice in a row"):
         greedy.act(0)
-    with pytest.raises(qs.errors.SpecError, match="shape"):
+    with pytest.raises(SpecError, match="shape"):
         greedy.observe(reward=1.0, observation=[0, 0])
     greedy.observe(reward=1.0, observation=0)
     assert greedy.act(0) == first  # the reward was taken in once
@@ -82,7 +83,7 @@ def test_a_lifetime_ends_unless_it_is_endless(greedy):
     for _ in range(3):
         greedy.act(0)
         greedy.observe(reward=0.0, observation=0)
-    with pytest.raises(qs.errors.UsageError, match="begin\\(\\) a new task"):
+    with pytest.raises(UsageError, match="begin\\(\\) a new task"):
         greedy.act(0)
     endless = qs.Actor(greedy.agent, (), endless=True)
     for _ in range(5):

@@ -15,7 +15,7 @@ from quickstudy.rollout.compiled import run_lifetime
 
 
 @functools.cache
-def lived():
+def recorded():
     """Sixty-four lifetimes of a random agent in the corridor, as NumPy arrays `[lifetimes, T]`."""
     distribution = corridor()
     one = functools.partial(run_lifetime, random_agent(distribution.spec), distribution, ())
@@ -25,12 +25,12 @@ def lived():
 
 
 def test_slots_are_numbered_by_episode():
-    _, lifetimes = lived()
+    _, lifetimes = recorded()
     np.testing.assert_array_equal(lifetimes.episode, np.tile(np.repeat(np.arange(4), 4), (64, 1)))
 
 
 def test_every_episode_ends_exactly_once_and_nothing_is_valid_after():
-    _, lifetimes = lived()
+    _, lifetimes = recorded()
     by_episode = lambda leaf: leaf.reshape(64 * 4, 4)  # noqa: E731
     valid, boundary = by_episode(lifetimes.valid), by_episode(lifetimes.boundary)
     np.testing.assert_array_equal(boundary.sum(axis=1), 1)
@@ -43,15 +43,15 @@ def test_every_episode_ends_exactly_once_and_nothing_is_valid_after():
     assert not by_episode(lifetimes.outcome.truncated)[:, :-1].any()
 
 
-def test_rewards_stand_beside_the_actions_that_earned_them():
-    tasks, lifetimes = lived()
+def test_rewards_stand_beside_the_actions_that_they_follow():
+    tasks, lifetimes = recorded()
     position = np.round(lifetimes.outcome.observation[..., 0] * 2 + 2)
     pays = np.where(position == np.where(tasks.right[:, None] == 1, 4, 0), 1.0, -0.1)
     np.testing.assert_allclose(lifetimes.outcome.reward, np.where(lifetimes.valid, pays, 0.0), atol=1e-6)
 
 
 def test_observations_follow_from_the_action_before_and_from_a_reset_at_the_first_slot():
-    _, lifetimes = lived()
+    _, lifetimes = recorded()
     position = np.round(lifetimes.observation[..., 0] * 2 + 2)
     successor = np.round(lifetimes.outcome.observation[..., 0] * 2 + 2)
     moved = np.clip(position + 2 * lifetimes.decision.action - 1, 0, 4)
@@ -63,7 +63,7 @@ def test_observations_follow_from_the_action_before_and_from_a_reset_at_the_firs
 
 
 def test_the_last_observation_of_an_episode_is_the_true_one():
-    _, lifetimes = lived()
+    _, lifetimes = recorded()
     ends = np.round(lifetimes.outcome.observation[..., 0] * 2 + 2)[lifetimes.outcome.terminated]
     assert set(ends) == {0.0, 4.0}
 
@@ -77,7 +77,7 @@ def test_memory_passes_through_the_end_of_an_episode():
     np.testing.assert_allclose(memory.reward.sum(), lifetime.outcome.reward.sum(), rtol=1e-5)
 
 
-def test_two_agents_that_act_alike_meet_the_same_luck():
+def test_two_agents_that_act_alike_meet_the_same_randomness():
     distribution = corridor()
     task, key = distribution.sample("train", jax.random.key(0)), jax.random.key(1)
     always_right = dataclasses.replace(
@@ -85,10 +85,8 @@ def test_two_agents_that_act_alike_meet_the_same_luck():
         act=lambda params, memory, observation, key: dataclasses.replace(
             random_agent(distribution.spec).act(params, memory, observation, key), action=jnp.int32(1)
         ),
-        unroll=None,
-        step=None,
     )
-    slower = dataclasses.replace(always_right, cadence=8, unroll=None, step=None)
+    slower = dataclasses.replace(always_right, cadence=8)
     one, _ = jax.jit(functools.partial(run_lifetime, always_right, distribution))((), task, key)
     other, _ = jax.jit(functools.partial(run_lifetime, slower, distribution))((), task, key)
     np.testing.assert_array_equal(one.observation, other.observation)

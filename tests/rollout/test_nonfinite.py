@@ -33,7 +33,7 @@ def test_sound_evidence_passes(lived):
     plain, decisions = agent.unroll(params, lifetime, jax.random.split(jax.random.key(2))[0])
     assert_close(memory.memory, plain)
     assert_close(lifetime.decision.action, decisions.action)
-    assert memory.apart == 0
+    assert memory.masked == 0
     assert not np.any(lifetime.decision.extras["nonfinite_steps"]["now"])
 
 
@@ -53,8 +53,8 @@ def test_a_step_with_a_bad_number_is_as_if_it_had_not_happened(lived, number, wh
     memory = guarded.begin(params, jax.random.key(0))
     after = guarded.adapt(params, memory, spoilt, jax.random.key(0))
     assert_close(after.memory, memory.memory, tolerance=0)
-    assert after.apart == 1
-    assert np.isfinite(after.sound).all()
+    assert after.masked == 1
+    assert np.isfinite(after.last_finite).all()
 
 
 def test_a_bad_observation_is_mended_with_what_was_seen_last(lived):
@@ -73,6 +73,6 @@ def test_pictures_keep_their_type():
     spec = Spec(observation_space=pictures, action_space=gymnasium.spaces.Discrete(2), horizon=3, episodes=1)
     guarded = with_nonfinite_guard(random_agent(spec))
     memory = guarded.begin((), jax.random.key(0))
-    assert memory.sound.dtype == jnp.uint8
+    assert memory.last_finite.dtype == jnp.uint8
     decision = guarded.act((), memory, jnp.full((4, 4, 3), 200, jnp.uint8), jax.random.key(1))
     assert not decision.extras["nonfinite_steps"]["now"]

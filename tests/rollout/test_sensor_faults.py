@@ -40,7 +40,7 @@ def test_rewards_go_missing_as_often_as_asked_and_are_set_apart():
     _, memory = lived(with_sensor_faults(agent, missing=0.3), distribution, agent.init(jax.random.key(0)))
     seen = int(memory.memory.memory.pulls.sum())
     assert abs(seen - 700) < 4 * np.sqrt(1000 * 0.3 * 0.7)
-    assert int(memory.memory.apart) == 1000 - seen
+    assert int(memory.memory.masked) == 1000 - seen
 
 
 def test_one_reading_is_both_successor_and_next_observation(healthy):

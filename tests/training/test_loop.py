@@ -1,4 +1,4 @@
-"""Meta-training goes on where it stopped, bit by bit; it says so when it breaks; seeds and devices change nothing else."""
+"""Meta-training resumes to the same bits, stops with a message where a number breaks, and is the same for every seed."""
 
 import dataclasses
 import errno
@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -21,10 +20,8 @@ import pytest
 
 from quickstudy import algorithms, tasks
 from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.storage.run_folder import RunFolder, read_metrics
-from quickstudy.training.compiled_program import _affordable, _before_and_after
-from quickstudy.training.loop import TrainingConfig, _Loop, meta_train, parse_budget
+from quickstudy.training.loop import TrainingConfig, meta_train
 
 STEPS_PER_UPDATE = 32 * 5
 ALWAYS = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
@@ -46,26 +43,6 @@ def config(updates, **changes):
 
 def digest(params):
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        ("90s", (90.0, None)),
-        ("5m", (300.0, None)),
-        ("1.5h", (5400.0, None)),
-        ("2e6 steps", (None, 2_000_000)),
-        ("7steps", (None, 7)),
-    ],
-)
-def test_budgets(text, parsed):
-    assert parse_budget(text) == parsed
-
-
-@pytest.mark.parametrize("text", ["", "5", "5 x", "-3m", "0s", "1..2s", "steps"])
-def test_budgets_that_are_none(text):
-    with pytest.raises(UsageError, match="budget must be a time"):
-        parse_budget(text)
 
 
 def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
@@ -168,7 +145,6 @@ def spoilt(distribution, *, part):
     """The tasks, but this part of all rewards is NaN."""
 
     def step(task, state, action, key):
-        """As it was, with luck of its own."""
         state, outcome = distribution.step(task, state, action, key)
         drawn = jax.random.uniform(jax.random.fold_in(key, 1)) < part
         return state, dataclasses.replace(outcome, reward=jnp.where(drawn, jnp.nan, outcome.reward))
@@ -176,10 +152,10 @@ def spoilt(distribution, *, part):
     return dataclasses.replace(distribution, step=step)
 
 
-def test_rewards_that_are_not_finite_are_set_apart_and_counted(algorithm, distribution):
+def test_rewards_that_are_not_finite_are_masked_and_counted(algorithm, distribution):
     run = meta_train(algorithm, spoilt(distribution, part=0.1), config(4))
-    lived = run.steps * run.config.seeds
-    assert 0.05 * lived < run.nonfinite_steps < 0.15 * lived
+    steps = run.steps * run.config.seeds
+    assert 0.05 * steps < run.nonfinite_steps < 0.15 * steps
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
     assert meta_train(algorithm, distribution, config(4)).nonfinite_steps == 0
 
@@ -201,39 +177,10 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distributio
 
 def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(1), folder=tmp_path / "warm")  # compiling takes most of so small a budget
-    run = meta_train(algorithm, distribution, config(1, budget="5s"), folder=tmp_path / "run")
+    run = meta_train(algorithm, distribution, config(1, budget="10s"), folder=tmp_path / "run")
     assert run.finished
-    assert 1 < run.seconds < 30
+    assert 1 < run.seconds < 60
     assert run.metrics[-1]["update"] > 3
-
-
-def test_looks_take_a_tenth_of_the_time_at_most():
-    def interval(config, *, looking, evaluations):
-        return _Loop.look_interval(SimpleNamespace(config=config, spent={"looking": looking}, evaluations=[None] * evaluations))
-
-    assert interval(TrainingConfig(evaluation_seconds=10.0), looking=6.0, evaluations=2) == 27.0
-    assert interval(TrainingConfig(evaluation_seconds=10.0), looking=0.2, evaluations=2) == 10.0
-    assert interval(TrainingConfig(evaluation_seconds=0.0), looking=6.0, evaluations=2) == 0.0
-
-
-def test_fewer_tasks_are_looked_at_where_lifetimes_are_long():
-    tasks_of = lambda pulls: _affordable(512, tasks.make("bernoulli-bandit", arms=2, pulls=pulls))  # noqa: E731
-    assert [tasks_of(pulls) for pulls in (100, 1024, 8000, 10**6)] == [512, 512, 65, 32]
-
-
-def test_what_adapting_changed_is_told_of_lifetimes_that_were_not_lost(algorithm):
-    reward = jnp.full((5, 4), 7.0).at[0].set(jnp.array([0.0, 1.0, 0.0, 0.0])).at[-1].set(jnp.array([1.0, 3.0, 2.0, 0.0]))
-    lost = jnp.array([False, False, False, True])
-
-    def told(reward, lost):
-        lifetimes = SimpleNamespace(outcome=SimpleNamespace(reward=reward), valid=jnp.broadcast_to(~lost, reward.shape))
-        return _before_and_after(algorithm, lifetimes)
-
-    # On two devices, with two lifetimes each.
-    watched = jax.vmap(told, (1, 0), None, axis_name=LIFETIMES_AXIS)(reward.reshape(5, 2, 2), lost.reshape(2, 2))
-    np.testing.assert_allclose(watched["first_episodes"], 1 / 3, rtol=1e-6)
-    np.testing.assert_allclose(watched["last_episodes"], 2.0, rtol=1e-6)
-    np.testing.assert_allclose(watched["adaptation_error"], np.std([1.0, 2.0, 2.0]) / 3**0.5, rtol=1e-6)
 
 
 def test_folders_are_not_overwritten_by_accident(algorithm, distribution, tmp_path):

@@ -50,7 +50,7 @@ from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn,
 from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.energy import EnergyNetwork, EnergyNetworkConfig, Evidence, Step, no_evidence
 from quickstudy.networks.normalisation import see
-from quickstudy.numerics.beliefs.particles import ParticleBelief, RidgeDensity, even_noise, ridges_at
+from quickstudy.numerics.beliefs.particles import FeatureDensity, ParticleBelief, even_noise, hidden_features
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent
@@ -145,7 +145,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
 def belief_of(params: Params, memory: Evidence, config: EnergyNetworkConfig) -> ParticleBelief:
     """The belief over the task, from one memory or many."""
     network = _network(params)
-    density = RidgeDensity.from_evidence(
+    density = FeatureDensity.from_evidence(
         memory.precision, memory.weighted, memory.heights, directions=network.directions, offsets=network.offsets
     )
     return density.refined(even_noise(config.refinements + 1, config.particles, config.embedding_size))
@@ -226,7 +226,7 @@ def _likelihood(params: Params, belief: ParticleBelief, step: Step) -> Float[Arr
     """log ℓ of steps `[shown, moments, predicted, lifetimes]` under the beliefs `[moments, lifetimes]`, but for a constant."""
     network = _network(params)
     precision, weighted, heights, base = network.says(step)
-    ridges = ridges_at(belief.particles, network.directions, network.offsets)
+    ridges = hidden_features(belief.particles, network.directions, network.offsets)
     known = jnp.concatenate([-0.5 * jnp.square(belief.particles), belief.particles, ridges], axis=-1)
     negative_energy = jnp.einsum("cmsnf,mnkf->cmsnk", jnp.concatenate([precision, weighted, heights], axis=-1), known)
     log_weights = jax.nn.log_softmax(belief.log_weights, axis=-1)[None, :, None]

@@ -1,25 +1,26 @@
 """PEARL: a belief from single steps in any order, and soft actor-critic on replayed lifetimes (Rakelly et al. 2019).
 
-Every step that was lived is a witness of the task, with a normal distribution over the task's embedding z as its evidence. The
-belief is their product with a standard normal prior,
+Every step gives evidence of the task: a normal distribution over the task's embedding z, the per-step factor. The belief is the
+product of these factors with a standard normal prior,
 
     q(z | c) ∝ N(z; 0, 1) Π_n N(z; μ(c_n), σ²(c_n))        c_n: observation, action, reward, successor
 
-so its precision is a sum, memory has one size however long a life is, and order does not matter. The agent acts on one draw of
-z through an episode (posterior sampling): z = mean + deviation · noise, with new noise for each episode, while mean and
-deviation follow every step.
+so its precision is a sum. Memory therefore has one size for lifetimes of any length, and the order of steps does not matter.
+The agent acts on one draw of z through an episode (posterior sampling): z = mean + deviation · noise. The noise is drawn once
+per episode, while mean and deviation follow every step.
 
-Meta-training keeps old lifetimes. From each that is drawn, some steps are context and give z; soft actor-critic (Haarnoja et
-al. 2018; Christodoulou 2019 for discrete actions) learns from others,
+Meta-training keeps old lifetimes. Of each lifetime that is drawn, some steps are the context that gives z. Soft actor-critic
+(Haarnoja et al. 2018; Christodoulou 2019 for discrete actions) learns from other steps of it,
 
     critic   ½ Σ_i (Q_i(o, a, z) − r − γ (1 − end) [min_j Q̄_j(o', a', z) − α log π(a' | o', z)])²  +  β KL(q(z | c) ‖ N(0, 1))
-    actor    α log π(a | o, z) − min_j Q_j(o, a, z)        entropy held near a target by α
+    actor    α log π(a | o, z) − min_j Q_j(o, a, z)        α holds the entropy near a target
 
 and the encoder learns from the critic's loss alone.
 
-Changed from the paper: the product includes the prior, so that it is a distribution before anything was lived; noise rather
-than z is held through an episode; every lifetime is a task of its own, where the paper keeps a hundred tasks and many lifetimes
-of each; context is drawn from the lifetime at random, in any size; actions are of a normal distribution cut to the bounds.
+Changed from the paper: the product includes the prior, so that it is a distribution before the first step. The noise is held
+through an episode, and not z. Every lifetime is a task of its own, where the paper keeps a hundred tasks and many lifetimes of
+each. The context is drawn from the lifetime at random, in any size. Actions follow a normal distribution that is cut to the
+bounds.
 """
 
 import dataclasses
@@ -43,10 +44,10 @@ from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_targ
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.spaces import encode, flat_size
-from quickstudy.rollout.replay import Replay, Step, nothing_lived, some_steps, steps_of
+from quickstudy.rollout.replay import ReplayedLifetimes, Step, some_steps, steps_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,25 +59,25 @@ class PEARLConfig:
     hidden_sizes: tuple[int, ...] = (96, 96)
     """Widths of the hidden layers of encoder, actor and critics."""
     lifetimes: int = 4
-    """Lifetimes that are lived per update."""
+    """Fresh lifetimes per update."""
     room: int = 1000
-    """Lifetimes that are kept; the oldest gives way. In point navigation, of 400 steps each, they take 12 MB."""
+    """Lifetimes that are kept; the oldest give way. In point navigation, of 400 steps each, they take 12 MB."""
     gradient_steps: int = 64
-    """Of critic, encoder and actor, per update."""
+    """Gradient steps of critic, encoder and actor, per update."""
     replayed: int = 16
     """Lifetimes that each gradient step draws; divisible by the number of devices."""
     steps: int = 64
-    """Steps of each of them that actor and critic learn from, and at most as many that give its context."""
+    """Steps of each of them that actor and critic learn from. At most as many give its context."""
     learning_rate: float = 1e-3
     """Adam's step size."""
     discount: float = 0.9
     """Per step, within an episode."""
     target_rate: float = 0.005
-    """Part of the way that target critics follow at each gradient step."""
+    """Part of the difference to the critics by which the target critics follow at each gradient step."""
     divergence_weight: float = 0.001
     """Weight β of the belief's divergence from the prior."""
     target_entropy: float = 0.85
-    """What α holds the policy's entropy near, from 0, nearly certain, to 1, uniform."""
+    """The entropy that α holds the policy near, from 0, nearly deterministic, to 1, uniform."""
     max_gradient_norm: float = 10.0
     """Gradients are scaled down to this norm."""
 
@@ -95,7 +96,7 @@ class PEARLConfig:
 
 @record
 class Params:
-    """What the agent is born with."""
+    """What meta-training writes and the agent reads."""
 
     encoder: Perceptron
     actor: Perceptron
@@ -104,9 +105,10 @@ class Params:
 
 @record
 class Evidence:
-    """What has been witnessed: the sums of precisions and of means times precisions, each `[size]`; how many episodes are over.
+    """The memory: sums over the per-step factors.
 
-    `key`, as plain numbers, draws the noise of every episode.
+    `precision`, `weighted`: the sums of precisions and of means times precisions, each `[size]`. `episodes`: the number of
+    episodes that are over. `key`: key data that the noise of every episode is drawn from.
     """
 
     precision: Float[Array, " size"]
@@ -117,7 +119,7 @@ class Evidence:
 
 @record
 class Learned:
-    """What gradient steps move; `critics` are two, leaves `[2, ...]`."""
+    """What gradient steps change. There are two critics: leaves `[2, ...]`."""
 
     encoder: Perceptron
     actor: Perceptron
@@ -127,13 +129,12 @@ class Learned:
 
 @record
 class TrainState:
-    """What meta-training carries from update to update."""
+    """What one update hands to the next. The source of lifetimes keeps the replay store."""
 
     learned: Learned
     targets: Perceptron
     optimiser: PyTree
     statistics: Statistics
-    replay: Replay
 
 
 def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
@@ -150,25 +151,23 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
         params = agent.init(key_agent)
         critics = eqx.filter_vmap(lambda key: _critic(spec, config, key))(jax.random.split(key_critics))
         learned = Learned(encoder=params.encoder, actor=params.actor, critics=critics, log_temperature=jnp.zeros(()))
-        replay = Replay.with_room_for(config.room, nothing_lived(spec))
         moments = optimiser.init(learned)
-        return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics, replay=replay)
+        return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics)
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState, lifetimes: ReplayedLifetimes, progress: Array, key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Array]]:
         del progress
-        statistics = _observed(state.statistics, lifetimes, spec)
-        # Every device keeps all lifetimes, and draws its own.
-        replay = state.replay.after(jax.lax.all_gather(steps_of(lifetimes), LIFETIMES_AXIS, axis=1, tiled=True))
+        statistics = _observed(state.statistics, lifetimes.fresh, spec)
+        # Every device has the whole store; under a key of its own it draws other lifetimes from it.
         key = jax.random.fold_in(key, jax.lax.axis_index(LIFETIMES_AXIS))
         share = max(1, config.replayed // jax.lax.axis_size(LIFETIMES_AXIS))
 
         def gradient_step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
             learned, targets, optimiser_state = carry
             key_draw, key_loss = jax.random.split(key)
-            batch = replay.draw(key_draw, share)
-            loss = functools.partial(_loss, spec=spec, config=config)
+            batch = lifetimes.replay.draw(key_draw, share)
+            loss = functools.partial(replayed_loss, spec=spec, config=config)
             (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(learned, targets, statistics, batch, key_loss)
             gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
             metrics |= {"gradient_norm": optax.tree.norm(gradient)}
@@ -178,8 +177,8 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
 
         keys, carry = jax.random.split(key, config.gradient_steps), (state.learned, state.targets, state.optimiser)
         (learned, targets, moments), metrics = jax.lax.scan(gradient_step, carry, keys)
-        fresh = TrainState(learned=learned, targets=targets, optimiser=moments, statistics=statistics, replay=replay)
-        return fresh, jax.tree.map(jnp.mean, metrics)
+        after = TrainState(learned=learned, targets=targets, optimiser=moments, statistics=statistics)
+        return after, jax.tree.map(jnp.mean, metrics)
 
     return MetaAlgorithm(
         name="pearl",
@@ -189,6 +188,7 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
         update=update,
         params=lambda s: Params(encoder=s.learned.encoder, actor=s.learned.actor, statistics=s.statistics),
         lifetimes=config.lifetimes,
+        wants=Replayed(room=config.room),
     )
 
 
@@ -220,7 +220,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
 
     def adapt(params: Params, memory: Evidence, experience: Transition, key: PRNGKeyArray) -> Evidence:
         del key
-        precision, weighted = _witnessed(params.encoder, params.statistics, steps_of(experience), spec)
+        precision, weighted = step_factors(params.encoder, params.statistics, steps_of(experience), spec)
         return Evidence(
             precision=memory.precision + precision.sum(0),
             weighted=memory.weighted + weighted.sum(0),
@@ -231,7 +231,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
     def unroll(params: Params, lifetime: Transition, key: PRNGKeyArray) -> tuple[Evidence, Decision]:
         keys = slot_keys(key, spec)
         begun = begin(params, keys[0, 0])
-        precision, weighted = _witnessed(params.encoder, params.statistics, steps_of(lifetime), spec)
+        precision, weighted = step_factors(params.encoder, params.statistics, steps_of(lifetime), spec)
         ended = (lifetime.boundary & lifetime.valid).astype(jnp.int32)
         totals = [jnp.cumsum(leaf, 0) for leaf in (precision, weighted, ended)]
         before = [total - own for total, own in zip(totals, (precision, weighted, ended), strict=True)]
@@ -249,10 +249,10 @@ def _noise(key: UInt32[Array, " numbers"], episode: Int[Array, ""], config: PEAR
     return jax.random.normal(jax.random.fold_in(jax.random.wrap_key_data(key), episode), (config.embedding_size,))
 
 
-def _witnessed(
+def step_factors(
     encoder: Perceptron, statistics: Statistics, steps: Step, spec: Spec
 ) -> tuple[Float[Array, "*time size"], Float[Array, "*time size"]]:
-    """Precision, and mean times precision, that each step gives; nothing where it did not happen."""
+    """Precision, and mean times precision, of the per-step factors; zero where a step did not happen."""
     parts = (
         see(statistics, steps.observation, spec),
         encode(steps.action, spec.action_space),
@@ -264,22 +264,22 @@ def _witnessed(
     return precision, precision * evidence.mean
 
 
-def _loss(
+def replayed_loss(
     learned: Learned, targets: Perceptron, statistics: Statistics, batch: Step, key: PRNGKeyArray, *, spec: Spec,
     config: PEARLConfig,
 ) -> tuple[Array, dict[str, Array]]:  # fmt: skip
-    """The sum of all losses on replayed lifetimes `[T, lifetimes]`: each moves what it should, the rest is constant to it."""
+    """The sum of all losses on replayed lifetimes `[T, lifetimes]`, and metrics; each loss trains its own parameters."""
     key_size, key_context, key_steps, key_embedding, key_now, key_next = jax.random.split(key, 6)
     constant = jax.lax.stop_gradient
     length, count = batch.valid.shape
     drawn = min(config.steps, length)
     some = functools.partial(some_steps, batch, steps=drawn)
-    # A context of any size: each lifetime has one of its own. What a large one witnesses is estimated from fewer steps.
+    # A context of any size, another for each lifetime. The sums over a large one are estimated from fewer steps.
     size = jax.random.randint(key_size, (count,), 0, length + 1)
     context, counted = some(key_context), jnp.arange(drawn)[:, None] < size[None]
     context = dataclasses.replace(context, valid=context.valid & counted)
     each = size.astype(jnp.float32) / jnp.maximum(jnp.minimum(size, drawn), 1).astype(jnp.float32)
-    precision, weighted = _witnessed(learned.encoder, statistics, context, spec)
+    precision, weighted = step_factors(learned.encoder, statistics, context, spec)
     belief = LatentBelief.from_evidence(precision.sum(0) * each[:, None], weighted.sum(0) * each[:, None])
     embedding = belief.sample(key_embedding)[None]
     taken = some(key_steps)
@@ -316,7 +316,7 @@ def _loss(
 def _soft_value(
     critics: Perceptron, policy: Policy, seen: Array, embedding: Array, temperature: Array, key: PRNGKeyArray, spec: Spec
 ) -> tuple[Array, Array]:
-    """What states are worth under the policy, and the policy's entropy: of one draw where actions are continuous."""
+    """Soft values under the policy, and its entropy: both from one drawn action where actions are continuous."""
     if isinstance(policy, Categorical):
         return expected_soft_value(_critics(critics, seen, embedding, None, spec).min(0), policy.logits, temperature)
     action = policy.sample(key)

@@ -1,4 +1,4 @@
-"""Agents that nobody meta-trained: the expert's methods, and the floor. Those that need no more than a spec go by name."""
+"""Agents without meta-training: classical methods, and the floor. Those that need only a spec can be made by name."""
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
@@ -41,9 +41,9 @@ def make(name: str, spec: Spec) -> Agent:
 
     Args:
       name: a key of `BASELINES`, or `path/to/file.py:function`, a function `(spec) -> Agent`.
-      spec: of the tasks.
+      spec: of the tasks; spaces, horizon and episodes.
     Raises:
       UnknownNameError: no such baseline.
-      SpecError: tasks that it cannot play.
+      SpecError: tasks with other spaces or lengths than the baseline needs.
     """
     return resolve("baseline", name, BASELINES)(spec)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from quickstudy import algorithms
 from quickstudy.cli.arguments import leading_words, parse, positional
-from quickstudy.cli.train import RunArguments, train_and_save
+from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.bench import stored as storage
 from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measure_entry
 from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
@@ -24,10 +24,12 @@ from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.summary import bounded, table
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.reports.adaptation_speed_page import write_speed_page
+from quickstudy.reports.algorithms_page import write_algorithms_table
 from quickstudy.reports.results_page import write_pages
 from quickstudy.reports.results_tables import NOT_RUN, only_agent, target_of
 from quickstudy.storage.bundle import add_results, save_bundle
 from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.train_and_save import train_and_save
 
 _USAGE = "quickstudy bench list | run ROW | verify [ROW ...] | page"
 _BUNDLE_BYTES = 1_000_000
@@ -192,9 +194,12 @@ def _train(row: Row, asked: RunRowArguments, folder: Path) -> bool:
     algorithm = algorithms.make(row.algorithm, distribution.spec, **row.algorithm_settings)
     config = TrainingConfig(budget=asked.budget or row.budget, seeds=row.seeds)
     command = shlex.join(["quickstudy", "bench", "run", row.name, *(["--budget", asked.budget] if asked.budget else [])])
-    where = RunArguments(resume=asked.resume, overwrite=asked.overwrite)
-    run_folder = run_path(folder, row.name)
-    trained = train_and_save(algorithm, distribution, config, where, folder=str(run_folder), command=command)
+    with Panel(algorithm, distribution, config) as panel:
+        # The row measures the baselines that it names, on more tasks.
+        trained = train_and_save(
+            algorithm, distribution, config, folder=run_path(folder, row.name), resume=asked.resume, overwrite=asked.overwrite,
+            command=command, measure_baselines=False, watcher=panel,
+        )  # fmt: skip
     if not trained.finished:
         print(f"Interrupted and saved. Go on with:\n  {command} --resume")
         return False
@@ -236,7 +241,7 @@ def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], fo
 
 def _draw(groups: tuple[Group, ...], folder: Path) -> None:
     results = {entry.name: storage.load(folder, entry) for group in groups for entry in group.entries}
-    for path in [*write_pages(folder, groups, results), write_speed_page(folder)]:
+    for path in [*write_pages(folder, groups, results), write_speed_page(folder), *write_algorithms_table(folder)]:
         print(f"Drawn: {path}")
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse
 from quickstudy.cli.evaluate import EvaluateArguments, evaluate_splits, note_results
+from quickstudy.cli.progress_panel import Panel
 from quickstudy.cli.report import report_on
-from quickstudy.cli.train import RunArguments, train_and_save
 from quickstudy.evaluation.evaluate import Contender
 from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.train_and_save import train_and_save
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,12 @@ def run(arguments: list[str]) -> int:
     distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)
     algorithm = algorithms.make("rl2", distribution.spec)
     config = TrainingConfig(budget=asked.budget)
-    where = RunArguments(overwrite=asked.overwrite)
-    trained = train_and_save(algorithm, distribution, config, where, folder=asked.folder, command=command)
+    with Panel(algorithm, distribution, config) as panel:
+        # The baselines are measured below, on more tasks.
+        trained = train_and_save(
+            algorithm, distribution, config, folder=asked.folder, overwrite=asked.overwrite, command=command,
+            measure_baselines=False, watcher=panel,
+        )  # fmt: skip
     if not trained.finished:
         print(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
         return 130

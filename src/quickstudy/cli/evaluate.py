@@ -18,7 +18,7 @@ from quickstudy.evaluation.summary import table, verdict
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.registry import resolve
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.bundle import Bundle, add_results, load_bundle
 

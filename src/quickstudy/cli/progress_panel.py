@@ -1,6 +1,7 @@
-"""What a terminal shows of a meta-training run: a live panel, or plain lines where the output is not a terminal."""
+"""A meta-training run on a terminal: a panel that is redrawn, or plain lines where the output is not a terminal."""
 
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,54 +14,42 @@ from rich.text import Text
 
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.training.host_program import baselines_on
-from quickstudy.training.loop import Progress, TrainingConfig
+from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.progress import Progress
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REFRESH_SECONDS = 0.5
 _ADAPTATION = ("first_episodes", "last_episodes", "adaptation_error")
-_ERRORS_BEYOND_DOUBT = 4.0
+_SIGNIFICANT_ERRORS = 4.0
 
 
 class Panel:
-    """Shows progress from `watch`; a context manager, so that the terminal is left in order.
+    """Shows a run from `watch` and `show_baselines`; a context manager, so that the terminal is left in order.
+
+    It computes nothing: what it shows is handed to it.
 
     Args:
-      algorithm: that is trained.
-      distribution: whose baselines stand beside it, measured on the same held-out tasks.
+      algorithm: the algorithm that is trained.
+      distribution: of the tasks.
       config: of the run.
-      collecting: where lifetimes of tasks that live outside are lived.
     """
 
-    def __init__(
-        self,
-        algorithm: MetaAlgorithm,
-        distribution: AnyDistribution,
-        config: TrainingConfig,
-        collecting: CollectingConfig = CollectingConfig(),
-    ):
+    def __init__(self, algorithm: MetaAlgorithm, distribution: AnyDistribution, config: TrainingConfig):
         self._console = Console()
-        title = f"{algorithm.name} on {distribution.name}, {_count(config.seeds, 'seed')}, budget {config.budget}"
-        self._title, self._looks_shown, self._last_shown = title, 0, 0.0
-        self._distribution, self._tasks, self._collecting = distribution, config.held_out_tasks, collecting
+        self._title = f"{algorithm.name} on {distribution.name}, {_count(config.seeds, 'seed')}, budget {config.budget}"
+        self._evaluations_shown, self._last_shown = 0, 0.0
         self._baselines: dict[str, float] = {}
+        self._missing: tuple[str, ...] = ()
+        self._progress: Progress | None = None
         self._warned_of: set[str] = set()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        """Measures the baselines, then opens the panel."""
+        """Opens the panel."""
         self._console.print(self._title, highlight=False)
-        if not self._console.is_terminal:
-            self._console.print("measuring the baselines on held-out tasks ...")
-        with self._console.status("measuring the baselines on held-out tasks"):
-            self._baselines = baselines_on(self._distribution, tasks=self._tasks, collecting=self._collecting)
         if self._console.is_terminal:
             self._live = Live(Text("compiling the training program ..."), console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
-        else:
-            beside = ", ".join(f"{name} {value:.2f}" for name, value in self._baselines.items())
-            self._console.print(f"held-out return of the baselines: {beside or 'none'}", soft_wrap=True, highlight=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -69,34 +58,48 @@ class Panel:
             self._live.stop()
 
     def watch(self, progress: Progress) -> None:
-        """Shows where a run stands."""
-        looked = len(progress.evaluations) > self._looks_shown
-        self._looks_shown = len(progress.evaluations)
+        """Shows the state of a run."""
+        evaluated = len(progress.evaluations) > self._evaluations_shown
+        self._evaluations_shown, self._progress = len(progress.evaluations), progress
         if self._live is None:
-            if looked:
+            if evaluated:
                 self._console.print(self._line(progress), soft_wrap=True, highlight=False)
-        elif looked or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
+        elif evaluated or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
-        worse = worsening(progress.metrics) if looked else None
+        worse = worsening(progress.metrics) if evaluated else None
         if worse is not None:
             self._warn_once("worsening", worse)
-        apart = sum(progress.metrics["nonfinite_steps"])
-        if apart:
+        nonfinite = sum(progress.metrics["nonfinite_steps"])
+        if nonfinite:
             self._warn_once(
-                "quarantine",
-                f"Rewards or observations that are not finite: {apart:.3g} steps of a lifetime are set apart, and "
-                "nothing is learned from them. Look at the tasks with `quickstudy check`.",
+                "non-finite steps",
+                f"Rewards or observations are not finite in {nonfinite:.3g} steps of a lifetime. Nothing is learned from these "
+                "steps. Look at the tasks with `quickstudy check`.",
             )
         lost = sum(progress.metrics.get("lost", ()))
         if lost:
             self._warn_once(
-                "loss",
-                f"{lost:.0f} lifetimes were lost to a fault of their environment, and nothing is learned from them; "
-                "training goes on.",
+                "lost lifetimes",
+                f"{lost:.0f} lifetimes were lost to a fault of their environment. Nothing is learned from them. "
+                "Training goes on.",
             )
         if "trouble" in progress.metrics:
             self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+
+    def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
+        """Shows held-out returns of the baselines, and the names of those that are being measured."""
+        begun = bool(missing) and not self._missing
+        self._baselines, self._missing = dict(returns), tuple(missing)
+        if self._live is not None and self._progress is not None:
+            self._live.update(self._panel(self._progress), refresh=True)
+        elif begun:
+            self._console.print(
+                f"measuring {_count(len(missing), 'baseline')} on held-out tasks; the agent is saved, and Ctrl-C skips this ..."
+            )
+        elif returns and not missing:
+            known = ", ".join(f"{name} {value:.2f}" for name, value in returns.items())
+            self._console.print(f"held-out return of the baselines: {known}", soft_wrap=True, highlight=False)
 
     def _warn_once(self, of: str, said: str) -> None:
         if of not in self._warned_of:
@@ -127,6 +130,8 @@ class Panel:
             rows.append((f"this agent  {_sparkline(history)}", _over_seeds(progress.evaluations[-1][1]), history[-1], True))
         for name, text, _, ours in sorted(rows, key=lambda row: row[2]):
             returns.add_row(name, text, style="bold green" if ours else "")
+        for name in self._missing:
+            returns.add_row(name, "being measured; Ctrl-C skips this", style="dim")
         trained = progress.metrics["train_return"]
         # A bar by itself ends no line.
         return Group(
@@ -139,15 +144,15 @@ class Panel:
 
 
 def worsening(metrics: dict[str, Any]) -> str | None:
-    """What to say where adapting makes an agent worse, beyond doubt, in a line of metrics; None where it does not."""
+    """A warning where adaptation makes an agent significantly worse, from a line of metrics; None where it does not."""
     if "adaptation_error" not in metrics:
         return None
     for first, last, error in zip(*(metrics[name] for name in _ADAPTATION), strict=True):
-        if last - first < -_ERRORS_BEYOND_DOUBT * error:
+        if last - first < -_SIGNIFICANT_ERRORS * error:
             return (
-                f"Adapting makes this agent worse: an episode earns {first:.4g} at the start of a lifetime and {last:.4g} at "
-                f"its end (difference {last - first:.3g} ± {error:.2g}). If it stays so, let it adapt in smaller steps, as "
-                "with a lower inner rate. Training goes on."
+                f"Adapting makes this agent worse: the return of an episode is {first:.4g} at the start of a lifetime and "
+                f"{last:.4g} at its end (difference {last - first:.3g} ± {error:.2g}). If that lasts, choose smaller "
+                "adaptation steps, for example by a lower inner rate. Training goes on."
             )
     return None
 
@@ -158,7 +163,7 @@ def _shares(spent: dict[str, float]) -> str:
 
 
 def _measured(metrics: dict[str, Any]) -> str:
-    """What environments said beside the reward, at the last look if there was one now, else in training."""
+    """The environments' measures beside the reward: in training, and in the evaluation that was made now, if any."""
     kinds = ("train_", "held_out_")
     shown = [name for name in metrics if name.startswith(kinds) and not name.endswith("_return")]
     return "".join(f"  {name.replace('_', ' ')} {_over_seeds(metrics[name])}" for name in shown)

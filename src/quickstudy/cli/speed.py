@@ -18,7 +18,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Spec
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import Bundle, load_bundle
 from quickstudy.storage.run_folder import read_metrics
 

@@ -5,21 +5,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
-from quickstudy.rollout.collecting.pool import CollectingConfig
-from quickstudy.storage.bundle import save_bundle
-from quickstudy.storage.run_folder import check_folder
-from quickstudy.training.loop import Run, TrainingConfig, meta_train
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.train_and_save import train_and_save
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
 
@@ -63,15 +59,24 @@ def run(arguments: list[str]) -> int:
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
     command = shlex.join(["quickstudy", "train", *arguments])
-    trained = train_and_save(
-        algorithm, distribution, asked.training, asked.run, folder=folder, command=command, collecting=asked.collecting
-    )
+    with Panel(algorithm, distribution, asked.training) as panel:
+        trained = train_and_save(
+            algorithm,
+            distribution,
+            asked.training,
+            folder=folder,
+            resume=asked.run.resume,
+            overwrite=asked.run.overwrite,
+            command=command,
+            collecting=asked.collecting,
+            watcher=panel,
+        )
     console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
-        console.print(f"Set apart, as their rewards or observations were not finite: {steps}.", highlight=False)
+        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.", highlight=False)
     if trained.lost:
-        console.print(f"Left out, as their environments failed: {trained.lost:,} lifetimes.", highlight=False)
+        console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.", highlight=False)
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
@@ -82,37 +87,6 @@ def run(arguments: list[str]) -> int:
     then = shlex.join(["quickstudy", "evaluate", folder, *named])
     console.print(f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
-
-
-def train_and_save(
-    algorithm: MetaAlgorithm,
-    distribution: AnyDistribution,
-    config: TrainingConfig,
-    where: RunArguments,
-    *,
-    folder: str,
-    command: str,
-    collecting: CollectingConfig = CollectingConfig(),
-) -> Run:
-    """Meta-trains under the live panel, and saves the bundle if training came to its end."""
-    # What would be refused later is refused now: the panel begins by measuring the baselines, which can take minutes.
-    check_folder(folder, resume=where.resume, overwrite=where.overwrite)
-    jax.eval_shape(algorithm.init, jax.random.key(config.seed))
-    with Panel(algorithm, distribution, config, collecting) as panel:
-        trained = meta_train(
-            algorithm,
-            distribution,
-            config,
-            folder=folder,
-            resume=where.resume,
-            overwrite=where.overwrite,
-            command=command,
-            collecting=collecting,
-            watch=panel.watch,
-        )
-    if trained.finished:
-        save_bundle(Path(folder) / "bundle", algorithm, trained.params, distribution=distribution, command=command)
-    return trained
 
 
 def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:

@@ -25,7 +25,7 @@ from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Transition, blank_observation
 from quickstudy.protocol.task_distribution import task_hash
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 
 RESAMPLES = 2000

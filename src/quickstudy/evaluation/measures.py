@@ -17,6 +17,7 @@ from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.records import Spec
+from quickstudy.rollout.collecting.batch import judged
 
 CURVE_RESAMPLES = 400
 """Resamples for the pointwise interval of a curve; single numbers get all of them."""
@@ -133,16 +134,6 @@ def measured_by_episode(
         steps = steps.reshape(*steps.shape[:2], -1, distribution.spec.horizon)
         curves[name] = _curve(judged(steps, reduction), few)
     return curves
-
-
-def judged(steps: Float[np.ndarray, "seeds tasks episodes horizon"], reduction: str) -> Float[np.ndarray, "seeds tasks points"]:
-    """One number of each episode; every episode has a first step."""
-    if reduction == "any":
-        return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
-    if reduction == "sum":
-        return np.nansum(steps, -1)
-    last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
-    return np.take_along_axis(steps, last[..., None], -1)[..., 0]
 
 
 def _adaptation_curve(lives: LifetimeRewards, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:

@@ -106,7 +106,7 @@ def adaptation_video(
     recorded = _Recorded(environment, camera, wanted=wanted, horizon=distribution.spec.horizon, every=every)
     collector = Collector(
         dataclasses.replace(distribution, open=lambda: recorded),
-        lanes=1,
+        parallel_environments=1,
         heartbeat=lambda steps: progress(steps / agent.spec.lifetime_steps),
     )
     try:

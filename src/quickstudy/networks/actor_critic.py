@@ -55,7 +55,7 @@ class ActorCritic(eqx.Module):
     """The trained weights."""
 
     encoder: Encoder
-    core: Core | RewardChangeCore
+    core: Core
     shared: Dense
     policy: Dense
     value: Dense

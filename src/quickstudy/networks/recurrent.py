@@ -12,7 +12,7 @@ The cores of this file read the same numbers whatever is observed. `run` returns
 so a core whose state is large costs no more than it must. A law ties `run` to the other three.
 """
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -24,6 +24,33 @@ from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import shift_right
+
+
+@runtime_checkable
+class Core(Protocol):
+    """The memory of an agent, which is asked: see the head of this file."""
+
+    @property
+    def size(self) -> int:
+        """Numbers in what `read` gives."""
+
+    def initial(self, *lifetimes: int) -> PyTree:
+        """The state before anything has happened, leaves `[*lifetimes, ...]`."""
+
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+        """The state after these steps; a step that is not valid changes nothing."""
+
+    def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
+        """What is remembered that matters where `seen` is observed."""
+
+    def run(
+        self,
+        state: PyTree,
+        inputs: Float[Array, "T *lifetimes inputs"],
+        seen: Float[Array, "T *lifetimes seen"],
+        valid: Bool[Array, "T *lifetimes"],
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes features"]]:
+        """The state after the last step, and what was read before each step was taken in."""
 
 
 class GRU(eqx.Module):
@@ -236,9 +263,6 @@ class Linear(eqx.Module):
         """What the heads read."""
         size = jnp.sqrt(jnp.square(hidden).mean(-1, keepdims=True) + 0.1)
         return jax.nn.relu(self.project(hidden / size))
-
-
-Core = GRU | LSTM | Linear
 
 
 CORES: dict[str, type[GRU] | type[LSTM] | type[Linear]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}

@@ -53,24 +53,22 @@ class RewardChangeCore(eqx.Module):
         newest = jnp.zeros((*lifetimes, 2))
         return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, newest=newest)
 
-    def take_in(
-        self, state: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> RewardChangeState:
+    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
         inputs, after = self._with_change(state, inputs, valid)
         return self._last(self.core.take_in(state.state, inputs, valid), after)
 
-    def read(self, state: RewardChangeState, seen: Float[Array, "*time size"]) -> Float[Array, "*time read"]:
+    def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time read"]:
         """What the inner core reads, the last reward and its change."""
         return jnp.concatenate([self.core.read(state.state, seen), state.newest], axis=-1)
 
     def run(
         self,
-        state: RewardChangeState,
+        state: PyTree,
         inputs: Float[Array, "T *lifetimes inputs"],
         seen: Float[Array, "T *lifetimes size"],
         valid: Bool[Array, "T *lifetimes"],
-    ) -> tuple[RewardChangeState, Float[Array, "T *lifetimes read"]]:
+    ) -> tuple[PyTree, Float[Array, "T *lifetimes read"]]:
         """The state after the last step, and what was read before each step was taken in."""
         inputs, after = self._with_change(state, inputs, valid)
         last, features = self.core.run(state.state, inputs, seen, valid)
@@ -78,7 +76,7 @@ class RewardChangeCore(eqx.Module):
         return self._last(last, after), jnp.concatenate([features, newest], axis=-1)
 
     def _with_change(
-        self, state: RewardChangeState, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
+        self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[Float[Array, "T *lifetimes inputs"], tuple[Array, Array, Array]]:
         """The inner core's inputs; and after each step, `last`, `counts` and `newest` of the state."""
         reward, boundary = inputs[..., -2], inputs[..., -1:] > 0

@@ -1,4 +1,4 @@
-"""Distributions over actions, as plain trees: they pass `vmap` and `scan` without a stale batch shape.
+"""Distributions over actions as plain trees, so that `vmap` and `scan` leave no stale batch shape.
 
 Each offers `sample(key)`, `mode()`, `log_probability(action)` and `entropy()`, natural logarithms throughout.
 """
@@ -54,8 +54,7 @@ class Categorical:
 class TruncatedNormal:
     """Independent normals cut to a box: `mean` within the bounds, `deviation` > 0 before the cut, action units.
 
-    What it samples lies in the action space, so the recorded action and its density belong together; a clipped normal's do
-    not.
+    Samples lie in the action space, so the recorded action and its density agree. Those of a clipped normal do not.
     """
 
     mean: Float[Array, "*time n"]
@@ -116,7 +115,7 @@ Policy = Categorical | TruncatedNormal
 
 
 def policy_parameters(space: ActionSpace) -> int:
-    """How many numbers of a network make a policy over this action space."""
+    """Number of network outputs that parametrise a policy over this action space."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)
     return 2 * flat_size(space)

@@ -1,8 +1,8 @@
-"""Linear algebra without LAPACK, for small matrices, unbatched, in the precision of what they are given.
+"""Linear algebra without LAPACK, for small unbatched matrices, in the precision of the arguments.
 
-On a processor JAX hands LAPACK's work to the threads that programs run on, and waits for it on one of them: as many such calls
-at a time as there are threads wait for each other. In training that happened to the LU decomposition of value baselines
-and to the QR decomposition of orthogonal weights. These are loops over columns instead.
+On a processor JAX runs LAPACK on the same threads as programs, and waits for it on one of them. So as many simultaneous calls
+as there are threads deadlock. In training this happened with the LU decomposition of value baselines and the QR decomposition
+of orthogonal weights. These functions are loops over columns instead.
 """
 
 import jax
@@ -40,7 +40,7 @@ def cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
 
 def solve_lower(lower: Float[Array, "n n"], right: Float[Array, "n *columns"]) -> Float[Array, "n *columns"]:
-    """x of `lower` x = `right`, where nothing stands above the diagonal."""
+    """x of `lower` x = `right`, for a lower triangular matrix."""
     columns = right.reshape(len(lower), -1)
 
     def row(found: Float[Array, "n k"], index: Array) -> tuple[Float[Array, "n k"], None]:
@@ -50,14 +50,14 @@ def solve_lower(lower: Float[Array, "n n"], right: Float[Array, "n *columns"]) -
 
 
 def solve_upper(upper: Float[Array, "n n"], right: Float[Array, "n *columns"]) -> Float[Array, "n *columns"]:
-    """x of `upper` x = `right`, where nothing stands below the diagonal: the same, read from its far end."""
+    """x of `upper` x = `right`, for an upper triangular matrix: `solve_lower` in reversed order."""
     return solve_lower(upper[::-1, ::-1], right[::-1])[::-1]
 
 
 def orthogonalised(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """The orthogonal matrix whose first k columns span what the first k of this one do, for every k.
+    """The orthogonal matrix whose first k columns span the same space as the first k columns of this one, for every k.
 
-    That is Q of the QR decomposition whose R has a positive diagonal. Of independent normal numbers, any one is as likely.
+    It is Q of the QR decomposition whose R has a positive diagonal. For independent normal numbers it is uniformly distributed.
 
     Args:
       matrix: `[n, n]`, of full rank.

@@ -1,4 +1,4 @@
-"""A value baseline that is fitted anew to every batch of episodes, in closed form."""
+"""A value baseline that is fitted to every batch of episodes in closed form."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -18,7 +18,7 @@ def linear_baseline(
     Args:
       observation: `[episodes, horizon, size]`, scaled to around one.
       returns: `[episodes, horizon]` to go, reward units.
-      valid: steps that happened; the others are not fitted to.
+      valid: `[episodes, horizon]`; steps that happened; the fit ignores the others.
       ridge: added to the diagonal, per step that happened.
     Returns:
       The fitted values `[episodes, horizon]`, reward units.

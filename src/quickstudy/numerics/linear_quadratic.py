@@ -77,7 +77,7 @@ def stationary_control(keeps: np.ndarray, pushes: np.ndarray, *, effort: float) 
 def expected_cost(
     keeps: np.ndarray, pushes: np.ndarray, drifts: Float[Array, "steps n"], *, effort: float, start: float, noise: Array
 ) -> Float[Array, ""]:
-    """Expected cost of the best control of one who knows every step's drift beforehand, from x ~ N(0, start² I).
+    """Expected cost of the best control that knows the drift of every step beforehand, from x ~ N(0, start² I).
 
     Args:
       keeps: A `[n, n]`.

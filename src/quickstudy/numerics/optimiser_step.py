@@ -11,7 +11,7 @@ def descend(
     """Weights after a step down the gradient, and the optimiser's state after it.
 
     Args:
-      optimiser: that turns a gradient into a direction of the size of one, such as `optax.scale_by_adam()`.
+      optimiser: turns a gradient into a direction of size one, such as `optax.scale_by_adam()`.
       gradient: like the weights.
       state: of the optimiser.
       weights: to move.
@@ -23,5 +23,5 @@ def descend(
 
 
 def clipped_adam(max_gradient_norm: float) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015) on gradients that are scaled down to a norm first; its direction is of size one."""
+    """Adam (Kingma and Ba 2015) on gradients with clipped norm; its directions have size one."""
     return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optax.scale_by_adam(eps=1e-5))

@@ -8,7 +8,7 @@ makes the gates again while it walks back, and adds up the weights' gradient in 
 """
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from quickstudy.protocol.sequences import scan, shift_right
 Shares = tuple[Array, ...]
 
 
-@runtime_checkable
 class GatedRecurrence(Protocol):
     """What a core whose gates read its state offers; any leading axes, the last one is features."""
 
@@ -109,11 +108,11 @@ def run_linear(
     hidden: Float[Array, "*lifetimes units"],
     valid: Bool[Array, "T *lifetimes"],
 ) -> tuple[Array, Array]:
-    """h_t = keep_t ⊙ h_{t-1} + add_t; where a step is not valid the state stands still.
+    """h_t = keep_t ⊙ h_{t-1} + add_t; where a step is not valid the state stays the same.
 
     Args:
-      keep: `[T, *lifetimes, units]`, the share of each unit that stays.
-      add: `[T, *lifetimes, units]`, what comes in addition.
+      keep: `[T, *lifetimes, units]`, factor of each unit of the old state.
+      add: `[T, *lifetimes, units]`, added to each unit.
       hidden: `[*lifetimes, units]`, the state before the first step.
       valid: steps that happened.
     Returns:
@@ -121,7 +120,7 @@ def run_linear(
     Source: Blelloch 1990, section 1.4, for the parallel form, of depth log T.
     """
     keep, add = jnp.where(valid[..., None], keep, 1.0), jnp.where(valid[..., None], add, 0.0)
-    # On a processor the parallel form has more to do and nothing to gain.
+    # On a processor the parallel form needs more work without a gain.
     states = jax.lax.platform_dependent(keep, add, hidden, cpu=steps_in_turn, default=steps_in_parallel)
     return states[-1], states
 
@@ -137,7 +136,7 @@ def steps_in_turn(keep: Array, add: Array, hidden: Array) -> Array:
 
 
 def steps_in_parallel(keep: Array, add: Array, hidden: Array) -> Array:
-    """The same: two steps in a row are one step that keeps the product and adds what is left of the first addition."""
+    """The same in parallel: two steps in sequence are one step with the product of factors and the sum of additions."""
 
     def join(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
         return one[0] * other[0], one[1] * other[0] + other[1]

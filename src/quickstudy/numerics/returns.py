@@ -15,11 +15,11 @@ def generalised_advantage(
     discount: float,
     trace_decay: float,
 ) -> tuple[Float[Array, " T"], Float[Array, " T"]]:
-    """Generalised advantage estimates along one lifetime, over its valid steps as if the others were not there.
+    """Generalised advantage estimates along one lifetime, over its valid steps as if the others did not exist.
 
         δ_t = r_t + γ v_{t'} − v_t        A_t = δ_t + γ λ A_{t'}        t' = the next valid step; v, A = 0 after the last
 
-    The end of an episode cuts nothing: what is learned in one episode pays in the next, and only the lifetime ends.
+    The end of an episode does not cut the sum: learning in one episode increases rewards in the next. Only the lifetime ends.
 
     Args:
       reward_t: `[T]`, reward units; received for the action at step t.
@@ -34,7 +34,7 @@ def generalised_advantage(
     Example:
       >>> generalised_advantage(jnp.ones(2), jnp.zeros(2), jnp.ones(2, bool), discount=1.0, trace_decay=1.0)[0]
       Array([2., 1.], dtype=float32)
-    Source: Schulman et al. 2016, eq. 16. Changed: steps that did not happen are passed over.
+    Source: Schulman et al. 2016, eq. 16. Changed: steps that did not happen are skipped.
     """
     if not reward_t.shape == value_t.shape == valid_t.shape:
         raise SpecError(f"rewards {reward_t.shape}, values {value_t.shape}, mask {valid_t.shape} differ in shape.")
@@ -55,7 +55,7 @@ def generalised_advantage(
 def returns_to_go(
     reward_t: Float[Array, "T *lifetimes"], valid_t: Bool[Array, "T *lifetimes"], *, discount: float
 ) -> Float[Array, "T *lifetimes"]:
-    """What was received from each step on, discounted per valid step; where a step is not valid, that of the next that is.
+    """Discounted returns from each step on, per valid step; where a step is not valid, the return of the next valid one.
 
     Args:
       reward_t: `[T, ...]`, reward units; received for the action at step t.

@@ -1,4 +1,4 @@
-"""Turning vectors in a plane."""
+"""Rotation of vectors in a plane."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

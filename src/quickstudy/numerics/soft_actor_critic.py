@@ -9,13 +9,13 @@ from jaxtyping import Array, Bool, Float
 from quickstudy.protocol.spaces import ActionSpace
 
 _NARROWEST = 3.0
-"""Nats per number of an action that a continuous policy may lie below the uniform one: a twentieth of the width."""
+"""Entropy, in nats per number of an action, of the uniform policy above one that is a twentieth as wide."""
 
 
 def expected_soft_value(
     values: Float[Array, "*shape n"], logits: Float[Array, "*shape n"], temperature: Float[Array, ""]
 ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """What a state is worth under a policy over n actions, and the policy's entropy in nats.
+    """The soft value of a state under a policy over n actions, and the entropy of the policy in nats.
 
         V = Σ_a π(a) (Q(a) − α log π(a))
 
@@ -33,7 +33,7 @@ def expected_soft_value(
 def soft_target(
     reward: Float[Array, "*shape"], terminated: Bool[Array, "*shape"], next_value: Float[Array, "*shape"], *, discount: float
 ) -> Float[Array, "*shape"]:
-    """What a critic should say: r + γ V(o'), without V where the task has ended; a time limit ends nothing.
+    """The target of a critic, r + γ V(o'), without V where the episode terminated; a truncated episode keeps it.
 
     Source: Haarnoja et al. 2018, eq. 3. Changed: nothing.
     """
@@ -41,7 +41,7 @@ def soft_target(
 
 
 def target_entropy(space: ActionSpace, part: float) -> float:
-    """The entropy in nats that a policy is held near.
+    """The entropy, in nats, to which the temperature is adjusted.
 
     Args:
       space: of the actions.

@@ -1,15 +1,14 @@
 """Interquartile means, medians and crossed bootstrap intervals; each equation once, in NumPy.
 
-Results of an evaluation are an array `[seeds, tasks]`: independent meta-training seeds of one agent (a
-baseline has one), each on the same tasks. Both are samples, of the training runs and of the tasks that might
-have been, so a resample draws seeds *and* tasks, each with replacement, and crosses them. With one seed only
-tasks are drawn, and the interval then says nothing about another training run. With S seeds the seeds' share
-of the variance is low by (S - 1) / S, as in every bootstrap: below about five seeds an interval is somewhat
-too narrow.
+Results of an evaluation are an array `[seeds, tasks]`: independent meta-training seeds of one agent (a baseline has one), each
+on the same tasks. Both are samples, of all training runs and of all tasks. So a resample draws seeds *and* tasks, each with
+replacement, and crosses them. With one seed only tasks are drawn, and the interval then says nothing about other training
+runs. With S seeds the seeds' share of the variance is low by (S - 1) / S, as in every bootstrap: below about five seeds an
+interval is somewhat too narrow.
 
 A resample is written as counts: how often each seed and each task was drawn. Every statistic here is linear
-in them or needs one sort, so nothing is gathered. Contenders that share the counts of tasks are compared task
-by task.
+in them or needs one sort, so nothing is gathered. Agents that share the counts of tasks are compared task by
+task.
 """
 
 import dataclasses
@@ -34,9 +33,9 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CensoredEstimate:
-    """A number that censoring leaves known between two bounds only, and its 95 % interval; None stands for infinity.
+    """A censored number, known only between two bounds, and its 95 % interval; None stands for infinity.
 
-    The number is known where the bounds are equal. The interval holds what the resamples leave possible: its low end comes
+    The number is known where the bounds are equal. The interval covers all resamples: its low end comes
     from their lower bounds, its high end from their upper bounds.
     """
 
@@ -59,11 +58,11 @@ class Draws:
     tasks: Float[np.ndarray, "resamples tasks"]
 
     def first(self, resamples: int) -> "Draws":
-        """The first so many resamples: fewer are enough for the intervals of a whole curve."""
+        """The first `resamples` of them; fewer suffice for the intervals of a whole curve."""
         return Draws(seeds=self.seeds[:resamples], tasks=self.tasks[:resamples])
 
     def crossed(self, other: "Draws") -> "Draws":
-        """Draws of `[seeds x other's seeds]` pairs, row by row, on the same tasks: each one's seeds are drawn alone."""
+        """Draws of `[seeds x other's seeds]` pairs, row by row, on the same tasks: their seeds are drawn independently."""
         counts = self.seeds[:, :, None] * other.seeds[:, None, :]
         return Draws(seeds=counts.reshape(len(counts), -1), tasks=self.tasks)
 
@@ -188,7 +187,7 @@ def interval(
 
 
 def estimate(value: float, samples: Float[np.ndarray, " resamples"]) -> Estimate:
-    """A value with the interval of its resamples; what is not finite becomes None."""
+    """A value with the interval of its resamples; non-finite numbers become None."""
     low, high = interval(samples)
     return Estimate(value=finite(value), low=finite(low), high=finite(high))
 
@@ -196,7 +195,7 @@ def estimate(value: float, samples: Float[np.ndarray, " resamples"]) -> Estimate
 def censored_estimate(
     bounds: tuple[float, float], lower: Float[np.ndarray, " resamples"], upper: Float[np.ndarray, " resamples"]
 ) -> CensoredEstimate:
-    """What is known of a number: its bounds, and the interval of the resamples of either bound."""
+    """The bounds of a number, and the interval of the resamples of both bounds."""
     least, most = bounds
     low, high = interval(lower)[0], interval(upper)[1]
     return CensoredEstimate(at_least=finite(least), at_most=finite(most), low=finite(low), high=finite(high))
@@ -208,7 +207,7 @@ def finite(value: float | np.floating | np.ndarray) -> float | None:
 
 
 def trailing_mean(curve: Float[np.ndarray, "*batch points"], window: int) -> Float[np.ndarray, "*batch points"]:
-    """The mean of the last `window` points; NaN where fewer have been."""
+    """The mean of the last `window` points; NaN where there are fewer."""
     sums = np.cumsum(np.asarray(curve, np.float64), axis=-1)
     means = np.full(curve.shape, np.nan)
     means[..., window - 1 :] = sums[..., window - 1 :]
@@ -219,6 +218,6 @@ def trailing_mean(curve: Float[np.ndarray, "*batch points"], window: int) -> Flo
 def first_reaching(
     curve: Float[np.ndarray, "*batch points"], level: Float[np.ndarray, "*batch"] | float
 ) -> Float[np.ndarray, "*batch"]:
-    """How many points it takes a curve to be at a level or above it, from 1 on; infinity if it never is."""
+    """The number, from 1, of the first point at which a curve reaches a level; infinity if it never does."""
     reached: Bool[np.ndarray, "*batch points"] = curve >= np.asarray(level)[..., None]
     return np.where(reached.any(-1), reached.argmax(-1) + 1.0, np.inf)

@@ -1,4 +1,4 @@
-"""Policy objectives: each equation once."""
+"""Policy objectives."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -16,7 +16,7 @@ def clipped_surrogate(
         min(ρ A, clip(ρ, 1 − ε, 1 + ε) A)        ρ = exp(log π(a) − log β(a))
 
     Args:
-      log_probability: of the recorded action under the policy that is optimised.
+      log_probability: of the recorded action under the optimised policy.
       behaviour_log_probability: of the same action when it was chosen; a constant.
       advantage: any unit; a constant.
       clip: ε > 0.

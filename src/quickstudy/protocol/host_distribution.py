@@ -7,7 +7,7 @@ the tasks, and needs none of what the environments are made of.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -37,7 +37,6 @@ class StepResult(NamedTuple):
     measures: Mapping[str, float]
 
 
-@runtime_checkable
 class HostEnvironment(Protocol):
     """One environment that can be set to any task of its distribution. All its randomness follows from the keys it is given."""
 
@@ -54,7 +53,6 @@ class HostEnvironment(Protocol):
         """Lets go of whatever it holds."""
 
 
-@runtime_checkable
 class Camera(Protocol):
     """Looks at one environment, for people. Agents see nothing of it, and the environment does the same with and without."""
 
@@ -99,6 +97,9 @@ class HostDistribution(Generic[Task]):
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
+
+    runs_in: ClassVar[Literal["python"]] = "python"
+    """Environments keep a state of their own and are stepped outside the compiled program."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from jaxtyping import Array, PRNGKeyArray
 
 from quickstudy.protocol.agent import Agent, Params
-from quickstudy.protocol.records import Transition
 
 TrainState = TypeVar("TrainState")
 
@@ -16,30 +15,48 @@ LIFETIMES_AXIS = "lifetimes"
 statistics over it with `jax.lax.pmean`, which on one device changes nothing."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Fresh:
+    """The algorithm learns from lifetimes that are run under the present parameters, and from no others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Replayed:
+    """The algorithm learns from earlier lifetimes too.
+
+    Args:
+      room: the number of lifetimes that are kept; the oldest give way. At least the lifetimes of one update.
+    """
+
+    room: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaAlgorithm(Generic[TrainState, Params]):
     """How an agent's parameters are learned from lifetimes.
 
     Args:
-      name: how people call it, as on the command line.
+      name: the name of the algorithm, as on the command line.
       config: its configuration, a frozen dataclass of plain values.
       agent: the agent that it meta-trains.
-      init: `(key) -> state`: parameters, optimiser, whatever else the outer loop needs.
-      update: `(state, lifetimes, progress, key) -> (state, metrics)`. `lifetimes` is a `Transition` with leading axes
-        `[T, lifetimes]`, this device's share; `progress` `[]` in [0, 1) is the spent part of the budget; `metrics` are
-        scalars by name, `loss` among them.
-      params: `(state) -> params`: what the agent needs once it is deployed.
+      init: `(key) -> state`: parameters, optimiser, and anything else that one update hands to the next.
+      update: `(state, lifetimes, progress, key) -> (state, metrics)`. `lifetimes` depends on `wants`, below; it is this
+        device's share. `progress` `[]` in [0, 1) is the spent part of the budget. `metrics` are scalars by name, `loss` among
+        them.
+      params: `(state) -> params`: the parameters that the deployed agent needs.
       lifetimes: lifetimes per update, over all devices.
       share_multiple: each device's share of the lifetimes is a multiple of this (the number of minibatches, say).
-      wants: where lifetimes come from: `"fresh"` ones are lived under the present parameters.
+      wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Replayed(room=...)`: a
+        `rollout.replay.ReplayedLifetimes`, which holds the fresh lifetimes and a store to draw earlier ones from. The training
+        loop builds the source of lifetimes from this (`training.sources.source_for`).
     """
 
     name: str
     config: Any
     agent: Agent
     init: Callable[[PRNGKeyArray], TrainState]
-    update: Callable[[TrainState, Transition, Array, PRNGKeyArray], tuple[TrainState, dict[str, Array]]]
+    update: Callable[[TrainState, Any, Array, PRNGKeyArray], tuple[TrainState, dict[str, Array]]]
     params: Callable[[TrainState], Params]
     lifetimes: int
     share_multiple: int = 1
-    wants: Literal["fresh"] = "fresh"
+    wants: Fresh | Replayed = Fresh()

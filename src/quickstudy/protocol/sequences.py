@@ -1,4 +1,8 @@
-"""The one file in which time is reshaped, shifted and scanned."""
+"""Operations on the time axis: scans, chunks, shifts and selection.
+
+Time is always the leading axis and keeps its order. Code elsewhere uses these functions to cut time into chunks and to join
+it again.
+"""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -29,16 +33,16 @@ def flatten_chunks(tree: PyTree) -> PyTree:
 
 
 def shift_right(first: PyTree, sequence: PyTree) -> PyTree:
-    """`[first, sequence[0], ..., sequence[T-2]]`: what stood before each step, from what stood after it."""
+    """`[first, sequence[0], ..., sequence[T-2]]`: the value before each step, from the values after each step."""
     return jax.tree.map(lambda f, s: jnp.concatenate([f[None], s[:-1]]), first, sequence)
 
 
 def fill_forward(sequence: PyTree, first: PyTree, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
-    """The newest of a sequence after each step, where steps that did not happen brought nothing.
+    """The newest value of a sequence after each step, where steps that did not happen carry none.
 
     Args:
       sequence: leaves `[T, *lifetimes]`.
-      first: what came before the first of these steps, leaves `[*lifetimes]`.
+      first: the value before the first of these steps, leaves `[*lifetimes]`.
       valid: steps that happened.
     """
     slots = jnp.arange(len(valid)).reshape((-1,) + (1,) * (valid.ndim - 1))

@@ -6,7 +6,7 @@ Splits are `"train"`, `"test"` and `"ood:<what shifted>"`. There is no default s
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +60,9 @@ class TaskDistribution(Generic[Task, State]):
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
+
+    runs_in: ClassVar[Literal["jax"]] = "jax"
+    """Environments are pure functions that can be compiled together with an agent."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)

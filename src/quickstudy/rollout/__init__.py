@@ -1,1 +1,1 @@
-"""One lifetime after another, wherever tasks live."""
+"""Running lifetimes: compiled, beside a task outside of JAX, or collected by workers."""

@@ -1,13 +1,10 @@
-"""The driver for tasks that live outside: one agent beside a service, a simulator, a robot, a person at a keyboard.
+"""The driver for tasks outside of JAX: one agent beside a service, a simulator, a robot, or a person at a keyboard.
 
-It draws the keys and keeps the books that `interact.live` does (slots, chunks of `cadence` steps, slots that did not happen
-after an early end), so the same agent on the same task does the same in both. What an agent remembers stays on the device; each
-decision is one call of a compiled program, with what came from outside as its only new input.
+An `Actor` is one session (`rollout/session.py`), compiled. The same agent on the same task decides the same as in
+`run_lifetime`. The agent's memory stays on the device. Each decision is one call of a compiled program.
 """
 
-import dataclasses
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,24 +14,26 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.errors import SpecError, UsageError
-from quickstudy.protocol.records import Decision, Outcome, Transition, record
+from quickstudy.protocol.records import Decision
+from quickstudy.rollout.actor_programs import ActorPrograms, Followed
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.session import Session, chunk_end, end_of_episode, next_slot
 
 _KEYS_AT_ONCE = 1024
-"""Slots whose keys are drawn together, while the world outside is at work: a hash takes longer than a small network."""
+"""Slots whose keys are drawn in one call, between decisions: drawing a key takes longer than a small network."""
 
 
 class Actor:
-    """An agent that acts and adapts beside a task that lives outside.
+    """An agent that acts and adapts beside a task outside of JAX.
 
     Args:
-      agent: who acts.
-      params: of the agent, without a leading axis of seeds.
+      agent: the agent; it is wrapped by `with_nonfinite_guard`.
+      params: its parameters, without a leading axis of seeds.
       seed: of all its randomness; each new task has a key of its own.
-      endless: go on beyond the lifetime that the agent was made for. What it then does, nobody has trained or measured.
+      endless: go on beyond the lifetime that the agent was made for. Nothing was trained or measured there.
 
-    Rewards and observations that are not finite reach no memory (`quarantine`): the step is set apart, the decision after it
-    says so in `extras["quarantined"]`, and the attribute `quarantined` counts such steps over all tasks.
+    Rewards and observations that are not finite reach no memory: the step counts as one that did not happen. The next
+    decision says so in `extras["nonfinite_steps"]`, and the attribute `nonfinite_steps` counts such steps over all tasks.
     Example:
       >>> import quickstudy as qs
       >>> bandits = qs.tasks.make("bernoulli-bandit", arms=2, pulls=10)
@@ -50,27 +49,29 @@ class Actor:
         """Compiles, so that no decision waits for it."""
         self.agent, self.endless, self.nonfinite_steps = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
-        self._programs = _Programs(with_nonfinite_guard(agent), params)
+        self._programs = ActorPrograms(with_nonfinite_guard(agent), params)
         self._programs.compile()
         self.begin()
 
     def begin(self, *, key: PRNGKeyArray | None = None) -> None:
-        """A new task, of which nothing has been lived; the next call is `act`.
+        """Starts a new task; the next call is `act`.
 
         Args:
-          key: of the lifetime's randomness, as the agent's share in `interact.live`; drawn from the seed where not given.
+          key: the agent's share of the lifetime's randomness, `jax.random.split(key)[0]` in `run_lifetime`; drawn from the
+            seed where not given.
         """
-        self._keys = _SlotKeys(jax.random.fold_in(self._root, self._tasks) if key is None else key)
+        self._key = jax.random.fold_in(self._root, self._tasks) if key is None else key
+        self._keys = _SlotKeys(self._key)
         self._tasks += 1
-        self._books: list[Array] | None = None
+        self._carried: list[Array] | None = None
         self._slot, self._waiting = 0, False
-        self._followed: tuple | None = None
+        self._followed: Followed | None = None
 
     def act(self, observation: Any) -> int | np.ndarray:
         """The action to take now, an element of the action space.
 
         Args:
-          observation: an element of the observation space; the first of an episode, or what `observe` was told last.
+          observation: an element of the observation space: the first of an episode, or the one that `observe` was given.
         Raises:
           UsageError: the last action's outcome was not observed, or the lifetime is over.
           SpecError: an observation of another shape.
@@ -83,25 +84,19 @@ class Actor:
                 "begin() a new task, or make the Actor with endless=True."
             )
         seen = self._seen = self._checked(observation)
-        key_adapt, key_act = self._keys[self._slot]
-        if self._books is None or self._followed is None:
-            action, self._books = self._programs.first(key_adapt, key_act, seen)
+        if self._carried is None:
+            action, self._carried = self._programs.first(jax.random.key_data(self._key), seen)
         else:
-            last, successor, (terminated, truncated, reward) = self._followed
-            cadence = self.agent.cadence
-            due = (last // cadence + 1) * cadence
-            adapts = self._slot >= due
-            # Chunks of slots that did not happen change no memory: the first that is full stands for all that went by.
-            key_adapt = self._keys[due][0] if adapts else key_adapt
-            program = self._programs.adapting if adapts else self._programs.waiting
-            numbers = _packed(last, terminated, truncated, reward, key_adapt, key_act)
-            action, self._books = program(self._books, seen, successor, numbers)
-        self._waiting = True
+            key_adapt, key_action = self._keys_of_decision()
+            action, self._carried = self._programs.later(
+                self._carried, seen, self._followed, slot=self._slot, key_adapt=key_adapt, key_action=key_action
+            )
+        self._waiting, self._followed = True, None
         chosen = np.asarray(action)
         return chosen if chosen.ndim else int(chosen)
 
     def observe(self, *, reward: float, observation: Any, terminated: bool = False, truncated: bool = False) -> None:
-        """What followed the last action.
+        """Reports what followed the last action.
 
         Args:
           reward: in the units that the agent was trained with; NaN where it is not known.
@@ -116,22 +111,51 @@ class Actor:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
         reward, successor = float(reward), self._checked(observation)
         self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
-        horizon, slot = self.agent.spec.horizon, self._slot
-        ends = terminated or truncated or slot % horizon == horizon - 1
-        self._followed = (slot, successor, (terminated, ends and not terminated, reward))
-        self._slot = (slot // horizon + 1) * horizon if ends else slot + 1
-        self._waiting = False
+        slot, horizon = self._slot, self.agent.spec.horizon
+        ends = end_of_episode(slot, np.bool_(terminated), np.bool_(truncated), horizon=horizon)
+        self._followed = Followed(slot, successor, reward, *map(bool, ends))
+        self._slot, self._waiting = int(next_slot(slot, any(ends), horizon=horizon)), False
         self._keys.prepare(self._slot)
 
     @property
     def memory(self) -> PyTree:
-        """What the agent remembers of the present task, up to its last `adapt`; None before the first action."""
-        return None if self._books is None else self._programs.opened(self._books).memory.memory
+        """A copy of the agent's memory of the present task, up to its last `adapt`; None before the first action."""
+        return None if self._carried is None else _copied(self._programs.opened(self._carried).memory.memory)
 
     @property
     def decision(self) -> Decision | None:
-        """The last decision, with all that the agent says beside it; None before the first action."""
-        return None if self._books is None else self._programs.opened(self._books).decision
+        """A copy of the last decision, with everything in its `extras`; None before the first action."""
+        return None if self._carried is None else _copied(self._programs.opened(self._carried).decision)
+
+    @property
+    def session(self) -> Session:
+        """A copy of the session of the guarded agent, with everything observed so far; its leaves are all there is to store."""
+        if self._carried is None:
+            return self._programs.begin(self._key)
+        carried = _copied(self._programs.opened(self._carried))
+        key, awaiting = jax.random.key_data(self._key), jnp.asarray(True)
+        if self._followed is None:
+            return carried.session(slot=jnp.int32(self._slot), key=key, awaits_outcome=jnp.asarray(self._waiting))
+        session = carried.session(slot=jnp.int32(self._followed.slot), key=key, awaits_outcome=awaiting)
+        return self._programs.observe(session, self._followed.outcome())
+
+    def resume(self, session: Session) -> None:
+        """Goes on with a session as it was when `session` gave it, of an Actor with the same agent and parameters.
+
+        Args:
+          session: its leaves may be NumPy arrays, as they come back from storage.
+        """
+        self.begin(key=jax.random.wrap_key_data(jnp.asarray(session.key)))
+        self._slot, self._waiting = int(session.slot), bool(session.awaits_outcome)
+        if self._slot or self._waiting:
+            self._carried, self._seen = self._programs.closed(session), np.asarray(session.observation)
+
+    def _keys_of_decision(self) -> tuple[np.ndarray, np.ndarray]:
+        """Key data for the `adapt` before the next decision and for the decision."""
+        if self._followed is None:
+            return self._keys[self._slot][0], self._keys[self._slot][1]
+        due = chunk_end(self._followed.slot, cadence=self.agent.cadence)
+        return self._keys[due][0], self._keys[self._slot][1]
 
     def _checked(self, observation: Any) -> np.ndarray:
         space = self.agent.spec.observation_space
@@ -141,96 +165,8 @@ class Actor:
         return seen
 
 
-@record
-class _Books:
-    """What stays on the device between decisions: memory, what was seen and decided last, earlier steps not taken in yet."""
-
-    memory: PyTree
-    pending: Transition | None
-    observation: Array
-    decision: Decision
-
-
-class _Programs:
-    """The compiled programs of one agent. Books cross as a flat list: a tree costs more to take apart than to compute with."""
-
-    def __init__(self, agent: Agent, params: PyTree):
-        self.agent, self.params = agent, params
-        self.first = jax.jit(self._first)
-        self.adapting = jax.jit(partial(self._later, adapts=True))
-        self.waiting = jax.jit(partial(self._later, adapts=False))
-
-    def compile(self) -> None:
-        """Runs everything once, on nothing."""
-        space = self.agent.spec.observation_space
-        seen = np.asarray(space.start if hasattr(space, "start") else np.zeros(space.shape), space.dtype)
-        key = _SlotKeys(jax.random.key(0))[0][0]
-        numbers = _packed(0, False, False, 0.0, key, key)
-        _, books = self.first(key, key, seen)
-        jax.block_until_ready(self.adapting(books, seen, seen, numbers))
-        if self.agent.cadence > 1:
-            jax.block_until_ready(self.waiting(books, seen, seen, numbers))
-
-    def opened(self, books: list) -> _Books:
-        """Books as a tree."""
-        return jax.tree.unflatten(self._tree, books)
-
-    def _closed(self, books: _Books) -> tuple[Array, list]:
-        leaves, self._tree = jax.tree.flatten(books)
-        return books.decision.action, leaves
-
-    def _first(self, key_begin: Array, key_act: Array, observation: Array) -> tuple[Array, list]:
-        """The first action on a task, and the books after it."""
-        agent, (key_begin, key_act) = self.agent, map(jax.random.wrap_key_data, (key_begin, key_act))
-        memory = agent.begin(self.params, key_begin)
-        decision = agent.act(self.params, memory, observation, key_act)
-        no = jnp.asarray(False)
-        outcome = Outcome(observation=observation, reward=jnp.float32(0), terminated=no, truncated=no)
-        blank = Transition(observation=observation, decision=decision, outcome=outcome, episode=jnp.int32(0), valid=no)
-        pending = None if agent.cadence == 1 else jax.tree.map(lambda x: jnp.stack([x] * agent.cadence), blank)
-        return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
-
-    def _later(self, leaves: list, observation: Array, successor: Array, numbers: Array, *, adapts: bool) -> tuple[Array, list]:
-        """The next action, and the books after it, once it is known what followed the last."""
-        agent, books = self.agent, self.opened(leaves)
-        slot, terminated, truncated = numbers[:3]
-        reward = jax.lax.bitcast_convert_type(numbers[3], jnp.float32)
-        key_adapt, key_act = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(numbers[4:], jnp.uint32).reshape(2, -1))
-        outcome = Outcome(observation=successor, reward=reward, terminated=terminated > 0, truncated=truncated > 0)
-        lived = Transition(
-            observation=books.observation,
-            decision=books.decision,
-            outcome=outcome,
-            episode=slot // agent.spec.horizon,
-            valid=jnp.asarray(True),
-        )
-        if books.pending is None:
-            chunk, pending = jax.tree.map(lambda x: x[None], lived), None
-        else:
-            chunk = jax.tree.map(lambda all, one: all.at[slot % agent.cadence].set(one), books.pending, lived)
-            pending = chunk if not adapts else dataclasses.replace(chunk, valid=jnp.zeros_like(chunk.valid))
-        memory = books.memory
-        if not adapts:
-            decision = agent.act(self.params, memory, observation, key_act)
-        else:
-            memory = agent.adapt(self.params, memory, chunk, key_adapt)
-            decision = agent.act(self.params, memory, observation, key_act)
-        return self._closed(_Books(memory=memory, pending=pending, observation=observation, decision=decision))
-
-
-def _packed(
-    slot: int, terminated: bool, truncated: bool, reward: float, key_adapt: np.ndarray, key_act: np.ndarray
-) -> np.ndarray:
-    """All numbers from outside as one array of int32, the others by their bits: each array that crosses costs microseconds."""
-    numbers = np.empty(4 + key_adapt.size + key_act.size, np.int32)
-    numbers[:3] = slot, terminated, truncated
-    numbers[3:4].view(np.float32)[0] = reward
-    numbers[4:].view(np.uint32)[:] = np.concatenate([key_adapt, key_act])
-    return numbers
-
-
 class _SlotKeys:
-    """The two keys of every slot `[2]`, as plain numbers, drawn many slots at a time."""
+    """The key data `[2, words]` of every slot, drawn for many slots in one call."""
 
     def __init__(self, key: PRNGKeyArray):
         self._key, self._blocks = key, dict[int, np.ndarray]()
@@ -241,7 +177,7 @@ class _SlotKeys:
         return self._blocks[slot // _KEYS_AT_ONCE][slot % _KEYS_AT_ONCE]
 
     def prepare(self, slot: int) -> None:
-        """Draws the block that a slot lies in, and forgets all but the one before."""
+        """Draws the block of a slot, and drops all blocks but the one before."""
         block = slot // _KEYS_AT_ONCE
         if block not in self._blocks:
             kept = {number: keys for number, keys in self._blocks.items() if number == block - 1}
@@ -252,3 +188,8 @@ class _SlotKeys:
 def _key_block(key: PRNGKeyArray, start: Array) -> Array:
     slots = start + jnp.arange(_KEYS_AT_ONCE)
     return jax.random.key_data(jax.vmap(slot_key, (None, 0))(key, slots))
+
+
+def _copied(tree: PyTree) -> PyTree:
+    """A tree of arrays that stay when the originals are given to the next program."""
+    return jax.tree.map(jnp.copy, tree)

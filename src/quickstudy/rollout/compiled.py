@@ -1,7 +1,8 @@
-"""The pure driver: one agent lives one lifetime on one task, as a single program.
+"""The compiled driver: one agent runs one lifetime on one task, as a single program.
 
-Episodes start at slots known beforehand, so an environment is reset outside the loop over its steps, and the driver, not
-the agent, decides when `adapt` is called. `vmap` over tasks and keys gives many lifetimes.
+Episodes start at slots that are known when the program is compiled. So environments are reset outside the loop over steps, and
+the driver decides when `adapt` is called. `vmap` over tasks and keys gives many lifetimes. The rules of a lifetime stand in
+`rollout/session.py`; the loops here are laid out so that no step branches.
 """
 
 from typing import NamedTuple
@@ -12,13 +13,14 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, slot_keys
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.records import Outcome, Spec, Transition
+from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan, where
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.session import chunk_end, transition_at
 
 
 class _Scene(NamedTuple):
-    """Where an episode stands: the environment's state, what is seen of it, and whether it is over."""
+    """The environment's state, the present observation, and whether the episode is over."""
 
     state: PyTree
     observation: Array
@@ -26,7 +28,7 @@ class _Scene(NamedTuple):
 
 
 class _Clock(NamedTuple):
-    """What each slot needs from outside: its number, its two agent keys, its environment key."""
+    """A slot's number, its two agent keys `[2]`, and its environment key."""
 
     slot: Array
     key_agent: PRNGKeyArray
@@ -42,15 +44,15 @@ def run_lifetime(
     `jax.random.split(key)[0]`: `agent.unroll(params, lifetime, jax.random.split(key)[0])` decides the same again.
 
     Args:
-      agent: who lives; its spec must agree with the distribution's.
-      distribution: where.
-      params: of the agent.
+      agent: its spec must agree with the distribution's.
+      distribution: of the task.
+      params: of the agent, without a leading axis of seeds.
       task: one task, unbatched.
       key: consumed.
     Returns:
       The lifetime, time-major `[T]`, and the memory at its end.
     Raises:
-      SpecError: cadence and horizon do not fit into each other.
+      SpecError: the agent was made for another spec, or its cadence and the horizon do not divide one another.
     """
     spec = distribution.spec
     check_fit(agent, spec)
@@ -59,8 +61,8 @@ def run_lifetime(
     keys = slot_keys(key_agent, spec)
     clock = _Clock(jnp.arange(spec.lifetime_steps), keys[:-1], jax.random.split(key_step, spec.lifetime_steps))
     keys_reset = jax.random.split(key_reset, spec.episodes)
-    # `adapt` after chunk i consumes the first key of the slot that follows the chunk.
-    keys_adapt = keys[agent.cadence :: agent.cadence, 0]
+    first_slots = jnp.arange(0, spec.lifetime_steps, agent.cadence)
+    keys_adapt = keys[chunk_end(first_slots, cadence=agent.cadence), 0]
     memory = agent.begin(params, keys[0, 0])
 
     def fresh_scene(key: PRNGKeyArray) -> _Scene:
@@ -83,7 +85,7 @@ def run_lifetime(
 
     def adapt_after_episodes(memory: PyTree, xs: tuple) -> tuple[PyTree, Transition]:
         keys_reset, clock, key_adapt = xs
-        # Memory stands still, so the episodes of one chunk do not wait for each other.
+        # Memory does not change within a chunk, so its episodes are computed side by side.
         experience = jax.vmap(lambda k, c: play(memory, fresh_scene(k), c)[1])(keys_reset, clock)
         experience = flatten_chunks(experience)
         return agent.adapt(params, memory, experience, key_adapt), experience
@@ -100,7 +102,7 @@ def run_lifetime(
 
 
 def check_fit(agent: Agent, spec: Spec) -> None:
-    """Raises SpecError, naming what differs, unless an agent can live lifetimes of this spec."""
+    """Raises `SpecError`, which names what differs, unless an agent can run lifetimes of this spec."""
     if agent.spec.describe() != spec.describe():
         ours, theirs = agent.spec.describe(), spec.describe()
         differing = "; ".join(f"{k}: agent {ours[k]}, tasks {theirs[k]}" for k in ours if ours[k] != theirs[k])
@@ -121,24 +123,14 @@ def _step(
     scene: _Scene,
     now: _Clock,
 ) -> tuple[_Scene, Transition]:
-    """One slot: decide, step the task, and keep everything still if the episode is already over."""
+    """One slot: decide, and step the task; nothing changes if the episode is over."""
     decision = agent.act(params, memory, scene.observation, now.key_agent[1])
     state, outcome = distribution.step(task, scene.state, decision.action, now.key_environment)
     valid = ~scene.over
-    at_horizon = now.slot % distribution.spec.horizon == distribution.spec.horizon - 1
-    reward = jnp.where(valid, jnp.asarray(outcome.reward, jnp.float32), 0.0)
-    terminated = valid & outcome.terminated
-    truncated = valid & ~outcome.terminated & (outcome.truncated | at_horizon)
-    transition = Transition(
-        observation=scene.observation,
-        decision=decision,
-        outcome=Outcome(observation=outcome.observation, reward=reward, terminated=terminated, truncated=truncated),
-        episode=now.slot // distribution.spec.horizon,
-        valid=valid,
-    )
+    transition = transition_at(now.slot, scene.observation, decision, outcome, valid, horizon=distribution.spec.horizon)
     following = _Scene(
         where(valid, state, scene.state),
         jnp.where(valid, outcome.observation, scene.observation),
-        scene.over | terminated | truncated,
+        scene.over | transition.boundary,
     )
     return following, transition

@@ -1,8 +1,8 @@
-"""Evidence that is no number, kept away from an agent's memory.
+"""A guard that keeps numbers that are not finite out of an agent's memory.
 
-A sensor that fails sends NaN, an overflow infinity. One such number in a recurrent state or a belief stays there for the rest
-of the lifetime. So a step with one is treated as if it had not happened, which by law changes no memory, and an observation
-with one is acted upon with the last number that was sound in its place. Both are counted, and every decision says so.
+A broken sensor sends NaN, and an overflow gives infinity. One such number in a recurrent state or a belief stays there for the
+rest of the lifetime. So a step with one counts as a step that did not happen, which by law changes no memory. An observation
+with one is acted on with the last finite number in its place. The guard counts both, and every decision reports them.
 """
 
 import dataclasses
@@ -12,91 +12,103 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Transition, record
+from quickstudy.protocol.records import Decision, Transition, blank_observation, record
+from quickstudy.rollout.wrapping import wrapped
 
 
 @record
 class GuardedMemory:
-    """The agent's own memory, the last sound observation, and how many steps were set apart so far."""
+    """The inner agent's memory, with what the guard needs.
+
+    `last_finite`: for each number of an observation, the last that was finite.
+    `masked` `[]`: steps masked so far in this lifetime.
+    """
 
     memory: PyTree
     last_finite: Array
-    apart: Int[Array, ""]
+    masked: Int[Array, ""]
 
 
 def with_nonfinite_guard(agent: Agent) -> Agent:
-    """The same agent, unharmed by rewards and observations that are not finite; its parameters are the agent's own.
+    """The same agent with the guard; its parameters are the inner agent's.
 
-    Decisions gain `extras["quarantined"]`: `steps` `[]`, those set apart so far on this task, and `now` `[]`, whether the
-    present observation had to be mended.
+    Meta-training and `Actor` guard every agent, because there a single NaN would destroy a run or a deployed memory.
+    Evaluation (`evaluate`, `adaptation_speed`, `Runner`) runs the bare agent: its score must show what the agent itself does,
+    and an agent that fails on such numbers must be seen to fail. Where all numbers are finite, both decide the same.
+
+    Decisions gain `extras["nonfinite_steps"]`: `steps` `[]`, steps masked so far in this lifetime, and `now` `[]`, whether
+    numbers of the present observation were replaced.
     """
-    space = agent.spec.observation_space
-    kind = jax.dtypes.canonicalize_dtype(space.dtype)
+    blank = blank_observation(agent.spec)
 
     def begin(params: PyTree, key: PRNGKeyArray) -> GuardedMemory:
-        return GuardedMemory(
-            memory=agent.begin(params, key), last_finite=jnp.zeros(space.shape or (), kind), apart=jnp.int32(0)
-        )
+        zeros = jnp.zeros(blank.shape, jax.dtypes.canonicalize_dtype(agent.spec.observation_space.dtype))
+        return GuardedMemory(memory=agent.begin(params, key), last_finite=zeros, masked=jnp.int32(0))
 
     def act(params: PyTree, guarded: GuardedMemory, observation: Array, key: PRNGKeyArray) -> Decision:
         decision = agent.act(params, guarded.memory, _filled(observation, guarded.last_finite), key)
-        said = {"steps": guarded.apart, "now": ~_finite(observation).all()}
-        return dataclasses.replace(decision, extras=decision.extras | {"nonfinite_steps": said})
+        report = {"steps": guarded.masked, "now": ~_is_finite(observation).all()}
+        return dataclasses.replace(decision, extras=decision.extras | {"nonfinite_steps": report})
 
     def adapt(params: PyTree, guarded: GuardedMemory, experience: Transition, key: PRNGKeyArray) -> GuardedMemory:
-        clean, apart = mask_nonfinite(experience)
+        clean, masked = mask_nonfinite(experience)
         return GuardedMemory(
             memory=agent.adapt(params, guarded.memory, clean, key),
-            last_finite=_last_sound(guarded.last_finite, experience),
-            apart=guarded.apart + apart.sum().astype(jnp.int32),
+            last_finite=_last_finite(guarded.last_finite, experience),
+            masked=guarded.masked + masked.sum().astype(jnp.int32),
         )
 
-    return Agent(spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence)
+    # The last finite observation depends on the order of steps.
+    return wrapped(agent, begin=begin, act=act, adapt=adapt, exchangeable=False)
 
 
-def mask_nonfinite(lived: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
-    """Lifetimes or parts of them, without the steps whose evidence is not finite, and which steps those are.
+def mask_nonfinite(lifetimes: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
+    """Masks the steps in which a number is not finite.
 
-    Such a step stays in its slot, is not `valid` any more, and its numbers that were not finite are zeros.
+    A masked step stays in its slot and is no longer `valid`; its numbers that are not finite become zeros.
 
     Args:
-      lived: `[*time]`, leading axes as there are.
+      lifetimes: `[*time]`, lifetimes or parts of them, with any leading axes.
+    Returns:
+      The masked lifetimes, and which steps were masked by this call, `[*time]`.
     """
-    outcome = lived.outcome
-    last_finite = (
-        _sound(lived.observation, lived.valid) & _sound(outcome.observation, lived.valid) & jnp.isfinite(outcome.reward)
+    outcome = lifetimes.outcome
+    finite = (
+        _all_finite(lifetimes.observation, lifetimes.valid)
+        & _all_finite(outcome.observation, lifetimes.valid)
+        & jnp.isfinite(outcome.reward)
     )
     clean = dataclasses.replace(
-        lived,
-        observation=_filled(lived.observation, jnp.zeros_like(lived.observation)),
+        lifetimes,
+        observation=_filled(lifetimes.observation, jnp.zeros_like(lifetimes.observation)),
         outcome=dataclasses.replace(
             outcome,
             observation=_filled(outcome.observation, jnp.zeros_like(outcome.observation)),
             reward=_filled(outcome.reward, jnp.zeros_like(outcome.reward)),
         ),
-        valid=lived.valid & last_finite,
+        valid=lifetimes.valid & finite,
     )
-    return clean, lived.valid & ~last_finite
+    return clean, lifetimes.valid & ~finite
 
 
-def _finite(numbers: Array) -> Bool[Array, "*shape"]:
-    """True everywhere of whole numbers."""
+def _is_finite(numbers: Array) -> Bool[Array, "*shape"]:
+    """Number by number; whole numbers always are."""
     return jnp.isfinite(numbers) if jnp.issubdtype(numbers.dtype, jnp.floating) else jnp.ones(numbers.shape, bool)
 
 
-def _sound(observations: Array, steps: Array) -> Bool[Array, "*time"]:
+def _all_finite(observations: Array, steps: Array) -> Bool[Array, "*time"]:
     """Whether all numbers of an observation are finite, in the shape of `steps`."""
-    return _finite(observations).reshape(*steps.shape, -1).all(-1)
+    return _is_finite(observations).reshape(*steps.shape, -1).all(-1)
 
 
-def _filled(observation: Array, last_finite: Array) -> Array:
-    return jnp.where(_finite(observation), observation, last_finite)
+def _filled(numbers: Array, replacement: Array) -> Array:
+    return jnp.where(_is_finite(numbers), numbers, replacement)
 
 
-def _last_sound(last_finite: Array, experience: Transition) -> Array:
-    """Number by number, the last that was finite, in the order in which they were seen."""
+def _last_finite(last_finite: Array, experience: Transition) -> Array:
+    """For each number of an observation the last that was finite, in the order in which they were observed."""
     if not jnp.issubdtype(last_finite.dtype, jnp.floating):
-        return last_finite  # whole numbers are never mended
+        return last_finite  # whole numbers are never replaced
 
     def see(last_finite: Array, xs: tuple) -> tuple[Array, None]:
         before, after, happened = xs

@@ -1,4 +1,7 @@
-"""A bounded store of whole lifetimes, for algorithms that learn from older ones too; it lives in the train state."""
+"""A bounded store of whole lifetimes, for algorithms that learn from earlier ones too.
+
+The source of lifetimes owns the store and adds to it (`training.sources.ReplayedSource`). An algorithm only draws from it.
+"""
 
 from typing import Self
 
@@ -13,9 +16,9 @@ from quickstudy.protocol.spaces import Space
 
 @record
 class Replay:
-    """The last lifetimes that were added, at most as many as there is room for.
+    """The newest lifetimes that were added, at most as many as there is room for.
 
-    `lifetimes`: leaves `[room, T, ...]`. `added` `[]`: how many were ever added; the oldest gives way.
+    `lifetimes`: leaves `[room, T, ...]`. `added` `[]`: the number of lifetimes that were ever added; the oldest give way.
     """
 
     lifetimes: PyTree
@@ -26,7 +29,7 @@ class Replay:
         """An empty store.
 
         Args:
-          room: lifetimes.
+          room: the number of lifetimes.
           example: one lifetime `[T, ...]`, or its shapes.
         """
         empty = lambda leaf: jnp.zeros((room, *leaf.shape), leaf.dtype)  # noqa: E731
@@ -34,21 +37,21 @@ class Replay:
 
     @property
     def room(self) -> int:
-        """Most lifetimes that are held."""
+        """The largest number of lifetimes that are held."""
         return int(jax.tree.leaves(self.lifetimes)[0].shape[0])
 
     @property
     def held(self) -> Int[Array, ""]:
-        """How many are held now."""
+        """The number of lifetimes that are held now."""
         return jnp.minimum(self.added, self.room)
 
     @property
     def bytes(self) -> int:
-        """Of memory, whether full or empty."""
+        """Bytes of memory; the same whether the store is full or empty."""
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.lifetimes))
 
     def after(self, lifetimes: PyTree) -> Self:
-        """With more lifetimes `[T, more, ...]`, time-major as they were lived; no more at once than there is room for."""
+        """The store with more lifetimes `[T, more, ...]`, time-major; at most `room` of them at once."""
         fresh = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), lifetimes)
         more = jax.tree.leaves(fresh)[0].shape[0]
         places = (self.added + jnp.arange(more)) % self.room
@@ -56,14 +59,29 @@ class Replay:
         return type(self)(lifetimes=held, added=self.added + more)
 
     def draw(self, key: PRNGKeyArray, lifetimes: int) -> PyTree:
-        """So many lifetimes `[T, lifetimes, ...]`, drawn evenly and with replacement from those that are held."""
+        """This many lifetimes `[T, lifetimes, ...]`, drawn uniformly and with replacement from those that are held."""
         places = jax.random.randint(key, (lifetimes,), 0, jnp.maximum(self.held, 1))
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf[places], 0, 1), self.lifetimes)
 
 
 @record
+class ReplayedLifetimes:
+    """The lifetimes that an algorithm with `wants=Replayed(...)` learns from.
+
+    `fresh`: this device's share `[T, lifetimes]` of the lifetimes of this update. `replay`: a store of `Step` records; it holds
+    the fresh lifetimes of all devices and earlier ones. Every device has the whole store.
+    """
+
+    fresh: Transition
+    replay: Replay
+
+
+@record
 class Step:
-    """What is kept of a step, or with a leading time axis of a lifetime: what happened, without what an agent thought of it."""
+    """The part of a step that is kept; with a leading time axis, of a lifetime.
+
+    It holds what happened between agent and task. It leaves out the agent's beliefs and policies, which are out of date later.
+    """
 
     observation: Array
     action: Array
@@ -73,32 +91,32 @@ class Step:
     valid: Bool[Array, "*time"]
 
 
-def steps_of(lived: Transition) -> Step:
-    """What is replayed of lifetimes, or of a part of one."""
+def steps_of(lifetimes: Transition) -> Step:
+    """The part of lifetimes, or of pieces of them, that is replayed."""
     return Step(
-        observation=lived.observation,
-        action=lived.decision.action,
-        reward=lived.outcome.reward,
-        successor=lived.outcome.observation,
-        terminated=lived.outcome.terminated,
-        valid=lived.valid,
+        observation=lifetimes.observation,
+        action=lifetimes.decision.action,
+        reward=lifetimes.outcome.reward,
+        successor=lifetimes.outcome.observation,
+        terminated=lifetimes.outcome.terminated,
+        valid=lifetimes.valid,
     )
 
 
 def some_steps(lifetimes: PyTree, key: PRNGKeyArray, *, steps: int) -> PyTree:
-    """So many steps `[steps, lifetimes, ...]` of each lifetime `[T, lifetimes, ...]`, drawn evenly and with replacement."""
+    """This many steps `[steps, lifetimes, ...]` of each lifetime `[T, lifetimes, ...]`, drawn uniformly with replacement."""
     length, count = jax.tree.leaves(lifetimes)[0].shape[:2]
-    at, whose = jax.random.randint(key, (steps, count), 0, length), jnp.arange(count)[None]
-    return jax.tree.map(lambda leaf: leaf[at, whose], lifetimes)
+    at, lifetime = jax.random.randint(key, (steps, count), 0, length), jnp.arange(count)[None]
+    return jax.tree.map(lambda leaf: leaf[at, lifetime], lifetimes)
 
 
-def nothing_lived(spec: Spec) -> Step:
-    """A lifetime `[T]` of which no step happened: an example of what is kept."""
-    of = lambda space: jnp.zeros((spec.lifetime_steps, *(space.shape or ())), _kind(space))  # noqa: E731
-    number, seen = jnp.zeros(spec.lifetime_steps), of(spec.observation_space)
+def empty_lifetime(spec: Spec) -> Step:
+    """A lifetime `[T]` of which no step happened: an example of the shapes and types that are kept."""
+    zeros = lambda space: jnp.zeros((spec.lifetime_steps, *(space.shape or ())), _dtype(space))  # noqa: E731
+    number, seen = jnp.zeros(spec.lifetime_steps), zeros(spec.observation_space)
     no = number > 0
-    return Step(observation=seen, action=of(spec.action_space), reward=number, successor=seen, terminated=no, valid=no)
+    return Step(observation=seen, action=zeros(spec.action_space), reward=number, successor=seen, terminated=no, valid=no)
 
 
-def _kind(space: Space) -> type:
+def _dtype(space: Space) -> type:
     return jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype.type

@@ -1,4 +1,4 @@
-"""One way to live on tasks of either kind, for everybody who only wants to know what an agent earned."""
+"""Lifetimes on tasks of either kind, where only rewards are wanted."""
 
 import dataclasses
 import functools
@@ -13,7 +13,8 @@ from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.collecting.pool import CollectingConfig, WorkerPool, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import WorkerPool, open_pool
 from quickstudy.rollout.compiled import run_lifetime
 
 _BLOCK_BYTES = 256 * 2**20
@@ -21,7 +22,12 @@ _BLOCK_BYTES = 256 * 2**20
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RolloutRewards:
-    """What came of many lifetimes: rewards `[tasks, T]`, which slots happened, and what was measured beside, by name."""
+    """The rewards of many lifetimes.
+
+    `reward`: `[tasks, T]`, reward units; zero where a slot did not happen.
+    `valid`: `[tasks, T]`, whether a slot happened.
+    `measures`: what environments measured beside the reward, by name, `[tasks, T]`; none for tasks written in JAX.
+    """
 
     reward: Float[np.ndarray, "tasks T"]
     valid: Bool[np.ndarray, "tasks T"]
@@ -29,56 +35,91 @@ class RolloutRewards:
 
 
 class Runner:
-    """A place to live: compiled programs for tasks written in JAX, collectors for all others. A context manager.
+    """Runs lifetimes: by compiled programs for tasks written in JAX, by a worker pool for all others. A context manager.
+
+    Agents run as they are, without the guard of `with_nonfinite_guard`.
 
     Args:
       distribution: of the tasks, of either kind.
-      collecting: where lifetimes of host distributions are lived; collectors start when they are first needed.
+      collecting: where lifetimes on host distributions run; their workers start when they are first needed.
+    Example:
+      with Runner(distribution, collecting) as runner:
+          rewards = runner.run(agent, params, tasks, keys)
     """
 
     def __init__(self, distribution: AnyDistribution, collecting: CollectingConfig = CollectingConfig()):
-        self.distribution, self._collecting = distribution, collecting
-        self._pool: WorkerPool | None = None
-        self._homes = {distribution.spec.episodes: distribution} if isinstance(distribution, TaskDistribution) else {}
+        # The one place in this room that asks which kind of distribution it is.
+        self._where: _InPool | _Compiled = (
+            _InPool(distribution, collecting) if isinstance(distribution, HostDistribution) else _Compiled(distribution)
+        )
+        self.distribution = distribution
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._where.close()
+
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+        """One lifetime on each task.
+
+        Args:
+          agent: its lifetimes may hold another number of episodes than the distribution's.
+          params: its parameters, without a leading axis of seeds.
+          tasks: leading axis `[tasks]`.
+          keys: `[tasks]`, as `run_lifetime` takes them.
+        Raises:
+          SpecError: the agent was made for other tasks.
+          CollectingError: a lifetime was lost.
+        """
+        return self._where.run(agent, params, tasks, keys)
+
+
+class _InPool:
+    """Lifetimes on a host distribution."""
+
+    def __init__(self, distribution: HostDistribution, collecting: CollectingConfig):
+        self._distribution, self._collecting = distribution, collecting
+        self._pool: WorkerPool | None = None
+
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+        if self._pool is None:
+            self._pool = open_pool(self._distribution, self._collecting)
+        batch = self._pool.run(agent, params, tasks, keys, rewards_only=True)
+        if batch.lost.any():
+            raise CollectingError(
+                f"{batch.lost.sum()} of {len(batch.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
+                "out: repair the environment first (`quickstudy check` says what is wrong with it)."
+            )
+        measures = {name: measured.T for name, measured in batch.measures.items()}
+        return RolloutRewards(reward=batch.reward.T, valid=batch.valid.T, measures=measures)
+
+    def close(self) -> None:
         if self._pool is not None:
             self._pool.close()
 
-    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
-        """One lifetime on each task `[tasks]`, each with its key.
 
-        The agent's lifetimes may hold another number of episodes than the distribution's.
-        """
-        if isinstance(self.distribution, HostDistribution):
-            if self._pool is None:
-                self._pool = open_pool(self.distribution, self._collecting)
-            lived = self._pool.run(agent, params, tasks, keys, rewards_only=True)
-            if lived.lost.any():
-                raise CollectingError(
-                    f"{lived.lost.sum()} of {len(lived.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
-                    "out: mend the environment first (`quickstudy check` says what is wrong with it)."
-                )
-            return RolloutRewards(
-                reward=lived.reward.T, valid=lived.valid.T, measures={name: x.T for name, x in lived.measures.items()}
-            )
-        reward, valid = run_on_tasks(agent, self._home(agent.spec.episodes), params, tasks, keys)
+class _Compiled:
+    """Lifetimes on tasks written in JAX."""
+
+    def __init__(self, distribution: TaskDistribution):
+        self._with_episodes = {distribution.spec.episodes: distribution}
+        self._distribution = distribution
+
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+        episodes = agent.spec.episodes
+        if episodes not in self._with_episodes:  # one object for each number, since compiled programs are found by it
+            spec = dataclasses.replace(self._distribution.spec, episodes=episodes)
+            self._with_episodes[episodes] = dataclasses.replace(self._distribution, spec=spec)
+        reward, valid = run_on_tasks(agent, self._with_episodes[episodes], params, tasks, keys)
         return RolloutRewards(reward=reward, valid=valid, measures={})
 
-    def _home(self, episodes: int) -> TaskDistribution:
-        """The same tasks with lifetimes of so many episodes; one object for each, which compiled programs are found by."""
-        assert isinstance(self.distribution, TaskDistribution)
-        if episodes not in self._homes:
-            spec = dataclasses.replace(self.distribution.spec, episodes=episodes)
-            self._homes[episodes] = dataclasses.replace(self.distribution, spec=spec)
-        return self._homes[episodes]
+    def close(self) -> None:
+        pass
 
 
 class _ByIdentity:
-    """Agents and distributions hold functions and spaces, which do not hash; as themselves they do."""
+    """An agent and a distribution, hashed by identity: the functions and spaces in them have no hash of their own."""
 
     def __init__(self, agent: Agent, distribution: TaskDistribution):
         self.agent, self.distribution = agent, distribution
@@ -92,17 +133,17 @@ class _ByIdentity:
 
 @functools.cache
 def _compiled() -> Callable:
-    """`_live_on_block` under `jit`, compiled once for all splits and seeds of an agent."""
+    """`_run_block` under `jit`, compiled once for all splits and seeds of an agent."""
     # On a CPU the highest level takes twice as long to compile, and lifetimes as short as these run no faster for it.
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-    return jax.jit(_live_on_block, static_argnums=0, compiler_options=options)
+    return jax.jit(_run_block, static_argnums=0, compiler_options=options)
 
 
-def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+def _run_block(pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
     """Rewards and validity `[block, T]`."""
 
     def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-        lifetime, _ = run_lifetime(who.agent, who.distribution, params, task, key)
+        lifetime, _ = run_lifetime(pair.agent, pair.distribution, params, task, key)
         return lifetime.outcome.reward, lifetime.valid
 
     return jax.vmap(one)(tasks, keys)
@@ -110,19 +151,28 @@ def _live_on_block(who: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKe
 
 def run_on_tasks(
     agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rewards and validity `[tasks, T]`, in blocks of equal size whose memories fit."""
+) -> tuple[Float[np.ndarray, "tasks T"], Bool[np.ndarray, "tasks T"]]:
+    """Rewards and validity of one lifetime on each task, computed in blocks of equal size that fit into memory.
+
+    Args:
+      agent: its spec must agree with the distribution's.
+      distribution: of the tasks.
+      params: of the agent.
+      tasks: leading axis `[tasks]`.
+      keys: `[tasks]`, as `run_lifetime` takes them.
+    Raises:
+      SpecError: the agent was made for other tasks.
+    """
     count = len(keys)
-    # Memory stands several times in a loop; a slot's records are a few dozen bytes.
+    # A loop holds several copies of the memory; the records of a slot take a few dozen bytes.
     each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
     blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
     size = -(-count // blocks)
-    who, program, parts = _ByIdentity(agent, distribution), _compiled(), []
+    pair, program, parts = _ByIdentity(agent, distribution), _compiled(), []
     for start in range(0, count, size):
-        # The last block starts over with the first tasks, so that one program serves all; they are cut off
-        # again.
+        # The last block is filled up with the first tasks, so that one program serves all blocks; the result is cut again.
         rows = np.arange(start, start + size) % count
         block = jax.tree.map(lambda leaf, rows=rows: leaf[rows], tasks)
-        parts.append(jax.tree.map(np.asarray, program(who, params, block, keys[rows])))
+        parts.append(jax.tree.map(np.asarray, program(pair, params, block, keys[rows])))
     reward, valid = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
     return reward, valid

@@ -1,7 +1,7 @@
-"""Agents that perceive badly: rewards go missing and observations are blurred on their way to them, not in the world.
+"""Agents with faulty sensors: rewards go missing, and observations carry noise, on their way to the agent only.
 
-What such an agent earns on the tasks as they are says how much its way to adapt bears. A reward that went missing arrives as
-NaN, which `quarantine` sets apart together with its step.
+The return of such an agent on unchanged tasks shows how robust its way of adapting is. A missing reward arrives as NaN, which
+the non-finite guard masks together with its step.
 """
 
 import dataclasses
@@ -14,27 +14,31 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Decision, Transition, record
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.wrapping import wrapped
 
 
 @record
 class FaultySensorMemory:
-    """The agent's own memory; `key` of its senses' failures, as plain numbers; `steps` `[]` that were lived so far."""
+    """The guarded agent's memory, with what the faults need.
+
+    `key` `[words]`: key data of all faults in this lifetime. `steps` `[]`: steps that happened so far.
+    """
 
     memory: PyTree
-    key: UInt32[Array, " numbers"]
+    key: UInt32[Array, " words"]
     steps: Int[Array, ""]
 
 
 def with_sensor_faults(agent: Agent, *, missing: float = 0.0, noise: float = 0.0) -> Agent:
-    """The same agent behind bad senses; its parameters are the agent's own.
+    """The same agent behind faulty sensors and the non-finite guard; its parameters are the inner agent's.
 
     Args:
-      agent: whose senses fail; its observations are real numbers if they are to be blurred.
-      missing: chance in [0, 1) that the reward of a step goes missing, each by itself.
-      noise: standard deviation, in the unit of the observations, of what is added to each of their numbers. It is the same in
-        the successor of a step and in the observation that the next step is decided on, as one sensor has read both.
+      agent: the inner agent; with noise, its observations must be real numbers.
+      missing: probability in [0, 1) that the reward of a step is missing, independently for each step.
+      noise: standard deviation, in the unit of the observations, of the noise added to each of their numbers. The successor of
+        a step and the observation that the next step is decided on carry the same noise, as one sensor has read both.
     Raises:
-      UsageError: a chance or a deviation out of its range, or noise on observations that are not real numbers.
+      UsageError: a probability or a deviation out of its range, or noise on observations that are not real numbers.
     """
     if not 0 <= missing < 1 or noise < 0:
         raise UsageError(f"missing must lie within [0, 1) and noise be 0 or more; came {missing} and {noise}.")
@@ -49,13 +53,13 @@ def with_sensor_faults(agent: Agent, *, missing: float = 0.0, noise: float = 0.0
         )
 
     def act(params: PyTree, memory: FaultySensorMemory, observation: Array, key: PRNGKeyArray) -> Decision:
-        return inner.act(params, memory.memory, _blurred(observation, memory.key, memory.steps, noise), key)
+        return inner.act(params, memory.memory, _with_noise(observation, memory.key, memory.steps, noise), key)
 
     def adapt(params: PyTree, memory: FaultySensorMemory, experience: Transition, key: PRNGKeyArray) -> FaultySensorMemory:
-        lived = experience.valid.astype(jnp.int32)
-        steps = memory.steps + jnp.cumsum(lived) - lived
-        blur = lambda seen, after: jax.vmap(_blurred, (0, None, 0, None))(seen, memory.key, after, noise)  # noqa: E731
-        lost = jax.vmap(lambda step: jax.random.uniform(_key(memory.key, 0, step)) < missing)(steps)
+        happened = experience.valid.astype(jnp.int32)
+        steps = memory.steps + jnp.cumsum(happened) - happened
+        blur = lambda seen, at: jax.vmap(_with_noise, (0, None, 0, None))(seen, memory.key, at, noise)  # noqa: E731
+        is_missing = jax.vmap(lambda step: jax.random.uniform(_fault_key(memory.key, 0, step)) < missing)(steps)
         outcome = experience.outcome
         perceived = dataclasses.replace(
             experience,
@@ -63,20 +67,22 @@ def with_sensor_faults(agent: Agent, *, missing: float = 0.0, noise: float = 0.0
             outcome=dataclasses.replace(
                 outcome,
                 observation=blur(outcome.observation, steps + 1),
-                reward=jnp.where(lost, jnp.nan, outcome.reward),
+                reward=jnp.where(is_missing, jnp.nan, outcome.reward),
             ),
         )
-        after = inner.adapt(params, memory.memory, perceived, key)
-        return FaultySensorMemory(memory=after, key=memory.key, steps=memory.steps + lived.sum())
+        adapted = inner.adapt(params, memory.memory, perceived, key)
+        return FaultySensorMemory(memory=adapted, key=memory.key, steps=memory.steps + happened.sum())
 
-    return Agent(spec=agent.spec, init=agent.init, begin=begin, act=act, adapt=adapt, cadence=agent.cadence)
-
-
-def _key(key: UInt32[Array, " numbers"], sense: int, step: Int[Array, ""]) -> PRNGKeyArray:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(key), sense), step)
+    # The faults depend on the number of the step.
+    return wrapped(inner, begin=begin, act=act, adapt=adapt, exchangeable=False)
 
 
-def _blurred(observation: Array, key: Array, step: Int[Array, ""], noise: float) -> Array:
+def _fault_key(key: UInt32[Array, " words"], fault: int, step: Int[Array, ""]) -> PRNGKeyArray:
+    """The key of one fault (0: missing rewards, 1: noise) at one step."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(key), fault), step)
+
+
+def _with_noise(observation: Array, key: Array, step: Int[Array, ""], noise: float) -> Array:
     if not noise:
         return observation
-    return observation + noise * jax.random.normal(_key(key, 1, step), observation.shape, observation.dtype)
+    return observation + noise * jax.random.normal(_fault_key(key, 1, step), observation.shape, observation.dtype)

@@ -4,6 +4,7 @@ run.json            command, resolved configuration, spec, versions, machine
 metrics.jsonl       one JSON object per line; `update`, `steps`, `seconds`, then lists over seeds
 checkpoints/        the last two, written whole or not at all
 bundle/             the trained agent, once training has ended
+baselines.json      held-out returns of the baselines, as far as they are known
 evaluation-*.json   one per split, `report.html`, `pictures/`
 """
 

@@ -1,16 +1,15 @@
-"""Task distributions, one file each. To add one: its file, and a line in this table."""
+"""Task distributions, one file each. To add one, write its file and add a line to this table."""
 
 import dataclasses
 from typing import Any
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
-from quickstudy.protocol.task_distribution import TaskDistribution
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
-# Each needs an extra: most of their environments live outside the compiled program. They are in DISTRIBUTIONS too.
+# Distributions that need an extra to be installed; most of them run outside JAX. DISTRIBUTIONS holds them too.
 SUITES = {
     "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
@@ -37,25 +36,25 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
     "pendulum": "quickstudy.tasks.control.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.navigation.point_navigation:point_navigation",
-    "told-cart-pole": "quickstudy.tasks.revealed:cart_pole",
-    "told-pendulum": "quickstudy.tasks.revealed:pendulum",
-    "told-point-navigation": "quickstudy.tasks.revealed:point_navigation",
+    "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
+    "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
+    "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
     **SUITES,
 }
 
 
-def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
+def make(name: str, **config: Any) -> AnyDistribution:
     """A task distribution by its name, or from a user's own file.
 
     Args:
       name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution` or a
         `HostDistribution`.
-      **config: its settings; the rest keep their defaults.
+      **config: settings of the distribution; the others keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
       MissingExtraError: it needs a suite that is not installed.
-      UsageError: the file does not import, or the function returns something else.
+      UsageError: the file cannot be imported, or the function returns something else.
     Example:
       >>> make("bernoulli-bandit", arms=2).config
       {'arms': 2, 'pulls': 100}
@@ -64,7 +63,7 @@ def make(name: str, **config: Any) -> TaskDistribution | HostDistribution:
     settings = settings_of(factory)
     check_settings(name, config, settings)
     distribution = factory(**config)
-    if not isinstance(distribution, TaskDistribution | HostDistribution):
+    if not isinstance(distribution, AnyDistribution):
         raise UsageError(f"{name} must return a TaskDistribution or a HostDistribution; came {type(distribution).__name__}.")
     resolved = {key: config.get(key, parameter.default) for key, parameter in settings.items()}
     return dataclasses.replace(distribution, name=name, config=resolved)

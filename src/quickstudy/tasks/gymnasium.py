@@ -1,4 +1,4 @@
-"""Task distributions from Gymnasium environments: a factory, a sampler of tasks, and nothing else."""
+"""Task distributions from Gymnasium environments, made from a factory and a sampler of tasks."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -36,27 +36,27 @@ def from_gymnasium(
 ) -> HostDistribution:
     """A distribution of tasks from any Gymnasium environment.
 
-    An environment is made for every lifetime, or, where `set_task` is given, once, and set to the task of each lifetime.
-    Episodes are reset with seeds that follow from the lifetime's key, so that the same task with the same key is the same
-    lifetime, in whichever process it is lived. Observations and rewards become 32-bit numbers. Films show what `render()`
-    gives of environments that `make` made with `render_mode="rgb_array"`.
+    An environment is made for every lifetime. Where `set_task` is given, it is made once and set to the task of each lifetime.
+    Episodes are reset with seeds that follow from the lifetime's key, so the same task with the same key gives the same
+    lifetime in every process. Observations and rewards become 32-bit numbers. Videos show the result of `render()` of
+    environments that `make` made with `render_mode="rgb_array"`.
 
     Args:
       make: `(task) -> environment`, for a task as `sample_task` draws it. It is called once here, for the spaces.
       sample_task: `(split, generator) -> task`, a number, an array, or a dict, tuple or dataclass of them.
       episodes: episodes in one lifetime.
       horizon: most steps in one episode; the environment's own limit if not given.
-      set_task: `(environment, task) -> None`, which makes an environment that was made for another task what `make` would
-        have made; faster than making one.
+      set_task: `(environment, task) -> None`, which turns an environment for one task into one for another, as `make` would
+        have made it; for environments that are slow to make.
       splits: names of the splits; `"train"` and `"test"` are among them.
-      measures: entries of the environment's `info` that are measured beside the reward, and how an episode is judged by each:
-        `{"success": "any"}`.
+      measures: entries of the environment's `info` that are recorded beside the reward, and how each is reduced over an
+        episode: `{"success": "any"}`.
       describe: `(task) -> dict` of named arrays, for people.
-      baselines: what an expert would compare with, by name.
-      floor: `(task) -> []`, expected lifetime return of random actions, written in JAX; None if nobody knows.
-      ceiling: the same of one who knows the task.
+      baselines: makers of classical agents, by name.
+      floor: `(task) -> []`, expected lifetime return of random actions in reward units, written in JAX; None if not known.
+      ceiling: the same of an agent that knows the task.
       shown: leaves of the task, by name, that observations show on purpose.
-      name: how people call it.
+      name: of the distribution.
     Raises:
       SpecError: spaces that no agent can be made for, or no horizon.
     Example:
@@ -167,17 +167,17 @@ class GymnasiumCamera:
     seen: GymnasiumEnvironment
 
     def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
-        """What `render()` gives.
+        """The picture that `render()` returns.
 
         Raises:
-          UsageError: it gives no picture, or cannot draw here.
+          UsageError: it returns no picture, or cannot draw on this machine.
         """
         del observation
         environment = self.seen.environment
         assert environment is not None
         if environment.render_mode != "rgb_array":
             raise UsageError(
-                f"nothing can be seen of {environment}: its render_mode is {environment.render_mode!r}. "
+                f"{environment} cannot be drawn: its render_mode is {environment.render_mode!r}. "
                 'Let make(task) make it with render_mode="rgb_array".'
             )
         try:
@@ -189,7 +189,7 @@ class GymnasiumCamera:
             ) from error
 
     def close(self) -> None:
-        """The environment closes what it draws with."""
+        """The environment closes its own renderer."""
 
 
 _NOTHING: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Expected returns that nobody can compute, found by playing: the mean over episodes that a policy plays on a task."""
+"""Expected returns without a closed form, by simulation: the mean over episodes that a policy plays on a task."""
 
 from collections.abc import Callable
 
@@ -15,15 +15,16 @@ Step = Callable[[PyTree, PyTree, Array, PRNGKeyArray], tuple[PyTree, Outcome]]
 Policy = Callable[[PyTree, Array, PRNGKeyArray], Array]
 
 
-def simulated_return(states: PyTree, seen: Callable[[PyTree], Array], step: Step, policy: Policy, spec: Spec) -> Callable:
-    """The expected return of a lifetime in which a policy never learns anything, as a function of the task.
+def simulated_return(states: PyTree, observe: Callable[[PyTree], Array], step: Step, policy: Policy, spec: Spec) -> Callable:
+    """The expected return of a lifetime of a policy that does not learn, as a function of the task.
 
-    All tasks and all policies begin alike and meet the same luck, so that two references differ by less than either is wrong.
-    That also means that the error does not average out over tasks: begin in states that cover what there is evenly.
+    All tasks and all policies have the same first states and common random numbers, so the difference of two references has a
+    smaller error than either. For the same reason the error does not average out over tasks: choose first states that cover
+    all possible ones evenly.
 
     Args:
-      states: where episodes begin, leading axis `[simulations]`; one episode is played from each.
-      seen: `(state) -> observation`.
+      states: first states of episodes, leading axis `[simulations]`; one episode is played from each.
+      observe: `(state) -> observation`.
       step: `(task, state, action, key) -> (state, Outcome)`.
       policy: `(task, observation, key) -> action`; it may read the task.
       spec: horizon and episodes of a lifetime.
@@ -42,7 +43,7 @@ def simulated_return(states: PyTree, seen: Callable[[PyTree], Array], step: Step
             state, observation = where(over, (state, observation), (following, outcome.observation))
             return (state, observation, over | outcome.terminated, total), None
 
-        start = (state, seen(state), jnp.asarray(False), jnp.float32(0.0))
+        start = (state, observe(state), jnp.asarray(False), jnp.float32(0.0))
         return scan(slot, start, jax.random.split(key, spec.horizon))[0][-1]
 
     def expected(task: PyTree) -> Array:
@@ -53,7 +54,7 @@ def simulated_return(states: PyTree, seen: Callable[[PyTree], Array], step: Step
 
 
 def evenly(points: int, dimensions: int) -> np.ndarray:
-    """`[points, dimensions]` in (0, 1): points that fill a cube more evenly than random ones, with no two alike.
+    """`[points, dimensions]` in (0, 1): distinct points that fill a cube more evenly than random ones.
 
     xᵢ = ((i + 1/2) (1/φ, 1/φ², ...)) mod 1        φ^(dimensions + 1) = φ + 1
     """
@@ -65,6 +66,6 @@ def evenly(points: int, dimensions: int) -> np.ndarray:
 
 
 def random_policy(spec: Spec) -> Policy:
-    """Uniformly random actions, as a policy that reads nothing."""
+    """Uniformly random actions, as a policy that ignores task and observation."""
     act = random_agent(spec).act
     return lambda task, observation, key: act((), (), observation, key).action

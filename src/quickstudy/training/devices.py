@@ -1,10 +1,12 @@
-"""Getting the whole machine to work, once, before JAX has started."""
+"""The configuration of JAX for this machine, made once before JAX starts."""
 
 import os
 from pathlib import Path
 
 import jax
 import platformdirs
+
+from quickstudy.protocol.machine import usable_cores
 
 _MOST_CPU_DEVICES = 8
 
@@ -14,15 +16,15 @@ def use_whole_machine() -> None:
 
     Small recurrent networks leave a second core idle if one device owns both; with a device per core the lifetimes of an
     update are shared among them. Compiled programs are kept in the user's cache folder, so that the second run starts at
-    once. What the user has configured already is left alone.
+    once. Settings that the user has made are kept.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" not in flags:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_CPU_DEVICES))
         if cores <= _MOST_CPU_DEVICES and "xla_cpu_multi_thread_eigen" not in flags:
-            # A device that owns one core gains nothing from threads of its own; and with them a task of the user's that calls
-            # LAPACK waits for itself more easily (`numerics.linear_algebra` says how).
+            # A device that owns one core gains nothing from threads of its own. With them, a user's task that calls LAPACK
+            # deadlocks more easily (`numerics.linear_algebra` explains it).
             os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     if not jax.config.values["jax_compilation_cache_dir"]:
         folder = Path(platformdirs.user_cache_dir("quickstudy")) / "compiled"

@@ -1,4 +1,4 @@
-"""Ctrl-C, without losing what is under way."""
+"""Ctrl-C during training: the update under way is finished and saved."""
 
 import signal
 import threading
@@ -8,8 +8,11 @@ from typing import Any
 
 
 @contextmanager
-def finishing_what_was_begun() -> Iterator[threading.Event]:
-    """Within, a first Ctrl-C only sets the event, so that an update is finished and saved; a second one interrupts."""
+def finish_on_interrupt() -> Iterator[threading.Event]:
+    """Inside this context a first Ctrl-C only sets the event that is yielded; a second one raises KeyboardInterrupt.
+
+    The same holds for SIGTERM. Outside the main thread, which alone receives signals, the event is never set.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

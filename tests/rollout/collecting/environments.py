@@ -104,7 +104,7 @@ AGENTS = {"every step": 1, "every two steps": 2, "every episode": HORIZON}
 
 
 def batch(distribution, *, lifetimes=8, faults=None, cadence=1):
-    """What a team is asked to live: an agent, its parameters, tasks with faults at these places, and keys."""
+    """What a pool is asked to run: an agent, its parameters, tasks with faults at these places, and keys."""
     agent = trace_agent(distribution.spec, cadence=cadence)
     tasks = distribution.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
     for place, fault in (faults or {}).items():
@@ -120,7 +120,7 @@ def but(lived, *rows):
 
 
 def assert_same(ours, theirs, *, tolerance=0.0):
-    """Where something happened: bit by bit, or with floats that differ by rounding, where another number of lanes was used."""
+    """Equal in every slot that happened; floats up to a tolerance, where other numbers of environments round otherwise."""
     (lifetimes, *ours), (others, *theirs) = ours, theirs
     jax.tree.map(np.testing.assert_array_equal, (lifetimes.valid, ours[-1]), (others.valid, theirs[-1]))
     happened = lifetimes.valid

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import mask_nonfinite
 from rollout.collecting.environments import AGENTS, EPISODES, FAULTS, FAULTY_SLOT, HORIZON, assert_same, batch, but, slides
 
-INLINE = CollectingConfig(collectors="inline", lanes=3)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=3)
 LOSING = {
     "make": "RuntimeError: no such track",
     "set_task": "RuntimeError: the track cannot be bent",
@@ -34,7 +35,7 @@ RAISED_AT = {
 
 
 def lived(distribution, asked, config=INLINE):
-    """What came of a batch, and the team, closed."""
+    """The result of a batch, and the pool, closed."""
     with open_pool(distribution, config) as pool:
         return pool.run(*asked), pool
 
@@ -51,9 +52,9 @@ def undisturbed():
 def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturbed, capsys):
     settable = fault == "set_task"
     distribution = slides(settable=settable)
-    # Of three lanes, each has something to live after a fault.
+    # Three environments at a time: each runs another lifetime after a fault.
     found, pool = lived(distribution, batch(distribution, faults={1: fault, 4: fault}, cadence=cadence))
-    if settable:  # the first lifetime of a lane is one of a new environment, which is not set
+    if settable:  # the first lifetime of an environment is made with its task, and does not set it
         np.testing.assert_array_equal(np.flatnonzero(found.lost), [4])
     else:
         np.testing.assert_array_equal(np.flatnonzero(found.lost), [1, 4])
@@ -76,7 +77,7 @@ def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturb
     assert count == len(rows)
 
 
-def test_it_is_told_once_however_often_it_comes(capsys):
+def test_a_fault_is_shown_once_however_often_it_comes(capsys):
     distribution = slides()
     asked = batch(distribution, faults=dict.fromkeys(range(6), "step"))
     with open_pool(distribution, INLINE) as pool:
@@ -87,15 +88,15 @@ def test_it_is_told_once_however_often_it_comes(capsys):
 
 
 @pytest.mark.parametrize("fault", [f"{what} {how}" for what in ("reward", "observation") for how in NOT_FINITE])
-def test_what_is_not_finite_is_set_apart_and_costs_no_lifetime(fault, undisturbed):
+def test_a_number_that_is_not_finite_is_masked_and_costs_no_lifetime(fault, undisturbed):
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, faults={4: fault}))
     assert not found.lost.any()
     assert (pool.lost, pool.faults) == (0, {})
     assert_same(but(found, 4), but(undisturbed[1, False], 4))
-    _, apart = mask_nonfinite(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
+    _, masked = mask_nonfinite(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
     happened = np.flatnonzero(found.valid[:, 4])
-    assert happened[FAULTY_SLOT - 1] in np.flatnonzero(apart)
+    assert happened[FAULTY_SLOT - 1] in np.flatnonzero(masked)
 
 
 def test_steps_and_seconds_are_counted(undisturbed):
@@ -127,7 +128,7 @@ def test_environments_that_are_set_live_what_environments_that_are_made_live(und
 def test_where_every_lifetime_is_lost_it_stops_and_shows_why():
     distribution = slides()
     faults = {place: "step" if place else "make" for place in range(8)}
-    with pytest.raises(CollectingError, match="not one of 8 lifetimes could be lived") as stopped:
+    with pytest.raises(CollectingError, match="all 8 lifetimes were lost") as stopped:
         lived(distribution, batch(distribution, faults=faults))
     assert RAISED_AT["step"] in str(stopped.value)
     # What most of them met is shown.
@@ -141,7 +142,7 @@ def test_what_is_missing_is_said_at_once():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("collectors", "threads"), ("workers", -1), ("lanes", 0), ("patience_seconds", 0.0)]
+    ("setting", "value"), [("collectors", "threads"), ("workers", -1), ("parallel_environments", 0), ("patience_seconds", 0.0)]
 )
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(UsageError, match=setting):

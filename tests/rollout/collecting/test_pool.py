@@ -1,4 +1,4 @@
-"""How a team shares lifetimes, and what it does with collectors that are lost; with collectors that only say so."""
+"""How a pool shares lifetimes, and how it replaces workers that are lost; with workers that only report it."""
 
 import dataclasses
 import threading
@@ -9,28 +9,34 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import CollectingError, SpecError, UsageError
-from quickstudy.rollout.collecting.pool import InProcessWorker, WorkerLostError, WorkerPool
+from quickstudy.rollout.collecting.pool import WorkerPool
+from quickstudy.rollout.collecting.worker import InProcessWorker, WorkerLostError
 from rollout.collecting.environments import assert_same, batch, but, slides
 
 
 class Frail:
-    """A collector in this process that is lost where a lifetime is; `blamed` says whether anybody knows of which."""
+    """A worker in this process that is lost at some lifetimes; `blamed` says whether it reports which one."""
 
     def __init__(self, distribution, *, frail, blamed, closed):
-        self._inline, self._frail, self._blamed, self._closed = InProcessWorker(distribution, lanes=3), frail, blamed, closed
+        self._inline, self._frail, self._blamed, self._closed = (
+            InProcessWorker(distribution, parallel_environments=3),
+            frail,
+            blamed,
+            closed,
+        )
 
-    def run(self, job, tell):
+    def run(self, job, report_steps):
         for number, key in enumerate(job.keys):
             if self._frail(tuple(key)):
                 raise WorkerLostError("it is frail", number if self._blamed else None)
-        return self._inline.run(job, tell)
+        return self._inline.run(job, report_steps)
 
     def close(self, *, kill=False):
         self._inline.close()
         self._closed.append(kill)
 
 
-def frail_team(distribution, *, workers, frail=lambda key: False, blamed=True):
+def frail_pool(distribution, *, workers, frail=lambda key: False, blamed=True):
     closed = []
     return WorkerPool(
         distribution, lambda: Frail(distribution, frail=frail, blamed=blamed, closed=closed), workers=workers
@@ -44,7 +50,7 @@ def distribution():
 
 @pytest.fixture(scope="module")
 def whole(distribution):
-    with frail_team(distribution, workers=1)[0] as pool:
+    with frail_pool(distribution, workers=1)[0] as pool:
         return pool.run(*batch(distribution, lifetimes=9))
 
 
@@ -54,7 +60,7 @@ def keys_of(asked, *rows):
 
 @pytest.mark.parametrize("workers", [2, 3, 20])
 def test_lifetimes_come_in_their_order_however_they_are_shared(workers, distribution, whole):
-    with frail_team(distribution, workers=workers)[0] as pool:
+    with frail_pool(distribution, workers=workers)[0] as pool:
         found = pool.run(*batch(distribution, lifetimes=9))
     assert_same(but(found), but(whole), tolerance=1e-5)
     assert found.steps == whole.steps
@@ -63,7 +69,7 @@ def test_lifetimes_come_in_their_order_however_they_are_shared(workers, distribu
 def test_every_lifetime_that_kills_is_lost_and_no_other(distribution, whole, capsys):
     asked = batch(distribution, lifetimes=9)
     deadly = keys_of(asked, 0, 4, 5)
-    pool, closed = frail_team(distribution, workers=2, frail=deadly.__contains__)
+    pool, closed = frail_pool(distribution, workers=2, frail=deadly.__contains__)
     with pool:
         found = pool.run(*asked)
         again = pool.run(*asked)
@@ -72,12 +78,12 @@ def test_every_lifetime_that_kills_is_lost_and_no_other(distribution, whole, cap
     assert_same(but(again), but(found))
     assert (pool.lost, pool.replaced) == (6, 12)
     assert closed.count(True) == 12
-    assert capsys.readouterr().err.count("a collector was replaced: it is frail") == 12
+    assert capsys.readouterr().err.count("a worker was replaced: it is frail") == 12
 
 
-def test_where_nobody_knows_the_share_is_lost(distribution, whole, capsys):
+def test_where_the_lifetime_is_not_known_the_share_is_lost(distribution, whole, capsys):
     asked = batch(distribution, lifetimes=9)
-    with frail_team(distribution, workers=3, frail=keys_of(asked, 4).__contains__, blamed=False)[0] as pool:
+    with frail_pool(distribution, workers=3, frail=keys_of(asked, 4).__contains__, blamed=False)[0] as pool:
         found = pool.run(*asked)
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [3, 4, 5])
     assert_same(but(found, 3, 4, 5), but(whole, 3, 4, 5), tolerance=1e-5)
@@ -86,20 +92,20 @@ def test_where_nobody_knows_the_share_is_lost(distribution, whole, capsys):
 
 def test_a_share_that_goes_on_killing_is_given_up(distribution, capsys):
     asked = batch(distribution, lifetimes=9)
-    with frail_team(distribution, workers=1, frail=lambda key: True)[0] as pool:
-        with pytest.raises(CollectingError, match="every collector died"):
+    with frail_pool(distribution, workers=1, frail=lambda key: True)[0] as pool:
+        with pytest.raises(CollectingError, match="every worker died"):
             pool.run(*asked)
         assert pool.replaced == 10
 
 
-def test_no_collector_is_hired_for_a_team_that_closes(distribution, capsys):
+def test_no_worker_is_started_for_a_pool_that_closes(distribution, capsys):
     def frail(key):
         closing.start()
         while not closed:
             time.sleep(0.01)
         return True
 
-    pool, closed = frail_team(distribution, workers=1, frail=frail)
+    pool, closed = frail_pool(distribution, workers=1, frail=frail)
     closing = threading.Thread(target=pool.close)
     with pytest.raises(WorkerLostError):
         pool.run(*batch(distribution, lifetimes=2))
@@ -107,7 +113,7 @@ def test_no_collector_is_hired_for_a_team_that_closes(distribution, capsys):
     assert (pool.replaced, len(closed)) == (0, 1)
 
 
-def test_those_hired_before_one_could_not_be_are_let_go(distribution):
+def test_workers_are_closed_if_one_of_them_does_not_start(distribution):
     closed, numbers = [], iter(range(3))
 
     def spawn():
@@ -123,7 +129,7 @@ def test_those_hired_before_one_could_not_be_are_let_go(distribution):
 def test_an_agent_that_was_made_for_other_tasks_is_refused(distribution):
     _, *asked = batch(distribution)
     agent = batch(slides())[0]
-    with frail_team(slides(), workers=1)[0] as pool:
+    with frail_pool(slides(), workers=1)[0] as pool:
         spec = dataclasses.replace(agent.spec, horizon=8)
         with pytest.raises(SpecError, match="horizon"):
             pool.run(dataclasses.replace(agent, spec=spec), *asked)

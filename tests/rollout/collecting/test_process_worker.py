@@ -18,19 +18,20 @@ import quickstudy as qs
 from laws.by_hand import assert_close, valid_part
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.collecting.process_main import _Heartbeat
 from rollout.collecting.environments import assert_same, batch, but, slides
 
-# Two lanes in every share, also where one of its four lifetimes is lost: programs of equal lanes give equal bits.
-TWO = CollectingConfig(workers=2, lanes=2)
-ONE = CollectingConfig(workers=1, lanes=2, patience_seconds=5.0)
+# Two environments in every share, also where one of its four lifetimes is lost: programs of equal size give equal bits.
+TWO = CollectingConfig(workers=2, parallel_environments=2)
+ONE = CollectingConfig(workers=1, parallel_environments=2, patience_seconds=5.0)
 
 pytestmark = pytest.mark.xdist_group("worker processes")
 
 
 def lived(distribution, asked, config=TWO):
-    """What came of a batch, and the team, closed."""
+    """The result of a batch, and the pool, closed."""
     with open_pool(distribution, config) as pool:
         return pool.run(*asked), pool
 
@@ -45,7 +46,9 @@ def undisturbed():
 @pytest.mark.parametrize("cadence", [1, 2])
 def test_it_is_lived_there_as_here(cadence, undisturbed):
     distribution = slides()
-    here, _ = lived(distribution, batch(distribution, cadence=cadence), CollectingConfig(collectors="inline", lanes=3))
+    here, _ = lived(
+        distribution, batch(distribution, cadence=cadence), CollectingConfig(collectors="inline", parallel_environments=3)
+    )
     there = undisturbed[cadence]
     np.testing.assert_array_equal(there.valid, here.valid)
     assert_close(valid_part(there.lifetimes, there.valid), valid_part(here.lifetimes, here.valid), tolerance=1e-5)
@@ -94,12 +97,12 @@ def test_a_process_that_hangs_is_replaced(capfd):
     np.testing.assert_array_equal(found.lost, [False, True, False])
     assert (found.valid.sum(0)[[0, 2]] > 5).all()
     assert (pool.replaced, pool.lost) == (2, 1)
-    assert capfd.readouterr().err.count("said nothing for 5 s") == 2
+    assert capfd.readouterr().err.count("sent nothing for 5 s") == 2
 
 
 def test_where_every_process_dies_it_stops():
     distribution = slides()
-    with pytest.raises(CollectingError, match=r"not one of 1 lifetimes could be lived.*\nevery collector died"):
+    with pytest.raises(CollectingError, match=r"all 1 lifetimes were lost.*\nevery worker died"):
         lived(distribution, batch(distribution, lifetimes=1, faults={0: "exit"}), ONE)
 
 
@@ -113,7 +116,7 @@ def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raise
     assert list(pool.faults.values()) == [2]
 
 
-def test_one_team_lives_batches_of_any_size_and_is_told_what_is_missing():
+def test_one_pool_runs_batches_of_any_size_and_reports_a_missing_suite():
     distribution = slides()
     with open_pool(distribution, TWO) as pool:
         few = pool.run(*batch(distribution, lifetimes=1))
@@ -131,7 +134,7 @@ def test_one_team_lives_batches_of_any_size_and_is_told_what_is_missing():
     ("python", "kind", "said"),
     [
         ("/nowhere/python", UsageError, "'/nowhere/python' cannot be started: No such file"),
-        ("/bin/false", CollectingError, r"did not come up \(process [0-9]+ ended with status 1\)"),
+        ("/bin/false", CollectingError, r"did not start \(process [0-9]+ ended with status 1\)"),
     ],
 )
 def test_an_interpreter_that_cannot_be_used_is_refused_and_nothing_is_left_open(python, kind, said):
@@ -203,7 +206,7 @@ def batch_of_kites(distribution):
 
 SCRIPT = """
     from quickstudy.baselines.random import random_agent
-    from quickstudy.rollout.collecting.pool import CollectingConfig
+    from quickstudy.rollout.collecting.config import CollectingConfig
 
     kites_here = kites()
     contenders = {"random": qs.contender(random_agent(kites_here.spec))}

@@ -12,9 +12,10 @@ from quickstudy import algorithms, tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.rollout.collecting import ray_pool
-from quickstudy.rollout.collecting.from_jax import as_host
-from quickstudy.rollout.collecting.pool import CollectingConfig, open_pool
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.training.loop import TrainingConfig, meta_train
+from rollout.collecting.from_jax import as_host
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 # Ray forks to start a node; the child starts another program at once, and computes nothing. It leaves files of its own open.
@@ -115,7 +116,7 @@ def on(cluster, **settings):
 
 
 def lived(distribution, agent, collecting, *, seed=0):
-    """A batch of lifetimes, and the team that lived it."""
+    """A batch of lifetimes, and the pool that ran it."""
     key_params, key_tasks, key_lives = jax.random.split(jax.random.key(seed), 3)
     drawn = distribution.sample_tasks("train", key_tasks, tasks=LIFETIMES)
     with open_pool(distribution, collecting) as pool:
@@ -166,7 +167,7 @@ def test_a_node_that_is_lost_changes_nothing(cluster, nodes, own_carts, capsys):
 
     disturbed = meta_train(algorithm, distribution, config, collecting=on(cluster), watch=watch)
     killed[0].join()
-    assert capsys.readouterr().err.count("a collector was replaced") >= 1
+    assert capsys.readouterr().err.count("a worker was replaced") >= 1
     quiet = meta_train(algorithm, own_carts(), config, collecting=INLINE)
     assert disturbed.finished
     assert disturbed.lost == 0
@@ -190,8 +191,8 @@ def test_an_actor_that_dies_or_hangs_is_replaced(cluster, own_carts, kind, patie
 
 
 @pytest.mark.usefixtures("nodes")
-def test_an_actor_that_dies_while_it_comes_up_is_hired_again(cluster, own_carts, monkeypatch):
-    opened, killed = ray_pool.RayActor.open, []
+def test_an_actor_that_dies_while_it_starts_is_started_again(cluster, own_carts, monkeypatch):
+    opened, killed = ray_pool.RayWorker.open, []
 
     def dies_once(actor, *arguments, **limits):
         if not killed:
@@ -199,7 +200,7 @@ def test_an_actor_that_dies_while_it_comes_up_is_hired_again(cluster, own_carts,
             ray.kill(actor._actor)
         return opened(actor, *arguments, **limits)
 
-    monkeypatch.setattr(ray_pool.RayActor, "open", dies_once)
+    monkeypatch.setattr(ray_pool.RayWorker, "open", dies_once)
     distribution = own_carts()
     agent = random_agent(distribution.spec)
     there, pool = lived(distribution, agent, on(cluster))

@@ -11,7 +11,7 @@ from laws.cases import LIFETIMES, MAKERS, case
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import with_shuffled_rewards
 from quickstudy.rollout import compiled
 from quickstudy.rollout.collecting.collector import Collector
-from quickstudy.rollout.collecting.from_jax import as_host
+from rollout.collecting.from_jax import as_host
 
 # Cadence one and more, within an episode, as long as one and as two; episodes that end early; Discrete and Box; luck of the
 # agent; a gradient inside; memory within memory.
@@ -28,8 +28,8 @@ LOOKED_AT = {
     "rl2 lstm 8 on aiming": (4,),
     "maml (8,) 1 on corridor": (4,),
 }
-PAIRS = [(name, lanes) for name, many in LOOKED_AT.items() for lanes in many]
-EACH = [pytest.param(name, lanes, marks=pytest.mark.xdist_group(name)) for name, lanes in PAIRS]
+PAIRS = [(name, parallel_environments) for name, many in LOOKED_AT.items() for parallel_environments in many]
+EACH = [pytest.param(name, parallel_environments, marks=pytest.mark.xdist_group(name)) for name, parallel_environments in PAIRS]
 
 
 def apart(tasks):
@@ -38,8 +38,8 @@ def apart(tasks):
     return [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(jax.tree.leaves(tasks)[0]))]
 
 
-def lived_outside(subject, *, lanes, **options):
-    collector = Collector(as_host(subject.distribution), lanes=lanes)
+def lived_outside(subject, *, parallel_environments, **options):
+    collector = Collector(as_host(subject.distribution), parallel_environments=parallel_environments)
     keys = np.asarray(jax.random.key_data(subject.keys))
     try:
         return collector.run(subject.agent, subject.params, apart(subject.tasks), keys, **options)
@@ -47,11 +47,11 @@ def lived_outside(subject, *, lanes, **options):
         collector.close()
 
 
-@pytest.mark.parametrize(("name", "lanes"), EACH)
-def test_lifetimes_are_those_of_the_compiled_driver(name, lanes):
+@pytest.mark.parametrize(("name", "parallel_environments"), EACH)
+def test_lifetimes_are_those_of_the_compiled_driver(name, parallel_environments):
     assert name in MAKERS
     subject = case(name)
-    outside = lived_outside(subject, lanes=lanes)
+    outside = lived_outside(subject, parallel_environments=parallel_environments)
     inside = jax.tree.map(lambda leaf: np.swapaxes(np.asarray(leaf), 0, 1), subject.lived[0])
     np.testing.assert_array_equal(outside.valid, inside.valid)
     assert_close(valid_part(outside.lifetimes, outside.valid), valid_part(inside, inside.valid), tolerance=1e-5)
@@ -66,10 +66,10 @@ def test_lifetimes_are_those_of_the_compiled_driver(name, lanes):
     assert not outside.faults
 
 
-@pytest.mark.parametrize(("name", "lanes"), EACH)
-def test_nothing_in_a_gap_is_anything_but_a_number(name, lanes):
+@pytest.mark.parametrize(("name", "parallel_environments"), EACH)
+def test_nothing_in_a_gap_is_anything_but_a_number(name, parallel_environments):
     """Trainers compute with what stands there, before they set it aside."""
-    lived = lived_outside(case(name), lanes=lanes).lifetimes
+    lived = lived_outside(case(name), parallel_environments=parallel_environments).lifetimes
     for path, leaf in jax.tree_util.tree_leaves_with_path(lived):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
     if "corridor" in name:
@@ -78,7 +78,7 @@ def test_nothing_in_a_gap_is_anything_but_a_number(name, lanes):
 
 def test_a_gap_holds_what_was_decided_before_it():
     """Zeros are a distribution of no agent: that of a Box has a scale."""
-    lived = lived_outside(case("trace_agent every 1 on corridor"), lanes=4).lifetimes
+    lived = lived_outside(case("trace_agent every 1 on corridor"), parallel_environments=4).lifetimes
     slots, rows = np.nonzero(~lived.valid)
     assert (slots > 0).all()
     np.testing.assert_array_equal(
@@ -88,7 +88,7 @@ def test_a_gap_holds_what_was_decided_before_it():
 
 @pytest.mark.parametrize("name", ["trace_agent every 1 on corridor", "trace_agent every 2 on corridor"])
 def test_rewards_alone_are_the_same_rewards(name):
-    whole, alone = (lived_outside(case(name), lanes=4, rewards_only=only) for only in (False, True))
+    whole, alone = (lived_outside(case(name), parallel_environments=4, rewards_only=only) for only in (False, True))
     assert alone.lifetimes is None
     assert whole.reward.any()
     np.testing.assert_array_equal(alone.reward, whole.reward)
@@ -97,13 +97,13 @@ def test_rewards_alone_are_the_same_rewards(name):
 
 def test_one_collector_lives_batch_after_batch_with_one_agent_and_another():
     first, second = case("tally_agent every 1 on corridor"), case("trace_agent every 2 on corridor")
-    collector, told = Collector(as_host(first.distribution), lanes=4), []
+    collector, told = Collector(as_host(first.distribution), parallel_environments=4), []
     collector.heartbeat = told.append
     keys = np.asarray(jax.random.key_data(first.keys))
     rewards = [collector.run(one.agent, one.params, apart(first.tasks), keys).reward for one in (first, second, first)]
     np.testing.assert_array_equal(rewards[0], rewards[2])
     assert (rewards[0] != rewards[1]).any()
-    np.testing.assert_array_equal(rewards[0], lived_outside(first, lanes=4).reward)
+    np.testing.assert_array_equal(rewards[0], lived_outside(first, parallel_environments=4).reward)
     assert max(told) <= LIFETIMES * first.distribution.spec.lifetime_steps
 
 
@@ -113,7 +113,9 @@ def test_an_agent_may_live_longer_than_the_distribution_says():
     longer = dataclasses.replace(subject.distribution, spec=dataclasses.replace(subject.distribution.spec, episodes=11))
     agent = dataclasses.replace(subject.agent, spec=longer.spec)
     keys = np.asarray(jax.random.key_data(subject.keys))
-    outside = Collector(as_host(subject.distribution), lanes=4).run(agent, subject.params, apart(subject.tasks), keys)
+    outside = Collector(as_host(subject.distribution), parallel_environments=4).run(
+        agent, subject.params, apart(subject.tasks), keys
+    )
     one = lambda task, key: compiled.run_lifetime(agent, longer, subject.params, task, key)[0]  # noqa: E731
     inside = jax.jit(jax.vmap(one, out_axes=1))(subject.tasks, subject.keys)
     np.testing.assert_array_equal(outside.valid, np.asarray(inside.valid))
@@ -129,6 +131,6 @@ def test_shuffled_rewards_are_taken_from_the_slot_that_they_were_earned_at():
     one = lambda task, key: compiled.run_lifetime(agent, subject.distribution, params, task, key)[0]  # noqa: E731
     inside = jax.jit(jax.vmap(one, out_axes=1))(subject.tasks, subject.keys)
     keys = np.asarray(jax.random.key_data(subject.keys))
-    outside = Collector(as_host(subject.distribution), lanes=4).run(agent, params, apart(subject.tasks), keys)
+    outside = Collector(as_host(subject.distribution), parallel_environments=4).run(agent, params, apart(subject.tasks), keys)
     assert not outside.valid.all()
     assert_close(valid_part(outside.lifetimes, outside.valid), valid_part(inside, inside.valid), tolerance=1e-5)

@@ -13,7 +13,8 @@ from quickstudy import tasks
 from quickstudy.baselines.bandits.linear_evidence import LinearEvidence
 from quickstudy.baselines.bandits.linear_thompson import linear_thompson_agent
 from quickstudy.baselines.bandits.linear_ucb import linear_ucb_agent
-from quickstudy.baselines.bandits.low_rank_posterior import fixed_basis, low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.bandits.low_rank_posterior import low_rank_greedy_agent, low_rank_thompson_agent
+from quickstudy.baselines.models.low_rank import fixed_basis
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Transition
 from quickstudy.rollout.compiled import run_lifetime
@@ -35,7 +36,7 @@ def task_of(matrix, *, noise=0.0):
     return LowRankTask(coordinates=jnp.zeros(2), matrix=jnp.float32(matrix), noise=jnp.float32(noise))
 
 
-def lived(contexts, arms, rewards, *, valid=None):
+def recorded(contexts, arms, rewards, *, valid=None):
     """Experience of these pulls `[T]`."""
     contexts, no = jnp.float32(contexts), jnp.zeros(len(arms), bool)
     return Transition(
@@ -106,7 +107,7 @@ def test_the_belief_is_that_of_the_batch_formula(make):
     distribution = low_rank_bandit(pulls=30)
     agent, generator = make(distribution.spec), np.random.default_rng(0)
     contexts, arms, rewards = generator.standard_normal((30, 8)), generator.integers(0, 8, 30), generator.standard_normal(30)
-    memory = agent.adapt((), agent.begin((), KEY), lived(contexts, arms, rewards), KEY)
+    memory = agent.adapt((), agent.begin((), KEY), recorded(contexts, arms, rewards), KEY)
     belief = agent.act((), memory, jnp.float32(contexts[0]), KEY).extras["belief"]
     basis = fixed_basis(2, arms=8, size=8).astype(np.float64)
     features = np.einsum("jtm,tm->tj", basis[:, arms], contexts) / 8**0.5
@@ -121,7 +122,7 @@ def test_confidence_bounds_by_hand():
     context = jnp.float32([2.0, 0.0, 0.0, 0.0])
     for width, chosen in ((4.0, 0), (6.0, 1)):  # arm 1: 0 + α · 1; equal at α = 1.5 / (1 - √(1/2)) = 5.1
         agent = linear_ucb_agent(spec, width=width, ridge=1.0)
-        memory = agent.adapt((), agent.begin((), KEY), lived(context[None], [0], [3.0]), KEY)
+        memory = agent.adapt((), agent.begin((), KEY), recorded(context[None], [0], [3.0]), KEY)
         assert int(agent.act((), memory, context, KEY).action) == chosen
     evidence = LinearEvidence(precision=jnp.float32([[[2.0]], [[8.0]]]), weighted=jnp.float32([[3.0], [4.0]]))
     np.testing.assert_allclose(evidence.mean, [[1.5], [0.5]])
@@ -142,8 +143,8 @@ def test_pulls_that_are_not_valid_teach_nothing(make):
     agent = make(low_rank_bandit(pulls=2).spec)
     memory = agent.begin((), KEY)
     contexts = np.float32([[1.0] * 8, [np.nan] * 8])
-    seen = agent.adapt((), memory, lived(contexts, [3, 4], [1.0, np.nan], valid=[True, False]), KEY)
-    only = agent.adapt((), memory, lived(contexts[:1], [3], [1.0]), KEY)
+    seen = agent.adapt((), memory, recorded(contexts, [3, 4], [1.0, np.nan], valid=[True, False]), KEY)
+    only = agent.adapt((), memory, recorded(contexts[:1], [3], [1.0]), KEY)
     assert_close(seen, only, tolerance=1e-6)  # sums over two steps and over one may round differently
 
 
@@ -157,14 +158,14 @@ def test_agents_earn_what_was_measured_and_the_basis_is_worth_most():
             name: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward.sum() for name, agent in agents.items()
         }
 
-    earned = jax.jit(jax.vmap(one))(drawn, jax.random.split(KEY, 100))
+    returned = jax.jit(jax.vmap(one))(drawn, jax.random.split(KEY, 100))
     ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))
-    short = {name: ceiling - np.asarray(returns) for name, returns in earned.items()}
+    short = {name: ceiling - np.asarray(returns) for name, returns in returned.items()}
     for name, (known, known_error) in MEASURED.items():
         error = short[name].std(ddof=1) / 10
         print(f"{name:30} {short[name].mean():7.2f} ± {error:.2f}   known {known}")
         assert abs(short[name].mean() - known) < 4 * math.hypot(error, known_error), name
-    # Task by task, with the same luck. Greedy and Thompson sampling are within chance of one another.
+    # Task by task, with common random numbers. Greedy and Thompson sampling are within chance of one another.
     order = ["low-rank posterior (Thompson)", "LinUCB", "linear Thompson sampling", "random"]
     for better, worse in itertools.pairwise(order):
         ahead = short[worse] - short[better]

@@ -9,7 +9,7 @@ import pytest
 from laws.toy_distributions import CorridorTask, aiming, corridor
 from quickstudy.protocol.records import Outcome
 from quickstudy.tasks.checks.check import Fault, check, fault_lines
-from quickstudy.tasks.checks.laws import LAWS
+from quickstudy.tasks.checks.jax_laws import JAX_LAWS
 
 HEALTHY = corridor()
 BROKEN = {}
@@ -260,7 +260,7 @@ def test_nothing_is_found_where_nothing_is_wrong(distribution):
 
 
 def test_every_law_has_a_broken_distribution():
-    assert {law for law, *_ in BROKEN.values()} == set(LAWS)
+    assert {law for law, *_ in BROKEN.values()} == set(JAX_LAWS)
 
 
 def test_what_is_shown_on_purpose_is_no_fault():

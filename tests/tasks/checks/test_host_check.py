@@ -168,7 +168,7 @@ def impossible():
 
 
 @pytest.mark.parametrize(
-    ("function", "status", "told"),
+    ("function", "status", "expected"),
     [
         ("make", 0, ["tasks drawn: 500 of 'train', 500 of 'test'; played: ", " steps a second\n", "no fault found"]),
         (
@@ -179,7 +179,7 @@ def impossible():
         ("impossible", 2, ["raises ZeroDivisionError: division by zero (", "mine.py, line 18)"]),
     ],
 )
-def test_the_command_line_checks_environments_too(function, status, told, tmp_path, capsys):
+def test_the_command_line_checks_environments_too(function, status, expected, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(MINE)
     try:
         ended = main(["check", f"{tmp_path / 'mine.py'}:{function}", "--samples", "500", "--budget-seconds", "3"])
@@ -187,5 +187,5 @@ def test_the_command_line_checks_environments_too(function, status, told, tmp_pa
         ended = stop.code
     printed = "".join(capsys.readouterr())
     assert ended == status, printed
-    for words in told:
+    for words in expected:
         assert words in printed

@@ -80,19 +80,19 @@ def test_splits_say_how_strong_steady_and_rough_winds_are_and_share_none():
 
 
 def test_people_read_the_wind_by_its_coordinates():
-    told = describe(wind_of(0.1, -0.2, 0.3, turn=math.pi / 2))
-    assert [float(told[name]) for name in ("wind_x", "wind_y", "wind_z")] == pytest.approx([0.1, -0.2, 0.3])
-    assert float(told["turn (degrees a step, to the left)"]) == pytest.approx(90)
+    described = describe(wind_of(0.1, -0.2, 0.3, turn=math.pi / 2))
+    assert [float(described[name]) for name in ("wind_x", "wind_y", "wind_z")] == pytest.approx([0.1, -0.2, 0.3])
+    assert float(described["turn (degrees a step, to the left)"]) == pytest.approx(90)
 
 
 @pytest.mark.parametrize("split", ["test", "ood:turning-wind"])
 def test_the_floor_is_what_random_pushes_earn(split):
     distribution = drifting_control(horizon=20)
     drawn = distribution.sample_tasks(split, KEY, tasks=2000)
-    earned = lifetimes(distribution, distribution.baselines["random"](), drawn)[0].outcome.reward.sum(1)
-    beyond = np.asarray(earned - jax.vmap(distribution.floor)(drawn))
+    returned = lifetimes(distribution, distribution.baselines["random"](), drawn)[0].outcome.reward.sum(1)
+    beyond = np.asarray(returned - jax.vmap(distribution.floor)(drawn))
     assert abs(beyond.mean()) < 4 * beyond.std() / len(beyond) ** 0.5
-    assert beyond.std() / len(beyond) ** 0.5 < 0.02 * abs(np.asarray(earned).mean())
+    assert beyond.std() / len(beyond) ** 0.5 < 0.02 * abs(np.asarray(returned).mean())
 
 
 @pytest.mark.parametrize("observation_noise", [0.0, 0.1])
@@ -101,7 +101,7 @@ def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
     distribution = drifting_control(horizon=6, episodes=2, observation_noise=observation_noise)
     agent = distribution.baselines["certainty equivalence"]()
     drawn = distribution.sample_tasks("test", KEY, tasks=1)
-    lived, memory = jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), lifetimes(distribution, agent, drawn))
+    recorded, memory = jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), lifetimes(distribution, agent, drawn))
     # Unknown: the wind, then of each episode its start and 6 noises; each row of `seen` is one place, less what pushes did.
     unknown = 2 + 2 * 2 * 7
     prior = np.diag([0.4**2] * 2 + ([0.5**2] * 2 + [0.2**2] * 12) * 2)
@@ -111,13 +111,13 @@ def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
         row, known = np.zeros((2, unknown)), np.zeros(2)
         row[:, first : first + 2] = np.eye(2)
         rows.append(row)
-        values.append(lived.observation[6 * episode] - known)
+        values.append(recorded.observation[6 * episode] - known)
         for step in range(6):
-            row, known = 0.8 * row, 0.8 * known + lived.decision.action[6 * episode + step]
+            row, known = 0.8 * row, 0.8 * known + recorded.decision.action[6 * episode + step]
             row[:, :2] += np.eye(2)
             row[:, first + 2 + 2 * step : first + 4 + 2 * step] += np.eye(2)
             rows.append(row)
-            values.append(lived.outcome.observation[6 * episode + step] - known)
+            values.append(recorded.outcome.observation[6 * episode + step] - known)
     matrix, value = np.concatenate(rows), np.concatenate(values)
     spread = matrix @ prior @ matrix.T + (observation_noise**2 + 1e-12) * np.eye(len(value))
     gain = np.linalg.solve(spread, matrix @ prior[:, :2]).T
@@ -135,14 +135,14 @@ def test_agents_earn_what_was_measured_and_only_a_right_belief_covers():
     for split in ("test", "ood:gusts"):
         drawn = distribution.sample_tasks(split, jax.random.key(7), tasks=400)
         ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))
-        lived, memory = lifetimes(distribution, distribution.baselines["certainty equivalence"](), drawn)
-        short[split] = ceiling - np.asarray(lived.outcome.reward).sum(1)
+        recorded, memory = lifetimes(distribution, distribution.baselines["certainty equivalence"](), drawn)
+        short[split] = ceiling - np.asarray(recorded.outcome.reward).sum(1)
         belief = jax.vmap(lambda one: marginal(one, slice(2, None)))(memory)
         inside = np.asarray(jax.vmap(credibility)(belief, drawn.wind)) <= 0.9
         if split == "test":
             assert inside.mean() == pytest.approx(0.9, abs=4 * 0.3 / 400**0.5)
             # What it says of the belief when it decides is what it knew one step before the end.
-            said = lived.decision.extras["belief"]
+            said = recorded.decision.extras["belief"]
             assert said.mean.shape == (400, 100, 2)
             np.testing.assert_allclose(said.covariance[:, 99, 0, 0], 0.2**2 / (99 + 0.25), rtol=1e-3)
             idle, _ = lifetimes(distribution, distribution.baselines["no adaptation"](), drawn)

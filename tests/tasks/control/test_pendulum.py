@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.baselines.control.energy_shaping import coefficients, energy_shaping_agent, self_tuning_agent, swing_up
+from quickstudy.baselines.control.energy_shaping import energy_shaping_agent, self_tuning_agent
+from quickstudy.baselines.models.pendulum import coefficients, swing_up
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.protocol.records import Decision, Transition
 from quickstudy.rollout.compiled import run_lifetime
@@ -76,7 +77,7 @@ def test_strength_stands_between_signal_and_torque_and_the_signal_costs():
 
 @pytest.mark.parametrize("parameters", [{}, {"length": 1.5, "gravity": 7.0, "mass": 0.6}])
 def test_energy_is_kept_where_no_torque_acts(parameters):
-    # m l²/6 ω² + m g l/2 cos θ: the method keeps it up to the size of a step, for as long as one looks.
+    # m l²/6 ω² + m g l/2 cos θ: the method keeps it up to the size of a step, at all times.
     task = task_of(**parameters)
     states, _, _ = played(pendulum(), task, [math.pi - 1.5, 0.0], np.zeros((2000, 1)))
     mass, length, gravity = (float(parameter) for parameter in (task.mass, task.length, task.gravity))
@@ -153,8 +154,8 @@ def test_swinging_adds_energy_below_and_takes_it_above():
 def returns(distribution, make, split, *, count=40):
     agent, drawn = make(distribution.spec), distribution.sample_tasks(split, KEY, tasks=count)
     keys = jax.random.split(jax.random.key(2), count)
-    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)))(drawn, keys)
-    return np.asarray(lived[0].outcome.reward).sum(-1), lived[1], drawn
+    recorded = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)))(drawn, keys)
+    return np.asarray(recorded[0].outcome.reward).sum(-1), recorded[1], drawn
 
 
 @pytest.mark.parametrize("split", ["ood:long", "ood:reversed"])
@@ -165,7 +166,7 @@ def test_a_self_tuning_agent_swings_up_what_it_has_identified(split):
     ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))
     floor = np.asarray(jax.vmap(distribution.floor)(drawn))
     print(tuned.mean(), fixed.mean(), ceiling.mean(), floor.mean())
-    # Nine tenths and more of the way from random to told; whoever takes all pendulums for one is far from that.
+    # At least nine tenths of the way from random to the ceiling; an agent with fixed coefficients is far below that.
     assert tuned.mean() > floor.mean() + 0.9 * (ceiling - floor).mean()
     assert fixed.mean() < tuned.mean() - (1000 if split == "ood:reversed" else 10)
     # And the least squares have found the two numbers.
@@ -186,10 +187,10 @@ def test_the_largest_speed_is_not_learned_from():
 
 def test_the_floor_is_what_random_actions_earn():
     distribution = pendulum(horizon=50, episodes=2)
-    earned, _, drawn = returns(distribution, lambda spec: distribution.baselines["random"](), "train", count=600)
+    returned, _, drawn = returns(distribution, lambda spec: distribution.baselines["random"](), "train", count=600)
     floor = np.asarray(jax.vmap(distribution.floor)(drawn))
-    error = (earned - floor).std() / len(floor) ** 0.5
-    assert abs((earned - floor).mean()) < 3 * error + 0.03 * abs(floor.mean())
+    error = (returned - floor).std() / len(floor) ** 0.5
+    assert abs((returned - floor).mean()) < 3 * error + 0.03 * abs(floor.mean())
     assert error < 0.05 * abs(floor.mean())
 
 

@@ -23,8 +23,10 @@ def task_at(x, y):
 def returns(distribution, agent, drawn, *, seed=1):
     """Returns `[tasks, episodes]`."""
     keys = jax.random.split(jax.random.key(seed), drawn.strength.size)
-    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward))(drawn, keys)
-    return np.asarray(lived).reshape(-1, distribution.spec.episodes, distribution.spec.horizon).sum(-1)
+    recorded = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0].outcome.reward))(
+        drawn, keys
+    )
+    return np.asarray(recorded).reshape(-1, distribution.spec.episodes, distribution.spec.horizon).sum(-1)
 
 
 def test_a_step_pays_one_minus_the_distance_within_its_radius():
@@ -70,27 +72,27 @@ def test_the_floor_is_what_random_actions_earn():
     angle = np.linspace(0, math.pi, 500)
     goals = 0.4 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1).astype(jnp.float32)
     drawn = PointTask(goal=goals, strength=jnp.ones(500), turn=jnp.zeros(500))
-    earned = returns(distribution, distribution.baselines["random"](), drawn).sum(1)
+    returned = returns(distribution, distribution.baselines["random"](), drawn).sum(1)
     floor = np.asarray(jax.lax.map(distribution.floor, drawn, batch_size=50))
-    error = (earned - floor).std() / len(floor) ** 0.5
-    print(earned.mean(), floor.mean(), error)
-    assert abs((earned - floor).mean()) < 4 * error
+    error = (returned - floor).std() / len(floor) ** 0.5
+    print(returned.mean(), floor.mean(), error)
+    assert abs((returned - floor).mean()) < 4 * error
     assert error < 0.02 * floor.mean()
 
 
 def test_searches_find_the_goal_and_stay():
-    """Golden: over 500 test tasks the half-circle search earned 39.16 (0.36) and the whole circle's 37.63 (0.47), of 53.28."""
+    """Golden, 500 test tasks: the half-circle search returns 39.16 (0.36), that of the whole circle 37.63 (0.47), of 53.28."""
     distribution = half_circle()
     drawn = distribution.sample_tasks("test", jax.random.key(5), tasks=200)
     ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))
     half = returns(distribution, distribution.baselines["half-circle search"](), drawn)
     whole = returns(distribution, distribution.baselines["circle search"](), drawn)
-    for earned, golden, known_error in ((half, 39.16, 0.36), (whole, 37.63, 0.47)):
-        total = earned.sum(1)
+    for returned, golden, known_error in ((half, 39.16, 0.36), (whole, 37.63, 0.47)):
+        total = returned.sum(1)
         print(total.mean(), total.std() / 200**0.5)
         assert abs(total.mean() - golden) < 4 * math.hypot(known_error, total.std() / 200**0.5)
         assert np.all(total <= ceiling + 1e-3)
-    # From the third episode on like one who knows, but for a step's pay on a few tasks; knowing the half is worth 1.5 (0.4).
+    # From the third episode on like the ceiling, except for a step's pay on a few tasks; knowing the half is worth 1.5 (0.4).
     assert np.all(half[:, 2:] > ceiling[:, None] / 4 - 1.0)
     assert half[:, 2:].mean() > ceiling.mean() / 4 - 0.1
     assert (half - whole).sum(1).mean() > 0

@@ -28,9 +28,9 @@ def one_step(distribution, task, position, action):
 def lifetimes(distribution, agent, drawn, *, seed=1):
     """Rewards `[tasks, episodes, horizon]`, and everything else that happened."""
     keys = jax.random.split(jax.random.key(seed), drawn.strength.size)
-    lived = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0]))(drawn, keys)
+    recorded = jax.jit(jax.vmap(lambda task, key: run_lifetime(agent, distribution, (), task, key)[0]))(drawn, keys)
     spec = distribution.spec
-    return np.asarray(lived.outcome.reward).reshape(-1, spec.episodes, spec.horizon), lived
+    return np.asarray(recorded.outcome.reward).reshape(-1, spec.episodes, spec.horizon), recorded
 
 
 @pytest.mark.parametrize(("reward", "paid"), [("dense", -0.25), ("distance", -0.5), ("sparse", 0.0)])
@@ -114,7 +114,7 @@ def test_the_ceiling_is_what_one_who_knows_the_task_earns(reward, split):
     drawn = distribution.sample_tasks(split, KEY, tasks=20)
 
     def walk(task):
-        # The goal as it looks to one who undoes the turn before acting.
+        # The goal after undoing the turn.
         back = jnp.stack([jnp.cos(task.turn), jnp.sin(task.turn), -jnp.sin(task.turn), jnp.cos(task.turn)]).reshape(2, 2)
 
         def step(carry, _):
@@ -134,10 +134,10 @@ def test_the_floor_is_what_random_actions_earn(reward):
     drawn = distribution.sample_tasks("ood:weak-actuator" if reward == "distance" else "train", KEY, tasks=1500)
     if reward == "sparse":  # Within reach of 30 random steps, so that something is paid.
         drawn = PointTask(goal=0.4 * drawn.goal, strength=drawn.strength, turn=drawn.turn)
-    earned = lifetimes(distribution, distribution.baselines["random"](), drawn)[0].sum((1, 2))
+    returned = lifetimes(distribution, distribution.baselines["random"](), drawn)[0].sum((1, 2))
     floor = np.asarray(jax.vmap(distribution.floor)(drawn))
-    error = (earned - floor).std() / len(floor) ** 0.5
-    assert abs((earned - floor).mean()) < 3 * error + 0.03 * abs(floor.mean())
+    error = (returned - floor).std() / len(floor) ** 0.5
+    assert abs((returned - floor).mean()) < 3 * error + 0.03 * abs(floor.mean())
     assert error < 0.05 * abs(floor.mean())
 
 
@@ -158,13 +158,15 @@ def test_the_floor_ends_where_an_episode_does():
 def test_trilateration_knows_the_goal_after_three_steps(reward, split):
     distribution = point_navigation(reward=reward, horizon=60, episodes=2)
     drawn = distribution.sample_tasks(split, KEY, tasks=60)
-    rewards, lived = lifetimes(distribution, distribution.baselines["trilateration"](), drawn)
-    assert np.asarray(lived.outcome.terminated).reshape(60, 2, 60).any(-1).all()
-    # From the second episode on it earns what one who knows the goal earns.
+    rewards, recorded = lifetimes(distribution, distribution.baselines["trilateration"](), drawn)
+    assert np.asarray(recorded.outcome.terminated).reshape(60, 2, 60).any(-1).all()
+    # From the second episode on its return is that of the ceiling.
     best = np.asarray(jax.vmap(distribution.ceiling)(drawn)) / 2
     np.testing.assert_allclose(rewards[:, 1].sum(-1), best, atol=2e-3, rtol=2e-3)
     # What it learns costs it no more than three steps out and back.
-    assert np.all(np.asarray(lived.valid).reshape(60, 2, 60).sum(-1) @ [1, -1] <= (18 if split == "ood:weak-actuator" else 12))
+    assert np.all(
+        np.asarray(recorded.valid).reshape(60, 2, 60).sum(-1) @ [1, -1] <= (18 if split == "ood:weak-actuator" else 12)
+    )
 
 
 def test_trilateration_meets_both_circles_by_hand():

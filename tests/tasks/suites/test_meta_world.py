@@ -12,8 +12,8 @@ from quickstudy import tasks
 from quickstudy.protocol.errors import MissingExtraError, SpecError, TaskDistributionError, UnknownNameError
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.tasks.checks.trees import rows
-from quickstudy.tasks.suites.meta_world import distribution as suite
-from quickstudy.tasks.suites.meta_world.distribution import ENVIRONMENTS, MetaWorldTask
+from quickstudy.tasks.suites.meta_world import distribution as module
+from quickstudy.tasks.suites.meta_world.distribution import ENVIRONMENTS, LONGEST, MetaWorldTask
 from quickstudy.tasks.suites.meta_world.goals import DRAWS, GOALS, ML10_TEST, ML10_TRAIN, ML45_TEST, ML45_TRAIN, goals_of
 
 pytestmark = pytest.mark.suites
@@ -36,7 +36,7 @@ def task_of(environment, goal, *, held_out=0):
     return MetaWorldTask(**{f.name: np.int32(n) for f, n in zip(dataclasses.fields(MetaWorldTask), numbers, strict=True)})
 
 
-def lived(environment, task, actions=ACTIONS, *, episodes=1):
+def recorded(environment, task, actions=ACTIONS, *, episodes=1):
     """Observations and rewards of a lifetime, as they come."""
     environment.begin(task, WORDS)
     seen, paid = [], []
@@ -85,7 +85,7 @@ def test_goals_of_many_environments_are_the_suites(benchmark, train, test):
 @pytest.mark.parametrize("name", [*DRAWS])
 def test_steps_and_starts_are_the_suites_bit_by_bit(name):
     """Actions of the expert and of chance in turn, so that objects are met and lifted; then the second episode."""
-    theirs, ours = made(name, reward="v2", hurried=False), MetaWorldEnvironment((goals_of((name,), 0), {}), reward="v2")
+    theirs, ours = made(name, reward="v2", fast=False), MetaWorldEnvironment((goals_of((name,), 0), {}), reward="v2")
     set_goal(theirs, name, goals_of((name,), 0)[name][3], hidden=True)
     ours.begin(task_of(name, 3), WORDS)
     generator, policy = np.random.default_rng(1), ENV_POLICY_MAP[f"{name}-v3"]()
@@ -93,8 +93,8 @@ def test_steps_and_starts_are_the_suites_bit_by_bit(name):
         observation, _ = theirs.reset()
         np.testing.assert_array_equal(ours.reset(episode), observation.astype(np.float32))
         for step in range(60):
-            told = np.concatenate([observation[:36], theirs._target_pos])
-            action = acted(policy, told) if step % 3 else generator.uniform(-1, 1, 4).astype(np.float32)
+            known = np.concatenate([observation[:36], theirs._target_pos])
+            action = acted(policy, known) if step % 3 else generator.uniform(-1, 1, 4).astype(np.float32)
             observation, reward, _, _, said = theirs.step(action)
             stepped = ours.step(step, action)
             np.testing.assert_array_equal(ours.suite._last_stable_obs, observation)
@@ -110,7 +110,7 @@ def acted(policy, observation):
 
 @pytest.mark.parametrize("reward", ["v1", "v2"])
 def test_both_rewards_are_the_suites(reward):
-    theirs, ours = (made("push", reward=reward, hurried=hurried) for hurried in (False, True))
+    theirs, ours = (made("push", reward=reward, fast=fast) for fast in (False, True))
     for environment in (theirs, ours):
         set_goal(environment, "push", goals_of(("push",), 0)["push"][0])
         environment.reset()
@@ -124,11 +124,11 @@ def test_a_lifetime_is_the_same_after_others(name):
     other = "push" if name == "reach" else "reach"
     names = tuple(sorted((name, other)))
     environment = MetaWorldEnvironment((goals_of(names, 0), goals_of(names, 1)), reward="v2")
-    first = lived(environment, task_of(name, 5), episodes=2)
+    first = recorded(environment, task_of(name, 5), episodes=2)
     for task in (task_of(name, 6), task_of(other, 1), task_of(name, 5, held_out=1)):
-        seen, _ = lived(environment, task)
+        seen, _ = recorded(environment, task)
         assert not np.array_equal(seen, first[0][: len(seen)])
-    again = lived(environment, task_of(name, 5), episodes=2)
+    again = recorded(environment, task_of(name, 5), episodes=2)
     np.testing.assert_array_equal(again[0], first[0])
     np.testing.assert_array_equal(again[1], first[1])
     # Nothing is random between episodes either.
@@ -142,7 +142,7 @@ def test_the_goal_stays_hidden(name):
     here, there = (vector.copy() for vector in goals_of((name,), 0)[name][:2])
     there[:3] = here[:3]
     environment = MetaWorldEnvironment(({name: np.stack([here, there])}, {}), reward="v2")
-    (seen, paid), (other_seen, other_paid) = (lived(environment, task_of(name, goal)) for goal in (0, 1))
+    (seen, paid), (other_seen, other_paid) = (recorded(environment, task_of(name, goal)) for goal in (0, 1))
     np.testing.assert_array_equal(seen, other_seen)
     assert not seen[:, 36:].any()
     if name == "reach":  # pushing pays for the goal only once the puck is held
@@ -210,36 +210,36 @@ def test_spaces_and_lengths():
     spec = tasks.make("metaworld-ml1").spec
     assert (spec.horizon, spec.episodes) == (500, 3)
     environment = tasks.make("metaworld-ml1").open()
-    seen, paid = lived(environment, task_of("reach", 0))
+    seen, paid = recorded(environment, task_of("reach", 0))
     assert seen.shape[1:] == spec.observation_space.shape
     assert seen.dtype == spec.observation_space.dtype
     suite = environment.suite
     assert (suite.action_space.low == spec.action_space.low).all()
     assert (suite.action_space.high == spec.action_space.high).all()
-    assert suite.max_path_length == suite.LONGEST
+    assert suite.max_path_length == LONGEST
     assert 0 <= paid.min() <= paid.max() <= 10
     environment.close()
 
 
-def test_lanes_share_what_is_slow_to_make(monkeypatch):
+def test_parallel_environments_share_what_is_slow_to_make(monkeypatch):
     kinds = []
     monkeypatch.setattr(suite_side, "made", lambda name, *, reward: (kinds.append(name), made(name, reward=reward))[1])
-    monkeypatch.setattr(suite_side, "_SPARES", suite_side._Spares())
+    monkeypatch.setattr(suite_side, "_CACHE", suite_side._CachedEnvironments())
     one, other = (tasks.make("metaworld-ml10").open() for _ in range(2))
-    first = lived(one, task_of("reach", 3))
+    first = recorded(one, task_of("reach", 3))
     for environment, name in ((one, "push"), (other, "reach"), (other, "push"), (one, "sweep"), (one, "reach")):
-        again = lived(environment, task_of(name, 3))
+        again = recorded(environment, task_of(name, 3))
     np.testing.assert_array_equal(again[0], first[0])
     assert kinds == ["reach", "push", "push", "sweep"]
     one.close(), other.close()
-    assert not suite_side._SPARES._kept
+    assert not suite_side._CACHE._kept
 
 
 def test_the_suite_goes_on_for_500_steps_and_no_further():
     environment = made("reach", reward="v2")
     set_goal(environment, "reach", goals_of(("reach",), 0)["reach"][0])
     environment.reset()
-    ended = [environment.step(ACTIONS[0])[3] for _ in range(suite.LONGEST)]
+    ended = [environment.step(ACTIONS[0])[3] for _ in range(LONGEST)]
     assert ended == [False] * 499 + [True]
     with pytest.raises(ValueError, match="reset the env"):
         environment.step(ACTIONS[0])
@@ -264,7 +264,7 @@ def test_what_does_not_exist_is_refused_before_anything_is_made(settings, error,
 
 
 def test_without_the_suite_tasks_are_drawn_and_opening_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(suite.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     distribution = tasks.make("metaworld-ml45")
     distribution.sample_tasks("train", KEY, tasks=3)
     with pytest.raises(MissingExtraError, match=r"Meta-World is not installed. .*quickstudy\[metaworld\]"):

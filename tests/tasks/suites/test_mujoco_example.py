@@ -56,15 +56,15 @@ def test_load_and_speed_reach_the_robot(cheetahs):
 
 
 def test_nothing_of_an_earlier_task_stays(cheetahs):
-    def lived(environment, load):
+    def recorded(environment, load):
         environment.begin({"load": np.float32(load), "speed": np.float32(1.0)}, KEY)
         environment.reset(0)
         actions = np.random.default_rng(0).uniform(-1, 1, (50, 6)).astype(np.float32)
         return np.array([environment.step(slot, action).observation for slot, action in enumerate(actions)])
 
-    environment, fresh = cheetahs.open(), lived(cheetahs.open(), 3.0)
-    assert not np.array_equal(lived(environment, 7.0), fresh)
-    assert np.array_equal(lived(environment, 3.0), fresh)
+    environment, fresh = cheetahs.open(), recorded(cheetahs.open(), 3.0)
+    assert not np.array_equal(recorded(environment, 7.0), fresh)
+    assert np.array_equal(recorded(environment, 3.0), fresh)
     environment.close()
 
 

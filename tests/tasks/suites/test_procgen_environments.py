@@ -9,7 +9,7 @@ import pytest
 from quickstudy import tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.rollout.actor import Actor
-from quickstudy.tasks.suites.procgen import LEVELS, STEP_LIMITS, TEST_FROM, draw_levels
+from quickstudy.tasks.suites.procgen import LEVELS, STEP_LIMITS, TEST_FROM
 
 pytestmark = pytest.mark.suites
 pytest.importorskip("envpool.procgen", exc_type=ImportError, reason="EnvPool, or Qt 5 for its Procgen, is not installed")
@@ -139,8 +139,3 @@ def test_an_agent_lives_a_lifetime_on_a_level(opened):
             if ended:
                 break
     assert ended
-
-
-def test_the_picture_shows_a_row_of_levels_for_each_split(tmp_path):
-    draw_levels(tasks.make("procgen", game="maze"), tmp_path / "levels.png", tasks=3)
-    assert (tmp_path / "levels.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ pytest.importorskip("mujoco")
 
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.tasks.suites import mujoco_camera
 
@@ -37,9 +37,9 @@ def test_it_is_the_lifetime_that_evaluation_measures(name):
     except qs.errors.UsageError as error:
         pytest.skip(str(error))
     task_list, keys = draw_tasks(distribution, split="test", tasks=2, seed=0)
-    with Runner(distribution, CollectingConfig(collectors="inline")) as living:
-        earned = living.run(agent, params, task_list, keys)
-    assert film.lifetime_return == pytest.approx(earned.reward[1].sum(dtype=np.float64), rel=1e-6)
+    with Runner(distribution, CollectingConfig(collectors="inline")) as runner:
+        returned = runner.run(agent, params, task_list, keys)
+    assert film.lifetime_return == pytest.approx(returned.reward[1].sum(dtype=np.float64), rel=1e-6)
     for shots in (film.first, film.last):
         pictures = [shot.picture for shot in shots]
         assert all(picture.std() > 10 for picture in pictures)

@@ -1,6 +1,6 @@
-"""What every classical bandit agent remembers: how often each arm paid and how often it did not.
+"""The memory of the classical bandit agents: successes and failures of each arm.
 
-The counts are sufficient for independent Bernoulli arms. With a uniform prior they are the belief too: the probability of
+The counts are sufficient for independent Bernoulli arms. With a uniform prior they determine the belief: the probability of
 arm i has the posterior Beta(1 + successes[i], 1 + failures[i]).
 """
 
@@ -31,12 +31,12 @@ class ArmCounts:
 
     @property
     def belief(self) -> DirichletBelief:
-        """`[arms, 2]`: of the chances that each arm pays, and that it does not, under a uniform prior."""
+        """`[arms, 2]`: belief about the probabilities of success and failure of each arm, with a uniform prior."""
         return DirichletBelief.from_counts(jnp.stack([self.successes, self.failures], axis=-1))
 
     @property
     def mean(self) -> Float[Array, " arms"]:
-        """Posterior mean in (0, 1) under a uniform prior: as if every arm had already paid once in two pulls."""
+        """Posterior mean in (0, 1) under a uniform prior: as if every arm had one success in two pulls before."""
         return (self.successes + 1).astype(jnp.float32) / (self.pulls + 2).astype(jnp.float32)
 
 
@@ -63,10 +63,10 @@ def counting_agent(
 
     Args:
       spec: of the tasks: Discrete actions, rewards of 0 or 1 (above one half counts as a success).
-      choose: `(params, counts, key) -> (arm, extras)`: the arm to pull, an index from 0, and what to say beside it. The
-        belief is added to the extras as `belief`.
-      init: `(key) -> params`, where the agent is born with more than its rule, such as a table of indices.
-      belief: `(counts) -> Belief`: of the arms' chances; independent and uniform ones unless this says else.
+      choose: `(params, counts, key) -> (arm, extras)`: the arm to pull, an index from 0, and further extras of the
+        decision. The belief is added to the extras as `belief`.
+      init: `(key) -> params`, for agents that need a table, such as one of indices.
+      belief: `(counts) -> Belief`: about the probabilities of success; by default with independent uniform priors.
     Raises:
       SpecError: actions that are not Discrete.
     """

@@ -1,4 +1,4 @@
-"""The Bayes-optimal bandit agent: nobody can do better on average, and its expected return is known without simulation.
+"""The Bayes-optimal bandit agent: its expected return is the highest possible, and it is known without simulation.
 
 Dynamic programming reaches any number of arms for up to `many_arms_plan.MOST_PULLS` pulls, and two arms for up to
 `two_arms_plan.MOST_PULLS`.
@@ -18,14 +18,14 @@ from quickstudy.protocol.records import Spec
 
 
 def exact_reaches(*, arms: int, pulls: int) -> bool:
-    """Whether the optimum of independent uniform Bernoulli arms is within reach of dynamic programming."""
+    """Whether dynamic programming can compute the optimum of independent uniform Bernoulli arms."""
     return pulls <= many.MOST_PULLS or (arms == 2 and pulls <= two.MOST_PULLS)
 
 
 def exact_value(*, arms: int, pulls: int) -> float:
-    """Expected return of one lifetime, in successes, of the best agent that there can be.
+    """Expected return of one lifetime, in successes, of the Bayes-optimal agent.
 
-    Success probabilities are independent U[0, 1]; the expectation is over tasks, luck and nothing else.
+    Success probabilities are independent U[0, 1]; the expectation is over tasks and rewards.
 
     Args:
       arms: at least 2.

@@ -1,9 +1,9 @@
-"""The Bayes optimum of two arms that pay with probabilities p and 1 - p: whatever one arm shows of p, the other shows as well.
+"""The Bayes optimum of two arms that pay with probabilities p and 1 - p: both arms are equally informative about p.
 
-A success of the first arm and a failure of the second are the same evidence, and so are the two others. With a successes of the
-first or failures of the second, b of the rest, the likelihood is p^a (1 - p)^b, whichever arms were pulled. So no pull teaches
-more than another, nothing is gained by exploring, and the best policy is the greedy one: under any prior that is symmetric
-about 1/2, the first arm if a >= b, else the second. Its expected return is a sum, not a dynamic program:
+A success of the first arm and a failure of the second are the same evidence, and so are the two others. With a successes of
+the first or failures of the second, b of the rest, the likelihood is p^a (1 - p)^b, whichever arms were pulled. So all pulls
+are equally informative, exploring has no value, and the best policy is the greedy one: under any prior that is symmetric about
+1/2, the first arm if a >= b, else the second. Its expected return is a sum, not a dynamic program:
 
     V = sum over n = 0, ..., pulls - 1 of  E_p [ max(p, 1 - p) - |2 p - 1| P(wrong after n) ]
     P(wrong after n) = P(Binomial(n, max(p, 1 - p)) < n / 2) + P(... = n / 2) / 2
@@ -30,7 +30,7 @@ def dependent_arms_agent(spec: Spec) -> Agent:
     Args:
       spec: of the tasks; two Discrete actions, rewards of 0 or 1.
     Raises:
-      SpecError: another number of arms.
+      SpecError: actions that are not Discrete, or another number of arms than 2.
     """
     if int(arms_of(spec).n) != 2:
         raise SpecError(f"dependent arms are two, p and 1 - p; came {int(arms_of(spec).n)} actions.")
@@ -45,16 +45,17 @@ def dependent_arms_agent(spec: Spec) -> Agent:
 
 
 def _belief(counts: ArmCounts) -> DirichletBelief:
-    """`[2]`: of p and 1 - p, the chances that the first and that the second arm pays, where p is uniform beforehand."""
+    """`[2]`: belief about the probabilities p and 1 - p of the two arms, with a uniform prior of p."""
     return DirichletBelief.from_counts(counts.successes + counts.failures[::-1])
 
 
 def exact_regret_of_dependent_arms(pulls: int, *, better: float | None) -> float:
-    """Expected regret of one lifetime, in successes, of the best agent that there can be.
+    """Expected regret of one lifetime, in successes, of the Bayes-optimal agent.
 
     Args:
       pulls: in one lifetime, at least 1.
-      better: the probability of the better arm, in [1/2, 1], known but for which arm it is; None draws p from U[0, 1].
+      better: the probability of the better arm, in [1/2, 1]; the agent knows it, but not which arm has it. None draws p from
+        U[0, 1].
     Example:
       >>> round(exact_regret_of_dependent_arms(1, better=0.9), 3)
       0.4

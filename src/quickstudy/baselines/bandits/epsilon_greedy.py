@@ -1,4 +1,4 @@
-"""Epsilon-greedy: the arm with the best record, and now and then any arm."""
+"""Epsilon-greedy: the arm with the highest estimated mean, and with probability ε any arm."""
 
 import jax
 import jax.numpy as jnp

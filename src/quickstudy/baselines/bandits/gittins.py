@@ -1,6 +1,6 @@
 """The Gittins index: the exact answer to the infinite, discounted bandit, and a near-exact one to the finite one.
 
-An arm's index is the certain reward per pull for which one would just as soon give that arm up for good. It depends on that
+An arm's index is the certain reward per pull that is worth as much as the right to pull that arm. It depends on that
 arm's counts alone, so a policy over many arms is a table over one.
 
 The table comes from dynamic programming over (pulls, successes), for a whole grid of certain rewards at once:
@@ -8,7 +8,7 @@ The table comes from dynamic programming over (pulls, successes), for a whole gr
     continue(s, f; r) = (1 - γ) p + γ (p V(s + 1, f; r) + (1 - p) V(s, f + 1; r))      p = (1 + s) / (2 + s + f)
     V(s, f; r) = max(r, continue(s, f; r))         index(s, f) = the r at which continue(s, f; r) = r
 
-Values are scaled by 1 - γ, so all lie in [0, 1]. `_LOOKAHEAD` pulls beyond the table an arm is taken to be known.
+Values are scaled by 1 - γ, so all lie in [0, 1]. `_LOOKAHEAD` pulls beyond the table an arm counts as known.
 """
 
 import functools
@@ -42,7 +42,7 @@ def gittins_indices(pulls: int, discount: float, *, rewards: int = _REWARDS, loo
       `pulls`, 0 elsewhere.
     Source: Gittins, Glazebrook & Weber 2011, section 1.4 (calibration). Changed: the boundary and the interpolation above.
     """
-    # By then a reward counts for a hundredth, and what knowing the arm better could still add to it for far less.
+    # At this distance a reward has a hundredth of its weight, and the value of further information is far smaller.
     planned = min(lookahead, math.ceil(math.log(0.01) / math.log(discount)))
     # Equally spaced in the angle, so that points lie closer where a posterior is narrower, towards 0 and 1.
     reward = np.sin(np.linspace(0.0, np.pi / 2.0, rewards)) ** 2
@@ -77,16 +77,21 @@ def _crossing(advantage: np.ndarray, reward: np.ndarray) -> np.ndarray:
 
 
 def default_discount(pulls: int) -> float:
-    """The discount that plans about as far ahead as a lifetime of so many pulls allows: .9, .99 or .999.
+    """A discount whose horizon is about the length of a lifetime of `pulls`: .9, .99 or .999.
 
     Of .9, .99, .999 and .9999, the first is the best at 10 pulls (5, 10, 50 arms) and the second at 100 pulls (2, 5, 10, 50
-    arms); tuned on bandits of the split `test`, as the paper tuned it. So a discount whose horizon 1 / (1 - γ) is about the
-    lifetime does best, and .999 for longer lifetimes follows that rule without having been tuned. The steps lie at the
-    geometric middle, near 32 and 316 pulls.
+    arms), tuned on bandits of the split `test` as in the paper. So the best horizon 1 / (1 - γ) is about the lifetime. The
+    value .999 for longer lifetimes follows that rule and was not tuned. The steps lie at the geometric means, near 32 and 316
+    pulls.
     """
     if pulls <= 32:
         return 0.9
     return 0.99 if pulls <= 316 else 0.999
+
+
+def gittins_reaches(spec: Spec) -> bool:
+    """Whether the table of Gittins indices covers a lifetime of these tasks: at most `MOST_PULLS` steps."""
+    return spec.lifetime_steps <= MOST_PULLS
 
 
 def gittins_agent(spec: Spec, *, discount: float | None = None) -> Agent:
@@ -101,7 +106,7 @@ def gittins_agent(spec: Spec, *, discount: float | None = None) -> Agent:
     """
     arms_of(spec)
     pulls = spec.lifetime_steps
-    if pulls > MOST_PULLS:
+    if not gittins_reaches(spec):
         raise SpecError(
             f"the table of Gittins indices reaches {MOST_PULLS} pulls; came a lifetime of {pulls}. "
             "Thompson sampling and UCB1 have no such limit."

@@ -1,4 +1,4 @@
-"""Greedy: always the arm with the best record so far."""
+"""Greedy: always the arm with the highest estimated mean."""
 
 from quickstudy.baselines.bandits.arm_counts import counting_agent_of_score
 from quickstudy.protocol.agent import Agent
@@ -6,7 +6,7 @@ from quickstudy.protocol.records import Spec
 
 
 def greedy_agent(spec: Spec) -> Agent:
-    """An agent that pulls the arm of the highest estimated mean, and never explores on purpose.
+    """An agent that pulls the arm of the highest estimated mean, and never explores deliberately.
 
         argmax_i (1 + successes_i) / (2 + pulls_i)
 

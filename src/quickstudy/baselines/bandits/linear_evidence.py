@@ -1,12 +1,12 @@
-"""What every linear bandit agent remembers: the sufficient statistics of Bayesian linear regression.
+"""The memory of the linear bandit agents: the sufficient statistics of Bayesian linear regression.
 
 A pull of arm a in the context c pays wᵀ φ + noise, where the features φ [n] follow from a and c. With noise of variance σ² and
 the prior w ~ N(0, σ²/λ I),
 
     A = λ I + Σ φ φᵀ        b = Σ φ r        w ~ N(A⁻¹ b, σ² A⁻¹)
 
-Arms either share their weights, which makes one A and b, or have each their own, with one A and b for every arm. Contexts are
-divided by √m, so that rewards are of the scale of the weights.
+Arms either share their weights, with one A and b, or each have their own, with one A and b for every arm. Contexts are
+divided by √m, so that rewards have the scale of the weights.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,6 @@ from quickstudy.numerics.linear_algebra import cholesky, solve, solve_upper
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition, record
-
-NOISE = 0.5
-"""Standard deviation of rewards around their mean, unless settings say else."""
 
 Features = Callable[[Float[Array, " m"]], Float[Array, "arms n"]]
 """`(context) -> φ [arms, n]`."""
@@ -76,11 +73,11 @@ def linear_agent(
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.
-      score: what the arms are compared by.
+      score: `(evidence, features, key) -> [arms]`.
       features: `(context) -> [arms, n]`.
       ridge: λ, above 0.
       shared: all arms have the same weights.
-      extras: `(evidence) -> dict`, what to say beside the action.
+      extras: `(evidence) -> dict`, extras of the decision.
     Raises:
       SpecError: other observations or actions.
     """
@@ -102,15 +99,15 @@ def linear_agent(
     def adapt(params: tuple, memory: LinearEvidence, experience: Transition, key: PRNGKeyArray) -> LinearEvidence:
         del params, key
         arm = experience.decision.action - first_arm
-        seen = jax.vmap(lambda context, arm: features(context)[arm])(experience.observation, arm)
+        rows = jax.vmap(lambda context, arm: features(context)[arm])(experience.observation, arm)
         pulled = (arm[:, None] == jnp.arange(groups)[None]) | jnp.asarray(shared)
         counts = (pulled & experience.valid[:, None]).astype(jnp.float32)
-        # What is not valid may be anything; times 0 it must still be a number.
-        seen = jnp.where(experience.valid[:, None], seen, 0.0)
+        # Invalid steps may hold NaN, and NaN times 0 is NaN.
+        rows = jnp.where(experience.valid[:, None], rows, 0.0)
         reward = jnp.where(experience.valid, experience.outcome.reward, 0.0)
         return LinearEvidence(
-            precision=memory.precision + jnp.einsum("tg,ti,tj->gij", counts, seen, seen),
-            weighted=memory.weighted + jnp.einsum("tg,ti,t->gi", counts, seen, reward),
+            precision=memory.precision + jnp.einsum("tg,ti,tj->gij", counts, rows, rows),
+            weighted=memory.weighted + jnp.einsum("tg,ti,t->gi", counts, rows, reward),
         )
 
     return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt, exchangeable=True)
@@ -129,6 +126,6 @@ def sizes_of(spec: Spec) -> tuple[int, int]:
 
 
 def same_for_all_arms(spec: Spec) -> Features:
-    """Features of arms that have each their own weights: the context, divided by √m."""
+    """Features of arms with separate weights: the context, divided by √m."""
     arms, size = sizes_of(spec)
     return lambda context: jnp.broadcast_to(context[None] / size**0.5, (arms, size))

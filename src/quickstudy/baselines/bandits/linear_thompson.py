@@ -1,8 +1,9 @@
-"""Thompson sampling with an own linear regression for every arm: act as if weights drawn from the belief were the truth."""
+"""Thompson sampling with a separate linear regression for every arm."""
 
 from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import NOISE, LinearEvidence, linear_agent, same_for_all_arms
+from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent, same_for_all_arms
+from quickstudy.baselines.models.low_rank import NOISE
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
 
@@ -12,14 +13,14 @@ def linear_thompson_agent(spec: Spec, *, noise: float = NOISE) -> Agent:
 
         θ_a ~ N(A_a⁻¹ b_a, σ² A_a⁻¹)        argmax_a θ_aᵀ φ,  φ = c / √m
 
-    It knows that single weights have variance 1, and takes all of them for independent.
+    Its prior is that all weights are independent with variance 1.
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.
       noise: standard deviation σ of rewards.
     Raises:
       SpecError: other observations or actions.
-    Source: Agrawal & Goyal 2013, with the exact posterior of own weights for every arm.
+    Source: Agrawal & Goyal 2013, with the exact posterior of separate weights for every arm.
     """
 
     def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:

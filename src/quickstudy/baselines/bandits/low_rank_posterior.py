@@ -1,6 +1,6 @@
 """The exact posterior of a bandit whose arms lie in a known low-rank family: regression on a few coordinates.
 
-Where arm a pays Σ_j z_j M_j[a] · c / √m on average, a pull of any arm tells about all of them: with the features
+Where arm a pays Σ_j z_j M_j[a] · c / √m on average, a pull of any arm is informative about all of them. With the features
 
     φ_j(a, c) = M_j[a] · c / √m        reward = z · φ + noise
 
@@ -12,33 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import NOISE, Features, LinearEvidence, Score, linear_agent, sizes_of
+from quickstudy.baselines.bandits.linear_evidence import Features, LinearEvidence, Score, linear_agent, sizes_of
+from quickstudy.baselines.models.low_rank import NOISE, RANK, fixed_basis
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
-
-RANK = 2
-"""Coordinates, unless settings say else."""
-
-
-def fixed_basis(rank: int, *, arms: int, size: int, number: int = 0) -> Float[np.ndarray, "rank arms size"]:
-    """The matrices M_j of a family: independent N(0, 1/rank) numbers, so that each weight of an arm has variance 1 on average.
-
-    Args:
-      rank: how many.
-      arms: rows of each.
-      size: columns of each, numbers in a context.
-      number: 0 is the family that agents know; any other is another one, drawn once and for all like it.
-    """
-    drawn = np.random.default_rng([rank, arms, size, number]).standard_normal((rank, arms, size))
-    return (drawn / rank**0.5).astype(np.float32)
 
 
 def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
     """An agent that pulls the arm that is best by the posterior mean of the coordinates.
 
-    Pulling what looks best explores as well: contexts change, and every arm tells about every coordinate. The posterior is in
-    the extras as `belief`.
+    Greedy pulls explore as well: contexts change, and every arm is informative about every coordinate. The posterior is in the
+    extras as `belief`.
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.
@@ -56,7 +41,9 @@ def low_rank_greedy_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE)
 
 
 def low_rank_thompson_agent(spec: Spec, *, rank: int = RANK, noise: float = NOISE) -> Agent:
-    """An agent that pulls the arm that is best by coordinates drawn from their posterior; that is in the extras as `belief`.
+    """An agent that draws coordinates from their posterior and pulls the best arm for them.
+
+    The posterior is in the extras as `belief`.
 
     Args:
       spec: of the tasks; contexts as observations, Discrete actions.

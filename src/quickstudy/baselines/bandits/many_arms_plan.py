@@ -1,6 +1,6 @@
 """The exact plan for a short bandit with any number of arms.
 
-Arms are exchangeable, so a belief is the *multiset* of the records (successes, failures) of the arms that were touched, and
+Arms are exchangeable, so a belief is the *multiset* of the records (successes, failures) of the arms that were pulled, and
 its size is bounded by the pulls, not by the arms: 10 pulls make at most 2,296 beliefs, 15 pulls 51,312, however many arms.
 """
 

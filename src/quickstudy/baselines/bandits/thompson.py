@@ -1,4 +1,4 @@
-"""Thompson sampling: act as if one draw from the belief were the truth."""
+"""Thompson sampling: the best action for one draw from the belief."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def thompson_agent(spec: Spec) -> Agent:
 
         θ_i ~ Beta(1 + successes_i, 1 + failures_i)      argmax_i θ_i
 
-    It does not say the log-probability of its action, which is an integral over the posteriors of all arms.
+    Its decisions have no log-probability, which would be an integral over the posteriors of all arms.
 
     Args:
       spec: of the tasks; Discrete actions, rewards of 0 or 1.
@@ -26,7 +26,7 @@ def thompson_agent(spec: Spec) -> Agent:
     def choose(params: tuple, counts: ArmCounts, key: PRNGKeyArray) -> tuple[Array, dict[str, Array]]:
         del params
         # A Beta draw is X / (X + Y) of two Gamma draws, which compile in half the time of jax.random.beta; their logarithms
-        # order arms that a rounded chance would not.
+        # order arms whose rounded probabilities would be equal.
         gamma = jax.random.loggamma(key, counts.belief.concentration.T)
         return jnp.argmax(gamma[0] - gamma[1]), {}
 

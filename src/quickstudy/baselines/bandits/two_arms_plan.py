@@ -15,7 +15,7 @@ MOST_PULLS = 100
 
 
 class PlanOfTwoArms(NamedTuple):
-    """`value`: expected return of a whole lifetime. `arm` `[beliefs]` int8: which arm, 0 or 1, to pull in each belief."""
+    """`value`: expected return of a whole lifetime. `arm` `[beliefs]` int8: the arm, 0 or 1, to pull in each belief."""
 
     value: float
     arm: np.ndarray
@@ -49,8 +49,8 @@ def belief_number(a1: Any, b1: Any, a2: Any, b2: Any) -> Any:
 def _layer(following: np.ndarray, made: int) -> tuple[np.ndarray, np.ndarray]:
     """One step back: the values `[made + 1] * 3` over (a1, b1, a2) after `made` pulls, and where the second arm is better.
 
-    The failures of the second arm are what remains, b2 = made - a1 - b1 - a2. Cells where that is negative hold numbers that
-    nobody reads.
+    The failures of the second arm are what remains, b2 = made - a1 - b1 - a2. Cells where that is negative are never
+    read.
     """
     a1, b1, a2 = _grid(made)
     first = (a1 + 1.0) / (a1 + b1 + 2.0)

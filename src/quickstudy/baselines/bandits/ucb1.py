@@ -10,10 +10,10 @@ from quickstudy.protocol.records import Spec
 
 
 def tuned_exploration(pulls: int) -> float:
-    """The c that does best for a lifetime of so many pulls: 0.1 up to 32 pulls, and 0.2 beyond.
+    """The best c for a lifetime of `pulls`: 0.1 up to 32 pulls, and 0.2 beyond.
 
     Of 0.1, 0.2, 0.3, 0.4, 0.5, 0.7 and 1 they are the best at 10 pulls (5, 10, 50 arms) and at 100 pulls (2, 5, 10, 50 arms);
-    tuned on bandits of the split `test`, as the paper tuned it. For lifetimes beyond 100 pulls 0.2 is carried over, not tuned.
+    tuned on bandits of the split `test` as in the paper. For lifetimes beyond 100 pulls 0.2 was not tuned.
     """
     return 0.1 if pulls <= 32 else 0.2
 

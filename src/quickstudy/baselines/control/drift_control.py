@@ -1,16 +1,14 @@
-"""Controlling a point against a drift that nobody tells: by what is believed of it, or as if there were none.
+"""Controlling a point against an unknown drift (`baselines.models.drift`): with a belief about it, or assuming none.
 
-    x' = KEPT x + u + w + noise        a step costs |x'|² + ρ |u|²
-
-With w known the best control in the long run is u = -K x - G w (`numerics.linear_quadratic`). Certainty equivalence puts the
-mean of the belief in the place of x and w: what is believed of both together is Gaussian, and exactly so, since all is linear.
+With w known the best control in the long run is u = -K x - G w (`numerics.linear_quadratic`). Certainty equivalence replaces
+x and w by the mean of the joint belief about both. The belief is exactly Gaussian, since the system is linear.
 """
 
 import gymnasium
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.models.drift import EFFORT, NOISE, START, WIND, system
 from quickstudy.numerics.beliefs.gaussian import GaussianBelief, condition, independent, isotropic, marginal, moved
 from quickstudy.numerics.linear_quadratic import stationary_control
 from quickstudy.protocol.agent import Agent
@@ -18,32 +16,21 @@ from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition
 from quickstudy.protocol.sequences import scan, where
 
-KEPT = 0.8
-"""How much of its place a step without drift and action leaves."""
-START = 0.5
-"""Standard deviation of each coordinate of where an episode begins."""
-WIND, NOISE, EFFORT = 0.4, 0.2, 0.1
-"""Standard deviations of each coordinate of the drift and of the noise, and the price ρ of effort, unless settings say else."""
-
-
-def system(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """A and B `[n, n]` of x' = A x + B u + w + noise."""
-    return KEPT * np.eye(dimensions), np.eye(dimensions)
-
 
 def certainty_equivalence_agent(
     spec: Spec, *, wind: float = WIND, noise: float = NOISE, observation_noise: float = 0.0, effort: float = EFFORT
 ) -> Agent:
-    """An agent that believes what is to be believed of the drift, and acts as if the mean were the truth.
+    """An agent with the exact belief about the drift that acts as if the mean of the belief were the truth.
 
-    Its memory is the belief about place and drift together, before the next observation. The belief about the drift, after the
-    observation, is in the extras as `belief`. Rewards are not read: they say more only where observations are noisy.
+    Its memory is the joint belief about place and drift, before the next observation. The belief about the drift, after the
+    observation, is in the extras as `belief`. Rewards are not used; they are
+    informative only where observations are noisy.
 
     Args:
-      spec: of the tasks; places as observations and pushes as actions, Boxes of one and the same shape.
-      wind: standard deviation of each coordinate of the drift that is expected.
-      noise: of each coordinate of a step.
-      observation_noise: of each coordinate of an observation.
+      spec: of the tasks; positions as observations and pushes as actions, Boxes of one and the same shape.
+      wind: standard deviation of each coordinate of the drift in the prior.
+      noise: standard deviation of each coordinate of the noise of a step.
+      observation_noise: standard deviation of each coordinate of an observation.
       effort: price ρ of the squared action.
     Raises:
       SpecError: other observations or actions.
@@ -56,7 +43,7 @@ def certainty_equivalence_agent(
     nothing = jnp.zeros((dimensions, dimensions))
     sees = jnp.concatenate([identity, nothing], axis=1)
     follows = jnp.block([[a, identity], [nothing, identity]])
-    shaken = jnp.block([[noise**2 * identity, nothing], [nothing, nothing]])
+    disturbance = jnp.block([[noise**2 * identity, nothing], [nothing, nothing]])
     start = isotropic(dimensions, START)
 
     def seen(belief: GaussianBelief, observation: Float[Array, " n"]) -> GaussianBelief:
@@ -77,8 +64,8 @@ def certainty_equivalence_agent(
 
     def take_in(memory: GaussianBelief, step: Transition) -> tuple[GaussianBelief, None]:
         pushed = jnp.concatenate([b @ jnp.clip(step.decision.action, low, high), jnp.zeros(dimensions)])
-        after = moved(seen(memory, step.observation), matrix=follows, offset=pushed, noise=shaken)
-        # The next slot shows the successor again, but for the last of an episode: after it a place is drawn anew.
+        after = moved(seen(memory, step.observation), matrix=follows, offset=pushed, noise=disturbance)
+        # The next slot repeats the successor, except after the last step of an episode, when a new place is drawn.
         again = independent(start, wind_of(seen(after, step.outcome.observation)))
         return where(step.valid, where(step.boundary, again, after), memory), None
 
@@ -90,10 +77,10 @@ def certainty_equivalence_agent(
 
 
 def no_adaptation_agent(spec: Spec, *, effort: float = EFFORT) -> Agent:
-    """An agent that takes the drift for zero and what it sees for the place, and learns nothing.
+    """An agent that assumes no drift and exact observations, and learns nothing.
 
     Args:
-      spec: of the tasks; places as observations and pushes as actions, Boxes of one and the same shape.
+      spec: of the tasks; positions as observations and pushes as actions, Boxes of one and the same shape.
       effort: price ρ of the squared action.
     Raises:
       SpecError: other observations or actions.

@@ -1,7 +1,7 @@
 """Balancing a pole on a cart by a linear rule: push to the right where a weighted sum of the state is positive.
 
-A push is full force one way or the other, so that only the sign of the sum counts, and a pole is kept up by nearly any weights
-that lead the cart under it. That makes a fixed rule hard to beat as long as pushes go where they are told to.
+A push has full force in either direction, so only the sign of the sum matters. Nearly all weights that move the cart under the
+pole balance it. So a fixed rule is hard to beat as long as pushes act in the commanded direction.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def linear_control_agent(spec: Spec) -> Agent:
 
 
 def direction_finding_agent(spec: Spec) -> Agent:
-    """An agent that pushes by the linear rule, turned about where the cart was seen to move against the pushes.
+    """An agent that pushes by the linear rule, with the sign reversed where the cart moved against the pushes.
 
     Args:
       spec: of the tasks; the state of a cart-pole as observations, two actions.
@@ -42,7 +42,7 @@ def direction_finding_agent(spec: Spec) -> Agent:
 
 
 def _pushing_agent(spec: Spec, *, direction: Callable[[Array], Array]) -> Agent:
-    """An agent that sums up how far the cart followed the pushes (memory `[]`, m/s), and pushes in the direction they say."""
+    """An agent whose memory `[]` sums velocity changes in the direction of pushes, in m/s, and sets the sign of the rule."""
     two = isinstance(spec.action_space, gymnasium.spaces.Discrete) and int(spec.action_space.n) == 2
     if not two or spec.observation_space.shape != (4,):
         raise SpecError(

@@ -1,11 +1,11 @@
-"""The Bayes-adaptive optimum of a small Markov decision process: dynamic programming over what can be known.
+"""The Bayes-adaptive optimum of a small Markov decision process, by dynamic programming over beliefs.
 
-A *situation* is a step of the lifetime, a statistic of what was seen (`adaptive_problem`), and a state. Equal statistics are
-equal beliefs, however they came about, so situations form a graph in layers, one for each step:
+A *situation* is a step of the lifetime, a statistic of past outcomes (`adaptive_problem`), and a state. Equal statistics give
+equal beliefs, whatever the history, so situations form a graph in layers, one for each step:
 
     V_t(z, s) = max_a  Σ_o  P(o | z, s, a) [ r(s, a, o) + V_{t+1}(z', s') ]         V_T = 0
 
-with P the chance under the belief, z' the statistic after o, and s' where o leads; at the end of an episode, the start.
+with P the probability under the belief, z' the statistic after o, and s' the successor; at the end of an episode, the start.
 """
 
 import functools
@@ -26,10 +26,10 @@ _TIE = 1e-9
 class AdaptivePlan(NamedTuple):
     """The optimal policy as a graph: one row for each situation, the first that of the first step, and one more.
 
-    `value`: expected return of a lifetime, the most that any agent earns that knows the prior and no more. Each of the others
+    `value`: expected return of a lifetime, the highest of all agents that know only the prior. Each of the others
     has `[situations + 1]` rows. `action` int16: an index, the first of those that tie. `state` int32. `to_come` float64:
     expected return from there on. `following` `[..., actions, outcomes]` int32: the row that an outcome leads to. The last row
-    stands for everything that the plan does not foresee: what is impossible under the prior, and what follows the end.
+    stands for everything outside the plan: outcomes that are impossible under the prior, and steps after the end.
     """
 
     value: float

@@ -1,17 +1,18 @@
-"""Small Markov decision processes that are known but for the chances of what follows an action, and what is believed of those.
+"""Small Markov decision processes with known outcomes of unknown probability, and the belief about the probabilities.
 
-In state s action a has O possible outcomes; what each leads to and what it pays is known, how likely it is is not. Two priors:
+In state s action a has O possible outcomes. The successor and the reward of each are known, and its probability is not. Two
+priors:
 
-    counts       chances of every state and action are Dirichlet(1, ..., 1), independent; how often each outcome was seen is
-                 all there is to remember
-    hypotheses   chances are one of K known tables; an outcome refutes those under which it cannot happen, and how often the
-                 others saw evidence of each kind decides between them
+    counts       probabilities of every state and action are independent Dirichlet(1, ..., 1); the counts of outcomes are a
+                 sufficient statistic
+    hypotheses   probabilities are one of K known tables; an outcome refutes those under which it is impossible, and counts of
+                 each kind of evidence decide between the others
 
-What has to be remembered, the *statistic*, is a row of n small whole numbers in either case, and what was seen changes it by
+In either case the sufficient statistic is a row of n small integers, and an outcome changes it by
 
     statistic' = keeps[s, a, o] * statistic + adds[s, a, o]
 
-so one plan and one agent serve both, and bandits (one state), tabular processes and hidden goals on grids alike.
+so one plan and one agent serve both priors, and also bandits (one state) and hidden goals on grids.
 """
 
 import dataclasses
@@ -22,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.baselines.models.hidden_goal import HiddenGoal, neighbours
 from quickstudy.numerics.beliefs.belief import Belief, CategoricalBelief, DirichletBelief
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
@@ -30,7 +30,7 @@ from quickstudy.protocol.records import Spec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AdaptiveProblem:
-    """What is known before the first step of a lifetime. Every episode begins in `start` and lasts to its horizon.
+    """The known part of a process, and the prior. Every episode begins in `start` and lasts to its horizon.
 
     Args:
       spec: Discrete observations, which are the states, and Discrete actions.
@@ -212,13 +212,3 @@ def _kinds_of_evidence(chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Kind 0 is the one that says nothing.
     order = np.concatenate([[number[0]], np.delete(np.arange(len(kinds)), number[0])])
     return kinds[order[1:]], np.argsort(order)[number[1:]].reshape(chances.shape[1:])
-
-
-def problem_of_hidden_goal(grid: HiddenGoal) -> AdaptiveProblem:
-    """A goal hidden on a grid; the hypotheses are its cells, in the order of `grid.goals`."""
-    led = neighbours(grid.size)
-    found = np.moveaxis(led[..., None] == np.array(grid.goals), -1, 0)
-    chances = np.stack([~found, found], axis=-1).astype(np.float64)
-    successor = np.repeat(led[..., None], 2, axis=-1)
-    reward = np.broadcast_to([grid.reward_elsewhere, 1.0], successor.shape)
-    return problem_of_hypotheses(grid.spec, chances=chances, successor=successor, reward=reward, start=grid.start)

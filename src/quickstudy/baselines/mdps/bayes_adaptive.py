@@ -1,7 +1,7 @@
-"""Agents for small Markov decision processes that act by one belief: on all of it, on a draw from it, on its mean.
+"""Agents for small Markov decision processes that act on one belief: on all of it, on a draw from it, or on its mean.
 
-The first is Bayes-optimal, and what it earns on average is known without simulation. All three remember the same statistic
-(`adaptive_problem`) and tell the same belief.
+The first is Bayes-optimal, and its expected return is known without simulation. All three remember the same statistic
+(`adaptive_problem`) and have the same belief in their extras.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from quickstudy.protocol.sequences import scan, where
 
 @record
 class Situation:
-    """`statistic` `[n]` of what was seen; `row` `[]` of the plan."""
+    """`statistic` `[n]` of past outcomes; `row` `[]` of the plan."""
 
     statistic: Int[Array, " n"]
     row: Int[Array, ""]
@@ -31,7 +31,7 @@ class Situation:
 
 @record
 class EpisodePlan:
-    """`statistic` `[n]` of what was seen; `plan` `[horizon, states]`: an action for each step; `step` `[]` of the episode."""
+    """`statistic` `[n]` of past outcomes; `plan` `[horizon, states]`: an action for each step; `step` `[]` of the episode."""
 
     statistic: Int[Array, " n"]
     plan: Int[Array, "horizon states"]
@@ -39,15 +39,15 @@ class EpisodePlan:
 
 
 def bayes_adaptive_agent(problem: AdaptiveProblem) -> Agent:
-    """An agent that maximises the expected return of the whole lifetime: what it does is worth its return, and what it teaches.
+    """An agent that maximises the expected return of the whole lifetime, including the value of information.
 
-    It tells the expected remaining return as `value`. After what is impossible under the prior, and in a state in which it does
-    not expect to be, it takes the first action.
+    The expected remaining return is in the extras as `value`. After an outcome that is impossible under the prior, and in a
+    state that the plan does not reach, it takes the first action.
 
     Args:
-      problem: what is known before the first step.
+      problem: states, actions, outcomes and prior.
     Raises:
-      SpecError: more situations than can be planned for, when it is born.
+      SpecError: more situations than can be planned for; raised by `init`.
     Source: Duff 2002 (Bayes-adaptive Markov decision processes). Changed: a finite horizon, and exact.
     """
     first_state, first_action = _firsts(problem.spec)
@@ -81,11 +81,11 @@ def bayes_adaptive_agent(problem: AdaptiveProblem) -> Agent:
     def adapt(params: dict[str, Array], memory: Situation, experience: Transition, key: PRNGKeyArray) -> Situation:
         del key
 
-        def take_in(memory: Situation, lived: Transition) -> tuple[Situation, None]:
-            cell, leads, statistic = _taken_in(problem, memory.statistic, lived)
-            foreseen = leads & (params["state"][memory.row] == cell[0])
-            row = jnp.where(foreseen, params["following"][memory.row, cell[1], cell[2]], len(params["action"]) - 1)
-            return where(lived.valid, Situation(statistic=statistic, row=row), memory), None
+        def take_in(memory: Situation, transition: Transition) -> tuple[Situation, None]:
+            cell, leads, statistic = _taken_in(problem, memory.statistic, transition)
+            planned_for = leads & (params["state"][memory.row] == cell[0])
+            row = jnp.where(planned_for, params["following"][memory.row, cell[1], cell[2]], len(params["action"]) - 1)
+            return where(transition.valid, Situation(statistic=statistic, row=row), memory), None
 
         return scan(take_in, memory, experience)[0]
 
@@ -93,29 +93,29 @@ def bayes_adaptive_agent(problem: AdaptiveProblem) -> Agent:
 
 
 def sampled_plan_agent(problem: AdaptiveProblem) -> Agent:
-    """Posterior sampling: before every episode one table of chances is drawn from the belief, and followed at its best.
+    """Posterior sampling: each episode follows the best policy for probabilities that are drawn from the belief.
 
     Args:
-      problem: what is known before the first step.
+      problem: states, actions, outcomes and prior.
     Source: Strens 2000; Osband, Russo & Van Roy 2013, algorithm 1. Changed: the belief is any of `adaptive_problem`.
     """
     return _episode_planner(problem, lambda belief, key: belief.sample(key))
 
 
 def expected_plan_agent(problem: AdaptiveProblem) -> Agent:
-    """Greedy planning: before every episode the mean of the belief is taken for the truth, and followed at its best.
+    """Greedy planning: before every episode, the best policy for the mean of the belief is computed and followed.
 
     Args:
-      problem: what is known before the first step.
+      problem: states, actions, outcomes and prior.
     """
     return _episode_planner(problem, lambda belief, key: belief.mean)
 
 
 def exact_adaptive_value(problem: AdaptiveProblem) -> float:
-    """Expected return of one lifetime of `bayes_adaptive_agent`, over tasks of the prior and luck: nobody earns more.
+    """Expected return of one lifetime of `bayes_adaptive_agent`, over the prior and transitions; no agent has a higher one.
 
     Args:
-      problem: what is known before the first step.
+      problem: states, actions, outcomes and prior.
     Raises:
       SpecError: more situations than can be planned for.
     """
@@ -123,7 +123,7 @@ def exact_adaptive_value(problem: AdaptiveProblem) -> float:
 
 
 def arrival_problem(spec: Spec) -> AdaptiveProblem:
-    """Where every action may lead to every state, with chances that nobody knows, and arriving in the last state pays 1.
+    """Every action can lead to every state with unknown probability, and arriving in the last state pays 1.
 
     Args:
       spec: Discrete observations, which are the states, and Discrete actions; episodes begin in the first state.
@@ -136,7 +136,7 @@ def arrival_problem(spec: Spec) -> AdaptiveProblem:
 
 
 def adaptive_reaches(spec: Spec) -> bool:
-    """Whether the Bayes-adaptive optimum of the `arrival_problem` is surely within reach."""
+    """Whether the Bayes-adaptive optimum of the `arrival_problem` can be computed for sure."""
     return most_situations(spec, sizes_of(spec)[0]) <= MOST_SITUATIONS
 
 
@@ -182,7 +182,7 @@ def arrival_greedy_agent(spec: Spec) -> Agent:
 
 
 def _episode_planner(problem: AdaptiveProblem, believed: Callable[[Belief, PRNGKeyArray], PyTree]) -> Agent:
-    """An agent that takes what is `believed`, `(belief, key) -> drawn`, for the truth of a whole episode."""
+    """An agent that plans each episode for the probabilities `believed(belief, key)`."""
     spec = problem.spec
     states = sizes_of(spec)[0]
     first_state, first_action = _firsts(spec)
@@ -206,12 +206,12 @@ def _episode_planner(problem: AdaptiveProblem, believed: Callable[[Belief, PRNGK
     def adapt(params: tuple, memory: EpisodePlan, experience: Transition, key: PRNGKeyArray) -> EpisodePlan:
         del params
 
-        def take_in(memory: EpisodePlan, lived: Transition) -> tuple[EpisodePlan, None]:
-            statistic = jnp.where(lived.valid, _taken_in(problem, memory.statistic, lived)[2], memory.statistic)
-            over = lived.valid & lived.boundary
+        def take_in(memory: EpisodePlan, transition: Transition) -> tuple[EpisodePlan, None]:
+            statistic = jnp.where(transition.valid, _taken_in(problem, memory.statistic, transition)[2], memory.statistic)
+            over = transition.valid & transition.boundary
             # A branch even under `vmap`, where all lifetimes end their episodes at the same steps.
             plan = jax.lax.cond(over, lambda: planned(statistic, key), lambda: memory.plan)
-            step = jnp.where(over, 0, memory.step + lived.valid.astype(jnp.int32))
+            step = jnp.where(over, 0, memory.step + transition.valid.astype(jnp.int32))
             return EpisodePlan(statistic=statistic, plan=plan, step=step), None
 
         return scan(take_in, memory, experience)[0]
@@ -219,11 +219,13 @@ def _episode_planner(problem: AdaptiveProblem, believed: Callable[[Belief, PRNGK
     return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
 
 
-def _taken_in(problem: AdaptiveProblem, statistic: Array, lived: Transition) -> tuple[tuple[Array, Array, Array], Array, Array]:
-    """State, action and outcome of one step, whether the outcome is one that the problem knows, and the statistic after it."""
+def _taken_in(
+    problem: AdaptiveProblem, statistic: Array, transition: Transition
+) -> tuple[tuple[Array, Array, Array], Array, Array]:
+    """State, action and outcome of one step, whether the problem has such an outcome, and the statistic after it."""
     first_state, first_action = _firsts(problem.spec)
-    state, action = lived.observation - first_state, lived.decision.action - first_action
-    outcome, leads = problem.outcome_of(state, action, lived.outcome.observation - first_state, lived.outcome.reward)
+    state, action = transition.observation - first_state, transition.decision.action - first_action
+    outcome, leads = problem.outcome_of(state, action, transition.outcome.observation - first_state, transition.outcome.reward)
     keeps, adds = (jnp.asarray(table, jnp.int32)[state, action, outcome] for table in (problem.keeps, problem.adds))
     return (state, action, outcome), leads, jnp.where(leads, statistic * keeps + adds, statistic)
 

@@ -1,4 +1,4 @@
-"""Greedy and ε-greedy planning: the expected MDP is taken for the true one."""
+"""Greedy and ε-greedy planning in the expected MDP."""
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -9,7 +9,7 @@ from quickstudy.protocol.records import Spec
 
 
 def mdp_greedy_agent(spec: Spec, *, prior_mean: float = 1.0) -> Agent:
-    """An agent that plans, before every episode, in the posterior mean of the MDP, and never explores on purpose.
+    """An agent that plans, before every episode, in the posterior mean of the MDP, and never explores deliberately.
 
     Args:
       spec: of the tasks; Discrete observations (the states) and actions.
@@ -22,12 +22,12 @@ def mdp_greedy_agent(spec: Spec, *, prior_mean: float = 1.0) -> Agent:
 
 
 def mdp_epsilon_greedy_agent(spec: Spec, *, epsilon: float = 0.05, prior_mean: float = 1.0) -> Agent:
-    """The agent of `mdp_greedy_agent` with a uniformly drawn action now and then.
+    """The agent of `mdp_greedy_agent` with a uniformly drawn action at some steps.
 
     Args:
       spec: of the tasks; Discrete observations (the states) and actions.
-      epsilon: chance in [0, 1] of a uniformly drawn action, at each step; 0.05 does better than 0.1 and 0.2 with 10 episodes,
-        and than 0.1 with 100.
+      epsilon: probability in [0, 1] of a uniformly drawn action, at each step. 0.05 has a higher return than
+        0.1 and 0.2 with 10 episodes, and than 0.1 with 100.
       prior_mean: of the mean rewards, whose prior is N(prior_mean, 1).
     Raises:
       SpecError: observations or actions that are not Discrete, or an epsilon outside [0, 1].

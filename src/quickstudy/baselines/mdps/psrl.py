@@ -1,4 +1,4 @@
-"""Posterior sampling for reinforcement learning: plan in one MDP drawn from the belief, and act on it for an episode."""
+"""Posterior sampling for reinforcement learning: plan for one MDP drawn from the belief, and follow the plan for an episode."""
 
 from jaxtyping import Array, Float, PRNGKeyArray
 

@@ -1,4 +1,4 @@
-"""What every classical agent for small Markov decision processes remembers: what followed each action, and what it paid.
+"""The memory of the classical agents for small Markov decision processes: counts of transitions and sums of rewards.
 
 Counts of transitions and sums of rewards are sufficient for the beliefs used here, independent for every state and action:
 
@@ -26,14 +26,14 @@ from quickstudy.protocol.sequences import scan
 
 @record
 class TransitionCounts:
-    """How often each state followed a state and an action, and the sum of the rewards that came with it."""
+    """`transitions`: number of times that each state followed a state and an action; `reward_sums`: sum of their rewards."""
 
     transitions: Int[Array, "states actions states"]
     reward_sums: Float[Array, "states actions"]
 
     @property
     def visits(self) -> Float[Array, "states actions"]:
-        """How often each action was taken in each state."""
+        """Number of times that each action was taken in each state."""
         return self.transitions.sum(axis=-1).astype(jnp.float32)
 
     def belief(self, prior_mean: float) -> JointBelief:
@@ -67,14 +67,14 @@ def planning_agent(
     prior_mean: float,
     epsilon: float = 0.0,
 ) -> Agent:
-    """An agent that plans before every episode and then follows its plan; what it believes is in the extras as `belief`.
+    """An agent that plans before every episode and then follows its plan; its belief is in the extras as `belief`.
 
     Args:
       spec: of the tasks: Discrete observations, which are the states, and Discrete actions.
       plan: `(counts, key) -> action values` for every step of the coming episode; the highest is taken, the first of those
         that tie.
-      prior_mean: of the mean rewards, in the belief that it tells.
-      epsilon: chance in [0, 1] of a uniformly drawn action instead.
+      prior_mean: of the mean rewards, in its belief, reward units.
+      epsilon: probability in [0, 1] of a uniformly drawn action instead.
     Raises:
       SpecError: observations or actions that are not Discrete, or an epsilon outside [0, 1].
     """
@@ -93,35 +93,35 @@ def planning_agent(
 
     def act(params: tuple, memory: PlanningMemory, observation: Array, key: PRNGKeyArray) -> Decision:
         del params
-        told = {"belief": memory.counts.belief(prior_mean)}
+        extras = {"belief": memory.counts.belief(prior_mean)}
         planned = memory.plan[memory.step, observation - first_state]
         if epsilon == 0:
-            return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)} | told)
+            return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)} | extras)
         key_explore, key_action = jax.random.split(key)
         explore = jax.random.uniform(key_explore) < epsilon
         action = jnp.where(explore, jax.random.randint(key_action, (), 0, actions), planned)
         probability = jnp.where(action == planned, 1.0 - epsilon, 0.0) + epsilon / actions
-        return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)} | told)
+        return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)} | extras)
 
-    def count(counts: TransitionCounts, lived: Transition) -> TransitionCounts:
-        state, action = lived.observation - first_state, lived.decision.action - first_action
-        successor = lived.outcome.observation - first_state
-        reward = jnp.where(lived.valid, lived.outcome.reward, 0.0)
+    def count(counts: TransitionCounts, transition: Transition) -> TransitionCounts:
+        state, action = transition.observation - first_state, transition.decision.action - first_action
+        successor = transition.outcome.observation - first_state
+        reward = jnp.where(transition.valid, transition.outcome.reward, 0.0)
         return TransitionCounts(
-            transitions=counts.transitions.at[state, action, successor].add(lived.valid.astype(jnp.int32)),
+            transitions=counts.transitions.at[state, action, successor].add(transition.valid.astype(jnp.int32)),
             reward_sums=counts.reward_sums.at[state, action].add(reward),
         )
 
     def adapt(params: tuple, memory: PlanningMemory, experience: Transition, key: PRNGKeyArray) -> PlanningMemory:
         del params
 
-        def take_in(memory: PlanningMemory, lived: Transition) -> tuple[PlanningMemory, None]:
-            counts = count(memory.counts, lived)
-            over = lived.valid & lived.boundary
+        def take_in(memory: PlanningMemory, transition: Transition) -> tuple[PlanningMemory, None]:
+            counts = count(memory.counts, transition)
+            over = transition.valid & transition.boundary
             # Where all lifetimes end their episodes at the same steps, `over` is one number for all of them even under
             # `vmap`, and this stays a branch: planning costs once an episode, not at every step.
             planned = jax.lax.cond(over, lambda: best_actions(plan(counts, key)), lambda: memory.plan)
-            step = jnp.where(over, 0, memory.step + lived.valid.astype(jnp.int32))
+            step = jnp.where(over, 0, memory.step + transition.valid.astype(jnp.int32))
             return PlanningMemory(counts=counts, plan=planned, step=step), None
 
         return scan(take_in, memory, experience)[0]

@@ -19,13 +19,13 @@ def ucrl2_agent(spec: Spec, *, scale: float = 0.05, prior_mean: float = 1.0) -> 
 
         |r - r̂| <= scale sqrt(7 ln(2 S A t / δ) / (2 n))        |P - P̂|_1 <= scale sqrt(14 S ln(2 A t / δ) / n)
 
-    n = max(1, visits) of the state and action, t = max(1, steps lived), δ = 0.05; r̂ and P̂ are posterior means.
+    n = max(1, visits) of the state and action, t = max(1, steps so far), δ = 0.05; r̂ and P̂ are posterior means.
 
     Args:
       spec: of the tasks; Discrete observations (the states) and actions.
       scale: of both radii, at least 0; 1 is that of the regret bound, which explores too much for lifetimes of this length.
-        0.05 is the best of 0.02, 0.05, 0.1 and 0.15 with 100 episodes; with 10 and 25, 0.02 earns about 1 % and half a percent
-        more (400 to 1,000 MDPs of the paper's size, split `test`).
+        0.05 is the best of 0.02, 0.05, 0.1 and 0.15 with 100 episodes; with 10 and 25, the return with 0.02 is about 1 % and
+        0.5 % higher (400 to 1,000 MDPs of the paper's size, split `test`).
       prior_mean: of the mean rewards, whose prior is N(prior_mean, 1).
     Raises:
       SpecError: observations or actions that are not Discrete, or a negative scale.

@@ -1,7 +1,7 @@
-"""Moving on a square grid, and the problem of a goal that is hidden on it: what tasks and classical agents share.
+"""Moving on a square grid, and the problem of a goal that is hidden on it.
 
 Cells are numbered row by row from the lower left, cell = row * size + column, so that *up* adds `size` and *right* adds 1. A
-move against a wall leaves one where one is.
+move against a wall has no effect.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ ACTIONS = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HiddenGoal:
-    """A goal hidden on a grid, kept for a lifetime of episodes that all begin in one cell: what is known beforehand.
+    """A goal hidden on a grid, the same for a lifetime of episodes that all begin in one cell: what agents know beforehand.
 
     A step that ends on the goal pays 1, any other `reward_elsewhere`; no episode ends before its horizon.
 
@@ -57,12 +57,12 @@ class HiddenGoal:
 
     @property
     def steps_to_goal(self) -> np.ndarray:
-        """`[goals]`: least number of steps from the start that ends on each goal; at least one, even where one stands."""
+        """`[goals]`: least number of steps from the start that ends on each goal; at least one, also for the start itself."""
         return np.maximum(distances(self.size)[self.start, list(self.goals)], 1)
 
     @property
     def spec(self) -> Spec:
-        """The cell is what is seen; staying and four moves are what can be done."""
+        """Observations are cells; actions are staying and four moves."""
         return Spec(
             observation_space=gymnasium.spaces.Discrete(self.cells),
             action_space=gymnasium.spaces.Discrete(ACTIONS),
@@ -71,18 +71,18 @@ class HiddenGoal:
         )
 
     def lifetime_return(self, steps_on_goal: Any) -> Any:
-        """Return of a lifetime in which so many steps ended on the goal: a number or an array of any shape."""
+        """Return, in reward units, of a lifetime with this number of steps on the goal: a number or an array of any shape."""
         return self.episodes * self.horizon * self.reward_elsewhere + (1.0 - self.reward_elsewhere) * steps_on_goal
 
 
 def distances(size: int) -> np.ndarray:
-    """`[cells, cells]`: steps from any cell to any other."""
+    """`[cells, cells]`: least number of steps from each cell to each other one."""
     row, column = np.divmod(np.arange(size**2), size)
     return np.abs(row[:, None] - row) + np.abs(column[:, None] - column)
 
 
 def neighbours(size: int) -> np.ndarray:
-    """`[cells, ACTIONS]` int32: where each action leads from each cell."""
+    """`[cells, ACTIONS]` int32: the successor of each cell under each action."""
     cell = np.arange(size**2)
     row, column = np.divmod(cell, size)
     led = [
@@ -96,7 +96,7 @@ def neighbours(size: int) -> np.ndarray:
 
 
 def time_in_cells(size: int, steps: int) -> np.ndarray:
-    """`[cells, cells]`: of so many uniformly random actions from the first cell, how many are expected to end in the second."""
+    """`[cells, cells]`: expected number, of `steps` uniformly random actions from the first cell, that end in the second."""
     onward = np.zeros((size**2, size**2))
     np.add.at(onward, (np.arange(size**2)[:, None], neighbours(size)), 1.0 / ACTIONS)
     where, total = np.eye(size**2), np.zeros_like(onward)
@@ -107,7 +107,7 @@ def time_in_cells(size: int, steps: int) -> np.ndarray:
 
 
 def action_towards(cell: Int[Array, ""], target: Int[Array, ""], vertically_first: Bool[Array, ""], *, size: int) -> Array:
-    """The action that comes a step closer to a cell; `STAY` in it. Rows are closed up first, or columns."""
+    """The action `[]` that moves one step closer to a cell, by rows or by columns first; `STAY` in it."""
     rows, columns = target // size - cell // size, target % size - cell % size
     vertical = jnp.where(rows > 0, UP, DOWN)
     horizontal = jnp.where(columns > 0, RIGHT, LEFT)

@@ -1,8 +1,8 @@
-"""Agents that look for a hidden goal on a grid: they remember where it is not, and once they find it they know where it is.
+"""Agents that search a hidden goal on a grid and remember the searched cells.
 
-While the goal is not found the belief is uniform over the cells not searched yet, so agents differ only in where they look
-next. Afterwards all of them walk straight to the goal and stay. They believe in the start and the goals of `HiddenGoal` on
-every split; where the truth is another one, they search the remaining cells when those are exhausted.
+Until the goal is found the belief is uniform over the cells not searched yet, so agents differ only in the next cell that they
+search. Afterwards all of them take the shortest way to the goal and stay. Their prior is the start and the goals of
+`HiddenGoal` on every split. Where it is wrong, they search the remaining cells when those of the prior are exhausted.
 """
 
 import functools
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from quickstudy.baselines.models.hidden_goal import HiddenGoal, action_towards, distances
-from quickstudy.baselines.navigation.search_plan import plan_search
+from quickstudy.baselines.navigation.search_plan import MOST_CELLS, plan_search
 from quickstudy.numerics.beliefs.belief import CategoricalBelief
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Transition, record
@@ -23,11 +23,11 @@ from quickstudy.protocol.records import Decision, Transition, record
 
 @record
 class SearchMemory:
-    """What a search has come to.
+    """The state of a search.
 
     `searched` `[cells]`: a step ended here and it was not the goal. `searched_before` `[cells]`: already when this episode
-    began. `goal` `[]`: the cell of the goal, -1 while it is not found. `steps` `[]`: lived so far. `order` `[cells]`: a
-    permutation, drawn at the beginning of the lifetime, for those who search at random.
+    began. `goal` `[]`: the cell of the goal, -1 while it is not found. `steps` `[]` of the lifetime so far. `order`
+    `[cells]`: a permutation, drawn at the beginning of the lifetime, for searches in random order.
     """
 
     searched: Bool[Array, " cells"]
@@ -43,8 +43,8 @@ Choose = Callable[[Any, SearchMemory, Array, PRNGKeyArray], tuple[Array, Array]]
 def posterior_sampling_agent(problem: HiddenGoal) -> Agent:
     """An agent that draws one goal from its belief when an episode begins, walks there and stays.
 
-    If that was not the goal, it learns so, and what lies on its way, but acts on it in the next episode only; if it meets the
-    goal it stays there. Of the shortest ways it takes a random one: wherever both axes remain, each is as likely.
+    Searched cells change its belief, but it draws the next goal only in the next episode; if it meets the goal it stays there.
+    Of the shortest ways it takes a random one: wherever both axes remain, both have the same probability.
 
     Args:
       problem: what is known before the first step.
@@ -74,10 +74,15 @@ def nearest_first_agent(problem: HiddenGoal) -> Agent:
     return _searching_agent(problem, choose)
 
 
-def planned_search_agent(problem: HiddenGoal) -> Agent:
-    """An agent that follows the path of `plan_search` until it finds the goal: Bayes-optimal where that path is proven to be.
+def planned_search_reaches(problem: HiddenGoal) -> bool:
+    """Whether the grid is small enough for `plan_search` to prove that its path is optimal."""
+    return problem.cells <= MOST_CELLS
 
-    Where nothing new lies ahead on the path, it goes on as `nearest_first_agent`.
+
+def planned_search_agent(problem: HiddenGoal) -> Agent:
+    """An agent that follows the path of `plan_search` until it finds the goal: Bayes-optimal where the path is proven optimal.
+
+    Where the rest of the path holds no new cell, it continues as `nearest_first_agent`.
 
     Args:
       problem: what is known before the first step.
@@ -115,7 +120,7 @@ def _nearest(problem: HiddenGoal, memory: SearchMemory, cell: Array) -> Array:
 
 
 def _belief(problem: HiddenGoal, memory: SearchMemory) -> CategoricalBelief:
-    """`[cells]`: of which cell holds the goal; none of them where all goals were searched in vain."""
+    """`[cells]`: belief about the cell of the goal; all zeros where every goal of the prior was searched without success."""
     left = (jnp.asarray(_may_hold_goal(problem)) & ~memory.searched).astype(jnp.float32)
     known = (jnp.arange(problem.cells) == memory.goal).astype(jnp.float32)
     return CategoricalBelief(probability=jnp.where(memory.goal >= 0, known, left / jnp.maximum(left.sum(), 1.0)))

@@ -25,10 +25,10 @@ _PROOF = 200_000
 
 
 class SearchPlan(NamedTuple):
-    """A path and what it is worth.
+    """A path and its value.
 
-    `cell` `[T]` int32: where to stand after each step of the lifetime while the goal is not found. `steps_on_goal`: of a
-    lifetime, expected over the goals. `bound`: what no path exceeds; equal to `steps_on_goal` where the path is proven optimal.
+    `cell` `[T]` int32: the cell after each step of the lifetime while the goal is not found. `steps_on_goal`: of a lifetime,
+    expected over the goals. `bound`: an upper bound over all paths; equal to `steps_on_goal` where the path is proven optimal.
     """
 
     cell: np.ndarray
@@ -60,7 +60,7 @@ def plan_search(problem: HiddenGoal) -> SearchPlan:
     A beam search finds a good path; where the grid is small, a search over everything that could be better than it follows.
 
     Args:
-      problem: what is known before the first step.
+      problem: start, goals, lengths and rewards, which are known before the first step.
     """
     found = _search(problem, at_least=0, width=_BEAM)
     bound = found.total if found.complete else found.bound
@@ -114,7 +114,7 @@ def _one_step(problem: HiddenGoal, paths: _Paths, slot: int) -> tuple[np.ndarray
 def _most_to_come(problem: HiddenGoal, paths: _Paths, slot: int) -> np.ndarray:
     """`[paths]`: an upper bound of the steps on the goals not searched yet, `slot` being the last one that was played.
 
-    A goal that is found in a later episode always earns less than at any step of an earlier one, since t is at least d; so the
+    A goal that is found in a later episode always has a lower return than at any step of an earlier one, since t >= d. So the
     bound fills this episode first, with the nearest goals, since those lose most by being put off, and then the next.
     """
     horizon, away = problem.horizon, problem.steps_to_goal

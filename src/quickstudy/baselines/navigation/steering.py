@@ -1,6 +1,6 @@
-"""Steering on a plane by actuators that turn and scale what they are told, which is found out on the way.
+"""Steering on a plane with actuators that rotate and scale commands by unknown amounts, which are estimated from the moves.
 
-Moves and actions as complex numbers: move = z action. With Σ over what was done, and a trace of belief in z = 1,
+With moves and actions as complex numbers, move = z action. With Σ over all steps, and a weak prior β at z = 1,
 
     z = (β + Σ conj(action) move) / (β + Σ |action|²)
 """
@@ -17,33 +17,36 @@ _BELIEF = 1e-6
 
 @record
 class Steering:
-    """Sums over steps: `told` `[]`: Σ |action|²; `along`, `across` `[]`: real and imaginary part of Σ conj(action) move."""
+    """Sums over steps.
 
-    told: Float[Array, ""]
+    `commanded` `[]`: Σ |action|². `along`, `across` `[]`: real and imaginary part of Σ conj(action) move.
+    """
+
+    commanded: Float[Array, ""]
     along: Float[Array, ""]
     across: Float[Array, ""]
 
 
 def no_steering() -> Steering:
-    """Nothing was done yet: actions are believed to be moves."""
-    return Steering(told=jnp.float32(0.0), along=jnp.float32(0.0), across=jnp.float32(0.0))
+    """Before the first step: the prior that actions equal moves."""
+    return Steering(commanded=jnp.float32(0.0), along=jnp.float32(0.0), across=jnp.float32(0.0))
 
 
 def steered(steering: Steering, action: Float[Array, "2"], move: Float[Array, "2"]) -> Steering:
-    """After one more step."""
+    """The sums after one more step."""
     return Steering(
-        told=steering.told + jnp.square(action).sum(),
+        commanded=steering.commanded + jnp.square(action).sum(),
         along=steering.along + (action * move).sum(),
         across=steering.across + action[0] * move[1] - action[1] * move[0],
     )
 
 
 def steer(steering: Steering, move: Float[Array, "2"]) -> Float[Array, "2"]:
-    """The action that makes this move."""
-    told = _BELIEF + steering.told
-    real, imaginary = (_BELIEF + steering.along) / told, steering.across / told
-    turned_back = jnp.stack([real * move[0] + imaginary * move[1], real * move[1] - imaginary * move[0]])
-    return turned_back / jnp.maximum(jnp.square(real) + jnp.square(imaginary), 1e-8)
+    """The action that causes this move, by the present estimate."""
+    commanded = _BELIEF + steering.commanded
+    real, imaginary = (_BELIEF + steering.along) / commanded, steering.across / commanded
+    rotated_back = jnp.stack([real * move[0] + imaginary * move[1], real * move[1] - imaginary * move[0]])
+    return rotated_back / jnp.maximum(jnp.square(real) + jnp.square(imaginary), 1e-8)
 
 
 def bounds_of_moves(spec: Spec, *, agent: str) -> tuple[Float[Array, "2"], Float[Array, "2"]]:

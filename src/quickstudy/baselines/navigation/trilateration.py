@@ -1,7 +1,7 @@
-"""Trilateration: where a goal must lie, from its distances to three places; then straight there.
+"""Trilateration: the position of a goal from its distances to three places, and then the straight way to it.
 
-Rewards that say how far the goal is give it away: two distances leave two places, mirror images of one another, and a third
-tells which of them it is. Without noise that is exact, and no later episode can be better than what follows from it.
+Rewards that depend on the distance determine the goal: two distances leave two candidates, mirror images of one another, and a
+third distance decides between them. Without noise this is exact, so later episodes are optimal.
 """
 
 import jax.numpy as jnp
@@ -18,10 +18,10 @@ _PREFERENCE = 1e-4
 
 @record
 class Distances:
-    """What distances have told.
+    """The candidates for the goal, and the observed distances.
 
     `place` `[2, 2]`: the first two places; `squared` `[2]`: squared distances of the goal from them. `candidate` `[2, 2]`:
-    where the goal may then be; `error` `[2]`: how badly each fits what came later. `seen` `[]`: distances so far. `steering`:
+    possible positions of the goal; `error` `[2]`: error of each on later distances. `seen` `[]`: distances so far. `steering`:
     of actions.
     """
 
@@ -41,8 +41,8 @@ def trilateration_agent(spec: Spec, *, squared: bool = True) -> Agent:
         p₁ + a u ± h v      a = (d₁² − d₂² + c²) / 2c      h² = d₁² − a²
 
     where c is the distance of the places, u the direction from the first to the second, and v is u turned by a right angle. It
-    goes for the one of the two that fits later distances better, and at first for the one nearer to the square
-    [-0.5, 0.5]². It takes rewards to be without noise. How actions turn and scale it finds out on the way.
+    moves to the candidate that fits later distances better, and at first to the one nearer to the square [-0.5, 0.5]². It
+    assumes rewards without noise, and estimates how actuators rotate and scale actions.
 
     Args:
       spec: of the tasks; positions `[2]` as observations, moves `[2]` as actions.
@@ -65,11 +65,11 @@ def trilateration_agent(spec: Spec, *, squared: bool = True) -> Agent:
 
     def act(params: tuple, memory: Distances, observation: Array, key: PRNGKeyArray) -> Decision:
         del params, key
-        # Two moves at a right angle: whatever actuators do to them, the three places are not on one line.
-        looking = jnp.where(jnp.arange(2) == memory.seen, high, 0.0)
+        # Two moves at a right angle: however actuators rotate them, the three places are not on one line.
+        exploring = jnp.where(jnp.arange(2) == memory.seen, high, 0.0)
         goal = memory.candidate[jnp.argmin(memory.error)]
-        going = jnp.clip(steer(memory.steering, goal - observation), low, high)
-        return Decision(action=jnp.where(memory.seen < 2, looking, going), extras={"goal": goal})
+        moving = jnp.clip(steer(memory.steering, goal - observation), low, high)
+        return Decision(action=jnp.where(memory.seen < 2, exploring, moving), extras={"goal": goal})
 
     def take_in(memory: Distances, step: Transition) -> tuple[Distances, None]:
         place, reward = step.outcome.observation, step.outcome.reward
@@ -99,7 +99,7 @@ def trilateration_agent(spec: Spec, *, squared: bool = True) -> Agent:
 
 
 def _meeting(place: Float[Array, "2 2"], squared: Float[Array, "2"]) -> Float[Array, "2 2"]:
-    """The two places where circles around two others meet; one place twice where they only touch."""
+    """`[2, 2]`: the two intersections of two circles; the same point twice where they only touch."""
     apart = place[1] - place[0]
     between = jnp.maximum(jnp.sqrt(jnp.square(apart).sum()), 1e-8)
     direction = apart / between
@@ -110,5 +110,5 @@ def _meeting(place: Float[Array, "2 2"], squared: Float[Array, "2"]) -> Float[Ar
 
 
 def _outside_square(place: Float[Array, "2 2"]) -> Float[Array, "2"]:
-    """How far places lie outside the square, made so small that any distance weighs more."""
+    """Distances of places from the square, scaled down so that any observed distance outweighs them."""
     return _PREFERENCE * jnp.maximum(jnp.abs(place) - _HALF_SIDE, 0.0).max(axis=1)

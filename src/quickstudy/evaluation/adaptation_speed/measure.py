@@ -27,7 +27,7 @@ from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.rollout.runner import Runner
 

@@ -23,7 +23,7 @@ from quickstudy.numerics.beliefs.gaussian import GaussianBelief, divergence
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.replay import nothing_lived
+from quickstudy.rollout.replay import empty_lifetime
 
 LEVELS = {0.5: 0.6744898, 0.9: 1.6448536}
 """Credible levels, and the deviations that reach that far in a normal distribution."""
@@ -202,7 +202,7 @@ def exact_posterior(distribution: TaskDistribution) -> Agent | None:
     for make in distribution.baselines.values():
         agent = make()
         key = jax.random.key(0)
-        seen = nothing_lived(distribution.spec).observation[0]
+        seen = empty_lifetime(distribution.spec).observation[0]
         params = agent.init(key)
         extras = jax.eval_shape(lambda p, a=agent, o=seen, k=key: a.act(p, a.begin(p, k), o, k).extras, params)
         if isinstance(extras.get("belief"), GaussianBelief):

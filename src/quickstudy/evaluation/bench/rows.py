@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
-from quickstudy.training.loop import parse_budget
+from quickstudy.training.budget import parse_budget
 
 SHIPPED = Path(__file__).parent / "rows"
 """The files of rows that come with the package."""

@@ -1,14 +1,14 @@
-"""What is believed of something hidden, in one form for every family of distributions.
+"""Beliefs about hidden quantities, with one interface for every family of distributions.
 
-A belief is about an array of numbers: chances, rewards, coordinates, or which of several hypotheses holds, as zeros and a one.
-It tells their mean and standard deviation, and draws them. Means are over draws: E[sample] = mean, Var[sample] = deviation².
+A belief is a distribution over an array of numbers: probabilities, rewards, coordinates, or a hypothesis as a one-hot vector.
+It has a mean and a standard deviation, and it can be sampled: E[sample] = mean, Var[sample] = deviation².
 
-- `DirichletBelief`: chances of the outcomes of something that happens again and again; two outcomes make it a Beta.
-- `CategoricalBelief`: which of finitely many hypotheses holds.
-- `JointBelief`: several beliefs at once, about things that have nothing to do with one another.
-- `gaussian_belief.GaussianBelief` and `gaussian_latent.LatentBelief`: numbers, normally distributed.
+- `DirichletBelief`: probabilities of the outcomes of a repeated event; with two outcomes it is a Beta distribution.
+- `CategoricalBelief`: a hypothesis, of finitely many.
+- `JointBelief`: several independent beliefs by name.
+- `gaussian.GaussianBelief` and `diagonal_gaussian.LatentBelief`: normal distributions.
 
-Bayes' rule keeps each of them in its family: counts are added to concentrations, and what an observation refutes falls away.
+Bayes' rule keeps each of them in its family: counts are added to concentrations, and refuted hypotheses get probability 0.
 """
 
 from typing import Protocol, Self, runtime_checkable
@@ -23,7 +23,7 @@ from quickstudy.protocol.records import record
 
 @runtime_checkable
 class Belief(Protocol):
-    """Mean, deviation and draws have one and the same structure and shapes, that of what is believed."""
+    """Mean, deviation and samples have the same structure and shapes, those of the hidden quantity."""
 
     @property
     def mean(self) -> PyTree:
@@ -31,45 +31,45 @@ class Belief(Protocol):
 
     @property
     def deviation(self) -> PyTree:
-        """Standard deviation of each number, whatever the others are; at least 0."""
+        """Marginal standard deviation of each number; at least 0."""
 
     def sample(self, key: PRNGKeyArray) -> PyTree:
-        """The numbers, drawn from the belief, all together."""
+        """One joint sample of all numbers; `key` is consumed."""
 
 
 @record
 class DirichletBelief:
-    """Of chances that sum to one along the last axis, independent along the others: `concentration` `[*batch, outcomes]`, >= 1.
+    """About probabilities that sum to one along the last axis and are independent along the others.
 
-    1 everywhere is the uniform prior; every outcome that is seen adds 1 to its own.
+    `concentration` `[*batch, outcomes]`, at least 1; 1 everywhere is the uniform prior, and every observed outcome adds 1.
     """
 
     concentration: Float[Array, "*batch outcomes"]
 
     @classmethod
     def from_counts(cls, counts: Int[Array, "*batch outcomes"]) -> Self:
-        """The posterior of the uniform prior, when each outcome was seen so often."""
+        """The posterior of the uniform prior after these counts of outcomes."""
         return cls(concentration=(counts + 1).astype(jnp.float32))
 
     @property
     def mean(self) -> Float[Array, "*batch outcomes"]:
-        """The chance that each outcome comes next."""
+        """The predictive probability of each outcome."""
         return self.concentration / self.concentration.sum(axis=-1, keepdims=True)
 
     @property
     def deviation(self) -> Float[Array, "*batch outcomes"]:
-        """Standard deviation of each chance: m (1 - m) / (1 + total) is its square."""
+        """Standard deviation of each probability, √(m (1 - m) / (1 + total))."""
         total = self.concentration.sum(axis=-1, keepdims=True)
         return jnp.sqrt(self.mean * (1.0 - self.mean) / (1.0 + total))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch outcomes"]:
-        """Chances."""
+        """Probabilities `[*batch, outcomes]`."""
         return draw_dirichlet(self.concentration, key)
 
 
 @record
 class CategoricalBelief:
-    """Of which hypothesis holds, as an array of zeros and a one: `probability` `[choices]`, which sum to one."""
+    """About a hypothesis as a one-hot vector: `probability` `[choices]`, which sum to one."""
 
     probability: Float[Array, " choices"]
 
@@ -80,17 +80,17 @@ class CategoricalBelief:
 
     @property
     def deviation(self) -> Float[Array, " choices"]:
-        """Standard deviation of each of the zeros and the one."""
+        """Standard deviation of each number of the one-hot vector."""
         return jnp.sqrt(self.probability * (1.0 - self.probability))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, " choices"]:
-        """Zeros, and a one for the hypothesis that was drawn."""
+        """A one-hot vector of the drawn hypothesis."""
         return jax.nn.one_hot(jax.random.categorical(key, jnp.log(self.probability)), self.probability.size)
 
 
 @record
 class JointBelief:
-    """Of several things by name, each independent of the others: `parts`, at least one."""
+    """About several independent quantities by name: `parts`, at least one."""
 
     parts: dict[str, Belief]
 
@@ -105,6 +105,6 @@ class JointBelief:
         return {name: part.deviation for name, part in self.parts.items()}
 
     def sample(self, key: PRNGKeyArray) -> dict[str, PyTree]:
-        """By name; keys are dealt out in the order of the names."""
+        """By name; keys are split in the alphabetical order of the names."""
         names = sorted(self.parts)
         return {name: self.parts[name].sample(one) for name, one in zip(names, jax.random.split(key, len(names)), strict=True)}

@@ -1,4 +1,4 @@
-"""Beliefs that are normal distributions with independent coordinates: of recognition models, and of mean rewards."""
+"""Normal beliefs with independent coordinates, used by recognition models and for mean rewards."""
 
 from typing import Self
 
@@ -25,7 +25,7 @@ class LatentBelief:
 
     @classmethod
     def from_parameters(cls, parameters: Float[Array, "*time numbers"]) -> Self:
-        """From 2 k numbers of a network: k means, k log variances, which are kept within what float32 can bear."""
+        """From 2 k numbers of a network: k means, k log variances, which are clipped to the range of float32."""
         mean, log_variance = jnp.split(parameters, 2, axis=-1)
         return cls(mean=mean, log_variance=jnp.clip(log_variance, LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE))
 

@@ -10,8 +10,8 @@ def draw_gamma(concentration: Float[Array, "*shape"], key: PRNGKeyArray) -> Floa
 
         d = α - 1/3      v = (1 + x / sqrt(9 d))^3      d v, accepted if v > 0 and ln u < x^2 / 2 + d (1 - v + ln v)
 
-    with x ~ N(0, 1) and u ~ U(0, 1). All elements try together until the last is accepted, which takes about four rounds
-    for thousands of them; `jax.random.gamma` goes through them one by one, and takes three times as long on a CPU.
+    with x ~ N(0, 1) and u ~ U(0, 1). All elements are tried together until the last one is accepted, about four rounds for
+    thousands of elements. `jax.random.gamma` goes through them one by one and takes three times as long on a CPU.
 
     Args:
       concentration: α, each at least 1.

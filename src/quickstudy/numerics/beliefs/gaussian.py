@@ -1,17 +1,15 @@
-"""Gaussian beliefs: what is known of a hidden vector after linear observations of it with Gaussian noise.
+"""Gaussian beliefs about a hidden vector after linear observations of it with Gaussian noise.
 
     prior        v ~ N(μ, Σ)
     observed     y = H v + noise,  noise ~ N(0, R)
 
     S = H Σ Hᵀ + R      G = Σ Hᵀ S⁻¹      μ' = μ + G (y - H μ)      Σ' = (I - G H) Σ (I - G H)ᵀ + G R Gᵀ
 
-which is exact, in whatever order observations come. All functions are for one belief, unbatched, of n numbers; they take the
-precision of what they are given.
+This is exact in any order of observations. All functions are for one unbatched belief about n numbers, in the precision of
+their arguments.
 
 Sources: Bishop 2006, section 2.3.3; the covariance in the form of Joseph, which stays symmetric and positive under rounding.
 """
-
-import math
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +22,18 @@ from quickstudy.protocol.records import record
 
 @record
 class GaussianBelief:
-    """`mean` `[n]`; `covariance` `[n, n]`, symmetric and positive; in the unit of what is believed, and its square."""
+    """`mean` `[n]`; `covariance` `[n, n]`, symmetric and positive; in the unit of the vector, and its square."""
 
     mean: Float[Array, " n"]
     covariance: Float[Array, "n n"]
 
     @property
     def deviation(self) -> Float[Array, " n"]:
-        """Standard deviation of each number, whatever the others are."""
+        """Marginal standard deviation of each number."""
         return jnp.sqrt(jnp.diagonal(self.covariance))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, " n"]:
-        """The numbers, drawn together; the covariance must be positive."""
+        """One sample `[n]`; the covariance must be positive."""
         return self.mean + cholesky(self.covariance) @ jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
 
@@ -45,14 +43,14 @@ def isotropic(size: int, deviation: float) -> GaussianBelief:
 
 
 def independent(one: GaussianBelief, other: GaussianBelief) -> GaussianBelief:
-    """The belief about two vectors, one after the other, that have nothing to do with one another."""
+    """The belief about the concatenation of two independent vectors."""
     between = jnp.zeros((one.mean.size, other.mean.size), one.mean.dtype)
     covariance = jnp.block([[one.covariance, between], [between.T, other.covariance]])
     return GaussianBelief(mean=jnp.concatenate([one.mean, other.mean]), covariance=covariance)
 
 
 def marginal(belief: GaussianBelief, numbers: slice) -> GaussianBelief:
-    """The belief about some of the numbers, whatever the others are."""
+    """The marginal belief about some of the numbers."""
     return GaussianBelief(mean=belief.mean[numbers], covariance=belief.covariance[numbers, numbers])
 
 
@@ -83,44 +81,13 @@ def moved(
     return GaussianBelief(mean=matrix @ belief.mean + offset, covariance=matrix @ belief.covariance @ matrix.T + noise)
 
 
-def condition_on_transition(
-    belief: GaussianBelief,
-    state: Float[Array, " n"],
-    action: Float[Array, " a"],
-    successor: Float[Array, " n"],
-    *,
-    keeps: Float[Array, "n n"],
-    pushes: Float[Array, "n a"],
-    noise: float,
-) -> GaussianBelief:
-    """The belief about a constant drift w after one step of x' = A x + B u + w + N(0, noise² I).
-
-    Args:
-      belief: about w, before the step.
-      state: x.
-      action: u, as it took effect.
-      successor: x'.
-      keeps: A.
-      pushes: B.
-      noise: standard deviation, above 0.
-    """
-    identity = jnp.eye(belief.mean.size, dtype=belief.mean.dtype)
-    return condition(belief, successor - keeps @ state - pushes @ action, matrix=identity, noise=noise**2 * identity)
-
-
 def squared_distance(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Array, ""]:
-    """(v - μ)ᵀ Σ⁻¹ (v - μ): how far a value lies from the mean, in standard deviations, squared."""
+    """(v - μ)ᵀ Σ⁻¹ (v - μ): the squared distance of a value from the mean, in standard deviations."""
     return jnp.square(_whitened(belief, value - belief.mean)).sum()
 
 
-def log_density(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Array, ""]:
-    """Natural logarithm of the belief's density at a value."""
-    volume = _log_determinant(belief) + belief.mean.size * math.log(2 * math.pi)
-    return -0.5 * (squared_distance(belief, value) + volume)
-
-
 def divergence(belief: GaussianBelief, reference: GaussianBelief) -> Float[Array, ""]:
-    """Kullback and Leibler's KL(belief || reference), in nats: what the belief knows beyond the reference.
+    """Kullback and Leibler's KL(belief || reference), in nats: the information of the belief relative to the reference.
 
     KL = 1/2 (tr(Σᵣ⁻¹ Σ) + (μ - μᵣ)ᵀ Σᵣ⁻¹ (μ - μᵣ) - n + ln |Σᵣ| - ln |Σ|)
     """
@@ -130,10 +97,10 @@ def divergence(belief: GaussianBelief, reference: GaussianBelief) -> Float[Array
 
 
 def credibility(belief: GaussianBelief, value: Float[Array, " n"]) -> Float[Array, ""]:
-    """Mass of the smallest region of the belief that a value lies on the edge of, in [0, 1): a quantile of chi-square.
+    """Mass, in [0, 1), of the smallest region of the belief with the value on its edge: a quantile of chi-square.
 
-    Over many hidden vectors and beliefs that are right it is uniform: the region of mass c then covers the truth, credibility
-    <= c, with frequency c.
+    For a correct belief it is uniform over hidden vectors: the region of mass c covers the truth, credibility <= c, with
+    frequency c.
     """
     return gammainc(jnp.asarray(belief.mean.size / 2, belief.mean.dtype), squared_distance(belief, value) / 2)
 

@@ -1,4 +1,4 @@
-"""What collectors give back: whole lifetimes, what was measured in them, and which of them were lost."""
+"""The result of collecting: whole lifetimes, their measures, and which of them were lost."""
 
 import dataclasses
 from collections import Counter
@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, PyTree
+from jaxtyping import Bool, Float, Float32, PyTree
 
+from quickstudy.protocol.host_distribution import Reduction
 from quickstudy.protocol.records import Transition
 
 
@@ -17,14 +18,14 @@ class CollectedBatch:
     """Lifetimes as NumPy arrays, time-major.
 
     Args:
-      lifetimes: `[T, lifetimes]`; nothing of a lost lifetime is valid. None where rewards alone were asked for.
-      reward: `[T, lifetimes]`, zero where a slot did not happen.
-      valid: `[T, lifetimes]`, whether it did.
-      measures: what environments said beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen.
-      lost: lifetimes that an environment or a process broke off.
-      steps: environment steps that were taken, those of lost lifetimes included.
-      seconds: by what they were spent on.
-      faults: the first different exceptions that environments raised, as tracebacks, and how often each came.
+      lifetimes: `[T, lifetimes]`; no slot of a lost lifetime is valid. None where rewards alone were asked for.
+      reward: `[T, lifetimes]`, reward units; zero where a slot did not happen.
+      valid: `[T, lifetimes]`, whether a slot happened.
+      measures: what environments measured beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen.
+      lost: `[lifetimes]`, those that an environment or a process broke off.
+      steps: environment steps that were taken, including those of lost lifetimes.
+      seconds: time spent, by purpose.
+      faults: the first different exceptions that environments raised, as tracebacks, with their counts.
     """
 
     lifetimes: Transition | None
@@ -38,7 +39,7 @@ class CollectedBatch:
 
 
 def joined(parts: Sequence[CollectedBatch]) -> CollectedBatch:
-    """Parts of one batch of lifetimes as a whole, in their order."""
+    """The parts of one batch as a whole, in their order."""
     if len(parts) == 1:
         return parts[0]
     along = lambda *leaves: np.concatenate(leaves, axis=1)  # noqa: E731
@@ -50,17 +51,17 @@ def joined(parts: Sequence[CollectedBatch]) -> CollectedBatch:
         measures=jax.tree.map(along, *(part.measures for part in parts)),
         lost=np.concatenate([part.lost for part in parts]),
         steps=sum(part.steps for part in parts),
-        # They work side by side: what one of them spends on the mean is what the whole spends.
+        # Workers run at the same time, so the mean of their seconds is the time of the whole.
         seconds={name: float(np.mean([part.seconds[name] for part in parts if name in part.seconds])) for name in names},
         faults=dict(sum((Counter(part.faults) for part in parts), Counter())),
     )
 
 
 def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
-    """Leaves `[T, lifetimes, ...]` whose slots that did not happen hold what the last one before them that did holds.
+    """Leaves `[T, lifetimes, ...]` in which a slot that did not happen repeats the last slot before it that did.
 
-    Zeros would not do: agents compute with what stands there before they set it aside, and the logarithm of a zero scale is no
-    number. A lifetime of which nothing happened is given what stands in one of which something did.
+    Zeros would not do: trainers compute with what stands there before they mask it, and the logarithm of a zero scale is not
+    finite. A lifetime without any step repeats the first slot of one that has some.
     """
     if valid.all():
         return tree
@@ -70,12 +71,12 @@ def fill_gaps(tree: PyTree, valid: Bool[np.ndarray, "T lifetimes"]) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows[:, columns], columns], tree)
 
 
-def in_their_places(lived: CollectedBatch, rows: Sequence[int], *, lifetimes: int) -> CollectedBatch:
-    """A batch of so many lifetimes of which only these rows were lived; the others are lost."""
+def with_lost_lifetimes(batch: CollectedBatch, rows: Sequence[int], *, lifetimes: int) -> CollectedBatch:
+    """A batch of `lifetimes` lifetimes, of which these rows are those of `batch`; the others are lost."""
     if len(rows) == lifetimes:
-        return lived
+        return batch
     others = sorted(set(range(lifetimes)) - set(rows))
-    whole = joined([lived, nothing_lived(lived, lifetimes=len(others))])
+    whole = joined([batch, lost_lifetimes(batch, lifetimes=len(others))])
     order = np.argsort([*rows, *others])
     part = lambda leaf: leaf[:, order]  # noqa: E731
     return dataclasses.replace(
@@ -88,8 +89,8 @@ def in_their_places(lived: CollectedBatch, rows: Sequence[int], *, lifetimes: in
     )
 
 
-def nothing_lived(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
-    """As many lost lifetimes, in the shapes of some that were lived."""
+def lost_lifetimes(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
+    """So many lost lifetimes, in the shapes of a batch."""
     no = np.zeros((len(like.valid), lifetimes), bool)
     zero: Any = no.astype(np.float32)
     blank = None
@@ -107,3 +108,21 @@ def nothing_lived(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
         seconds={},
         faults={},
     )
+
+
+def judged(
+    steps: Float[np.ndarray, "*lifetimes episodes horizon"], reduction: Reduction
+) -> Float[np.ndarray, "*lifetimes episodes"]:
+    """One number of each episode from an environment's measure at each of its steps.
+
+    Args:
+      steps: NaN in slots that did not happen. Axes before `episodes` are free: `[lifetimes]` or `[seeds, tasks]`, for example.
+      reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
+        happened.
+    """
+    if reduction == "any":
+        return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
+    if reduction == "sum":
+        return np.nansum(steps, -1)
+    last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
+    return np.take_along_axis(steps, last[..., None], -1)[..., 0]

@@ -1,4 +1,4 @@
-"""A tree of small arrays as one row of 32-bit words: what crosses between a compiled program and Python crosses once."""
+"""A tree of small arrays as one row of 32-bit words, so that it crosses from the device to Python in one transfer."""
 
 import math
 
@@ -9,10 +9,10 @@ from jaxtyping import Array, PyTree, UInt32
 
 
 class Packing:
-    """How trees of one structure are laid out in words.
+    """The layout of trees of one structure in words.
 
     Args:
-      like: a tree of arrays, or of their shapes and types: 32-bit numbers, smaller ones, or truth values.
+      like: a tree of arrays, or of their shapes and types: numbers of at most 32 bits, or truth values.
     """
 
     def __init__(self, like: PyTree):
@@ -28,7 +28,7 @@ class Packing:
         return self._ends[-1]
 
     def pack(self, tree: PyTree) -> UInt32[Array, " words"]:
-        """One tree as a row; to be used in a compiled program."""
+        """One tree as a row; for use in a compiled program."""
         rows = [_as_words(jnp.asarray(leaf)).reshape(-1) for leaf in jax.tree.leaves(tree)]
         return jnp.concatenate(rows) if rows else jnp.zeros(0, jnp.uint32)
 
@@ -37,7 +37,7 @@ class Packing:
         return jax.tree.unflatten(self._structure, [self.leaf(number, rows) for number in range(len(self._shapes))])
 
     def numbers(self) -> PyTree:
-        """A tree with the number of each leaf in its place."""
+        """A tree that holds, in place of each leaf, the number of that leaf."""
         return jax.tree.unflatten(self._structure, range(len(self._shapes)))
 
     def leaf(self, number: int, rows: UInt32[np.ndarray, "*rows words"]) -> np.ndarray:

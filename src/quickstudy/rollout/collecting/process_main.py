@@ -1,9 +1,8 @@
-"""What runs in a worker process: `python -m quickstudy.rollout.collecting.process_main SOCKET HAND`.
+"""The program of a worker process: `python -m quickstudy.rollout.collecting.process_main SOCKET CELL`.
 
-SOCKET and HAND are the numbers of two open descriptors.
-
-Through the socket it is asked and answers. The hand is a piece of memory that both processes see: the number of the lifetime
-whose environment is doing something. Whatever that does to this process, the other one knows in which lifetime it was done.
+SOCKET and CELL are the numbers of two open descriptors. Requests and answers pass through the socket. CELL is shared memory
+that holds the number of the lifetime whose environment is at work. If an environment ends this process, the other process reads
+there which lifetime it was.
 """
 
 import mmap
@@ -17,37 +16,38 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from quickstudy.protocol.errors import QuickstudyError
-from quickstudy.rollout.collecting.remote_end import RemoteEnd, as_own
+from quickstudy.rollout.collecting.remote_end import RemoteEnd, as_quickstudy_error
 
 SHARED_CELL = struct.Struct("q")
-_BEAT_SECONDS = 0.5
+"""The shared cell: one number, -1 while no environment is at work."""
+_HEARTBEAT_SECONDS = 0.5
 
 
-def main(descriptor: int, hand: int) -> None:
+def main(descriptor: int, cell: int) -> None:
     """Answers until the other end closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever sent it to the whole group is answered by the process that asks
-    connection, shared = Connection(descriptor), mmap.mmap(hand, SHARED_CELL.size)
-    _say(connection, "ready", list(sys.version_info[:2]))
-    outpost = RemoteEnd(heartbeat=_Heartbeat(connection), mark_current=partial(SHARED_CELL.pack_into, shared, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the whole group is handled by the parent
+    connection, shared = Connection(descriptor), mmap.mmap(cell, SHARED_CELL.size)
+    _send(connection, "ready", list(sys.version_info[:2]))
+    remote_end = RemoteEnd(heartbeat=_Heartbeat(connection), mark_current=partial(SHARED_CELL.pack_into, shared, 0))
     try:
         while True:
             message = connection.recv_bytes()
             try:
-                kind, *said = pickle.loads(message)
-                answer: Any = outpost.open(*said) if kind == "open" else outpost.run(*said)
+                kind, *content = pickle.loads(message)
+                answer: Any = remote_end.open(*content) if kind == "open" else remote_end.run(*content)
             except Exception as error:
-                answer = as_own(error)
-            _say(connection, "raised" if isinstance(answer, QuickstudyError) else "lived", answer)
+                answer = as_quickstudy_error(error)
+            _send(connection, "raised" if isinstance(answer, QuickstudyError) else "collected", answer)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         pass
     finally:
-        outpost.close()
+        remote_end.close()
 
 
 class _Heartbeat:
-    """Says now and then that there is life, and how many steps were taken; of the first ones at once.
+    """Sends the number of steps taken, at most every half second, and at once after the first.
 
-    Whoever hears of steps knows that everything is compiled, and from then on waits less long for the next word.
+    The first steps show that everything is compiled; from then on the parent waits less long for the next message.
     """
 
     def __init__(self, connection: Connection):
@@ -55,13 +55,13 @@ class _Heartbeat:
 
     def __call__(self, steps: int) -> None:
         now, before, self._steps = time.monotonic(), self._steps, steps
-        if now - self._last > _BEAT_SECONDS or (steps and not before):
+        if now - self._last > _HEARTBEAT_SECONDS or (steps and not before):
             self._last = now
-            _say(self._connection, "steps", steps)
+            _send(self._connection, "steps", steps)
 
 
-def _say(connection: Connection, kind: str, said: Any) -> None:
-    connection.send_bytes(pickle.dumps((kind, said), protocol=5))
+def _send(connection: Connection, kind: str, content: Any) -> None:
+    connection.send_bytes(pickle.dumps((kind, content), protocol=5))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The connection of this program to a Ray cluster, shared by all its teams."""
+"""The connection of this program to a Ray cluster, shared by all its worker pools."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
+from quickstudy.protocol.machine import usable_cores
 
 _ANSWERING_SECONDS = 5.0
 _lock = threading.Lock()
@@ -15,11 +16,11 @@ _users, _ours = 0, False
 
 
 def connect(address: str, *, cores: int = 0) -> None:
-    """Connects to a cluster unless this program is connected to one; to be followed by a `disconnect`.
+    """Connects to a cluster unless this program is connected already; call `disconnect` afterwards.
 
     Args:
       address: as in `CollectingConfig.collectors`.
-      cores: of a cluster that is started here; 0 is those of this machine.
+      cores: of a cluster that is started here; 0 stands for those of this machine.
     Raises:
       MissingExtraError: Ray, or its client, is not installed.
       UsageError: no cluster answers, or one of another version.
@@ -33,14 +34,14 @@ def connect(address: str, *, cores: int = 0) -> None:
         if _users == 0:
             _ours = not ray.is_initialized()
             if _ours:
-                with warnings.catch_warnings():  # Ray forks to start processes, in which nothing of this one goes on
+                with warnings.catch_warnings():  # Ray forks to start processes that run no code of this one
                     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
                     _start(ray, address.removeprefix("ray").removeprefix(":"), cores)
         _users += 1
 
 
 def disconnect() -> None:
-    """Lets go of the cluster; the last to do so ends the connection, and a cluster that was started by it."""
+    """Ends one use of the cluster; the last one ends the connection, and a cluster that was started here."""
     global _users
     import ray
 
@@ -51,27 +52,27 @@ def disconnect() -> None:
 
 
 def cores_alive() -> int:
-    """Cores of all nodes that are there now."""
+    """Cores of all nodes that are alive now."""
     import ray
 
     return int(sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]))
 
 
 def _start(ray: Any, where: str, cores: int) -> None:
-    """`ray.init` at an address without the part `ray:`; where there is none, at one that is found, or by a start."""
+    """`ray.init` at an address without the part `ray:`; without an address, at a cluster found here or started here."""
     quiet = {"logging_level": logging.ERROR}
-    # Processes of a cluster that is started here are as urgent as worker processes; Ray's own wish is that they be nice.
+    # Actors of a cluster that is started here get the priority of worker processes; Ray's default is a lower one.
     os.environ.setdefault("RAY_worker_niceness", "0")
     asked = where or os.environ.get("RAY_ADDRESS", "")
     shown = f"ray:{where}" if where else asked or "this machine"
     try:
-        _check_that_somebody_answers(asked)
+        _check_that_a_server_answers(asked)
         if asked:
             ray.init(address=f"ray:{asked}" if asked.startswith("//") else asked, **quiet)
             return
         try:
-            ray.init(include_dashboard=False, num_cpus=cores or _cores_here(), **quiet)
-        except ValueError:  # there is a cluster on this machine already, whose cores are not ours to count
+            ray.init(include_dashboard=False, num_cpus=cores or usable_cores(), **quiet)
+        except ValueError:  # a cluster runs on this machine already, and has its own count of cores
             ray.init(**quiet)
     except ImportError as error:
         raise MissingExtraError("Ray's client", "ray") from error
@@ -83,17 +84,13 @@ def _start(ray: Any, where: str, cores: int) -> None:
         ) from error
 
 
-def _check_that_somebody_answers(address: str) -> None:
-    """Ray itself takes long to see that nobody does, and may end the program over it."""
+def _check_that_a_server_answers(address: str) -> None:
+    """Raises `OSError` if not. Ray itself waits long before it gives up, and may end the program."""
     host, _, port = address.removeprefix("ray:").removeprefix("//").rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERING_SECONDS).close()
 
 
-def _cores_here() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def first_line(error: Exception) -> str:
-    """What an error says first."""
+    """The first line of an error's message."""
     return str(error).strip().partition("\n")[0].rstrip(".")

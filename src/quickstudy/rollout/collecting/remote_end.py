@@ -1,7 +1,7 @@
-"""A collector that another process tells what to do: what worker processes and actors on other machines have in common.
+"""A collector that another process commands: the part that worker processes and Ray actors have in common.
 
-Agents are sent once, and called by their digest from then on. A user's own files are sent as text, since their paths may say
-nothing on another machine.
+Agents are sent once; after that, their digest is. A user's own files are sent as text, since their paths may not exist on
+another machine.
 """
 
 import dataclasses
@@ -25,20 +25,20 @@ from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.collector import Collector
 
 STARTING_SECONDS = 300.0
-"""What a collector may take to come up, and an agent that it has not seen to be compiled, beyond the patience there is."""
+"""Seconds that a worker may take to start, and to compile a new agent beyond `patience_seconds`."""
 _AGENTS_KEPT = 4
 
 Kept = TypeVar("Kept")
 
 
 class AgentCache(Generic[Kept]):
-    """The newest few agents by their digests. The two ends of a line keep one each, and let go of the same agents."""
+    """The newest few agents by their digests. Both ends of a connection keep one, and both drop the same agents."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
 
     def put(self, digest: str, kept: Kept) -> None:
-        """Puts an agent in front; the one behind all others goes."""
+        """Adds an agent as the newest; the oldest is dropped where there are too many."""
         self._kept.pop(digest, None)
         self._kept[digest] = kept
         while len(self._kept) > _AGENTS_KEPT:
@@ -53,34 +53,34 @@ class AgentCache(Generic[Kept]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UserFile:
-    """A file that a user's functions came from."""
+    """A file that a user's functions came from: its path there, and its content."""
 
     path: str
     text: bytes
 
 
 def user_files() -> tuple[UserFile, ...]:
-    """Those that were loaded so far; what they define is known to another process once it has loaded them too."""
+    """The files that were loaded so far; another process must load them too before it can unpack what they define."""
     return tuple(UserFile(path=str(path), text=path.read_bytes()) for path in registry.loaded_files())
 
 
 def packed(agent: Agent) -> tuple[str, bytes]:
-    """An agent as it is sent, and the digest that it is called by."""
+    """The digest of an agent, and the agent as it is sent."""
     content = cloudpickle.dumps(agent)
     return hashlib.sha256(content).hexdigest(), content
 
 
 def single_threaded() -> dict[str, str]:
-    """The variables of the environment that JAX computes on one core with, without an accelerator."""
+    """Environment variables under which JAX computes on one core, without an accelerator."""
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
 
 
 class RemoteEnd:
-    """The far end. What goes wrong is given back and not raised, so that it arrives as what it is.
+    """The commanded end of a connection. Errors are returned and not raised, so that they keep their type on the way back.
 
     Args:
-      beat, holding: as of a `Collector`.
+      heartbeat, mark_current: as of a `Collector`.
     """
 
     def __init__(self, *, heartbeat: Callable[[int], None], mark_current: Callable[[int], None]):
@@ -89,15 +89,15 @@ class RemoteEnd:
         self._collector: Collector | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
 
-    def open(self, files: Sequence[UserFile], distribution: bytes, lanes: int) -> QuickstudyError | None:
-        """Loads the users' files, and unpacks the distribution whose environments will be opened here."""
+    def open(self, files: Sequence[UserFile], distribution: bytes, parallel_environments: int) -> QuickstudyError | None:
+        """Loads the user's files, and unpacks the distribution whose environments are opened here; an error, or None."""
         try:
             for number, file in enumerate(files):
                 registry.load_file(self._placed(number, file))
-            self._collector = self._collectors(pickle.loads(distribution), lanes=lanes)
-            self._collector.environment(0)  # what is missing is said now, and not when half is done
+            self._collector = self._collectors(pickle.loads(distribution), parallel_environments=parallel_environments)
+            self._collector.environments[0]  # so that what is missing is reported before training begins
         except Exception as error:
-            return as_own(error)
+            return as_quickstudy_error(error)
         return None
 
     def run(
@@ -109,14 +109,14 @@ class RemoteEnd:
         keys: np.ndarray,
         rewards_only: bool,
     ) -> CollectedBatch | QuickstudyError:
-        """Lives a share of a batch; `agent` is None where it was sent before."""
+        """Runs a share of a batch; `agent` is None where it was sent before."""
         try:
             if agent is not None:
                 self._agents.put(digest, pickle.loads(agent))
             assert self._collector is not None
             return self._collector.run(self._agents[digest], params, tasks, keys, rewards_only=rewards_only)
         except Exception as error:
-            return as_own(error)
+            return as_quickstudy_error(error)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -126,7 +126,7 @@ class RemoteEnd:
             self._folder.cleanup()
 
     def _placed(self, number: int, file: UserFile) -> Path:
-        """Where a file lies here: at its own path where it is the same there, so that it finds what lies beside it."""
+        """The path of a file here: its own path if the same file is there, so that it finds the files beside it."""
         path = Path(file.path)
         try:
             if path.read_bytes() == file.text:
@@ -141,8 +141,8 @@ class RemoteEnd:
         return path
 
 
-def as_own(error: Any) -> QuickstudyError:
-    """An error that is being handled, as one that both ends know."""
+def as_quickstudy_error(error: Any) -> QuickstudyError:
+    """An exception that is being handled, as a class that both ends know."""
     if isinstance(error, QuickstudyError):
         return error
-    return CollectingError(f"a collector failed:\n{traceback.format_exc()}")
+    return CollectingError(f"a worker failed:\n{traceback.format_exc()}")

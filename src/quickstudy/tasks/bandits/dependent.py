@@ -1,21 +1,24 @@
 """Dependent bandits: two arms, one of which pays with probability p and the other with 1 - p; n pulls in one lifetime.
 
-The setting of Wang et al. 2016 (Learning to reinforcement learn, section 3.1.2): an agent that knows how its arms hang together
-learns from either arm about both, and none of the classical bandit agents, which take arms to be independent, does so. What is
-seen and done is the same as in `bernoulli_bandit(arms=2)`, so that an agent may be trained there and measured here.
+The setting of Wang et al. 2016 (Learning to reinforcement learn, section 3.1.2). An agent that knows how the arms depend on
+one another learns about both from either. The classical bandit agents assume independent arms, so none of them does.
 
-Difficulties, by what p is drawn from: `uniform` U[0, 1], `easy` {0.1, 0.9}, `medium` {0.25, 0.75}, `hard` {0.4, 0.6}.
+- Drawn once per lifetime: p, from U[0, 1] (`uniform`), {0.1, 0.9} (`easy`), {0.25, 0.75} (`medium`) or {0.4, 0.6} (`hard`).
+- Observation: always 0. Action: the arm to pull, 0 or 1. Reward: 1 for a success, else 0.
+- Spaces are those of `bernoulli_bandit(arms=2)`, so an agent can be trained there and measured here.
 
-Splits are disjoint by construction: `mark_split` stamps the split's number into the last bits of p. But for this mark, three of
-the difficulties hold two bandits, no more, and `train` and `test` both draw them: there `test` says how well an agent learns
-within a lifetime, not whether it generalises.
+Splits are disjoint by construction: `mark_split` writes the number of the split into the last bits of p. Apart from this mark,
+`easy`, `medium` and `hard` hold only two bandits each, and `train` and `test` both draw them. There `test` shows how well an
+agent learns within a lifetime, and nothing about generalisation.
 
 - `train`, `test`: of the given difficulty.
-- `ood:uniform`, `ood:easy`, `ood:medium`, `ood:hard`: of the others.
+- `ood:uniform`, `ood:easy`, `ood:medium`, `ood:hard`: of the other difficulties.
 - `ood:independent-arms`: both arms U[0, 1], as in `bernoulli_bandit`.
 
-Baselines: the classical bandit agents, which believe in independent uniform arms, and the exact Bayes optimum
-(`baselines.dependent_arms`), the same for all difficulties. Expected regret over 100 pulls:
+Floor and ceiling are exact: n times the mean and the largest probability.
+
+Baselines: the classical bandit agents with the prior of independent uniform arms, and the exact Bayes optimum
+(`baselines.bandits.dependent_arms`), which is the same for all difficulties. Expected regret over 100 pulls:
 
     difficulty   Bayes optimum   Gittins   UCB1 (tuned)   UCB1 (c = 1)   Thompson   greedy   ε-greedy   random
     uniform      1.221           1.59      1.56           5.79           2.79       2.20     3.98       25
@@ -23,7 +26,8 @@ Baselines: the classical bandit agents, which believe in independent uniform arm
     medium       1.000           1.40      1.31           6.84           3.01       1.89     3.75       25
     hard         2.312           2.97      3.11           5.96           4.08       4.75     4.21       10
 
-The optimum and the random line are exact, the rest simulated on 20,000 bandits of `test` (standard errors of 0.055 at most).
+The optimum and the random column are exact. The others are simulated on 20,000 bandits of `test` (standard errors of at most
+0.055). Command: `pytest tests/golden/test_dependent_bandits.py`.
 """
 
 import dataclasses
@@ -47,8 +51,8 @@ def dependent_bandit(*, difficulty: Difficulty = "uniform", pulls: int = 100) ->
     """Two arms that pay with probabilities p and 1 - p.
 
     Args:
-      difficulty: what p is drawn from: uniform, easy, medium or hard.
-      pulls: how many pulls in one lifetime, at least 1; each is an episode of one step.
+      difficulty: the distribution of p: uniform, easy, medium or hard.
+      pulls: in one lifetime, at least 1; each is an episode of one step.
     Raises:
       UnknownNameError: no such difficulty.
       SpecError: fewer than 1 pull.
@@ -82,7 +86,7 @@ def dependent_bandit(*, difficulty: Difficulty = "uniform", pulls: int = 100) ->
 
 
 def _first_arm(difficulty: str, key: PRNGKeyArray) -> Array:
-    """p, drawn as the difficulty says."""
+    """p `[]` of a difficulty."""
     if difficulty == "uniform":
         return jax.random.uniform(key)
     better = BETTER_ARM[difficulty]

@@ -1,42 +1,38 @@
 """Tries the laws of a task distribution on it, and names each fault with its remedy.
 
-`check` looks at behaviour alone: it draws tasks, plays random actions and compares. Whatever the user's code
-raises on the way is a fault too, with its cause in one line. The laws stand in `laws.py`, and those of environments outside JAX
-in `host_laws.py`.
+`check` looks at behaviour alone: it draws tasks, plays random actions and compares. An exception from the user's code is a
+fault too, with its cause in one line. Distributions in JAX (`jax_laws.py`) and outside it (`host_laws.py`) each have their own
+table of laws; one function tries either.
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 
-from quickstudy.protocol.host_distribution import HostDistribution
-from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.tasks.checks.episodes import Trial, draw_tasks, play_episodes
-from quickstudy.tasks.checks.faults import Fault, faults_of
-from quickstudy.tasks.checks.host_check import inspect_host, seen_of
+from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.tasks.checks.faults import Fault
+from quickstudy.tasks.checks.host_check import inspect_host, summary_of
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
-from quickstudy.tasks.checks.laws import LAWS
+from quickstudy.tasks.checks.inspection import inspect
+from quickstudy.tasks.checks.jax_laws import JAX_LAWS, JaxTrial
 
 
 class Findings(NamedTuple):
-    """Faults, and in one sentence what was looked at, where that depends on how fast things are; else empty."""
+    """Faults, and one sentence about what was drawn and played where that depends on how fast things are; else empty."""
 
     faults: list[Fault]
     seen: str
 
 
-def check(
-    distribution: TaskDistribution | HostDistribution, *, samples: int = 10_000, seed: int = 0, budget_seconds: float = 10.0
-) -> list[Fault]:
+def check(distribution: AnyDistribution, *, samples: int = 10_000, seed: int = 0, budget_seconds: float = 10.0) -> list[Fault]:
     """Tries every law on a task distribution; an empty list means that nothing was found.
 
     Args:
-      distribution: whatever it does, nothing is raised from here.
+      distribution: in JAX or outside it; whatever it does, `check` raises nothing.
       samples: tasks drawn from every split, to look for tasks that two of them share.
       seed: of the tasks, the actions and the episodes.
-      budget_seconds: about how long to play where environments live outside JAX; as many tasks are played as fit.
+      budget_seconds: about how long to play where environments run outside JAX; as many tasks are played as fit.
     Returns:
       Faults in the order of the laws, then those that are only warnings.
     Example:
@@ -47,12 +43,15 @@ def check(
     return findings(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds).faults
 
 
-def findings(distribution: TaskDistribution | HostDistribution, *, samples: int, seed: int, budget_seconds: float) -> Findings:
-    """What `check` finds, and what it looked at."""
-    if isinstance(distribution, HostDistribution):
+def findings(distribution: AnyDistribution, *, samples: int, seed: int, budget_seconds: float) -> Findings:
+    """The faults of `check`, and what it drew and played; arguments as of `check`."""
+    if distribution.runs_in == "python":
         found, trial = inspect_host(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds)
-        return Findings(_ordered(found, HOST_LAWS), seen_of(trial))
-    return Findings(_ordered(_inspect(distribution, samples=samples, seed=seed), LAWS), "")
+        return Findings(_ordered(found, HOST_LAWS), summary_of(trial))
+    key_tasks, key_play = jax.random.split(jax.random.key(seed))
+    faults: list[Fault] = []
+    inspect(JaxTrial(distribution=distribution, key=key_play, key_tasks=key_tasks), JAX_LAWS, faults, samples=samples)
+    return Findings(_ordered(faults, JAX_LAWS), "")
 
 
 def fault_lines(faults: Iterable[Fault]) -> list[str]:
@@ -62,27 +61,6 @@ def fault_lines(faults: Iterable[Fault]) -> list[str]:
         kind = "warning" if fault.warning else "fault"
         lines += [f"{kind} ({fault.law}): {fault.what}", f"    remedy: {fault.remedy}"]
     return lines or ["no fault found"]
-
-
-def _inspect(distribution: TaskDistribution, *, samples: int, seed: int) -> list[Fault]:
-    """Faults of a distribution in JAX."""
-    key_tasks, key_play = jax.random.split(jax.random.key(seed))
-    trial = Trial(distribution=distribution, key=key_play)
-    found = _faults("sampling", partial(draw_tasks, trial, key_tasks, samples=samples))
-    if not found:
-        found = _faults("shapes", partial(LAWS["shapes"].look, trial))
-        # What does not fit its spec cannot be played, and every other law would only say so once more.
-        if not found:
-            found = _faults("shapes", partial(play_episodes, trial))
-        playable = not found
-        for name, law in LAWS.items():
-            if name != "shapes" and (playable or not law.plays):
-                found += _faults(name, partial(law.look, trial))
-    return found
-
-
-def _faults(law: str, look: Callable[[], Iterable[str]]) -> list[Fault]:
-    return faults_of(law, look, remedy=LAWS[law].remedy)
 
 
 def _ordered(found: list[Fault], laws: Iterable[str]) -> list[Fault]:

@@ -53,7 +53,7 @@ def raised(error: BaseException) -> str:
 
 
 def place_of_frame(frame: FrameType | None) -> str:
-    """The line of the user's own code that is under way, as in `my_tasks.py, line 12`; empty if nobody knows."""
+    """The line of the user's own code that is running, as in `my_tasks.py, line 12`; empty if unknown."""
     return _place([(f.f_code.co_filename, line) for f, line in traceback.walk_stack(frame)][::-1])
 
 

@@ -1,34 +1,34 @@
-"""Tries the laws of a distribution of tasks outside JAX on it, in a thread beside, which is left behind if it hangs."""
+"""Inspects a distribution of tasks outside JAX in a second thread, which is abandoned if the user's code hangs."""
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import jax
 
 from quickstudy.protocol.host_distribution import HostDistribution
-from quickstudy.tasks.checks.faults import Fault, faults_of, place_of_frame
-from quickstudy.tasks.checks.host_comparison import Comparison
-from quickstudy.tasks.checks.host_episodes import HostTrial, draw_tasks, play_episodes
+from quickstudy.tasks.checks.faults import Fault, place_of_frame
+from quickstudy.tasks.checks.host_episodes import HostTrial
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
-from quickstudy.tasks.checks.host_player import OutOfTimeError
+from quickstudy.tasks.checks.inspection import inspect
 
-_GLANCE_SECONDS = 0.05
-_PATIENCE = 3.0  # budgets, for one call
+_POLL_SECONDS = 0.05
+_HANGING_BUDGETS = 3.0
+"""A call that takes longer than this many times the budget counts as one that hangs."""
 
 
 def inspect_host(
     distribution: HostDistribution, *, samples: int, seed: int, budget_seconds: float
 ) -> tuple[list[Fault], HostTrial]:
-    """Every law tried on environments that may be slow, and may never answer.
+    """Tries every law on environments that may be slow, and may never answer.
 
-    One call into the user's code that takes longer than three times the budget counts as one that hangs: the thread it is in is
-    left behind, and the line that it waits at is named. Nothing can be done about a call that also keeps Python from running.
+    A call into the user's code that takes longer than three times the budget counts as one that hangs. Its thread is abandoned,
+    and the fault names the line at which it waits. A call that holds Python's global lock cannot be interrupted.
 
     Args:
-      distribution: whatever it does, nothing is raised from here.
+      distribution: whatever it does, nothing is raised here.
       samples: tasks drawn from every split at most.
       seed: of the tasks, the actions and the episodes.
       budget_seconds: about how long to play.
@@ -38,13 +38,15 @@ def inspect_host(
     trial = HostTrial(distribution=distribution, key=jax.random.key(seed), budget_seconds=budget_seconds)
     found: list[Fault] = []
     crash: list[BaseException] = []
-    thread = threading.Thread(target=_run, args=(partial(_inspect, trial, found, samples), crash), daemon=True)
+    thread = threading.Thread(
+        target=_run, args=(partial(inspect, trial, HOST_LAWS, found, samples=samples), crash), daemon=True
+    )
     thread.start()
     try:
         while thread.is_alive() and not trial.clock.abandoned:
-            thread.join(_GLANCE_SECONDS)
+            thread.join(_POLL_SECONDS)
             name, since = trial.clock.under_way or ("", time.perf_counter())
-            if time.perf_counter() - since > _PATIENCE * budget_seconds:
+            if time.perf_counter() - since > _HANGING_BUDGETS * budget_seconds:
                 trial.clock.abandoned = True
                 found.append(_hanging(name, time.perf_counter() - since, thread))
     finally:
@@ -54,8 +56,8 @@ def inspect_host(
     return list(found), trial
 
 
-def seen_of(trial: HostTrial) -> str:
-    """What was drawn and played, in a sentence."""
+def summary_of(trial: HostTrial) -> str:
+    """One sentence: how many tasks were drawn and played, and how many steps a second."""
     drawn = ", ".join(f"{len(jax.tree.leaves(tasks)[0]):,} of {split!r}" for split, tasks in trial.tasks.items())
     played = ", ".join(f"{len(episodes.valid)} of {split!r}" for split, episodes in trial.episodes.items())
     rate = f"; {1 / trial.clock.each('step'):,.0f} steps a second" if trial.clock.seconds["step"] else ""
@@ -67,34 +69,6 @@ def _run(work: Callable[[], None], crash: list[BaseException]) -> None:
         work()
     except BaseException as error:  # raised again in the thread that waits
         crash.append(error)
-
-
-def _inspect(trial: HostTrial, found: list[Fault], samples: int) -> None:
-    """Fills `found`, law by law."""
-    _note(trial, found, "sampling", partial(draw_tasks, trial, samples=samples))
-    if trial.broken:
-        return
-    _note(trial, found, "shapes", partial(play_episodes, trial))
-    playable = not trial.broken
-    comparison = Comparison(trial) if playable else None
-    for name, law in HOST_LAWS.items():
-        if (playable or not law.plays) and not trial.broken & set(law.needs):
-            _note(trial, found, name, partial(law.look, comparison if law.compares else trial))
-
-
-def _note(trial: HostTrial, found: list[Fault], name: str, look: Callable[[], Iterator[str]]) -> None:
-    """What one look finds; laws that there is no time for are noted as such."""
-    faults = faults_of(name, partial(_in_time, trial, name, look), remedy=HOST_LAWS[name].remedy)
-    if not trial.clock.abandoned:
-        found += faults
-        trial.broken |= {name for fault in faults if not fault.warning}
-
-
-def _in_time(trial: HostTrial, name: str, look: Callable[[], Iterator[str]]) -> Iterator[str]:
-    try:
-        yield from look()
-    except OutOfTimeError:
-        trial.untried.append(name)
 
 
 def _hanging(name: str, seconds: float, thread: threading.Thread) -> Fault:

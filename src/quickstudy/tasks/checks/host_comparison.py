@@ -1,15 +1,15 @@
-"""Lifetimes on environments outside JAX that are lived to be compared: the same luck and actions, one thing changed."""
+"""Lifetimes in environments outside JAX that are compared: with the same key and the same actions, and one thing changed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PyTree, UInt32
 
 from quickstudy.protocol.host_distribution import StepResult
-from quickstudy.tasks.checks.host_episodes import HostTrial
+from quickstudy.protocol.records import Spec
 from quickstudy.tasks.checks.host_player import Player, random_actions
 from quickstudy.tasks.checks.trees import close, plain, rows
 
@@ -19,7 +19,7 @@ _COMPARED_TASKS = 8
 
 
 class Entry(NamedTuple):
-    """What was seen after a reset (`step` 0) or after a step of an episode."""
+    """The result of a reset (`step` 0) or of a step of an episode."""
 
     episode: int
     step: int
@@ -27,42 +27,67 @@ class Entry(NamedTuple):
 
 
 class Comparison:
-    """One luck and one list of actions, with which lifetimes on several tasks and in several environments are lived.
+    """Lifetimes on several tasks and in several environments with one key and one list of actions.
 
-    Lifetimes are as long as time allows, two episodes at least where a lifetime has two; `others` are numbers of tasks
-    unlike the first, the one that differs from it in most first.
+    Lifetimes are as long as time allows, and at least two episodes where a lifetime has two. `others` are numbers of tasks
+    unlike the first, the one that differs from it in most numbers first.
+
+    Args:
+      spec: of the distribution.
+      tasks: leading axis `[tasks]`; lifetimes are compared on the first and on others.
+      key: key data of all lifetimes.
+      generator: draws the actions.
+      budget_seconds: for the whole inspection.
+      seconds_each_step: that one step of an environment takes.
+      open_player: `() -> Player`, a newly opened environment.
+      in_time: raises OutOfTimeError once the budget is spent.
     """
 
-    def __init__(self, trial: HostTrial):
-        spec, clock = trial.distribution.spec, trial.clock
-        affordable = int(_SHARE_OF_AN_EPISODE * trial.budget_seconds / max(clock.each("step"), 1e-6))
-        self._steps = min(spec.horizon, _MOST_STEPS, max(_FEWEST_STEPS, affordable))
-        episodes = min(spec.episodes, max(2, math.ceil(_WANTED_STEPS / self._steps)))
-        self.trial, self.key = trial, trial.new_key()
-        self._actions = random_actions(spec.action_space, trial.generator, (episodes, self._steps))
-        self.others = _unlike_the_first(trial.tasks["train"])
+    def __init__(
+        self,
+        *,
+        spec: Spec,
+        tasks: PyTree,
+        key: UInt32[np.ndarray, "2"],
+        generator: np.random.Generator,
+        budget_seconds: float,
+        seconds_each_step: float,
+        open_player: Callable[[], Player],
+        in_time: Callable[[], None],
+    ):
+        affordable = int(_SHARE_OF_AN_EPISODE * budget_seconds / max(seconds_each_step, 1e-6))
+        steps = min(spec.horizon, _MOST_STEPS, max(_FEWEST_STEPS, affordable))
+        episodes = min(spec.episodes, max(2, math.ceil(_WANTED_STEPS / steps)))
+        self.key, self.open_player = key, open_player
+        self.others = _unlike_the_first(tasks)
+        self._actions = random_actions(spec.action_space, generator, (episodes, steps))
+        self._tasks, self._horizon, self._in_time = tasks, spec.horizon, in_time
         self._fresh: dict[int, list[Entry]] = {}
 
+    def task(self, number: int) -> PyTree:
+        """One of the tasks, a copy that may be changed."""
+        return jax.tree.map(lambda x: x[number].copy(), self._tasks)
+
     def fresh(self, number: int) -> list[Entry]:
-        """The lifetime on a task in a newly opened environment; lived once only."""
+        """The lifetime on a task in a newly opened environment; played once and then remembered."""
         if number not in self._fresh:
-            with self.trial.player() as player:
+            with self.open_player() as player:
                 self._fresh[number] = self.run(player, number)
         return self._fresh[number]
 
     def run(self, player: Player, number: int) -> list[Entry]:
         """A lifetime on a task."""
-        self.trial.in_time()
-        player.begin(self.trial.one_task(number), self.key)
+        self._in_time()
+        player.begin(self.task(number), self.key)
         return [entry for episode in range(len(self._actions)) for entry in self.episode(player, episode)]
 
     def episode(self, player: Player, episode: int) -> Iterator[Entry]:
         """An episode of a lifetime that was begun."""
-        self.trial.in_time()
+        self._in_time()
         yield Entry(episode, 0, StepResult(player.reset(episode), 0.0, False, False, {}))
-        first_slot = episode * self.trial.distribution.spec.horizon
+        first_slot = episode * self._horizon
         for step, action in enumerate(self._actions[episode]):
-            self.trial.in_time()
+            self._in_time()
             seen = player.step(first_slot + step, action if np.ndim(action) else int(action))
             yield Entry(episode, step + 1, seen)
             if seen.terminated or seen.truncated:
@@ -85,13 +110,13 @@ def difference(one: list[Entry], other: list[Entry]) -> str | None:
 
 
 def signal(lifetimes: list[list[Entry]]) -> bool:
-    """Whether rewards or endings are not always the same: random actions meet something."""
+    """Whether rewards or endings vary, so that the task could have shown an effect."""
     followed = {(round(e.seen.reward, 6), e.seen.terminated) for lifetime in lifetimes for e in lifetime if e.step}
     return len(followed) > 1
 
 
 def _unlike_the_first(tasks: PyTree) -> list[int]:
-    """Numbers of tasks that are not the first over again, the one that differs from it in most numbers first."""
+    """Numbers of tasks that differ from the first, the one that differs from it in most numbers first."""
     some = jax.tree.map(lambda x: x[:256], tasks)
     flat = [plain(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(some)]
     differing = sum((leaf != leaf[:1]).sum(axis=1) for leaf in flat)

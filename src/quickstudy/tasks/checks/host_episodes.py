@@ -1,6 +1,7 @@
-"""A distribution of tasks outside JAX on trial: tasks drawn from it, and episodes played on them, within a budget of time."""
+"""A distribution of tasks outside JAX under inspection: its tasks, and episodes on them, within a time budget."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,26 +10,23 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
-from quickstudy.tasks.checks.episodes import Episodes
+from quickstudy.tasks.checks.host_comparison import Comparison
 from quickstudy.tasks.checks.host_player import Clock, OutOfTimeError, Player, random_actions
+from quickstudy.tasks.checks.laws import PLAYED_TASKS, Episodes, one_task
 from quickstudy.tasks.checks.trees import distinct, same, structure
 
-_PLAYED_TASKS = 256
-_LOOKED_AT = 8
+_EXAMINED_TASKS = 8
 _DRAWN_AT_ONCE = 250
-_DRAWING_SHARE = 0.4  # of the budget of seconds, and beside it
+_DRAWING_SHARE = 0.4  # of the budget of seconds, spent in addition to it
 _PLAYING_SHARE = 0.6
-_WHOLE_SHARE = 0.5  # of what is played, in seconds; of the other tasks only the first steps are seen
+_WHOLE_SHARE = 0.5  # of the time for playing; on the other tasks only the first steps are played
 _FIRST_STEPS = 8
 _MOST_BYTES = 2**27
 
 
 @dataclasses.dataclass(kw_only=True)
 class HostTrial:
-    """A distribution on trial, and what was seen of it so far, by split.
-
-    `broken` are the laws that a fault was found of, `untried` those that there was no time for.
-    """
+    """A `Trial` of a distribution outside JAX; every call into the user's code is timed by `clock`."""
 
     distribution: HostDistribution
     key: PRNGKeyArray
@@ -45,14 +43,65 @@ class HostTrial:
         self.distribution = dataclasses.replace(self.distribution, sample=sample, describe=describe)
         self.generator = np.random.default_rng(np.asarray(jax.random.key_data(self.key)))
 
-    def one_task(self, number: int = 0) -> PyTree:
-        """One training task, a copy that may be changed."""
-        return jax.tree.map(lambda x: x[number].copy(), self.tasks["train"])
+    @property
+    def abandoned(self) -> bool:
+        """Whether further findings are ignored."""
+        return self.clock.abandoned
 
-    def some_tasks(self, split: str) -> PyTree:
-        """The tasks of a split that were played; one at least."""
-        played = len(self.episodes[split].valid) if split in self.episodes else 1
-        return jax.tree.map(lambda x: x[:played], self.tasks[split])
+    @functools.cached_property
+    def comparison(self) -> Comparison:
+        """Lifetimes with one key and one list of actions; needs tasks that were drawn and steps that were timed."""
+        return Comparison(
+            spec=self.distribution.spec,
+            tasks=self.tasks["train"],
+            key=self.new_key(),
+            generator=self.generator,
+            budget_seconds=self.budget_seconds,
+            seconds_each_step=self.clock.each("step"),
+            open_player=self.player,
+            in_time=self.in_time,
+        )
+
+    def draw_tasks(self, samples: int) -> Iterator[str]:
+        """Law "sampling": fills `tasks`."""
+        distribution, splits, samples = self.distribution, self.distribution.splits, max(samples, PLAYED_TASKS)
+        for split in splits:
+            fault = next(_examined(distribution, split), None)
+            if fault:
+                yield fault
+                continue
+            until = time.perf_counter() + _DRAWING_SHARE * self.budget_seconds / len(splits)
+            drawn: list[PyTree] = []
+            for start in range(0, samples, _DRAWN_AT_ONCE):
+                if drawn and time.perf_counter() > until:
+                    break
+                key, some = jax.random.fold_in(self.key, start), min(_DRAWN_AT_ONCE, samples - start)
+                drawn.append(distribution.sample_tasks(split, key, tasks=some))
+            self.tasks[split] = tasks = jax.tree.map(lambda *chunks: np.concatenate(chunks), *drawn)
+            first = next(iter(self.tasks))
+            one, other = (structure(jax.tree.map(lambda x: x[0], self.tasks[name])) for name in (split, first))
+            if one != other:
+                yield f"tasks of {split!r} and {first!r} are built differently: {one}; {other}."
+            elif distinct(tasks) == 1:
+                yield f"?all tasks of {split!r} are one and the same; is the generator used?"
+
+    def play_episodes(self) -> Iterator[str]:
+        """Fills `episodes` for as many tasks as there is time for; finds nothing by itself."""
+        others = len(self.tasks) - 1
+        self.seconds_spent()
+        with self.player() as player:
+            for split, tasks in self.tasks.items():
+                share = 0.5 if split == "train" else 0.5 / others
+                self.episodes[split] = _played(self, player, tasks, _PLAYING_SHARE * share * self.budget_seconds)
+        yield from ()
+
+    def first_observations(self) -> Iterator[np.ndarray]:
+        """Observations after a reset of the first training task and of those most unlike it, with one key."""
+        with self.player() as player:
+            for number in (0, *self.comparison.others):
+                self.in_time()
+                player.begin(one_task(self, number), self.comparison.key)
+                yield player.reset(0)
 
     def seconds_spent(self) -> float:
         """Since the first episode."""
@@ -70,52 +119,17 @@ class HostTrial:
         return Player(self.distribution, self.clock)
 
     def new_key(self) -> UInt32[np.ndarray, "2"]:
-        """Of one lifetime."""
+        """Key data of one lifetime."""
         return self.generator.integers(0, 2**32, 2, dtype=np.uint32)
 
     def _timed(self, name: str, function: Callable) -> Callable:
         return lambda *arguments: self.clock.timed(name, function, *arguments)
 
 
-def draw_tasks(trial: HostTrial, *, samples: int) -> Iterator[str]:
-    """Law "sampling": fills `trial.tasks`."""
-    distribution, splits, samples = trial.distribution, trial.distribution.splits, max(samples, _PLAYED_TASKS)
-    for split in splits:
-        fault = next(_looked_at(trial, split), None)
-        if fault:
-            yield fault
-            continue
-        until = time.perf_counter() + _DRAWING_SHARE * trial.budget_seconds / len(splits)
-        drawn: list[PyTree] = []
-        for start in range(0, samples, _DRAWN_AT_ONCE):
-            if drawn and time.perf_counter() > until:
-                break
-            key, some = jax.random.fold_in(trial.key, start), min(_DRAWN_AT_ONCE, samples - start)
-            drawn.append(distribution.sample_tasks(split, key, tasks=some))
-        trial.tasks[split] = tasks = jax.tree.map(lambda *chunks: np.concatenate(chunks), *drawn)
-        first = next(iter(trial.tasks))
-        one, other = (structure(jax.tree.map(lambda x: x[0], trial.tasks[name])) for name in (split, first))
-        if one != other:
-            yield f"tasks of {split!r} and {first!r} are built differently: {one}; {other}."
-        elif distinct(tasks) == 1:
-            yield f"?all tasks of {split!r} are one and the same; is the generator used?"
-
-
-def play_episodes(trial: HostTrial) -> Iterator[str]:
-    """Fills `trial.episodes` with an episode of random actions on as many tasks as time allows; finds nothing by itself."""
-    others = len(trial.tasks) - 1
-    trial.seconds_spent()
-    with trial.player() as player:
-        for split, tasks in trial.tasks.items():
-            share = 0.5 if split == "train" else 0.5 / others
-            trial.episodes[split] = _played(trial, player, tasks, _PLAYING_SHARE * share * trial.budget_seconds)
-    yield from ()
-
-
-def _looked_at(trial: HostTrial, split: str) -> Iterator[str]:
-    """What is wrong with a few tasks, as they are before they are stacked."""
-    sample = trial.distribution.sample
-    drawn, again = ([sample(split, np.random.default_rng(seed)) for seed in range(_LOOKED_AT)] for _ in range(2))
+def _examined(distribution: HostDistribution, split: str) -> Iterator[str]:
+    """Faults of a few tasks as `sample` returns them, before they are stacked."""
+    sample = distribution.sample
+    drawn, again = ([sample(split, np.random.default_rng(seed)) for seed in range(_EXAMINED_TASKS)] for _ in range(2))
     for task in drawn:
         leaves = jax.tree_util.tree_leaves_with_path(task)
         if not leaves:
@@ -137,12 +151,12 @@ def _shapes(task: PyTree) -> str:
 
 
 def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> Episodes:
-    """Whole episodes for the first half of the time, then the first steps of episodes."""
+    """One episode on each task: whole episodes for the first half of the time, then only the first steps of episodes."""
     start, horizon, size = time.perf_counter(), trial.distribution.spec.horizon, 0
-    lived: list[tuple[list, list]] = []
-    for number in range(min(_PLAYED_TASKS, len(jax.tree.leaves(tasks)[0]))):
+    played: list[tuple[list, list]] = []
+    for number in range(min(PLAYED_TASKS, len(jax.tree.leaves(tasks)[0]))):
         passed = time.perf_counter() - start
-        if lived and (passed > seconds or size > _MOST_BYTES or trial.clock.abandoned):
+        if played and (passed > seconds or size > _MOST_BYTES or trial.clock.abandoned):
             break
         whole = passed < _WHOLE_SHARE * seconds
         steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
@@ -154,20 +168,20 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
             over = followed[-1].terminated or followed[-1].truncated
             if over or time.perf_counter() - start > until:
                 break
-        lived.append((seen, followed))
+        played.append((seen, followed))
         size += len(seen) * seen[0].nbytes
-    return _stacked(lived)
+    return _stacked(played)
 
 
-def _stacked(lived: list[tuple[list, list]]) -> Episodes:
-    """Episodes as arrays as long as the longest; after the end everything stands still."""
-    length = max(len(followed) for _, followed in lived)
-    observation = np.stack([np.stack(seen + [seen[-1]] * (length + 1 - len(seen))) for seen, _ in lived])
-    valid = np.stack([np.arange(length) < len(followed) for _, followed in lived])
+def _stacked(played: list[tuple[list, list]]) -> Episodes:
+    """Episodes as arrays as long as the longest; after its end an episode repeats its last observation, with reward 0."""
+    length = max(len(followed) for _, followed in played)
+    observation = np.stack([np.stack(seen + [seen[-1]] * (length + 1 - len(seen))) for seen, _ in played])
+    valid = np.stack([np.arange(length) < len(followed) for _, followed in played])
     columns = {}
     for name, kind in (("reward", np.float32), ("terminated", np.bool_), ("truncated", np.bool_)):
         column = np.zeros(valid.shape, kind)
-        for row, (_, followed) in zip(column, lived, strict=True):
+        for row, (_, followed) in zip(column, played, strict=True):
             row[: len(followed)] = [getattr(stepped, name) for stepped in followed]
         columns[name] = column
     return Episodes(observation=observation, valid=valid, **columns)

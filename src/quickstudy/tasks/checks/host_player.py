@@ -1,15 +1,17 @@
-"""An environment from outside JAX, played with a clock and a sharp eye: what it gives is looked at, step by step.
+"""An environment outside JAX under inspection: every call is timed, and every result is checked against the spec.
 
-Whatever is called of the user's code goes through a `Clock`, which knows what is under way, since when, and how long such calls
+Every call into the user's code goes through a `Clock`. It records which call is running, since when, and how long such calls
 take.
 """
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gymnasium
+import gymnasium.vector.utils
 import numpy as np
 from jaxtyping import PyTree, UInt32
 
@@ -28,7 +30,7 @@ class OutOfTimeError(Exception):
 
 
 class Clock:
-    """Times calls into a user's code, and says which one is under way."""
+    """Times calls into a user's code, and names the one that is running."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -38,7 +40,7 @@ class Clock:
         self.abandoned = False
 
     def timed(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
-        """What the function gives. The first call of each name may compile something: it does not count as the longest."""
+        """Calls the function. The first call of each name may compile something, so it does not count as the longest."""
         if self.abandoned:
             raise OutOfTimeError
         start = time.perf_counter()
@@ -58,14 +60,14 @@ class Clock:
 
 
 class Player:
-    """An environment of the distribution, opened; what it gives is looked at and narrowed to the types of the spec."""
+    """An opened environment of the distribution; its results are checked and narrowed to the types of the spec."""
 
     def __init__(self, distribution: HostDistribution, clock: Clock):
         self._distribution, self._clock, self._spec = distribution, clock, distribution.spec
         self.environment = clock.timed("open", distribution.open)
 
     def begin(self, task: PyTree, key: UInt32[np.ndarray, "2"]) -> None:
-        """A lifetime on a task."""
+        """Begins a lifetime on a task."""
         self._clock.timed(BEGIN, self.environment.begin, task, key)
         if isinstance(self.environment, GymnasiumEnvironment) and self.environment.environment is not None:
             space = narrow(self.environment.environment.action_space)
@@ -88,7 +90,7 @@ class Player:
             raise
         if not isinstance(stepped, StepResult):
             raise MisfitError(
-                f"step gives {type(stepped).__name__}; it must give quickstudy.protocol.host_distribution.Stepped."
+                f"step gives {type(stepped).__name__}; it must give quickstudy.protocol.host_distribution.StepResult."
             )
         observation, reward, terminated, truncated, measures = stepped
         if np.ndim(reward) or np.asarray(reward).dtype.kind not in "fiu":
@@ -96,13 +98,13 @@ class Player:
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             if not isinstance(flag, bool | np.bool_):
                 raise MisfitError(f"step gives {name} {_named(flag)}; it must be one truth value, True or False.")
-        self._look_at_measures(measures)
-        with np.errstate(over="ignore"):  # what becomes infinite is found by another law
+        self._check_measures(measures)
+        with np.errstate(over="ignore"):  # infinite rewards are found by another law
             reward = float(np.float32(reward))
         return StepResult(self._fitting("step", observation), reward, bool(terminated), bool(truncated), measures)
 
     def close(self) -> None:
-        """Lets go of the environment."""
+        """Closes the environment."""
         self._clock.timed("close", self.environment.close)
 
     def __enter__(self) -> "Player":
@@ -127,7 +129,7 @@ class Player:
         with np.errstate(over="ignore"):
             return seen.astype(space.dtype)
 
-    def _look_at_measures(self, measures: Mapping[str, float]) -> None:
+    def _check_measures(self, measures: Mapping[str, float]) -> None:
         for name in self._distribution.measures:
             if name not in measures:
                 raise MisfitError(f"step measures {sorted(measures)}; {name!r} is promised and missing.")
@@ -136,17 +138,14 @@ class Player:
 
 
 def random_actions(space: gymnasium.Space, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Actions `[*shape, ...]`, uniform in a Discrete or a bounded Box space."""
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return generator.integers(space.start, space.start + space.n, shape)
-    assert isinstance(space, gymnasium.spaces.Box)
-    if np.issubdtype(space.dtype, np.integer):
-        return generator.integers(space.low, space.high, (*shape, *space.shape), dtype=space.dtype.type, endpoint=True)
-    return generator.uniform(space.low, space.high, (*shape, *space.shape)).astype(space.dtype)
+    """Actions `[*shape, ...]` as a NumPy array, uniform in a Discrete or a bounded Box space."""
+    batch = gymnasium.vector.utils.batch_space(space, math.prod(shape))
+    batch.seed(int(generator.integers(2**31)))
+    return np.asarray(batch.sample()).reshape(*shape, *(space.shape or ()))
 
 
 def _named(value: Any) -> str:
-    """Type and shape of what came, in words."""
+    """Type and shape of a value, in words."""
     try:
         return name_of(np.asarray(value)) if np.asarray(value).dtype.kind in "biuf" else type(value).__name__
     except ValueError:

@@ -1,43 +1,46 @@
-"""Drifting control: a buoy on a soft mooring must be held in its place against a wind that nobody tells.
+"""Drifting control: a buoy on a soft mooring must be held in its place against an unknown wind.
 
-With the place x in two dimensions, the push u that is chosen and the wind w, a step does
+With the place x in two dimensions, the push u and the wind w, a step does
 
-    x' = 0.8 x + u + w + noise,  noise ~ N(0, 0.2² I)        and pays -(|x'|² + 0.1 |u|²)
+    x' = 0.8 x + u + w + noise,  noise ~ N(0, 0.2² I)        reward = -(|x'|² + 0.1 |u|²)
 
-An episode begins at x ~ N(0, 0.5² I) and has 50 steps. Seen is x, or x with noise. The wind is constant and stays for the
-lifetime, w ~ N(0, 0.4² I). All units are of length and of one step.
+- Drawn once per lifetime: the wind w ~ N(0, 0.4² I), constant within a lifetime.
+- Observation `[2]`: x, with noise where `observation_noise` is above 0. An episode begins at x ~ N(0, 0.5² I) and has 50
+  steps.
+- Action `[2]`: u, within -2 and 2 in each dimension. Certainty equivalence is clipped there in one step of 30,000 on `train`,
+  and in one of 370 on `ood:strong-wind`.
+- Units are those of length and of one step; the reward is in squared length.
 
-It is the simplest task whose belief is known exactly: every step tells x' - 0.8 x - u = w + noise, so that the posterior of
-the wind after n steps is Gaussian, with mean Σ (x' - 0.8 x - u) / (n + 1/4) and variance 0.2² / (n + 1/4) in each dimension,
-where 1/4 is the ratio of the two variances (`numerics.gaussian_belief`). It is made for looking at beliefs, calibration and
-surprise more than at returns.
+It is the simplest task whose belief is known exactly. Every step shows x' - 0.8 x - u = w + noise, so the posterior of the
+wind after n steps is Gaussian with mean Σ (x' - 0.8 x - u) / (n + 1/4) and variance 0.2² / (n + 1/4) in each dimension. 1/4 is
+the ratio of the two variances (`numerics.beliefs.gaussian`). The task is made for measuring beliefs, calibration and surprise.
 
-Pushes are at most 2 in each dimension, so that hardly any is cut: of certainty equivalence one step in 30,000 on `train`, and
-one in 370 on `ood:strong-wind`.
-
-Splits are disjoint by construction: `mark_split` stamps the split's number on the wind, as a place between -8 and 8 standard
-deviations.
+Splits are disjoint by construction: `mark_split` writes the number of the split into the wind, as a position between -8 and 8
+standard deviations.
 
 - `train`, `test`: as above.
-- `ood:strong-wind`: of 3 to 4 standard deviations, |w| between 1.2 and 1.6, from anywhere.
-- `ood:turning-wind`: within each episode the wind turns by 180 degrees to the left, evenly, and begins anew in the next.
-- `ood:gusts`: the noise is three times as strong.
+- `ood:strong-wind`: 3 to 4 standard deviations, |w| between 1.2 and 1.6, from any direction.
+- `ood:turning-wind`: within each episode the wind turns evenly by 180 degrees to the left; the next episode begins as the
+  first.
+- `ood:gusts`: noise with three times the standard deviation.
 
-`ceiling` is exact for pushes without bounds, and so hardly above the optimum: the cost of the best control of one who knows the
-wind at every step, by Riccati's recursion. `floor` is exact: random pushes add up like noise.
+`ceiling` is exact for pushes without bounds, and so hardly above the optimum: the cost of the best control that knows the wind
+at every step, by Riccati's recursion. `floor` is exact: random pushes have the effect of additional noise.
 
-Return of two episodes, 500 tasks of each split (standard error), and what certainty equivalence is short of the ceiling:
+Baselines: random, control that assumes no wind, and certainty equivalence with the exact belief. Return of two episodes, 500
+tasks of each split (standard error), and the shortfall of certainty equivalence from the ceiling. Command:
+`pytest tests/tasks/control/test_drifting_control.py`.
 
-    split              ceiling          certainty equivalence    short           no adaptation
+    split              ceiling          certainty equivalence    shortfall       no adaptation
     test               -11.52 (0.13)    -12.27 (0.15)            0.75 (0.05)     -44.95 (1.55)
     ood:strong-wind    -28.02 (0.14)    -30.85 (0.17)            2.83 (0.06)     -245.7 (1.8)
     ood:turning-wind   -11.52 (0.13)    -32.7 (1.0)              21.2 (0.9)      -45.1 (1.5)
     ood:gusts          -79.19 (0.13)    -83.04 (0.39)            3.85 (0.36)     -112.3 (1.6)
 
-So on `test` taking the wind for nothing costs 33 where knowing it earns -12, and finding it out costs 0.75, of which 0.67 in
-the first episode. Random pushes earn -1451. The belief is right where it should be, and wrong where it should be: at the end of
-a lifetime the region of 95 % misses the wind on 6 % of the tasks of `test`, on 7 % of `ood:strong-wind`, on 71 % of
-`ood:gusts`, and on 99 % of `ood:turning-wind`, where it is compared with the wind of an episode's first step.
+On `test`, ignoring the wind costs 33 compared with knowing it. Learning about it costs 0.75, of which 0.67 in the first
+episode. Random pushes return -1451. At the end of a lifetime the 95 % region of the belief misses the wind on 6 % of the tasks
+of `test`, 7 % of `ood:strong-wind`, 71 % of `ood:gusts`, and 99 % of `ood:turning-wind`, where it is compared with the wind of
+the first step of an episode.
 """
 
 import math
@@ -50,15 +53,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.control.drift_control import (
-    EFFORT,
-    NOISE,
-    START,
-    WIND,
-    certainty_equivalence_agent,
-    no_adaptation_agent,
-    system,
-)
+from quickstudy.baselines.control.drift_control import certainty_equivalence_agent, no_adaptation_agent
+from quickstudy.baselines.models.drift import EFFORT, NOISE, START, WIND, system
 from quickstudy.baselines.random import random_agent
 from quickstudy.numerics.linear_quadratic import expected_cost
 from quickstudy.numerics.rotation import turned
@@ -69,18 +65,18 @@ from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 SPLITS = ("train", "test", "ood:strong-wind", "ood:turning-wind", "ood:gusts")
 PUSH = 2.0
-"""Strongest push in each dimension."""
+"""Largest push in each dimension."""
 STRONG = (3.0, 4.0)
-"""Strength of a strong wind, in standard deviations of one coordinate of the wind."""
+"""Range of the length of a strong wind, in standard deviations of one coordinate."""
 GUSTS = 3.0
-"""How many times stronger the noise of gusts is."""
+"""Factor of the standard deviation of the noise in `ood:gusts`."""
 
 _WIDEST = 8.0
 
 
 @record
 class Wind:
-    """A wind and how rough it is.
+    """A wind, its rotation and its noise.
 
     `wind` `[n]`: added to the place in the first step of an episode. `turn` `[]`: radians a step, to the left in the plane of
     the first two dimensions. `noise` `[]`: standard deviation of each coordinate of the noise.
@@ -93,7 +89,7 @@ class Wind:
 
 @record
 class Buoy:
-    """`place` `[n]`: x; `steps` `[]`: of the episode so far."""
+    """`place` `[n]`: x; `steps` `[]`: steps of the episode so far."""
 
     place: Float[Array, " n"]
     steps: Int[Array, ""]
@@ -202,7 +198,7 @@ def drifting_control(
 
 
 def describe(task: Wind) -> dict[str, Array]:
-    """A wind for people: its coordinates in the first step, how fast it turns, and how rough it is."""
+    """The coordinates of a wind in the first step, its rotation, and its noise, by names for people."""
     coordinates = {f"wind_{name}": value for name, value in zip("xyz", task.wind, strict=False)}
     return {
         **coordinates,
@@ -214,13 +210,13 @@ def describe(task: Wind) -> dict[str, Array]:
 def _random_squares(
     keeps: np.ndarray, pushes: np.ndarray, drifts: Float[Array, "horizon n"], noise: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Σ E|x'|² of an episode of uniformly random pushes: mean and covariance of the place, step by step."""
-    a, shaken = jnp.float32(keeps), jnp.float32(PUSH**2 / 3 * pushes @ pushes.T)
+    """Σ E|x'|² of an episode of uniformly random pushes, from the mean and covariance of the place after each step."""
+    a, disturbance = jnp.float32(keeps), jnp.float32(PUSH**2 / 3 * pushes @ pushes.T)
 
     def step(carry: tuple[Array, Array], drift: Array) -> tuple[tuple[Array, Array], Array]:
         mean, covariance = carry
         mean = a @ mean + drift
-        covariance = a @ covariance @ a.T + shaken + jnp.square(noise) * jnp.eye(len(keeps))
+        covariance = a @ covariance @ a.T + disturbance + jnp.square(noise) * jnp.eye(len(keeps))
         return (mean, covariance), jnp.square(mean).sum() + jnp.trace(covariance)
 
     start = jnp.zeros(len(keeps)), START**2 * jnp.eye(len(keeps))
@@ -240,12 +236,12 @@ def _check(dimensions: int, **settings: float) -> None:
 def _baselines(
     spec: Spec, *, wind: float, noise: float, observation_noise: float, effort: float
 ) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents: one who takes the wind for nothing, and one who believes what there is to be believed."""
-    believes = partial(
+    """Makers of the classical agents: one that assumes no wind, and one with the exact belief."""
+    with_belief = partial(
         certainty_equivalence_agent, spec, wind=wind, noise=noise, observation_noise=observation_noise, effort=effort
     )
     return {
         "random": partial(random_agent, spec),
         "no adaptation": partial(no_adaptation_agent, spec, effort=effort),
-        "certainty equivalence": believes,
+        "certainty equivalence": with_belief,
     }

@@ -1,42 +1,50 @@
-"""Pendulum: a rod that is too heavy to be lifted at once must be swung up, with a mass, length, gravity and motor nobody tells.
+"""Pendulum: a rod that is too heavy to be lifted at once must be swung up, with an unknown mass, length, gravity and motor.
 
 The task of Gymnasium's Pendulum-v1, whose equations these are. With the angle θ from upright, a step of 0.05 s does
 
     ω' = ω + (3g/2l sin θ + 3k/ml² u) 0.05, within -8 and 8        θ' = θ + 0.05 ω'
 
-and pays -(θ² + 0.1 ω² + 0.001 u²) as it was before the step, with θ within -π and π. An episode has 200 steps and begins at an
-angle within -π and π and a velocity within -1 and 1. Seen are cos θ, sin θ and ω. The torque signal u lies within -2 and 2.
+- Drawn once per lifetime: mass m (kg), length l (m), gravity g (m/s²), and strength k (N m per unit of the torque signal).
+- Observation `[3]`: cos θ, sin θ, and ω in rad/s. An episode begins at an angle within -π and π and a velocity within -1 and
+  1.
+- Action `[1]`: the torque signal u, within -2 and 2.
+- Reward: -(θ² + 0.1 ω² + 0.001 u²) before the step, with θ within -π and π. An episode has 200 steps and never terminates.
 
-Mass, length, gravity and strength stay for the lifetime. They matter through two numbers, 3g/2l and 3k/ml², so that tasks with
-the same two are the same to whoever plays them. At speeds up to 8 the top is in reach where g/l is 10.67 or less; all ranges
-keep to that.
+Only 3g/2l and 3k/ml² matter: tasks with the same two numbers behave the same. With speeds up to 8 rad/s the top can be reached
+where g/l is at most 10.67, and all ranges satisfy that.
 
-Splits are disjoint by construction: `mark_split` stamps the split's number into where each parameter lies within its range.
+Splits are disjoint by construction: `mark_split` writes the number of the split into where each parameter lies in its range.
 
 - `train`, `test`: mass 0.6 to 1.4, length 1 to 1.5, gravity 7 to 10, strength 0.7 to 1.3.
 - `ood:heavy`: mass 1.4 to 2.
 - `ood:long`: length 1.5 to 2.
 - `ood:weak-actuator`: strength 0.4 to 0.7.
-- `ood:reversed`: strength -1.3 to -0.7, so that the motor turns the other way. Not there with `directions="either"`, where
-  that is half of all tasks of every split.
+- `ood:reversed`: strength -1.3 to -0.7, so that the motor turns in the opposite direction. This split does not exist with
+  `directions="either"`, where half of the tasks of every split are reversed.
 
-`floor` is simulated, by 128 episodes on each task that begin evenly everywhere. `ceiling` is an estimate and no upper bound:
-energy shaping with a linear catch, told the task, from the same beginnings (and random actions in episodes so short that these
-earn more). On five tasks across `train` the optimum, found by dynamic programming (a grid of 181 by 121, 17 torques), is 2 to
-11 reward units an episode higher: with all parameters nominal (1 kg, 1 m, 10 m/s², strength 1) -137 where `ceiling` says -148.
+`floor` is simulated with 128 episodes on each task, whose first states cover all possible ones evenly. `ceiling` is an
+estimate and no upper bound: the return from the same first states of energy shaping with a linear catch that knows the task
+(or of random actions, in episodes so short that their return is higher). On five tasks of `train` the optimum, by dynamic
+programming on a grid of 181 by 121 with 17 torques, is 2 to 11 reward units an episode higher. With nominal parameters (1 kg,
+1 m, 10 m/s², strength 1) it is -137, where `ceiling` is -148.
 
-Return of four episodes, 100 tasks of `train` (standard error): `ceiling` -666; energy shaping of a pendulum that is identified
-on the way -708 (34); of one and the same pendulum for all -790 (59); random -4729 (68), `floor` -4645. That one, 3g/2l = 9 and
-3k/ml² = 1, is the best of 140 for 300 tasks of `train`; the nominal one, 15 and 3, makes it -1679 (97). So on `train` there is
-little to adapt to, as with the cart-pole. There is more for what was made for `train`: on `ood:heavy`, `ood:long` and
-`ood:weak-actuator` the fixed controller earns -1460 to -1630 where the other earns -1015 to -1130, on `ood:reversed` -7154 and
--728. `directions="either"` draws motors of both directions: -4431 (316) and -713 (34). Take that to study adaptation.
+Baselines: random, energy shaping with the coefficients of one pendulum for all tasks, and energy shaping that identifies the
+pendulum. The one pendulum, 3g/2l = 9 and 3k/ml² = 1, is the best of 140 on 300 tasks of `train`. The nominal one, 15 and 3,
+gives -1679 (97).
+
+Return of four episodes on 100 tasks (standard errors). Command: `pytest tests/tasks/control/test_pendulum.py`.
+
+- `train`: `ceiling` -666; identified -708 (34); fixed -790 (59); random -4729 (68), `floor` -4645.
+- `ood:heavy`, `ood:long`, `ood:weak-actuator`: fixed -1460 to -1630, identified -1015 to -1130.
+- `ood:reversed`: fixed -7154, identified -728.
+- `train` with `directions="either"`: fixed -4431 (316), identified -713 (34).
+
+So on `train` little adaptation is needed. Use `directions="either"` to study adaptation.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
 
 import gymnasium
 import jax
@@ -44,21 +52,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.control.energy_shaping import (
-    LARGEST_SPEED,
-    LARGEST_TORQUE,
-    SECONDS,
-    coefficients,
-    energy_shaping_agent,
-    self_tuning_agent,
-    swing_up,
-)
+from quickstudy.baselines.control.energy_shaping import energy_shaping_agent, self_tuning_agent
+from quickstudy.baselines.models.pendulum import LARGEST_SPEED, LARGEST_TORQUE, SECONDS, coefficients, swing_up
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.tasks.control.varying_physics import draw_parameters, splits_of
+from quickstudy.tasks.control.varying_physics import Directions, VaryingPhysics
 from quickstudy.tasks.simulated_return import evenly, random_policy, simulated_return
 
 RANGES = {"mass": (0.6, 1.4), "length": (1.0, 1.5), "gravity": (7.0, 10.0), "strength": (0.7, 1.3)}
@@ -68,8 +68,6 @@ OTHER_RANGES = {
     "ood:weak-actuator": {"strength": (0.4, 0.7)},
     "ood:reversed": {"strength": (-1.3, -0.7)},
 }
-
-Directions = Literal["forward", "either"]
 
 _SIMULATIONS = 128
 
@@ -88,8 +86,8 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
     """A pendulum to be swung up, of unknown parameters.
 
     Args:
-      directions: forward, where every motor turns as it is told (but those of ood:reversed), or either, where half do the
-        opposite.
+      directions: "forward", where motors turn as commanded except in ood:reversed, or "either", where half of the tasks of
+        every split are reversed.
       horizon: steps in one episode, of 0.05 s each.
       episodes: in one lifetime.
     Raises:
@@ -101,8 +99,7 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
     Source: Gymnasium 1.2, Pendulum-v1. Changed: parameters vary; the motor's strength stands between signal and torque, and the
       signal is what costs; parameters are rounded (see `mark_split`).
     """
-    if directions not in get_args(Directions):
-        raise UnknownNameError("directions", directions, get_args(Directions))
+    physics = VaryingPhysics(ranges=RANGES, others=OTHER_RANGES, motor="strength", directions=directions)
     most = np.array([1.0, 1.0, LARGEST_SPEED], np.float32)
     spec = Spec(
         observation_space=gymnasium.spaces.Box(-most, most),
@@ -111,11 +108,8 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
         episodes=episodes,
     )
 
-    either = directions == "either"
-    splits = splits_of(OTHER_RANGES, either=either)
-
     def sample(split: str, key: PRNGKeyArray) -> PendulumTask:
-        return PendulumTask(**draw_parameters(split, key, ranges=RANGES, others=OTHER_RANGES, motor="strength", either=either))
+        return PendulumTask(**physics.draw(split, key))
 
     def reset(task: PendulumTask, key: PRNGKeyArray) -> tuple[Array, Array]:
         del task
@@ -133,18 +127,18 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
         no = jnp.asarray(False)
         return state, Outcome(observation=_seen(state), reward=-cost, terminated=no, truncated=no)
 
-    def told(task: PendulumTask, observation: Array, key: PRNGKeyArray) -> Array:
+    def swing_up_by_task(task: PendulumTask, observation: Array, key: PRNGKeyArray) -> Array:
         del key
         return swing_up(observation, *coefficients(task.mass, task.length, task.gravity, task.strength))
 
     starts = np.array([math.pi, 1.0], np.float32) * (2 * evenly(_SIMULATIONS, 2) - 1)
     floor = simulated_return(starts, _seen, step, random_policy(spec), spec)
-    swung_up = simulated_return(starts, _seen, step, told, spec)
+    swung_up = simulated_return(starts, _seen, step, swing_up_by_task, spec)
     return TaskDistribution(
         name="pendulum",
         config={"directions": directions, "horizon": horizon, "episodes": episodes},
         spec=spec,
-        splits=splits,
+        splits=physics.splits,
         sample=sample,
         reset=reset,
         step=step,
@@ -155,24 +149,24 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
             "actuator strength (N m / torque signal)": task.strength,
         },
         floor=floor,
-        # In episodes too short to swing up, chance may do better than to try.
+        # In episodes too short to swing up, random actions can have the higher return.
         ceiling=lambda task: jnp.maximum(floor(task), swung_up(task)),
         baselines=_baselines(spec),
     )
 
 
 def _seen(state: Float[Array, "2"]) -> Float[Array, "3"]:
-    """What is seen of an angle and a velocity."""
+    """The observation of an angle in radians and a velocity in radians per second."""
     return jnp.stack([jnp.cos(state[0]), jnp.sin(state[0]), state[1]])
 
 
 def _from_upright(angle: Float[Array, ""]) -> Float[Array, ""]:
-    """An angle within -π and π."""
+    """The same angle within -π and π, radians."""
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def _baselines(spec: Spec) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents: one who takes every pendulum for the same, and one who identifies it."""
+    """Makers of the classical agents: one with fixed coefficients, and one that identifies them."""
     return {
         "random": partial(random_agent, spec),
         "energy shaping": partial(energy_shaping_agent, spec),

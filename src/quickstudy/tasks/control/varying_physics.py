@@ -1,40 +1,60 @@
-"""What distributions of one physical system with varying parameters share: how a task is drawn, and its splits."""
+"""Distributions of one physical system whose parameters vary: how a task is drawn, and which splits there are."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.task_distribution import mark_split
 
 Ranges = Mapping[str, tuple[float, float]]
+Directions = Literal["forward", "either"]
+"""Whether motors move as commanded in all splits but `ood:reversed`, or in the opposite direction in half of all tasks."""
 
 
-def splits_of(others: Mapping[str, Ranges], *, either: bool) -> tuple[str, ...]:
-    """`train`, `test` and those out of distribution; where motors go either way, `ood:reversed` is none of them."""
-    return ("train", "test", *(split for split in others if not (either and split == "ood:reversed")))
-
-
-def draw_parameters(
-    split: str, key: PRNGKeyArray, *, ranges: Ranges, others: Mapping[str, Ranges], motor: str, either: bool
-) -> dict[str, Float[Array, ""]]:
-    """Independent uniform parameters of one task.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaryingPhysics:
+    """Independent uniform parameters, drawn once per lifetime.
 
     Args:
-      split: a name from `splits_of`.
-      key: consumed.
-      ranges: lower and upper bound of each parameter, in its own unit.
+      ranges: lower and upper bound of each parameter, in its own unit, for `train` and `test`.
       others: by split, the ranges that differ from these.
-      motor: the parameter whose sign is the motor's direction.
-      either: give half of the tasks the other direction.
-    Returns:
-      Each parameter `[]` by name, in its own unit; rounded (see `mark_split`).
+      motor: the parameter whose sign is the direction of the motor.
+      directions: "forward" or "either".
+    Raises:
+      UnknownNameError: no such directions.
     """
-    key_values, key_direction = jax.random.split(key)
-    low, high = jnp.float32(list((dict(ranges) | dict(others.get(split, {}))).values())).T
-    uniform = mark_split(jax.random.uniform(key_values, (len(ranges),)), split, splits_of(others, either=either))
-    drawn = dict(zip(ranges, low + (high - low) * uniform, strict=True))
-    if either:
-        drawn[motor] = jnp.where(jax.random.bernoulli(key_direction), drawn[motor], -drawn[motor])
-    return drawn
+
+    ranges: Ranges
+    others: Mapping[str, Ranges]
+    motor: str
+    directions: Directions
+
+    def __post_init__(self) -> None:
+        if self.directions not in get_args(Directions):
+            raise UnknownNameError("directions", self.directions, get_args(Directions))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`train`, `test` and the others; without `ood:reversed` where motors of either direction occur in all splits."""
+        either = self.directions == "either"
+        return ("train", "test", *(split for split in self.others if not (either and split == "ood:reversed")))
+
+    def draw(self, split: str, key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
+        """The parameters of one task: each `[]` by name, in its own unit, rounded (see `mark_split`).
+
+        Args:
+          split: one of `splits`.
+          key: consumed.
+        """
+        key_values, key_direction = jax.random.split(key)
+        low, high = jnp.float32(list((dict(self.ranges) | dict(self.others.get(split, {}))).values())).T
+        uniform = mark_split(jax.random.uniform(key_values, (len(self.ranges),)), split, self.splits)
+        drawn = dict(zip(self.ranges, low + (high - low) * uniform, strict=True))
+        if self.directions == "either":
+            drawn[self.motor] = jnp.where(jax.random.bernoulli(key_direction), drawn[self.motor], -drawn[self.motor])
+        return drawn

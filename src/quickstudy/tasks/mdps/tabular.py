@@ -1,25 +1,30 @@
-"""Random tabular Markov decision processes: a few states and actions, everything about them unknown.
+"""Tabular Markov decision processes: a few states and actions, with unknown rewards and transitions.
 
-The setting of Duan et al. 2016 (RL², section 3.2): 10 states, 5 actions, episodes of 10 steps that begin in state 0. Mean
-rewards are N(1, 1), each reward has noise N(0, 1), and the successors of every state and action are Dirichlet(1, ..., 1). The
-MDP stays the same for a lifetime of `episodes` episodes. An observation is the state, no more.
+The setting of Duan et al. 2016 (RL², section 3.2).
 
-Splits are disjoint by construction: `mark_split` stamps the split's number into the last bits of every mean reward. For that,
-mean rewards are rounded to multiples of 2^-16, which moves them by less than 2^-12, and kept within -8 and 8, seven standard
-deviations away.
+- Drawn once per lifetime: mean rewards N(1, 1) and transition probabilities Dirichlet(1, ..., 1), of each of 10 states and 5
+  actions.
+- Observation: the number of the state. Action: a number, 0 to 4.
+- Reward: the mean reward of the state and action plus noise N(0, 1). Episodes begin in state 0 and last 10 steps.
+
+Splits are disjoint by construction: `mark_split` writes the number of the split into the last bits of every mean reward. For
+that, mean rewards are rounded to multiples of 2^-16, which moves them by less than 2^-12, and clipped to -8 and 8, seven
+standard deviations away.
 
 - `train`, `test`: as above.
 - `ood:sparse-transitions`: successors are Dirichlet(0.1, ..., 0.1), so that few of them are likely.
-- `ood:small-rewards`: mean rewards are N(1/4, 1/16), while the noise stays.
+- `ood:small-rewards`: mean rewards are N(1/4, 1/16), with the same noise.
 
-Baselines: the classical agents of the paper's table 2, and one stronger than they are; `docs/tabular-mdps.md` compares them
-with the published numbers. All of them believe in the distribution of `train`, on every split.
+Floor and ceiling are exact, by dynamic programming on the drawn process.
+
+Baselines: the classical agents of the paper's table 2, and a stronger one. All of them have the prior of `train`, on every
+split. Expected results: `docs/tabular-mdps.md` compares them with the published returns. Command: `pytest
+tests/golden/test_mdp_baselines.py`.
 """
 
 from collections.abc import Callable
 from functools import partial
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -32,9 +37,9 @@ from quickstudy.baselines.mdps.ucrl2 import ucrl2_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.numerics.value_iteration import backward_induction, expected_backup
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
+from quickstudy.tasks.mdps.finite_spec import finite_spec
 
 SPLITS = ("train", "test", "ood:sparse-transitions", "ood:small-rewards")
 
@@ -53,9 +58,9 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, episod
     """Random tabular MDPs: Dirichlet transitions, Gaussian rewards.
 
     Args:
-      states: how many states, at least 2; every episode begins in state 0.
-      actions: how many actions, at least 2.
-      horizon: steps in an episode; all episodes last as long.
+      states: number of states, at least 2; every episode begins in state 0.
+      actions: number of actions, at least 2.
+      horizon: steps of every episode.
       episodes: episodes in one lifetime; the paper has 10, 25, 50, 75 and 100.
     Raises:
       SpecError: fewer than 2 states or actions, or a length below 1.
@@ -64,15 +69,7 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, episod
       250
     Source: Duan et al. 2016, section 3.2. Changed: mean rewards are rounded (see above).
     """
-    for name, value in (("states", states), ("actions", actions)):
-        if value < 2:
-            raise SpecError(f"{name} must be 2 or more; came {value}.")
-    spec = Spec(
-        observation_space=gymnasium.spaces.Discrete(states),
-        action_space=gymnasium.spaces.Discrete(actions),
-        horizon=horizon,
-        episodes=episodes,
-    )
+    spec = finite_spec(states=states, actions=actions, horizon=horizon, episodes=episodes)
 
     def sample(split: str, key: PRNGKeyArray) -> TabularMDP:
         key_reward, key_transition = jax.random.split(key)
@@ -94,7 +91,7 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, episod
         return jnp.int32(0), jnp.int32(0)
 
     def step(task: TabularMDP, state: Array, action: Array, key: PRNGKeyArray) -> tuple[Array, Outcome]:
-        # Neither number depends on the action: agents that choose differently with one key meet the same luck.
+        # Neither number depends on the action: with one key, agents that act differently meet common random numbers.
         key_successor, key_noise = jax.random.split(key)
         below = jnp.cumsum(task.transition[state, action]) <= jax.random.uniform(key_successor)
         successor = jnp.minimum(below.sum(dtype=jnp.int32), states - 1)
@@ -122,7 +119,7 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, episod
 
 
 def _baselines(spec: Spec) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents, made when asked for."""
+    """Makers of the classical agents."""
     return {
         "random": partial(random_agent, spec),
         "greedy": partial(mdp_greedy_agent, spec),

@@ -1,20 +1,26 @@
-"""Dark Room: somewhere in a room a goal pays on every step that ends on it, and nothing but one's own place is seen.
+"""Dark Room: somewhere in a room a hidden goal pays on every step that ends on it, and an agent observes only its own cell.
 
-The setting of Laskin et al. 2022 (Algorithm Distillation): a 9 x 9 room; every episode begins in its middle; the goal may be
-any cell; a step that ends on it pays 1 and any other 0; an episode has 20 steps and never ends before. There are five
-actions: stay, up, right, down, left. In 20 steps no more than a quarter of the room is seen, so that it takes episodes to find
-the goal. How many make a lifetime is not part of that setting; 10 suffice to search all of the room with time left to profit.
+The setting of Laskin et al. 2022 (Algorithm Distillation).
 
-Splits. There are 81 goals, no more. `train` and `test` both draw from all of them, so that `test` says how well an agent
-searches, not whether it generalises to new goals; a number that nobody sees keeps the tasks apart (see `mark_split`). With
-`held_out_goals`, so many of the goals are drawn by `test` alone; 16 is a fifth.
+- Drawn once per lifetime: the goal, any cell of the 9 x 9 room.
+- Observation: the number of the agent's cell, 0 to 80, row by row from the lower left.
+- Action: 0 stay, 1 up, 2 right, 3 down, 4 left. A move against a wall has no effect.
+- Reward: 1 for a step that ends on the goal, else 0. Every episode begins in the middle, has 20 steps and never terminates.
 
-- `ood:far-goals`: only goals at three quarters of the farthest one's distance or more.
+In 20 steps at most a quarter of the room can be searched, so finding the goal takes several episodes. The source gives no
+length of a lifetime; 10 episodes suffice to search the whole room with time left to use the result.
+
+Splits. There are only 81 goals. `train` and `test` both draw from all of them, so `test` shows how well an agent searches, and
+not whether it generalises to new goals. An unobserved number keeps the tasks of different splits apart (see `mark_split`).
+With `held_out_goals`, that many goals are drawn by `test` alone; 16 is a fifth.
+
+- `ood:far-goals`: only goals at three quarters of the largest distance or more.
 - `ood:corner-start`: every episode begins in one of the four corners.
 
-Expected ten-episode return over the 81 goals: one who knows the goal 165.43 (exact), nearest-first sweep 133.07 (exact),
-posterior sampling 44.0 (simulated), random 2.47 (exact). No agent that does not know the goal earns more than 142.70
-(`baselines.search_plan`); the Bayes optimum itself is known for rooms of up to 5 x 5.
+Floor and ceiling are exact. Expected return of ten episodes over the 81 goals: ceiling 165.43 (exact), nearest-first sweep
+133.07 (exact), posterior sampling 44.0 (simulated), random 2.47 (exact). No agent that does not know the goal has a higher
+expected return than 142.70 (`baselines.navigation.search_plan`); the Bayes optimum itself is known for rooms of up to 5 x 5.
+Command: `pytest tests/golden/test_grid_searches.py`.
 """
 
 import numpy as np
@@ -26,13 +32,13 @@ from quickstudy.tasks.navigation.hidden_goal import hidden_goal_tasks
 
 
 def dark_room(*, size: int = 9, horizon: int = 20, episodes: int = 10, held_out_goals: int = 0) -> TaskDistribution:
-    """A goal hidden in a room, without any cost of searching but time.
+    """A goal hidden in a room, where searching costs only time.
 
     Args:
       size: cells along one side, at least 3; where it is even, the start lies to the upper right of the middle.
       horizon: steps in one episode, at least 2 (size // 2), so that every goal is within reach.
       episodes: in one lifetime.
-      held_out_goals: how many goals only `test` draws; with 0, `train` and `test` draw from the same ones.
+      held_out_goals: number of goals that only `test` draws; with 0, `train` and `test` draw from the same ones.
     Raises:
       SpecError: a size or a length out of range, or no goal left to train on.
     Example:

@@ -1,21 +1,26 @@
-"""Grid navigation: a goal hidden on a grid, found once and then walked to; every step that does not end on it costs a little.
+"""Grid navigation: a goal hidden on a grid is found once and then walked to; every step that does not end on it costs a
+little.
 
-The setting of Zintgraf et al. 2020 (VariBAD, section 5.1): a 5 x 5 grid; every episode begins in the lower left corner; the
-goal is one of the 21 cells that are neither that corner nor one of its three neighbours (the diagonal one among them); a step
-that ends on the goal pays 1 and any other -0.1; an episode has 15 steps and never ends before; the goal stays for 4 episodes.
-The cell that one is in is all that is seen. There are five actions: stay, up, right, down, left.
+The setting of Zintgraf et al. 2020 (VariBAD, section 5.1).
 
-Splits. There are 21 goals, no more, and as in the literature `train` and `test` both draw from all of them: `test` then says
-how well an agent searches, not whether it generalises to new goals. A number that nobody sees keeps the tasks apart (see
-`mark_split`). With `held_out_goals`, so many of the goals are drawn by `test` alone; the best agent for the training goals then
-has no reason to look there, and what it does is a test of generalisation.
+- Drawn once per lifetime: the goal, one of the 21 cells of a 5 x 5 grid that are neither the start nor next to it (diagonally
+  or not).
+- Observation: the number of the agent's cell, 0 to 24, row by row from the lower left.
+- Action: 0 stay, 1 up, 2 right, 3 down, 4 left. A move against a wall has no effect.
+- Reward: 1 for a step that ends on the goal, else -0.1. Every episode begins in the lower left corner, has 15 steps and never
+  terminates. A lifetime has 4 episodes.
 
-- `ood:far-goals`: only goals at three quarters of the farthest one's distance or more.
-- `ood:other-corner`: every episode begins in one of the other three corners, and the goal lies outside its neighbourhood.
+Splits. There are only 21 goals, and as in the literature `train` and `test` both draw from all of them. So `test` shows how
+well an agent searches, and not whether it generalises to new goals. An unobserved number keeps the tasks of different splits
+apart (see `mark_split`). With `held_out_goals`, that many goals are drawn by `test` alone. The best agent for the training
+goals then has no reason to search there, so the result on `test` measures generalisation.
 
-Expected four-episode return over the 21 goals: one who knows the goal 44.286 (exact), Bayes optimum 37.214 (exact; a search
-over all paths that could be better, see `baselines.search_plan`), nearest-first sweep 36.90 (exact), posterior sampling 11.7
-(simulated), random -4.66 (exact).
+- `ood:far-goals`: only goals at three quarters of the largest distance or more.
+- `ood:other-corner`: every episode begins in one of the other three corners, and the goal is not next to it.
+
+Floor and ceiling are exact. Expected return of four episodes over the 21 goals: ceiling 44.286 (exact), Bayes optimum 37.214
+(exact; by a search over all paths that could be better, `baselines.navigation.search_plan`), nearest-first sweep 36.90
+(exact), posterior sampling 11.7 (simulated), random -4.66 (exact). Command: `pytest tests/golden/test_grid_searches.py`.
 """
 
 import numpy as np
@@ -33,7 +38,7 @@ def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held
       size: cells along one side, at least 3.
       horizon: steps in one episode, at least 2 (size - 1), so that every goal is within reach.
       episodes: in one lifetime.
-      held_out_goals: how many goals only `test` draws; with 0, `train` and `test` draw from the same ones.
+      held_out_goals: number of goals that only `test` draws; with 0, `train` and `test` draw from the same ones.
     Raises:
       SpecError: a size or a length out of range, or no goal left to train on.
     Example:
@@ -42,9 +47,9 @@ def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held
     Source: Zintgraf et al. 2020, section 5.1. Changed: the cell is seen as one number of 25, not as two coordinates.
     """
     if size < 3:
-        raise SpecError(f"size must be 3 or more, so that some cell lies away from the start; came {size}.")
+        raise SpecError(f"size must be 3 or more, so that some cell is not next to the start; came {size}.")
     corners = np.array([0, size - 1, size * (size - 1), size**2 - 1])
-    apart = _lies_apart(size)
+    apart = _not_adjacent(size)
     other_corner = np.zeros_like(apart)
     other_corner[corners[1:]] = apart[corners[1:]]
     problem = HiddenGoal(
@@ -64,7 +69,7 @@ def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held
     )
 
 
-def _lies_apart(size: int) -> np.ndarray:
+def _not_adjacent(size: int) -> np.ndarray:
     """`[cells, cells]`: neither the same cell nor one of its eight neighbours."""
     row, column = np.divmod(np.arange(size**2), size)
     return np.maximum(np.abs(row[:, None] - row), np.abs(column[:, None] - column)) > 1

@@ -1,38 +1,42 @@
-"""The half-circle: a point must find its goal on a half-circle around the start, and is paid only once it is near.
+"""The half-circle: a point must find its goal on a half-circle around the start, and is paid only near it.
 
-The sparse point robot of Rakelly et al. 2019 (PEARL), as the code that its authors published has it: a point
-begins every episode at the origin and sees where it is; actions are velocities, at most 0.1 a step along each axis; an episode
-has 20 steps; a step that ends within 0.2 of the goal pays 1 minus the distance, any other step 0. The goal lies at radius 1 in
-a direction between 0 and 180 degrees and stays for the lifetime.
+The sparse point robot of Rakelly et al. 2019 (PEARL), as in the code that its authors published.
 
-A whole half-circle cannot be searched in one episode: from the origin the nearest places that pay are 6 to 8 steps away, and a
-quarter of the circle takes 14. So an agent must remember from episode to episode where it has been paid, and where it has not.
+- Drawn once per lifetime: the goal, at radius 1 in a direction between 0 and 180 degrees.
+- Observation `[2]`: the position of the point. Every episode begins at the origin and has 20 steps.
+- Action `[2]`: the move, at most 0.1 a step along each axis. Lengths have no unit.
+- Reward: 1 minus the distance to the goal for a step that ends within 0.2 of it, else 0.
 
-Changed: goals are drawn from the whole half-circle, where the paper has 100 fixed ones, 80 to train on; directions are rounded
-(see `mark_split`). That code meta-trains with dense rewards, and agents adapt from sparse ones; here all rewards are sparse.
+A whole half-circle cannot be searched in one episode: from the origin the nearest paid places are 6 to 8 steps away, and a
+quarter of the circle takes 14. So an agent must remember from episode to episode where it was paid and where it was not.
 
-Splits are disjoint by construction: `mark_split` stamps the split's number on the goal's direction.
+Changed: goals are drawn from the whole half-circle, where the paper has 100 fixed ones, 80 for training; directions are
+rounded (see `mark_split`). The published code meta-trains with dense rewards and adapts from sparse ones; here all rewards are
+sparse.
+
+Splits are disjoint by construction: `mark_split` writes the number of the split into the direction of the goal.
 
 - `train`, `test`: as above.
 - `ood:other-half`: directions between 180 and 360 degrees.
 - `ood:far-goals`: radius 1.5.
 
-`ceiling` is exact: closing up at full speed along both axes is nearest at every step at once. `floor` is computed, not
-simulated: where a random walk is after t steps has independent coordinates, each a sum of t uniform numbers, whose density is
-integrated over the 0.2 around the goal; it is off by 0.1 % at most.
+`ceiling` is exact: moving at full speed along both axes is nearest at every step at once. `floor` is computed without
+simulation. After t steps the coordinates of a random walk are independent, and each is a sum of t uniform numbers. Their
+density is integrated over the 0.2 around the goal, with an error of at most 0.1 %.
 
-Return of four episodes, 500 tasks of `test` (standard error), and of each episode:
+Baselines: random, a search of the half-circle, and a search of the whole circle. Return of four episodes on 500 tasks of
+`test` (standard error), and of each episode. Command: `pytest tests/tasks/navigation/test_half_circle.py`.
 
-    who                   lifetime       1      2      3       4
+    agent                 lifetime       1      2      3       4
     ceiling               53.28 (0.14)   13.3   13.3   13.3    13.3
     half-circle search    39.16 (0.36)    3.1    9.5   13.3    13.3
     circle search         37.63 (0.47)    3.5    7.9   13.1    13.2
     floor                  0.0035
 
-So all there is to earn has to be found out, and whoever searches in order has found it within two episodes and acts like one
-who knows from the third on. On `ood:other-half` the half-circle search earns 1.99 (0.37), from goals near the ends of its own
-half, and the search of the whole circle 23.1 (0.7), of 53.28. On `ood:far-goals` both earn nothing, of 34.93: nothing is paid
-at radius 1, where they look.
+So nearly the whole return requires knowing the goal. A systematic search finds it within two episodes and has the return of
+the ceiling from the third on. On `ood:other-half` the half-circle search returns 1.99 (0.37), from goals near the ends of its
+half, and the search of the whole circle 23.1 (0.7), of 53.28. On `ood:far-goals` both return 0, of 34.93: they search at
+radius 1, where nothing is paid.
 """
 
 import dataclasses
@@ -54,7 +58,7 @@ from quickstudy.tasks.navigation.point_navigation import FAR_RADIUS, PAID_WITHIN
 
 SPLITS = ("train", "test", "ood:other-half", "ood:far-goals")
 AT_THE_EDGE = 1.0 - PAID_WITHIN
-"""What a step pays that ends just near enough; at the goal it pays 1."""
+"""Reward of a step that ends at the edge of the paid disc; at the goal it is 1."""
 
 _CELLS = 100
 _NODES_OUT, _NODES_AROUND = 8, 24
@@ -83,7 +87,7 @@ def half_circle(*, horizon: int = 20, episodes: int = 4) -> TaskDistribution:
         return PointTask(goal=goal, strength=jnp.float32(1.0), turn=jnp.float32(0.0))
 
     def step(task: PointTask, state: Array, action: Array, key: PRNGKeyArray) -> tuple[Array, Outcome]:
-        # There a step pays 0.2 minus the distance, here 1 minus the distance, both within 0.2.
+        # Point navigation pays 0.2 minus the distance within 0.2 of the goal, and this task 1 minus the distance.
         state, outcome = sparse.step(task, state, action, key)
         return state, dataclasses.replace(outcome, reward=jnp.where(outcome.reward > 0, outcome.reward + AT_THE_EDGE, 0.0))
 
@@ -132,16 +136,16 @@ def _random_walks(goal: Float[Array, "2"], densities: Float[np.ndarray, "horizon
     around = 2 * math.pi * np.arange(_NODES_AROUND) / _NODES_AROUND
     directions = np.stack([np.cos(around), np.sin(around)], axis=1)
     offsets = (out[:, None, None] * directions).reshape(-1, 2)
-    worth = np.repeat((1 - out) * out * weights * 2 * math.pi / _NODES_AROUND, _NODES_AROUND)
+    weight = np.repeat((1 - out) * out * weights * 2 * math.pi / _NODES_AROUND, _NODES_AROUND)
     cell = (goal[None] + jnp.float32(offsets)) / (SPEED / _CELLS) + (densities.shape[1] - 1) / 2
     below = jnp.floor(cell).astype(jnp.int32)
     share, table = (cell - jnp.floor(cell))[None], jnp.float32(densities)
     along = (1 - share) * table[:, below] + share * table[:, below + 1]
-    return (along.prod(axis=-1) * jnp.float32(worth)[None]).sum()
+    return (along.prod(axis=-1) * jnp.float32(weight)[None]).sum()
 
 
 def _baselines(spec: Spec) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents: one who knows that goals lie on this half, and one who takes the whole circle for possible."""
+    """Makers of the classical agents: one that knows the half-circle, and one that searches the whole circle."""
     search = partial(circle_search_agent, spec, radius=RADIUS, paid_within=PAID_WITHIN, at_the_edge=AT_THE_EDGE)
     return {
         "random": partial(random_agent, spec),

@@ -1,7 +1,7 @@
-"""What the grid worlds with a hidden goal share: tasks, episodes, exact references, and the agents that search.
+"""The common part of grid worlds with a hidden goal: tasks, episodes, exact references and baselines.
 
-A task is a start and a goal. `floor` is exact: the expected time on the goal of uniformly random actions, from powers of their
-transition matrix. `ceiling` is exact too: straight to the goal, and stay.
+A task is a start and a goal. `floor` is exact: the expected number of steps on the goal under uniformly random actions, from
+powers of their transition matrix. `ceiling` is exact too: the shortest way to the goal, and then staying there.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.baselines.models.hidden_goal import HiddenGoal, distances, neighbours, time_in_cells
-from quickstudy.baselines.navigation.goal_search import nearest_first_agent, planned_search_agent, posterior_sampling_agent
-from quickstudy.baselines.navigation.search_plan import MOST_CELLS
+from quickstudy.baselines.navigation.goal_search import (
+    nearest_first_agent,
+    planned_search_agent,
+    planned_search_reaches,
+    posterior_sampling_agent,
+)
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
@@ -24,7 +28,10 @@ from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 @record
 class HiddenGoalTask:
-    """`start`, `goal` `[]`: cells; every episode begins in the first. `number` `[]` in [0, 1) keeps splits apart, unseen."""
+    """A start and a goal.
+
+    `start`, `goal` `[]`: cells. `number` `[]` in [0, 1): not observed; it keeps the tasks of different splits apart.
+    """
 
     start: Int[Array, ""]
     goal: Int[Array, ""]
@@ -40,9 +47,9 @@ def hidden_goal_tasks(
       problem: start, goals and rewards of the splits `train` and `test`.
       name: of the distribution.
       config: the settings that it was made with.
-      held_out_goals: how many of the goals only `test` draws and `train` never does; with 0 both draw all of them.
-      other_starts: for every split that begins elsewhere, `[starts, goals]` bool by cells: which goals go with which start.
-        Starts and goals are drawn uniformly among the pairs.
+      held_out_goals: number of goals that `test` draws and `train` does not; with 0 both draw all of them.
+      other_starts: for every split with other starts, `[starts, goals]` bool by cells: the pairs of a start and a goal that
+        are drawn, all with the same probability.
     Raises:
       SpecError: no goal left to train on.
     """
@@ -55,7 +62,7 @@ def hidden_goal_tasks(
     }
     splits = tuple(pairs)
     led = neighbours(problem.size)
-    # As far as is known beforehand: the tables are small, and constants of the program.
+    # The tables are small and the same for all tasks, so they become constants of the compiled program.
     visits = time_in_cells(problem.size, problem.horizon).astype(np.float32)
     steps = np.maximum(distances(problem.size), 1)
     at_best = np.maximum(problem.horizon + 1 - steps, 0).astype(np.float32)
@@ -101,7 +108,7 @@ def hidden_goal_tasks(
 
 
 def _pairs_by_split(problem: HiddenGoal, held_out_goals: int) -> dict[str, np.ndarray]:
-    """`[pairs, 2]` int32 of start and goal, for the splits that begin in the usual cell."""
+    """`[pairs, 2]` int32 of start and goal, for the splits that begin in `problem.start`."""
     goals = np.array(problem.goals)
     shuffled = np.random.default_rng(0).permutation(goals)
     trained_on, held_out = np.split(shuffled, [goals.size - held_out_goals])
@@ -113,12 +120,12 @@ def _pairs_by_split(problem: HiddenGoal, held_out_goals: int) -> dict[str, np.nd
 
 
 def _baselines(problem: HiddenGoal) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents; planning is there where it is proven to be optimal, and does little for larger grids."""
+    """Makers of the classical agents; planning is included only where its path is proven to be optimal."""
     baselines: dict[str, Callable[[], Agent]] = {
         "random": partial(random_agent, problem.spec),
         "posterior sampling": partial(posterior_sampling_agent, problem),
         "nearest-first sweep": partial(nearest_first_agent, problem),
     }
-    if problem.cells <= MOST_CELLS:
+    if planned_search_reaches(problem):
         baselines["Bayes optimum (exact)"] = partial(planned_search_agent, problem)
     return baselines

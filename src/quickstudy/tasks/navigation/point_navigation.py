@@ -1,30 +1,38 @@
-"""Point navigation: a point on a plane that must find its goal from what it is paid for being near it.
+"""Point navigation: a point on a plane must find its goal from rewards for being near it.
 
-The setting of Finn et al. 2017 (MAML, section 5.3): a point begins every episode at the origin and sees where it is; the goal
-lies in the square [-0.5, 0.5]² and stays for the lifetime; actions are velocities, at most 0.1 a step along each axis; a step
-pays minus the squared distance to the goal; an episode is over within 0.01 of it, or after 100 steps.
+The setting of Finn et al. 2017 (MAML, section 5.3).
 
-Rewards. `dense` is the paper's, the squared distance. `distance` is that of the code that its authors published, minus the
-distance itself (and it asks for the 0.01 of each coordinate). Which of the two the figures were measured with that everybody
-quotes, an episode's return of -40.41, -11.68, -3.33 and -3.23 after 0, 1, 2 and 3 gradient steps, is not known to us. Beside
-them, an episode in `train` of standing still, of random actions and of one who knows the goal: -16.67, -49.3 and -0.13 with
-squares, -38.26, -61.9 and -0.49 without.
+- Drawn once per lifetime: the goal, uniformly in the square [-0.5, 0.5]².
+- Observation `[2]`: the position of the point. Every episode begins at the origin.
+- Action `[2]`: the move, at most 0.1 a step along each axis. Lengths have no unit.
+- Reward: minus the squared distance to the goal after the step. An episode terminates within 0.01 of the goal; else it has 100
+  steps.
+
+Rewards. `dense` is the paper's, the squared distance. `distance` is that of the code that the authors published, minus the
+distance itself (there each coordinate must be within 0.01). The paper reports returns of an episode of -40.41, -11.68, -3.33
+and -3.23 after 0, 1, 2 and 3 gradient steps, and it is not known which of the two rewards they are for. For comparison, an
+episode in `train` of standing still, of random actions and of the ceiling returns -16.67, -49.3 and -0.13 with squares, and
+-38.26, -61.9 and -0.49 without.
 
 `sparse` pays 0 farther than 0.2 from the goal, and 0.2 minus the distance within. Its goals lie on the circle of radius 1
-around the start, as in the sparse point robot of Rakelly et al. 2019 (theirs on half of it): in the square of the dense goals a
-straight walk meets the goal soon, but nothing is paid near the start of this circle, and the search costs 26 of the
-first episode's 93 paid steps. There no episode is terminated: an agent that ended it by arriving would be better off to stay
-just outside.
+around the start, as in the sparse point robot of Rakelly et al. 2019 (there on half of it). In the square of the dense goals a
+straight walk would soon meet the goal. On this circle nothing is paid near the start, and the search costs 26 of the first
+episode's 93 paid steps. No sparse episode terminates: an agent whose episode ended at the goal would do better to stay just
+outside.
 
-Splits are disjoint by construction: `mark_split` stamps the split's number on the goal (sparse: on its direction).
+Splits are disjoint by construction: `mark_split` writes the number of the split into the goal (sparse: into its direction).
 
 - `train`, `test`: as above.
-- `ood:far-goals`: goals beyond the square, in [-1, 1]²; sparse: on the circle of radius 1.5.
-- `ood:weak-actuator`: the point moves half as far as it is told to.
-- `ood:turned`: the point moves at a right angle to where it is told to, to the left.
+- `ood:far-goals`: goals outside the square, in [-1, 1]²; sparse: on the circle of radius 1.5.
+- `ood:weak-actuator`: the point moves half as far as commanded.
+- `ood:turned`: the point moves at a right angle to the command, to the left.
 
-`ceiling` is exact: closing up at full speed along both axes is nearest at every step at once. `floor` is simulated, with 1024
-random walks for every task; it is off by 0.1 % at most (dense), 1 % (distance) and 5 % (sparse), for all tasks alike.
+`ceiling` is exact: moving at full speed along both axes is nearest at every step at once. `floor` is simulated with 1024
+random walks for every task. Its error is at most 0.1 % (dense), 1 % (distance) and 5 % (sparse), the same for all tasks.
+
+Baselines: random, and trilateration (dense, distance) or a search of the circle (sparse). Trilateration knows the goal after
+three steps, and from the second episode on its return is that of the ceiling. Command:
+`pytest tests/tasks/navigation/test_point_navigation.py`.
 """
 
 import math
@@ -49,13 +57,13 @@ from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 SPLITS = ("train", "test", "ood:far-goals", "ood:weak-actuator", "ood:turned")
 SPEED = 0.1
-"""Farthest move along one axis in one step."""
+"""Largest move along one axis in one step."""
 ARRIVED = 0.01
-"""Nearer to the goal than this, a dense episode is over."""
+"""Distance to the goal below which a dense episode terminates."""
 PAID_WITHIN = 0.2
 """Distance within which the sparse reward pays."""
 RADIUS, FAR_RADIUS = 1.0, 1.5
-"""Of the circles that sparse goals lie on."""
+"""Radii of the circles of sparse goals, of `train` and of `ood:far-goals`."""
 
 Reward = Literal["dense", "distance", "sparse"]
 
@@ -94,7 +102,7 @@ def point_navigation(*, reward: Reward = "dense", horizon: int = 100, episodes: 
     if reward not in get_args(Reward):
         raise UnknownNameError("reward", reward, get_args(Reward))
     spec = Spec(
-        # Without bounds, as in the source: most of what can be reached in an episode is far from where anyone goes.
+        # Without bounds, as in the source: bounds of what can be reached would be far wider than where agents go.
         observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (2,)),
         action_space=gymnasium.spaces.Box(-SPEED, SPEED, (2,)),
         horizon=horizon,
@@ -135,7 +143,7 @@ def point_navigation(*, reward: Reward = "dense", horizon: int = 100, episodes: 
         return episodes * _played(reward, jnp.square(left).sum(axis=1)).sum()
 
     def floor(task: PointTask) -> Array:
-        # Turned walks are as likely as others. One seed for all tasks: a floor is a function of its task alone.
+        # Random walks have the same distribution after a rotation. One seed for all tasks: a floor depends on its task alone.
         actions = jax.random.uniform(jax.random.key(0), (horizon, _WALKS, 2), minval=-SPEED, maxval=SPEED)
         return episodes * _random_walks(reward, task, actions)
 
@@ -155,7 +163,7 @@ def point_navigation(*, reward: Reward = "dense", horizon: int = 100, episodes: 
 
 
 def _payment(reward: Reward, away: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """What a step pays that ends at this squared distance from the goal."""
+    """Reward of a step that ends at this squared distance from the goal."""
     if reward == "dense":
         return -away
     if reward == "distance":
@@ -169,7 +177,7 @@ def _arrived(away: Float[Array, "*n"]) -> Bool[Array, "*n"]:
 
 
 def _move(task: PointTask, action: Float[Array, "2"]) -> Float[Array, "2"]:
-    """What an action does: turned, and made stronger or weaker."""
+    """The move that an action causes: rotated and scaled."""
     return task.strength * turned(action, task.turn)
 
 
@@ -207,7 +215,7 @@ def _random_walks(reward: Reward, task: PointTask, actions: Float[Array, "steps 
     def step(carry: tuple, action: Array) -> tuple[tuple, Array]:
         position, over, total = carry
         position = position + task.strength * action
-        # Each walk and its mirror image: what is left of chance then is how far they go, not where to.
+        # Each walk and its mirror image, so that the mean direction has no error and only the distance has one.
         away = jnp.square(jnp.stack([position, -position]) - task.goal[None, None]).sum(axis=-1)
         total = total + jnp.where(over, 0.0, _payment(reward, away))
         ends = _arrived(away) if reward != "sparse" else jnp.zeros_like(over)
@@ -218,13 +226,13 @@ def _random_walks(reward: Reward, task: PointTask, actions: Float[Array, "steps 
     (_, _, total), spread = jax.lax.scan(step, start, actions)
     if reward != "dense":
         return total.mean()
-    # How far walks go is known: the variance of t moves is t/3 SPEED² along each axis. What these went too far is given back.
+    # A control variate: the variance of t moves is known, t/3 SPEED² along each axis, so the excess of these walks is removed.
     known = 2 / 3 * jnp.square(task.strength * SPEED) * jnp.arange(1.0, len(actions) + 1)
     return total.mean() + (spread - known).sum()
 
 
 def _baselines(spec: Spec, reward: Reward) -> dict[str, Callable[[], Agent]]:
-    """The classical opponents."""
+    """Makers of the classical agents."""
     if reward == "sparse":
         search = partial(circle_search_agent, spec, radius=RADIUS, paid_within=PAID_WITHIN)
         return {"random": partial(random_agent, spec), "circle search": search}

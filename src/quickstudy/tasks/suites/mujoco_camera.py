@@ -1,7 +1,7 @@
 """A camera for simulations on MuJoCo, with or without a screen. Importing this needs MuJoCo.
 
-Gymnasium's own way to draw is not taken: with no screen it picks a library that fails, and its pictures, which have shadows,
-reflections and four samples a point, take ten times longer where the processor draws them.
+Gymnasium's own renderer is not used. Without a screen it picks a library that fails, and its pictures have shadows,
+reflections and four samples a pixel, which takes ten times longer where the processor draws them.
 """
 
 import ctypes
@@ -19,23 +19,23 @@ from jaxtyping import UInt8
 from quickstudy.protocol.errors import UsageError
 
 WIDTH, HEIGHT = 480, 360
-"""Points of a picture; a film shows it smaller, which smooths edges."""
+"""Pixels of a picture; a video shows it smaller, which smooths edges."""
 
 HEADLESS = (("libEGL.so.1", "mujoco.egl"), ("libOSMesa.so.8", "mujoco.osmesa"))
-"""What draws without a screen, and what of MuJoCo opens it; the first that is installed is taken."""
+"""Libraries that draw without a screen, and the module of MuJoCo that opens each; the first that is installed is used."""
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PLAIN = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 
 
 class MujocoCamera:
-    """A `Camera` that looks at a simulation. It changes nothing in it that a step depends on.
+    """A `Camera` on a simulation. It changes nothing in it that a step depends on.
 
     Args:
-      simulation: `() -> ` whatever holds the present `model` and `data`; asked before every picture, as environments change
+      simulation: `() -> ` an object with the present `model` and `data`; called before every picture, as environments replace
         them.
       view: the name of one of the model's cameras.
-      turned: this one hangs upside down, so its pictures are turned.
+      turned: whether this camera is mounted upside down, so that its pictures must be turned.
     """
 
     def __init__(self, simulation: Callable[[], Any], *, view: str, turned: bool = False):
@@ -43,7 +43,7 @@ class MujocoCamera:
         self._model: Any = None
 
     def take(self, observation: Any) -> UInt8[np.ndarray, "360 480 3"]:
-        """A picture of what stands there now.
+        """A picture of the present state.
 
         Raises:
           UsageError: there is no OpenGL to draw with.
@@ -53,7 +53,7 @@ class MujocoCamera:
         if simulation.model is not self._model:
             self.close()
             self._aim(simulation.model)
-        # Where things are follows from the state when the next step is computed, and that is not to be touched.
+        # Positions are computed in a copy: in the simulation itself they must stay as the last step left them.
         mujoco.mj_getState(self._model, simulation.data, self._state, _STATE)
         mujoco.mj_setState(self._model, self._copy, self._state, _STATE)
         mujoco.mj_fwdPosition(self._model, self._copy)
@@ -69,14 +69,14 @@ class MujocoCamera:
         return picture[:, ::-1] if self._turned else picture[::-1]  # OpenGL's first line is the lowest
 
     def close(self) -> None:
-        """Gives back what it draws with."""
+        """Frees the renderer."""
         if self._model is not None:
             self._drawn.free()
             self._opengl.free()
             self._model = None
 
     def _aim(self, model: Any) -> None:
-        """Gets ready for a model."""
+        """Prepares the renderer for a model."""
         model.vis.quality.shadowsize = model.vis.quality.offsamples = 0
         model.vis.global_.offwidth, model.vis.global_.offheight = WIDTH, HEIGHT
         self._opengl, self._drawn = _opened(model)
@@ -89,10 +89,10 @@ class MujocoCamera:
 
 
 def _opened(model: Any) -> tuple[Any, Any]:
-    """OpenGL, and what draws a model with it."""
+    """An OpenGL context, and the renderer of a model in it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GLFW warns of what it raises
+            warnings.simplefilter("ignore")  # GLFW warns of the same error that it raises
             opengl = _kind()(WIDTH, HEIGHT)
             opengl.make_current()
             drawn = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -107,7 +107,7 @@ def _opened(model: Any) -> tuple[Any, Any]:
 
 
 def _kind() -> Callable[[int, int], Any]:
-    """What makes OpenGL: as MUJOCO_GL or the system says, or what works without a screen where there is none."""
+    """The class of OpenGL contexts that MUJOCO_GL or the system selects; without a screen, the first that works."""
     screen = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if screen or os.environ.get("MUJOCO_GL"):
         return importlib.import_module("mujoco.gl_context").GLContext

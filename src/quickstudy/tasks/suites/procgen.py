@@ -1,28 +1,30 @@
-"""Procgen: a level of a video game, made from its number and seen as pixels, with a few episodes to get to know it.
+"""Procgen: a level of a video game, generated from its number and observed as pixels, with a few episodes to learn it.
 
-A task is a level, a whole number; the game is the same for all. A lifetime is `episodes` episodes on that level, and each shows
-the same first frame: what an agent learns in the first episode (where the coin is, which way leads into a wall) still holds in
-the second. Procgen itself has no luck beyond the number: the same actions on the same level are the same episode, to the pixel.
+- Drawn once per lifetime: the number of a level. The game is the same for all tasks.
+- Observation `[64, 64, 3]` of bytes: the frame. Action: one of 15 combinations of buttons. Reward: the game's own.
+- A lifetime has `episodes` episodes on the level, and each begins with the same frame. What an agent learns in the first
+  episode (the place of the coin, a way that ends at a wall) holds in the second. Procgen has no randomness beyond the number:
+  the same actions on the same level give the same episode, to the pixel.
 
-Splits. `train` draws from the levels 0 to `levels - 1`, the first ones, as Cobbe et al. 2020 do (200 levels of easy games, 500
-of hard ones); `test` draws from the levels 1,000,000 to 2,147,483,646. More than a million training levels are refused, so that
-the two never meet. The paper's test draws from all numbers, the training levels among them: one drawing in ten million.
+Splits. `train` draws from the levels 0 to `levels - 1`, as Cobbe et al. 2020 do (200 levels of easy games, 500 of hard ones).
+`test` draws from the levels 1,000,000 to 2,147,483,646. More than a million training levels are refused, so the two are
+disjoint. The paper's test draws from all numbers, the training levels included: one draw in ten million.
 
-What is played is EnvPool's Procgen, and `docs/procgen.md` says why and how it compares with OpenAI's package. It shows the true
-last frame of an episode, where OpenAI's shows the first one of the next. Only `open` needs it.
+The implementation is EnvPool's Procgen; `docs/procgen.md` gives the reasons, a comparison with OpenAI's package, and results
+with their commands. EnvPool shows the true last frame of an episode, where OpenAI's package shows the first frame of the next.
+Only `open` needs it.
 
-`solved` is what the game itself calls a completed level: the coin taken, the boss beaten, all orbs eaten. No floor or ceiling
-of a level is known. `RETURN_RANGES` holds the paper's constants, which make scores that can be averaged over games.
+`solved` is the game's own word for a completed level: the coin taken, the boss beaten, all orbs eaten. There is no floor and
+no ceiling of a level, and no baseline. `RETURN_RANGES` holds the paper's constants, which make scores that can be averaged
+over games.
 """
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import gymnasium
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8, UInt32
 
@@ -54,14 +56,13 @@ _GAMES = {
     "starpilot": (1000, (2.5, 64.0), (1.5, 35.0)),
 }
 STEP_LIMITS = {game: limit for game, (limit, _, _) in _GAMES.items()}
-"""The 16 games, and the number of steps after which each ends an episode by itself."""
+"""The 16 games, and the number of steps after which each truncates an episode."""
 RETURN_RANGES = {
     "easy": {game: easy for game, (_, easy, _) in _GAMES.items()},
     "hard": {game: hard for game, (_, _, hard) in _GAMES.items()},
 }
-"""What an episode returns to a policy that was trained without seeing anything, and the most that can be reached, by mode and
-game: R_min and R_max of Cobbe et al. 2020, "Leveraging Procedural Generation to Benchmark Reinforcement Learning", appendix C.
-They are of whole episodes."""
+"""Returns of a whole episode, by mode and game: of a policy trained on blank observations, and the highest possible one.
+These are R_min and R_max of Cobbe et al. 2020, appendix C."""
 
 
 def procgen(
@@ -71,12 +72,12 @@ def procgen(
 
     Args:
       game: one of the 16, as in `STEP_LIMITS`.
-      levels: how many levels there are to train on, 1 to 1,000,000.
+      levels: number of training levels, 1 to 1,000,000.
       mode: `"easy"` or `"hard"`.
       horizon: most steps in one episode, at most the game's own limit. A frame takes 12 KiB, and a lifetime has room for all of
-        its slots, twice (what was seen, and what followed): 12 MiB with the 2 x 256 of the default, 47 MiB with the 1000 of
-        most games. Who solves an easy level of a game with a goal needs far fewer than 256; in bigfish, bossfight, plunder,
-        miner, chaser and starpilot the reward goes on, and returns lie below those of whole episodes.
+        its slots, twice (observations and successors): 12 MiB with the 2 x 256 of the default, 47 MiB with the 1000 of
+        most games. Easy levels of games with a goal can be solved in far fewer than 256 steps. In bigfish, bossfight,
+        plunder, miner, chaser and starpilot rewards continue, so returns are below those of whole episodes.
       episodes: on the same level, in one lifetime.
     Raises:
       UnknownNameError: no such game or mode.
@@ -116,7 +117,7 @@ def procgen(
 def normalised_return(
     returns: Float[np.ndarray, "*episodes"], *, game: str, mode: str = "easy"
 ) -> Float[np.ndarray, "*episodes"]:
-    """Returns of episodes on the scale on which scores of several games may be averaged.
+    """Returns of episodes on a scale on which scores of several games can be averaged.
 
         normalised = (return - R_min) / (R_max - R_min)
 
@@ -125,7 +126,7 @@ def normalised_return(
       game: one of the 16.
       mode: `"easy"` or `"hard"`.
     Returns:
-      0 for what a policy earns that sees nothing, 1 for the highest return that can be reached; not clipped.
+      0 for a policy without observations, 1 for the highest possible return; not clipped.
     Raises:
       UnknownNameError: no such game or mode.
     Example:
@@ -141,35 +142,6 @@ def normalised_return(
     return (returns - low) / (high - low)
 
 
-def draw_levels(distribution: HostDistribution, path: Path | str, *, tasks: int = 6, seed: int = 0) -> None:
-    """Writes a PNG of the first frames of some tasks, a row for each split.
-
-    Args:
-      distribution: as `procgen` makes it, or any other whose observations are colour pictures.
-      path: where to.
-      tasks: of each split.
-      seed: of which ones.
-    Raises:
-      MissingExtraError: Procgen is not installed.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.5 * tasks, 1.8 * len(distribution.splits)), layout="constrained")
-    axes = figure.subplots(len(distribution.splits), tasks, squeeze=False)
-    environment = distribution.open()
-    try:
-        for split, row in zip(distribution.splits, axes, strict=True):
-            drawn = distribution.sample_tasks(split, jax.random.key(seed), tasks=tasks)
-            for index, axis in enumerate(row):
-                environment.begin(jax.tree.map(lambda leaf, index=index: leaf[index], drawn), np.zeros(2, np.uint32))
-                axis.imshow(environment.reset(0), interpolation="nearest")
-                axis.set_title(f"{split} {drawn[index]}", fontsize=7)
-                axis.set_axis_off()
-    finally:
-        environment.close()
-    figure.savefig(path, dpi=120, format="png")
-
-
 @dataclasses.dataclass
 class ProcgenEnvironment:
     """A level of Procgen as a `HostEnvironment`.
@@ -179,7 +151,7 @@ class ProcgenEnvironment:
 
     Raises:
       MissingExtraError: EnvPool is not installed.
-      UsageError: a library that it draws with is not.
+      UsageError: a library that it needs for drawing is not installed.
     """
 
     game: str
@@ -192,8 +164,8 @@ class ProcgenEnvironment:
         self._level = 0
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
-        """Another level."""
-        del key  # nothing on a level is left to luck
+        """Sets the level of the next episodes."""
+        del key  # a level has no randomness
         self._level = int(task)
 
     def reset(self, episode: int) -> UInt8[np.ndarray, "64 64 3"]:
@@ -206,21 +178,21 @@ class ProcgenEnvironment:
         return self._pool.reset()[0][0]
 
     def step(self, slot: int, action: Any) -> StepResult:
-        """One step. The pool resets only when it is stepped after an end, so that the last frame is the true one."""
+        """One step. The pool resets only when it is stepped after an end, so the last frame is the true one."""
         del slot
         frame, reward, terminated, truncated, info = self._pool.step(np.asarray(action, np.int32).reshape(1))
         measures = {"solved": float(info["prev_level_complete"][0])}
         return StepResult(frame[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), measures)
 
     def close(self) -> None:
-        """Lets go of the pool, and of its thread."""
+        """Closes the pool and its thread."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
 
 
 class _Camera:
-    """Shows what the agent sees."""
+    """Pictures are the frames that the agent observes."""
 
     def __init__(self, environment: ProcgenEnvironment):
         del environment

@@ -1,28 +1,31 @@
-"""Ant on MuJoCo: the direction to walk in, or the place to walk to, has to be found out from rewards.
+"""Ant on MuJoCo: the direction to walk in, or the place to walk to, must be found out from rewards.
 
-As in the code of Rakelly et al. 2019 (PEARL: rlkit/envs/ant_dir.py and ant_goal.py), which Zintgraf et al. 2020 (VariBAD)
-took over: episodes of 200 steps, 0.05 s each. Directions are uniform on the whole circle (their `Ant-Fwd-Back` has two of
-them).
+As in the code of Rakelly et al. 2019 (PEARL: rlkit/envs/ant_dir.py and ant_goal.py), which Zintgraf et al. 2020 (VariBAD) took
+over. Episodes have 200 steps of 0.05 s.
 
-`ant-direction`: reward = speed in the direction + 1 - 0.5 |action|² - 0.0005 |contact forces within ±1|². An episode
-terminates where the torso is below 0.2 m or above 1 m. Observations have 27 numbers, without contact forces, as in the
-papers.
+- Drawn once per lifetime: a direction, uniform on the whole circle (the source's `Ant-Fwd-Back` has only two), or a goal,
+  uniform on the disc of radius 3 m.
+- Action `[8]`: torques, within -1 and 1.
 
-- `train`, `test`: disjoint by construction: `marked` stamps the split's number on every angle. No `ood:` split: nothing lies
-  beyond a circle.
+`ant-direction`: reward = speed in the direction + 1 - 0.5 |action|² - 0.0005 |contact forces clipped to ±1|², speeds in m/s.
+An episode terminates where the torso is below 0.2 m or above 1 m. Observation `[27]`: posture and velocities, without contact
+forces, as in the papers.
 
-`ant-goal`: reward = - |x - goal x| - |y - goal y| - 0.1 |action|² - 0.0005 |contact forces within ±1|², goals uniform on the
-disc of radius 3 m. Nothing terminates. Observations show where the ant is, and contact forces: 107 numbers. The papers' 113
-hold six more for the world's own body, which are always 0. `contact_forces=False` leaves 29.
+- `train`, `test`: disjoint by construction (`marked`). There is no `ood:` split, since a circle has no outside.
 
-- `train`, `test`: disjoint in the same way.
+`ant-goal`: reward = - |x - goal x| - |y - goal y| - 0.1 |action|² - 0.0005 |contact forces clipped to ±1|², in metres. No
+episode terminates. Observation `[107]`: posture, velocities, position and contact forces. The papers' 113 hold six more for
+the world's own body, which are always 0. With `contact_forces=False` there are 29.
+
+- `train`, `test`: disjoint by construction (`marked`).
 - `ood:farther`: goals at 3 to 4 m.
 
-Changed: where the torso is is read from `qpos`; the papers and Gymnasium read `xpos`, which the integrator leaves up to 3 mm
-away. The step that falls does not pay the 1 (Gymnasium's version 5 mended that). Whoever ran the papers' code with MuJoCo 2
-under mujoco-py had contact forces of 0 throughout; here they are what MuJoCo computes.
+Changed: the position of the torso is read from `qpos`; the papers and Gymnasium read `xpos`, which the integrator leaves up to
+3 mm away. The step that falls does not pay the 1 (as in Gymnasium's version 5). With MuJoCo 2 under mujoco-py, the papers'
+code had contact forces of 0 throughout; here they are those that MuJoCo computes.
 
-No floor or ceiling: nobody knows the best return exactly.
+There is no floor and no ceiling, since the best return is not known exactly. The only baseline is `random`. Results and their
+commands stand in docs/locomotion.md.
 """
 
 import dataclasses
@@ -40,25 +43,25 @@ from quickstudy.tasks.suites.locomotion.distribution import import_robots, marke
 DIRECTION_SPLITS = ("train", "test")
 GOAL_SPLITS = ("train", "test", "ood:farther")
 RADIUS, FAR_RADIUS = 3.0, 4.0
-"""Of the disc that goals lie on, and of the ring around it, in metres."""
+"""Radii of the disc of goals, and of the ring around it, in metres."""
 
 
 @record
 class DirectionTask:
-    """`direction` `[2]`: of length 1, x and y."""
+    """`direction` `[2]`: x and y of a vector of length 1."""
 
     direction: Float[Array, "2"]
 
 
 @record
 class PlaceTask:
-    """`goal` `[2]`: x and y, in metres from where an episode begins, give or take 0.1."""
+    """`goal` `[2]`: x and y in metres; episodes begin within 0.1 of the origin."""
 
     goal: Float[Array, "2"]
 
 
 def ant_direction(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """An ant that looks for the direction it is wanted to walk in.
+    """An ant with a hidden direction.
 
     Args:
       horizon: most steps in one episode.
@@ -80,10 +83,10 @@ def ant_direction(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
 
 
 def ant_goal(*, contact_forces: bool = True, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """An ant that looks for the place it is wanted at.
+    """An ant with a hidden goal.
 
     Args:
-      contact_forces: whether observations show them.
+      contact_forces: whether observations hold them.
       horizon: steps in one episode.
       episodes: in one lifetime.
     Raises:

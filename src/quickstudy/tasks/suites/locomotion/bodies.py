@@ -1,23 +1,29 @@
-"""Hopper and walker on MuJoCo whose bodies nobody knows: masses, inertias, damping and friction differ from task to task.
+"""Hopper and walker on MuJoCo with unknown bodies: masses, inertias, damping and friction differ from task to task.
 
-The setting of `rand_param_envs`, which Rothfuss et al. 2019 (ProMP) and Rakelly et al. 2019 (PEARL, `Walker-2D-Params`) run:
-run forwards, in episodes of 200 steps. Reward = speed forwards + 1 - 0.001 |action|². An episode terminates when the robot
-falls: hopper below 0.7 m or tilted by 0.2 rad, walker below 0.8 m, above 2 m or tilted by 1 rad.
+The setting of `rand_param_envs`, which Rothfuss et al. 2019 (ProMP) and Rakelly et al. 2019 (PEARL, `Walker-2D-Params`) run.
 
-A task holds factors on what the robot's file says: 1.5^u for the mass and the inertia of each body and the friction of each
-shape, 1.3^u for the damping of each joint, every u uniform in [-3, 3] on its own.
+- Drawn once per lifetime: factors on the numbers of the robot's file. They are 1.5^u for the mass and the inertia of each body
+  and the friction of each shape, and 1.3^u for the damping of each joint, with independent u uniform in [-3, 3].
+- Observation `[11]` (hopper) or `[17]` (walker): posture and velocities, without the position; radians, metres, and per
+  second.
+- Action `[3]` or `[6]`: torques, within -1 and 1. Episodes have at most 200 steps.
+- Reward: speed forwards + 1 - 0.001 |action|², speeds in m/s. An episode terminates when the robot falls: hopper below 0.7 m
+  or tilted by 0.2 rad, walker below 0.8 m, above 2 m or tilted by 1 rad.
 
-- `train`, `test`: as above, disjoint by construction: `marked` stamps the split's number on every u.
-- `ood:heavier`: u of every mass in [3, 4], each body 3.4 to 5.1 times as heavy as in the file.
+Splits:
 
-Changed: their code draws a factor for each of a body's three inertias and of a shape's three frictions. Here one factor
-serves all three inertias, and only sliding friction is drawn. What happens has the same distribution: robots in a plane turn
-about one axis, and contacts here know sliding friction alone. What MuJoCo derives from masses is derived again for every task
-(`mj_setConst`), which their code leaves as it was; the walker's right foot grips as its left (Gymnasium's version 5 mended
-the file), the step that falls does not pay the 1, and a walker's step is five frames as in their code, where Gymnasium's own
-takes four. Theirs ran on MuJoCo 1.3.
+- `train`, `test`: as above, disjoint by construction: `marked` writes the number of the split into every u.
+- `ood:heavier`: u of every mass in [3, 4], so that each body is 3.4 to 5.1 times as heavy as in the file.
 
-No floor or ceiling: nobody knows the best return exactly.
+Changed: the source draws a factor for each of a body's three inertias and of a shape's three frictions. Here one factor serves
+all three inertias, and only sliding friction is drawn. The dynamics have the same distribution: robots in a plane turn about
+one axis, and contacts here use sliding friction alone. Quantities that MuJoCo derives from masses are computed again for every
+task (`mj_setConst`); the source keeps the old ones. Both feet of the walker have the same friction (as in Gymnasium's version
+5), the step that falls does not pay the 1, and a step of the walker is five frames as in the source, where Gymnasium's has
+four. The source ran on MuJoCo 1.3.
+
+There is no floor and no ceiling, since the best return is not known exactly. The only baseline is `random`. Results and their
+commands stand in docs/locomotion.md.
 """
 
 from typing import Any
@@ -32,12 +38,12 @@ from quickstudy.tasks.suites.locomotion.distribution import import_robots, marke
 SPLITS = ("train", "test", "ood:heavier")
 BASE, DAMPING_BASE = 1.5, 1.3
 REACH, HEAVY_REACH = 3.0, 4.0
-"""Exponents lie within plus or minus the first; those of heavy masses from there to the second."""
+"""Largest absolute exponent of `train` and `test`, and largest exponent of a mass in `ood:heavier`."""
 
 
 @record
 class BodyTask:
-    """Factors on what the robot's file says.
+    """Factors on the numbers of the robot's file.
 
     `mass`, `inertia` `[bodies]`: of each body. `damping` `[joints]`: of each joint that is damped. `friction` `[shapes]`:
     sliding, of each shape, the floor first; a contact has the greater of its two.
@@ -50,7 +56,7 @@ class BodyTask:
 
 
 def hopper_parameters(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """A hopper that has to find out about its own body.
+    """A hopper with an unknown body.
 
     Args:
       horizon: most steps in one episode.
@@ -63,7 +69,7 @@ def hopper_parameters(*, horizon: int = 200, episodes: int = 2) -> HostDistribut
 
 
 def walker_parameters(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """A walker that has to find out about its own body.
+    """A walker with an unknown body.
 
     Args:
       horizon: most steps in one episode.

@@ -1,4 +1,4 @@
-"""What all tasks of locomotion share: robots where MuJoCo is installed, numbers that carry their split, the distribution."""
+"""The common part of locomotion tasks: loading the robots, numbers that carry their split, and the distribution."""
 
 import dataclasses
 import importlib
@@ -21,7 +21,7 @@ def import_robots() -> Any:
     """The module of robots.
 
     Raises:
-      MissingExtraError: MuJoCo is not installed, or what Gymnasium imports along with it.
+      MissingExtraError: MuJoCo, or a package that Gymnasium imports with it, is not installed.
     """
     for part in ("mujoco", "imageio"):
         if importlib.util.find_spec(part) is None:
@@ -30,7 +30,7 @@ def import_robots() -> Any:
 
 
 def marked(generator: np.random.Generator, split: str, splits: tuple[str, ...], shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Uniform numbers in [0, 1) that carry their split: what `mark_split` makes of them, drawn with NumPy."""
+    """Uniform numbers in [0, 1) that carry their split, drawn with NumPy: the same grid as that of `mark_split`."""
     return (SPLIT_CELLS * generator.integers(GRID_CELLS, size=shape) + splits.index(split)) / (SPLIT_CELLS * GRID_CELLS)
 
 
@@ -68,6 +68,6 @@ def robot_distribution(
 
 
 def _camera(environment: GymnasiumEnvironment) -> Camera:
-    """Runs along beside the robot."""
+    """A camera that follows the robot."""
     cameras = importlib.import_module("quickstudy.tasks.suites.mujoco_camera")  # which needs MuJoCo
     return cameras.MujocoCamera(lambda: environment.environment.unwrapped, view="track")  # type: ignore[union-attr]

@@ -1,25 +1,32 @@
-"""Half-cheetah on MuJoCo: the speed to run at, or the direction to run in, has to be found out from rewards.
+"""Half-cheetah on MuJoCo: the speed, or the direction, to run at must be found out from rewards.
 
 Both settings are those of Finn et al. 2017 (MAML, section 5.3) as Rakelly et al. 2019 (PEARL) and Zintgraf et al. 2020
-(VariBAD) run them: episodes of 200 steps that nothing ends early. A step lasts 0.05 s; speeds are in metres per second.
+(VariBAD) run them.
 
-`half-cheetah-velocity`: reward = - |speed - goal| - 0.05 |action|², goals uniform in [0, 3]. (MAML's paper has [0, 2].)
+- Drawn once per lifetime: the goal speed in m/s (`half-cheetah-velocity`), or the direction, 1 forwards or -1 backwards with
+  the same probability (`half-cheetah-direction`).
+- Observation `[17]`: posture and velocities, without the position; radians, metres, and per second.
+- Action `[6]`: torques, within -1 and 1. A step lasts 0.05 s; an episode has 200 steps and never terminates.
+- Reward: - |speed - goal| - 0.05 |action|², or direction x speed - 0.05 |action|²; speeds in m/s.
 
-- `train`, `test`: as above, disjoint by construction: `marked` stamps the split's number on every goal.
+Splits of `half-cheetah-velocity`:
+
+- `train`, `test`: goals uniform in [0, 3] (MAML's paper has [0, 2]), disjoint by construction (`marked`).
 - `ood:faster`: goals in [3, 4].
 
-`half-cheetah-direction`: reward = direction x speed - 0.05 |action|², forwards or backwards with even chances.
+Splits of `half-cheetah-direction`:
 
-- `train`, `test`: **there are two tasks, and both splits hold both**, as in all papers. So that a list of tasks says what it
-  is for, `test` pays progress 1.000001 times; no agent could tell. A result on `test` says how well the two are told apart,
-  and nothing about tasks never met.
+- `train`, `test`: **there are two tasks, and both splits hold both**, as in all papers. So that a list of tasks names its
+  split, `test` multiplies the direction by 1.000001, which no agent can notice. A result on `test` shows how well an agent
+  distinguishes the two tasks, and nothing about new tasks.
 
 The coefficient of the control cost, 0.05, is that of the code of PEARL (rlkit/envs/half_cheetah_vel.py, half_cheetah_dir.py:
-0.5 x 0.1) and VariBAD; Gymnasium's own half-cheetah takes 0.1. Changed: observations have Gymnasium's 17 numbers. Those of
-PEARL and VariBAD have 20: the same, and where the torso is, which neither task needs. Simulated by the MuJoCo that is
-installed, where they had 1.5 or 2: their returns are near to, not equal to, what can be had here.
+0.5 x 0.1) and VariBAD; Gymnasium's own half-cheetah takes 0.1. Changed: observations are the 17 numbers of Gymnasium. Those of
+PEARL and VariBAD have 20, with the position of the torso, which neither task needs. The simulator is the installed MuJoCo,
+where the papers had 1.5 or 2, so their returns are close to those here and not equal.
 
-No floor or ceiling: nobody knows the best return exactly.
+There is no floor and no ceiling, since the best return is not known exactly. The only baseline is `random`. Results and their
+commands stand in docs/locomotion.md.
 """
 
 from functools import partial
@@ -35,25 +42,25 @@ from quickstudy.tasks.suites.locomotion.distribution import import_robots, marke
 SPEED_SPLITS = ("train", "test", "ood:faster")
 DIRECTION_SPLITS = ("train", "test")
 FASTEST, FASTER = 3.0, 4.0
-"""Goals of `train` and `test` lie below the first, those of `ood:faster` from there to the second; metres per second."""
+"""Upper bounds of the goals of `train` and `test`, and of `ood:faster`, in metres per second."""
 
 
 @record
 class SpeedTask:
-    """`speed` `[]`: to run at, in metres per second, forwards."""
+    """`speed` `[]`: the goal, in metres per second, forwards."""
 
     speed: Float[Array, ""]
 
 
 @record
-class SideTask:
-    """`direction` `[]`: 1 forwards, -1 backwards; in `test` a millionth more."""
+class CheetahDirectionTask:
+    """`direction` `[]`: 1 forwards, -1 backwards; in `test` times 1.000001."""
 
     direction: Float[Array, ""]
 
 
 def half_cheetah_velocity(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """A half-cheetah that looks for the speed it is wanted at.
+    """A half-cheetah with a hidden goal speed.
 
     Args:
       horizon: steps in one episode.
@@ -76,7 +83,7 @@ def half_cheetah_velocity(*, horizon: int = 200, episodes: int = 2) -> HostDistr
 
 
 def half_cheetah_direction(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
-    """A half-cheetah that looks for the direction it is wanted to run in.
+    """A half-cheetah with a hidden direction.
 
     Args:
       horizon: steps in one episode.
@@ -104,14 +111,14 @@ def _sample_speed(split: str, generator: np.random.Generator) -> SpeedTask:
     return SpeedTask(speed=np.float32(speed))  # type: ignore[arg-type]
 
 
-def _sample_direction(split: str, generator: np.random.Generator) -> SideTask:
+def _sample_direction(split: str, generator: np.random.Generator) -> CheetahDirectionTask:
     mark = 1.0 + DIRECTION_SPLITS.index(split) * 2.0**-20
-    return SideTask(direction=np.float32(mark * generator.choice((-1.0, 1.0))))  # type: ignore[arg-type]
+    return CheetahDirectionTask(direction=np.float32(mark * generator.choice((-1.0, 1.0))))  # type: ignore[arg-type]
 
 
 def _set_speed(environment: Any, task: SpeedTask) -> None:
     environment.goal = float(task.speed)
 
 
-def _set_direction(environment: Any, task: SideTask) -> None:
+def _set_direction(environment: Any, task: CheetahDirectionTask) -> None:
     environment.goal = float(task.direction)

@@ -1,8 +1,9 @@
-"""Gymnasium's MuJoCo robots (version 5), each paid for its task. Importing this needs MuJoCo; see `robot_tasks.import_robots`.
+"""Gymnasium's MuJoCo robots (version 5) with the rewards of tasks. Importing this needs MuJoCo; see
+`distribution.import_robots`.
 
-Models, resets, spaces and endings are Gymnasium's own. Only `step` is written anew: a reward for the task that was set, and
-less Python around the physics (a half-cheetah's step takes 34 µs where Gymnasium's own takes 45; 32 are physics). Positions
-are read from `qpos`, which is where the robot is; `xpos`, which Gymnasium's ant takes, is where the integrator last tried.
+Models, resets, spaces and endings are those of Gymnasium. Only `step` is new: it computes the reward of the task, with less
+Python around the physics (a step of the half-cheetah takes 34 µs, where Gymnasium's takes 45; 32 are physics). Positions are
+read from `qpos`, the position of the robot. Gymnasium's ant reads `xpos`, which lags behind by part of a step.
 """
 
 from collections.abc import Callable
@@ -24,11 +25,11 @@ HOPPER_HIGHEST_STATE, HOPPER_LOWEST, HOPPER_STEEPEST = 100.0, 0.7, 0.2
 WALKER_LOWEST, WALKER_HIGHEST, WALKER_STEEPEST = 0.8, 2.0, 1.0
 ANT_LOWEST, ANT_HIGHEST = 0.2, 1.0
 FASTEST_SEEN = 10.0
-"""Hopper and walker see speeds up to this one; beyond, they see this one."""
+"""Observed velocities of hopper and walker are clipped to this."""
 
 
 class HalfCheetah(HalfCheetahEnv):
-    """A half-cheetah. Observations `[17]`: its posture and all speeds, without where it is.
+    """A half-cheetah. Observations `[17]`: posture and velocities, without the position.
 
         reward = pays(goal, speed) - 0.05 |action|²
 
@@ -55,12 +56,12 @@ class HalfCheetah(HalfCheetahEnv):
 
 
 def nearness(goal: float, speed: float) -> float:
-    """Minus how far a speed is from the one wanted."""
+    """Minus the distance of a speed from the goal, metres per second."""
     return -abs(speed - goal)
 
 
 def progress(goal: float, speed: float) -> float:
-    """Speed in the direction wanted, which is 1 forwards and -1 backwards."""
+    """Speed in the direction of the goal, 1 forwards and -1 backwards, metres per second."""
     return goal * speed
 
 
@@ -69,7 +70,7 @@ class Ant(AntEnv):
 
         reward = velocity · goal + 1 - 0.5 |action|² - 0.0005 |contact forces within ±1|²
 
-    Observations `[27]`: its posture and all speeds, without where it is. `goal` `[2]` is of length 1.
+    Observations `[27]`: posture and velocities, without the position. `goal` `[2]` is of length 1.
     """
 
     def __init__(self) -> None:
@@ -87,10 +88,10 @@ class Ant(AntEnv):
         mujoco.mj_rnePostConstraint(self.model, self.data)
         moved = (position[0] - x) * self.goal[0] + (position[1] - y) * self.goal[1]
         observation = np.concatenate((position[2:], self._velocity))
-        stands = bool(ANT_LOWEST <= position[2] <= ANT_HIGHEST and np.isfinite(observation).all())
+        is_up = bool(ANT_LOWEST <= position[2] <= ANT_HIGHEST and np.isfinite(observation).all())
         contact = _within_one(self.data.cfrc_ext)
         cost = 0.5 * float(action @ action) + 5e-4 * float(contact @ contact)
-        return observation, float(moved) / self._seconds + stands - cost, not stands, False, {}
+        return observation, float(moved) / self._seconds + is_up - cost, not is_up, False, {}
 
 
 class AntAtGoal(AntEnv):
@@ -99,18 +100,18 @@ class AntAtGoal(AntEnv):
         reward = - |x - goal x| - |y - goal y| - 0.1 |action|² - 0.0005 |contact forces within ±1|²
 
     Args:
-      contact_forces: whether observations hold them. They are `[107]` with and `[29]` without; where it is they show.
+      contact_forces: whether observations hold them. They are `[107]` with and `[29]` without; both hold the position.
     """
 
     def __init__(self, *, contact_forces: bool):
-        # An ant that ended its episode by falling would be better off than one that walks: it never terminates.
+        # With rewards below 0, an ant that could end its episode by falling would do better than one that walks.
         super().__init__(
             exclude_current_positions_from_observation=False,
             include_cfrc_ext_in_observation=contact_forces,
             terminate_when_unhealthy=False,
         )
         self.goal = (0.0, 0.0)
-        self._felt = contact_forces
+        self._observes_forces = contact_forces
         self._position, self._velocity, self._control = self.data.qpos, self.data.qvel, self.data.ctrl
 
     def step(self, action: np.ndarray) -> Step:
@@ -122,12 +123,12 @@ class AntAtGoal(AntEnv):
         away = abs(float(position[0]) - self.goal[0]) + abs(float(position[1]) - self.goal[1])
         contact = _within_one(self.data.cfrc_ext)
         cost = 0.1 * float(action @ action) + 5e-4 * float(contact @ contact)
-        parts = (position, self._velocity, contact[6:]) if self._felt else (position, self._velocity)
+        parts = (position, self._velocity, contact[6:]) if self._observes_forces else (position, self._velocity)
         return np.concatenate(parts), -away - cost, False, False, {}
 
 
 class Hopper(HopperEnv):
-    """A hopper whose body can be set. Observations `[11]`; paid as Gymnasium's own, of which it copies the endings too.
+    """A hopper whose body can be set. Observations `[11]`; rewards and endings are those of Gymnasium.
 
     reward = speed forwards + 1 - 0.001 |action|²
     """
@@ -144,18 +145,18 @@ class Hopper(HopperEnv):
         before = position[0]
         self._control[:] = action
         mujoco.mj_step(self.model, self.data, nstep=self.frame_skip)
-        stands = bool(
+        is_up = bool(
             position[1] > HOPPER_LOWEST
             and abs(position[2]) < HOPPER_STEEPEST
             and np.abs(velocity).max() < HOPPER_HIGHEST_STATE
             and np.abs(position[2:]).max() < HOPPER_HIGHEST_STATE
         )
-        reward = float(position[0] - before) / self._seconds + stands - 1e-3 * float(action @ action)
-        return _seen(position, velocity), reward, not stands, False, {}
+        reward = float(position[0] - before) / self._seconds + is_up - 1e-3 * float(action @ action)
+        return _seen(position, velocity), reward, not is_up, False, {}
 
 
 class Walker(Walker2dEnv):
-    """A walker whose body can be set. Observations `[17]`; paid as Gymnasium's own, of which it copies the endings too.
+    """A walker whose body can be set. Observations `[17]`; rewards and endings are those of Gymnasium.
 
     reward = speed forwards + 1 - 0.001 |action|²
     """
@@ -172,13 +173,13 @@ class Walker(Walker2dEnv):
         before = position[0]
         self._control[:] = action
         mujoco.mj_step(self.model, self.data, nstep=self.frame_skip)
-        stands = bool(WALKER_LOWEST < position[1] < WALKER_HIGHEST and abs(position[2]) < WALKER_STEEPEST)
-        reward = float(position[0] - before) / self._seconds + stands - 1e-3 * float(action @ action)
-        return _seen(position, self._velocity), reward, not stands, False, {}
+        is_up = bool(WALKER_LOWEST < position[1] < WALKER_HIGHEST and abs(position[2]) < WALKER_STEEPEST)
+        reward = float(position[0] - before) / self._seconds + is_up - 1e-3 * float(action @ action)
+        return _seen(position, self._velocity), reward, not is_up, False, {}
 
 
 def as_built(robot: MujocoEnv) -> dict[str, np.ndarray]:
-    """What of a robot's body can be set, as its file says it."""
+    """The numbers of a robot's body that can be set, as its file has them."""
     model = robot.model
     return {name: getattr(model, name).copy() for name in ("body_mass", "body_inertia", "dof_damping", "geom_friction")}
 
@@ -191,7 +192,7 @@ def set_body(
     damping: np.ndarray,
     friction: np.ndarray,
 ) -> None:
-    """Makes the body of a robot, always from what its file says, so that nothing of an earlier body stays.
+    """Sets the body of a robot, always relative to its file, so that no earlier body has an effect.
 
     Args:
       mass: factor for each body.

@@ -1,19 +1,25 @@
-"""Meta-World: a robot arm at a table; what it should do there, and where the goal is, has to be found out (ML1, ML10, ML45).
+"""Meta-World: a robot arm at a table must find out its job and the position of its goal (ML1, ML10, ML45).
 
-A task is an environment of the suite and one of its 50 goals in a split, both by number: tasks are drawn, stored and compared
-without the suite, which only the processes that step it need (`pip install 'quickstudy[metaworld]'`). The goal is hidden: its
-three slots of the observation are zeros. An episode always lasts `horizon` steps, since the suite ends nothing at success;
-each starts at the same place. An episode counts as a success where any of its steps does.
+Drawn once per lifetime: one environment of the suite and one of its 50 goals in a split, both by number. So tasks are drawn,
+stored and compared without the suite. Only the processes that step it need it (`pip install 'quickstudy[metaworld]'`).
+
+- Observation `[39]`: the present state (hand position in metres, gripper opening in [0, 1], position and quaternion of two
+  objects), the state one step ago, and three zeros in place of the goal.
+- Action `[4]` in [-1, 1]: the move of the hand along three axes, and the force of the gripper.
+- Reward: the suite's own. v2 lies between 0 and 10; v1 has a scale of its own in every environment.
+
+An episode always lasts `horizon` steps, since the suite does not end it at success, and every episode starts in the same
+state. It counts as a success if any of its steps is one. There is no floor and no ceiling; the only baseline is `random`.
 
 Splits are the suite's own, and share no task by construction:
 
 - `metaworld-ml1`: one environment; 50 goals to train on, 50 others to test on, drawn from `goal_seed` and `goal_seed + 1`.
 - `metaworld-ml10`, `metaworld-ml45`: 10 or 45 environments to train on, 5 others to test on, 50 goals each, from `goal_seed`.
 
-What the suite gets wrong, and what is done about it, stands in docs/meta-world.md. Baselines: random.
+docs/meta-world.md lists the faults of the suite that are corrected here, and results with their commands.
 
-Source: Yu et al. 2020 (arXiv:1910.10897), the release metaworld 3.1.1 with MuJoCo 3.3.0. Changed: nothing in what is simulated
-or paid; tasks are drawn each on its own, not every environment equally often in a batch.
+Source: Yu et al. 2020 (arXiv:1910.10897), the release metaworld 3.1.1 with MuJoCo 3.3.0. Changed: neither
+physics nor rewards; tasks are drawn independently, where the suite draws every environment equally often in a batch.
 """
 
 import importlib.util
@@ -33,7 +39,7 @@ from quickstudy.tasks.suites.meta_world.goals import DRAWS, GOALS, ML10_TEST, ML
 
 ENVIRONMENTS = tuple(DRAWS)
 LONGEST = 500
-"""Steps after which the suite refuses to go on."""
+"""Most steps of an episode; the suite refuses further ones."""
 
 Reward = Literal["v2", "v1"]
 
@@ -55,7 +61,7 @@ def metaworld_ml1(
     Args:
       task: one of the suite's 50 environments, without its version: reach, push, pick-place, ...
       horizon: steps of an episode, at most 500, the suite's own; fewer make it harder.
-      episodes: episodes in one lifetime. "10 to adapt in, 3 to be judged by" is 13, judged by the last three.
+      episodes: episodes in one lifetime. For 10 episodes of adaptation and 3 of evaluation give 13, and read the last three.
       reward: the suite's reward function; v2 lies between 0 and 10, v1 has a scale of its own in every environment.
       goal_seed: the seed that the suite's benchmark would be made with.
     Raises:
@@ -110,14 +116,14 @@ def _benchmark(
     seeds: tuple[int, int],
     own: dict[str, str] | None = None,
 ) -> HostDistribution:
-    if reward not in get_args(Reward):  # the suite takes any other word for v1
+    if reward not in get_args(Reward):  # the suite treats any other word as v1
         raise UnknownNameError("reward of Meta-World", reward, get_args(Reward))
     if isinstance(horizon, int) and horizon > LONGEST:
         raise SpecError(f"Meta-World refuses to go on after {LONGEST} steps; came horizon {horizon}. Give {LONGEST} or fewer.")
     if not 0 <= seeds[0] < 2**32 - 1:
         raise SpecError(f"goal_seed must be 0 or more and less than 2^32 - 1; came {seeds[0]}.")
     spec = Spec(
-        # The suite's own bounds are of no use: what follows a reset is not held within them.
+        # The suite's own bounds do not hold: observations after a reset can lie outside them.
         observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (39,), np.float32),
         action_space=gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32),
         horizon=horizon,
@@ -133,7 +139,7 @@ def _benchmark(
         measures={"success": "any"},
         camera=_camera,
         baselines={"random": partial(random_agent, spec)},
-        shown=("environment",) if len(train) > 1 else (),  # what lies on the table is seen
+        shown=("environment",) if len(train) > 1 else (),  # the objects on the table can be observed
     )
 
 
@@ -147,7 +153,7 @@ def _drawn(train: tuple[str, ...], test: tuple[str, ...], split: str, generator:
 
 
 def open_environment(train: tuple[str, ...], test: tuple[str, ...], seeds: tuple[int, int], reward: str) -> HostEnvironment:
-    """The environment that lives any task of a benchmark, in the process that steps it.
+    """An environment for any task of a benchmark, in the process that steps it.
 
     Raises:
       MissingExtraError: the suite is not installed where this is called.
@@ -160,7 +166,7 @@ def open_environment(train: tuple[str, ...], test: tuple[str, ...], seeds: tuple
 
 
 def _camera(environment: Any) -> Camera:
-    """Looks over the table from a corner."""
+    """A view of the table from a corner."""
     from quickstudy.tasks.suites.mujoco_camera import MujocoCamera
 
     return MujocoCamera(lambda: environment.suite, view="corner4", turned=True)

@@ -1,12 +1,15 @@
-"""The side of Meta-World that steps: environments of the suite, each made once and set to one task after another.
+"""Environments of Meta-World in the process that steps them; each is made once and set to one task after another.
 
-Nothing but `meta_world.open_environment` imports this file, since it needs the suite. What differs from the suite's own loop:
+Only `distribution.open_environment` imports this file, since it needs the suite. Two things differ from the suite's own loop:
 
-- Steps are computed by the same operations in the same order, without detours through Python: `swift`.
-- An episode starts from a copy of the first start of its lifetime. The suite simulates its start anew every time (twice, 50
-  steps each), and gets the same.
+- Steps are faster (`fast_step`), by the same operations in the same order.
+- Every episode of a lifetime starts from a copy of the state after the first reset. The suite simulates each reset again
+  (twice, 50 steps each) and reaches the same state.
 
 Both are exact: tests compare all 50 environments with the suite's own steps and resets, bit by bit.
+
+A reward passes through three functions of these files: `fast_step._step` (the suite's reward), `MetaWorldEnvironment.step` (a
+`StepResult` in float64), and the collector that called it.
 """
 
 import pickle
@@ -23,16 +26,16 @@ from numpy.typing import NDArray
 
 from quickstudy.protocol.errors import TaskDistributionError
 from quickstudy.protocol.host_distribution import StepResult
-from quickstudy.tasks.suites.meta_world.fast_step import swift
+from quickstudy.tasks.suites.meta_world.fast_step import with_fast_step
 from quickstudy.tasks.suites.meta_world.goals import DRAWS
 
 _NAMES = tuple(DRAWS)
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
-"""All that the next step of a simulation depends on, the solver's warm start among it."""
+"""Everything that the next step of a simulation depends on, including the warm start of the solver."""
 
 
 class MetaWorldEnvironment:
-    """Any task of a benchmark, as a `HostEnvironment`; nothing is random in it once the task is chosen.
+    """A `HostEnvironment` for any task of a benchmark; it is deterministic once the task is chosen.
 
     Args:
       goals: by the split (0 for train, 1 for test), then by the environment's name.
@@ -44,18 +47,18 @@ class MetaWorldEnvironment:
         self.suite: Any = None
         self._start: _Start | None = None
         self._closed = False
-        _SPARES.users += 1
+        _CACHE.users += 1
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
-        """Sets the environment of this task to its goal; one is made where no other lane has left one of its kind."""
+        """Sets an environment of the task's kind to its goal; takes a cached one, or makes one where none is cached."""
         del key
         name = _NAMES[int(task.environment)]
         if name != self._name:
-            before = self._name, self._reward, self.suite
-            self.suite = _SPARES.take(name, self._reward) or made(name, reward=self._reward)
+            previous = self._name, self._reward, self.suite
+            self.suite = _CACHE.take(name, self._reward) or made(name, reward=self._reward)
             self._name = name
-            if before[-1] is not None:
-                _SPARES.put(*before)
+            if previous[-1] is not None:
+                _CACHE.put(*previous)
         self._start = None
         set_goal(self.suite, name, self._goals[int(task.held_out)][name][int(task.goal)])
 
@@ -69,25 +72,26 @@ class MetaWorldEnvironment:
         return self._start.again(self.suite).astype(np.float32)
 
     def step(self, slot: int, action: Any) -> StepResult:
-        """One step of the suite. It never says that an episode has ended, except at its limit, which is the driver's."""
+        """One step of the suite. It ends no episode: the suite reports only its time limit, which the horizon replaces."""
         del slot
-        observation, reward, _, _, said = self.suite.step(np.asarray(action, np.float32))
-        return StepResult(observation.astype(np.float32), float(reward), False, False, {"success": float(said["success"])})
+        observation, reward, _, _, info = self.suite.step(np.asarray(action, np.float32))
+        return StepResult(observation.astype(np.float32), float(reward), False, False, {"success": float(info["success"])})
 
     def close(self) -> None:
-        """Closes the suite's environment, and with the last of these objects those that were kept for later tasks."""
+        """Closes the suite's environment, and, when no environment of this process is left open, the cached ones."""
         suite, self.suite, self._name = self.suite, None, ""
         if not self._closed:
             self._closed = True
-            _SPARES.leave()
+            _CACHE.leave()
         if suite is not None:
             suite.close()
 
 
-class _Spares:
-    """Environments of the suite that no lane uses at present: each takes some 20 MB, and a good part of a second to make.
+class _CachedEnvironments:
+    """Environments of the suite that are not in use at present; each takes about 20 MB and most of a second to make.
 
-    All lanes of a process share them, so that not every lane needs one of every kind. No more are kept than there are lanes.
+    All parallel environments of a process share the cache, so that not each of them needs one environment of every kind. The
+    cache holds at most as many as there are parallel environments.
     """
 
     def __init__(self) -> None:
@@ -95,20 +99,20 @@ class _Spares:
         self._kept: list[tuple[str, str, Any]] = []
 
     def put(self, name: str, reward: str, suite: Any) -> None:
-        """Keeps one; the one that was longest without a user gives way."""
+        """Caches one; where the cache is full, the one that was cached first is closed."""
         self._kept.append((name, reward, suite))
         self._make_room()
 
     def take(self, name: str, reward: str) -> Any:
-        """One of this kind, or None."""
-        for place, (kind, function, suite) in enumerate(self._kept):
+        """A cached environment of this kind, or None."""
+        for index, (kind, function, suite) in enumerate(self._kept):
             if (kind, function) == (name, reward):
-                del self._kept[place]
+                del self._kept[index]
                 return suite
         return None
 
     def leave(self) -> None:
-        """One user less."""
+        """Counts one parallel environment less."""
         self.users -= 1
         self._make_room()
 
@@ -117,21 +121,21 @@ class _Spares:
             self._kept.pop(0)[2].close()
 
 
-_SPARES = _Spares()
+_CACHE = _CachedEnvironments()
 
 
-def made(name: str, *, reward: str, hurried: bool = True) -> Any:
+def made(name: str, *, reward: str, fast: bool = True) -> Any:
     """An environment of the suite.
 
     Args:
       name: without the version.
       reward: the suite's `reward_function_version`.
-      hurried: with `swift` steps.
+      fast: with the fast step; else with the suite's own.
     Raises:
       TaskDistributionError: the installed release draws goals elsewhere.
     """
     kind = ALL_V3_ENVIRONMENTS[f"{name}-v3"]
-    environment: Any = (swift(kind) if hurried else kind)(reward_function_version=reward)
+    environment: Any = (with_fast_step(kind) if fast else kind)(reward_function_version=reward)
     space, draw = environment._random_reset_space, DRAWS[name]
     if not (np.array_equal(space.low, draw.low) and np.array_equal(space.high, draw.high)):
         raise TaskDistributionError(
@@ -142,28 +146,28 @@ def made(name: str, *, reward: str, hurried: bool = True) -> Any:
 
 
 def set_goal(environment: SawyerXYZEnv, name: str, goal: NDArray, *, hidden: bool = True) -> None:
-    """Sets an environment to a goal by the suite's own door, a task with pickled data."""
+    """Sets an environment to a goal through the suite's interface, a task with pickled data; `goal` `[3 or 6]`, metres."""
     data = {"rand_vec": goal, "env_cls": ALL_V3_ENVIRONMENTS[f"{name}-v3"], "partially_observable": hidden}
     environment.set_task(metaworld.Task(env_name=f"{name}-v3", data=pickle.dumps(data)))
 
 
 class _Start:
-    """An environment right after its reset: the simulation's state, and what the environment knows of it."""
+    """The state of an environment right after a reset: that of the simulation, and the attributes of the Python object."""
 
     def __init__(self, suite: Any, observation: NDArray):
         self._observation = observation.copy()
         self._state = np.empty(mujoco.mj_stateSize(suite.model, _STATE))
         mujoco.mj_getState(suite.model, suite.data, self._state, _STATE)
-        self._knows = _copied(suite.__dict__)
+        self._attributes = _copied(suite.__dict__)
 
     def again(self, suite: Any) -> NDArray:
-        """Puts the environment back there. What follows from the state is computed in the next step before anybody reads it."""
+        """Restores it. Quantities that follow from the state are computed in the next step before anything reads them."""
         mujoco.mj_setState(suite.model, suite.data, self._state, _STATE)
         suite.__dict__.clear()
-        suite.__dict__.update(_copied(self._knows))
+        suite.__dict__.update(_copied(self._attributes))
         return self._observation.copy()
 
 
-def _copied(knows: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays are copied, unless they look into the simulation's own."""
-    return {name: one.copy() if type(one) is np.ndarray and one.base is None else one for name, one in knows.items()}
+def _copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which arrays are copied, except for views into the simulation's own arrays."""
+    return {name: one.copy() if type(one) is np.ndarray and one.base is None else one for name, one in attributes.items()}

@@ -1,11 +1,11 @@
-"""Meta-World's own steps, by the short way: the same floating-point operations in the same order, less Python around them.
+"""The fast step of Meta-World: the same floating-point operations in the same order as the suite, with less Python.
 
-Three quarters of a step of the suite is Python: contacts are made into objects one by one, quaternions come from rotation
-matrices that SciPy first checks for being such, places are looked up by name, observations are stacked from many small
-arrays. Here places are read by number, contacts searched as arrays, quaternions computed without the check, and observations
-written into one array; forces that nobody reads (`mj_rnePostConstraint`) are left out. Rewards are the suite's own code.
+The suite spends three quarters of a step in Python. It makes an object of every contact, checks every rotation matrix with
+SciPy, looks positions up by name, and stacks observations from many small arrays. Here positions are read by number, contacts
+are searched as arrays, quaternions are computed without the check, and an observation is written into one array. Forces that
+nothing reads (`mj_rnePostConstraint`) are left out. Rewards are computed by the suite's own code.
 
-That it is exact is no promise but a test: all 50 environments, observations, rewards and successes, bit by bit.
+A test compares all 50 environments with the suite, bit by bit: observations, rewards and successes.
 """
 
 import math
@@ -18,8 +18,8 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from numpy.typing import NDArray
 
 
-def swift(kind: type[SawyerXYZEnv]) -> type[SawyerXYZEnv]:
-    """An environment class of the suite whose steps take the short way."""
+def with_fast_step(kind: type[SawyerXYZEnv]) -> type[SawyerXYZEnv]:
+    """A subclass of an environment class of the suite that computes the same steps faster."""
     methods: dict[str, Any] = {
         "__init__": lambda self, **settings: _init(self, kind, **settings),
         "get_endeff_pos": _hand,
@@ -29,19 +29,21 @@ def swift(kind: type[SawyerXYZEnv]) -> type[SawyerXYZEnv]:
         "touching_object": _touching,
         "set_xyz_action": _move_hand,
         "do_simulation": _simulate,
-        "_get_curr_obs_combined_no_goal": _seen,
-        "_get_obs": _seen_twice,
+        "_get_curr_obs_combined_no_goal": _state_now,
+        "_get_obs": _observation,
         "step": _step,
     }
-    turned = kind._get_quat_objects
-    if "Rotation" in turned.__globals__:
-        short = {**turned.__globals__, "Rotation": SimpleNamespace(from_matrix=_Turn)}
-        methods["_get_quat_objects"] = FunctionType(turned.__code__, short, turned.__name__, turned.__defaults__)
-    return type(f"Swift{kind.__name__}", (kind,), methods)
+    quaternions_of = kind._get_quat_objects
+    if "Rotation" in quaternions_of.__globals__:
+        faster = {**quaternions_of.__globals__, "Rotation": SimpleNamespace(from_matrix=_Rotation)}
+        methods["_get_quat_objects"] = FunctionType(
+            quaternions_of.__code__, faster, quaternions_of.__name__, quaternions_of.__defaults__
+        )
+    return type(f"Fast{kind.__name__}", (kind,), methods)
 
 
-class _Turn:
-    """A rotation, as far as the suite asks: its quaternion, by SciPy's operations in SciPy's order."""
+class _Rotation:
+    """A rotation with only the method that the suite calls: its quaternion, by SciPy's operations in SciPy's order."""
 
     def __init__(self, matrix: NDArray):
         self._matrix = matrix
@@ -95,7 +97,7 @@ def _between_fingers(self: Any) -> NDArray:
 
 
 def _touching(self: Any, object_geom_id: int) -> bool:
-    """Whether both pads press on the object."""
+    """Whether both finger pads press on the object."""
     contact = self.data.contact
     one, other, address = contact.geom1.tolist(), contact.geom2.tolist(), contact.efc_address.tolist()
     forces = []
@@ -117,12 +119,12 @@ def _simulate(self: Any, ctrl: Any, n_frames: int) -> None:
     mujoco.mj_step(self.model, self.data, nstep=n_frames)
 
 
-def _seen(self: Any) -> NDArray:
-    """Hand, gripper, and each object's place and quaternion, `[18]`."""
+def _state_now(self: Any) -> NDArray:
+    """Hand position, gripper opening, and position and quaternion of each object, `[18]`; metres, opening in [0, 1]."""
     seen = np.zeros(4 + self._obs_obj_max_len)
     seen[:3] = _hand(self)
-    apart = _body(self, "rightclaw") - _body(self, "leftclaw")
-    seen[3] = min(max(math.sqrt(apart.dot(apart)) / 0.1, 0.0), 1.0)
+    opening = _body(self, "rightclaw") - _body(self, "leftclaw")
+    seen[3] = min(max(math.sqrt(opening.dot(opening)) / 0.1, 0.0), 1.0)
     places, quaternions = self._get_pos_objects(), self._get_quat_objects()
     for number in range(len(places) // 3):
         at = 4 + 7 * number
@@ -131,8 +133,8 @@ def _seen(self: Any) -> NDArray:
     return seen
 
 
-def _seen_twice(self: Any) -> NDArray:
-    """What is seen now, what was seen a step ago, and the goal or zeros, `[39]`."""
+def _observation(self: Any) -> NDArray:
+    """The present state, the state one step ago, and the goal or zeros, `[39]`, metres."""
     goal = self._get_pos_goal()
     seen = self._get_curr_obs_combined_no_goal()
     observation = np.zeros(2 * len(seen) + len(goal))
@@ -157,6 +159,6 @@ def _step(self: Any, action: NDArray) -> tuple[NDArray, float, bool, bool, dict[
     mujoco.mj_forward(self.model, self.data)
     space = self.sawyer_observation_space
     self._last_stable_obs = np.minimum(np.maximum(self._get_obs(), space.low), space.high)
-    reward, said = self.evaluate_state(self._last_stable_obs, action)
+    reward, info = self.evaluate_state(self._last_stable_obs, action)
     truncated = self.curr_path_length == self.max_path_length
-    return self._last_stable_obs.copy(), reward, False, truncated, said
+    return self._last_stable_obs.copy(), reward, False, truncated, info

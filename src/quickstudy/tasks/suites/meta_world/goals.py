@@ -1,9 +1,9 @@
 """The goals of Meta-World, drawn as the suite draws them, without the suite.
 
 The suite sets NumPy's generator to a seed, resets each of a benchmark's environments 50 times, in the benchmark's order, and
-keeps what each drew. A reset draws twice and keeps the second; a draw is thrown back where object and goal lie too close. What
-is drawn is a uniform vector that says where the object stands (the first three numbers) and, where the environment varies it,
-where the goal is (the last three). Bounds and distances are those of metaworld 3.1.1; a test compares all of it with the suite,
+keeps each draw. A reset draws twice and keeps the second; a draw is rejected where object and goal lie too close. A draw is a
+uniform vector: the position of the object (the first three numbers) and, where the environment varies it, the position of the
+goal (the last three), in metres. Bounds and distances are those of metaworld 3.1.1; a test compares all of it with the suite,
 bit by bit.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float64
 
 GOALS = 50
-"""Of each environment, in each split."""
+"""Goals of each environment in each split."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """Where an environment draws from.
+    """The distribution of the draws of one environment.
 
     Args:
       low, high: bounds of the uniform vector, in metres.
@@ -109,7 +109,7 @@ ML45_TEST = ("bin-picking", "box-close", "hand-insert", "door-lock", "door-unloc
 
 @functools.cache
 def goals_of(environments: tuple[str, ...], seed: int) -> dict[str, Float64[np.ndarray, "goals numbers"]]:
-    """What the suite draws for these environments, in this order, from this seed: 50 vectors of 3 or 6 numbers for each."""
+    """The suite's draws for these environments, in this order, from this seed: for each `[50, 3 or 6]`, metres."""
     generator = np.random.RandomState(seed)
     return {name: np.stack([_at_reset(DRAWS[name], generator) for _ in range(GOALS)]) for name in environments}
 

@@ -1,20 +1,23 @@
-"""XLand-MiniGrid: a hidden goal, and hidden rules by which objects turn into others, on a grid of which a part is seen.
+"""XLand-MiniGrid: a hidden goal, and hidden rules by which objects turn into others, on a partially observed grid.
 
-The world of Nikulin et al. 2023 through the suite's own functions (`pip install 'quickstudy[xland]'`): an agent turns, walks,
-picks up, puts down and opens doors. Neither the goal nor the rules are seen; what is seen are tile and colour of the 5 x 5
-cells ahead. An episode ends when the goal is reached, with a reward of 1 - 0.9 steps / horizon, or at the horizon with none. A
-new episode puts objects and agent elsewhere; goal and rules stay, so that what was found out in one episode is worth something
-in the next.
+The world of Nikulin et al. 2023 through the suite's own functions (`pip install 'quickstudy[xland]'`).
 
-The suite's own benchmarks are files that it fetches from the network. Rulesets are made here instead, see `xland_rulesets`,
-which also says how the splits are kept apart: by the goal.
+- Drawn once per lifetime: a ruleset, which is the goal, the rules and the objects.
+- Observation `[5, 5, 2]` of bytes: tile and colour of the 5 x 5 cells ahead. Goal and rules are not observed.
+- Action: 0 to 5, move forward, turn right, turn left, pick up, put down, open or close a door.
+- Reward: 1 - 0.9 steps / horizon when the goal is reached, which terminates the episode; else 0.
 
-- `test`: goals that no training task asks for; rules and objects as in training.
-- `ood:deeper`: one production more before the goal is within reach; other goals again.
-- `ood:more-distractors`: three more useless objects and one more rule that leads nowhere; other goals again.
+A new episode puts objects and agent elsewhere. Goal and rules stay, so what was learned in one episode helps in the next.
 
-Expected returns are not known: the shortest way to a goal depends on where things lie. At best an episode pays a little less
-than 1.
+The suite's own benchmarks are files that it fetches from the network. Rulesets are generated here instead, see `rulesets`,
+which also describes how goals keep the splits apart.
+
+- `train`, `test`: different goals; the same kinds of rules and objects.
+- `ood:deeper`: one more production before the goal can be reached; other goals again.
+- `ood:more-distractors`: three more useless objects and one more rule without effect on the goal; other goals again.
+
+There is no floor and no ceiling: the shortest way to a goal depends on where objects lie. The best return of an episode is a
+little less than 1. The only baseline is `random`. Results and their commands stand in docs/xland.md.
 """
 
 import contextlib
@@ -40,7 +43,7 @@ _HELD_OUT = 10_000
 
 @record
 class XLandTask:
-    """A ruleset as the suite encodes it: `goal` `[5]`, `rules` `[rules, 7]`, `tiles` `[objects, 2]` of what lies about.
+    """A ruleset as the suite encodes it: `goal` `[5]`, `rules` `[rules, 7]`, `tiles` `[objects, 2]` of the objects.
 
     `depth` `[]` is the longest chain of productions.
     """
@@ -53,7 +56,7 @@ class XLandTask:
 
 @record
 class XLandState:
-    """What an episode changes: the grid `[size, size, 2]`, where the agent is, which way it looks, what it carries."""
+    """The state of an episode: `grid` `[size, size, 2]`, and the position, direction, carried object and steps of the agent."""
 
     grid: UInt8[Array, "size size 2"]
     position: Int[Array, "2"]
@@ -80,16 +83,16 @@ def xland_minigrid(
 
     Args:
       rooms: the suite's layouts, by the number of rooms.
-      size: cells along one side, walls among them.
+      size: cells along one side, walls included.
       horizon: steps in one episode; the suite's own is three times the number of cells.
       episodes: in one lifetime.
-      depth: most productions one after another.
-      branches: most productions beside the longest chain.
-      distractors: useless objects.
-      distractor_rules: rules that lead nowhere.
-      directed: goals and rules that ask for one side, too.
-      rulesets: how many there are to train on; every other split has 10,000.
-      rulesets_seed: that they are drawn from.
+      depth: largest number of productions in sequence.
+      branches: largest number of productions beside the longest chain.
+      distractors: number of useless objects.
+      distractor_rules: number of rules without effect on the goal.
+      directed: whether goals and rules may require one side of an object.
+      rulesets: number of rulesets of `train`; every other split has 10,000.
+      rulesets_seed: seed from which they are drawn.
     Raises:
       MissingExtraError: the suite is not installed.
       SpecError: a grid without room for everything, or numbers that do not fit.
@@ -142,7 +145,7 @@ class _Suite(NamedTuple):
 
 @functools.cache
 def _suite() -> _Suite:
-    """The suite, imported only now."""
+    """The suite, imported when it is first needed."""
     try:
         worlds, records = (importlib.import_module(f"xminigrid.{module}") for module in ("envs.xland", "types"))
     except ImportError as error:
@@ -151,7 +154,7 @@ def _suite() -> _Suite:
 
 
 def _ruleset(rulesets: Rulesets, number: Array) -> XLandTask:
-    """One of many."""
+    """The ruleset of a number."""
     parts = ((name, getattr(rulesets, name)) for name in ("goal", "rules", "tiles", "depth"))
     return XLandTask(**{name: jnp.asarray(part)[number] for name, part in parts})
 
@@ -183,7 +186,7 @@ def _step(horizon: int, task: XLandTask, state: XLandState, action: Array, key: 
 
 
 def _kept(state: Any) -> XLandState:
-    """What changes, of the suite's state."""
+    """The parts of the suite's state that change."""
     agent = state.agent
     as_number = lambda x: jnp.asarray(x, jnp.int32)  # noqa: E731
     return XLandState(
@@ -196,7 +199,7 @@ def _kept(state: Any) -> XLandState:
 
 
 def _suites_own_rules() -> Any:
-    """The suite is written for JAX's defaults: numbers of different types and arrays of different ranks meet in it."""
+    """JAX's default promotion of types and ranks, which the suite relies on."""
     stack = contextlib.ExitStack()
     stack.enter_context(jax.numpy_dtype_promotion("standard"))
     stack.enter_context(jax.numpy_rank_promotion("allow"))

@@ -1,15 +1,15 @@
-"""Rulesets of XLand-MiniGrid, made here: a goal, rules that produce objects out of objects, and the objects that lie about.
+"""Generated rulesets of XLand-MiniGrid: a goal, rules that produce objects from objects, and the objects on the grid.
 
-A ruleset is a tree. At its root stands the goal, which names one object or two. An object either lies about from the start (a
-leaf) or is produced by a rule out of one object or two, which are its children. `depth` is the longest chain of productions:
-0 means that whatever the goal names lies about. Objects that belong to no tree lie about as well, and rules that turn them, or
-them beside an object of the tree, into something of no use: dead ends, each of which can be avoided, since every such rule
-needs one of the useless objects.
+A ruleset is a tree. Its root is the goal, which names one object or two. An object is either on the grid from the start (a
+leaf) or produced by a rule from one object or two, its children. `depth` is the length of the longest chain of productions; at
+0 all objects of the goal are on the grid. There are also useless objects outside the tree, and rules that turn them, alone or
+together with an object of the tree, into another useless object. These dead ends can be avoided, since each needs a useless
+object.
 
-Which goals belong to which split is drawn once and for all: every goal, as what is to be done with which objects, belongs to
-one split. So no task of one split is a task of another, and what is tested are goals that no training task asks for.
+Every goal, a relation between certain objects, belongs to exactly one split; the assignment is drawn once for all. So the
+splits are disjoint, and the goals of `test` occur in no training task.
 
-    goal       what it asks for                              rule       what it does
+    goal       requirement                                   rule       effect
     1  a       pick up a                                     1  a > c   a that is picked up becomes c
     3  a       step, or try to, beside a                     2  a > c   a that one steps beside becomes c
     4  a b     put a beside b, or b beside a                 3  a b > c a put beside b, or b beside a: c in the latter's place
@@ -42,7 +42,7 @@ COLOURS = {
     11: "pink",
 }
 OBJECTS = np.array([(shape, colour) for shape in SHAPES for colour in COLOURS], np.uint8)
-"""`[objects, 2]`: every thing that can be picked up, as the suite numbers its tiles and colours."""
+"""`[objects, 2]`: all objects that can be picked up, as the suite numbers its tiles and colours."""
 SPLITS = ("train", "test", "ood:deeper", "ood:more-distractors")
 _OWNERS = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 3])
 """Seven goals of ten belong to the first split, one to each of the others."""
@@ -55,15 +55,15 @@ _NONE = len(OBJECTS)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
-    """What rulesets may be like.
+    """The distribution of rulesets.
 
     Args:
-      depth: most productions one after another, of `train` and `test`, where every depth from 0 to this one is as frequent;
-        all of `ood:deeper` are one deeper.
-      branches: most productions beside the longest chain.
-      distractors: useless objects; three more in `ood:more-distractors`.
-      distractor_rules: rules that lead nowhere; one more in `ood:more-distractors`.
-      directed: goals and rules that ask for one side, too.
+      depth: largest number of productions in sequence in `train` and `test`, where all depths from 0 on are equally frequent;
+        all rulesets of `ood:deeper` have one more.
+      branches: largest number of productions beside the longest chain.
+      distractors: number of useless objects; three more in `ood:more-distractors`.
+      distractor_rules: number of dead ends; one more in `ood:more-distractors`.
+      directed: whether goals and rules may require one side of an object.
     Raises:
       SpecError: a number below zero, dead ends without a useless object, or more objects than there are.
     """
@@ -85,34 +85,36 @@ class Family:
 
     @property
     def productions(self) -> int:
-        """Most productions in any split."""
+        """Largest number of productions in any split."""
         return self.depth + 1 + self.branches
 
     @property
     def nodes(self) -> int:
-        """Room for the objects of a tree."""
+        """Largest number of objects of a tree."""
         return 2 + 2 * self.productions
 
     @property
     def most_distractors(self) -> int:
-        """Useless objects in the split that has most."""
+        """Useless objects in the split with the most of them."""
         return self.distractors + 3
 
     @property
     def rules(self) -> int:
-        """Room for rules: what the deeper split needs, or the one with more dead ends."""
+        """Largest number of rules, of the deeper split or of the one with more dead ends."""
         return max(self.productions + self.distractor_rules, self.depth + self.branches + self.distractor_rules + 1)
 
     @property
     def objects(self) -> int:
-        """Room for objects that lie about: a production of two parts makes one leaf into two."""
+        """Largest number of objects on the grid: a production from two parts replaces one leaf by two."""
         return max(2 + self.productions + self.distractors, 2 + self.depth + self.branches + self.most_distractors)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rulesets:
-    """Many rulesets as the suite encodes them, padded with zeros: `goal` `[n, 5]`, `rules` `[n, rules, 7]`, `tiles`
-    `[n, objects, 2]` of what lies about, `depth` `[n]`."""
+    """Rulesets as the suite encodes them, padded with zeros.
+
+    `goal` `[n, 5]`, `rules` `[n, rules, 7]`, `tiles` `[n, objects, 2]` of the objects on the grid, `depth` `[n]`.
+    """
 
     goal: UInt8[np.ndarray, "n 5"]
     rules: UInt8[np.ndarray, "n rules 7"]
@@ -122,7 +124,7 @@ class Rulesets:
 
 @functools.lru_cache(maxsize=16)
 def rulesets_of(family: Family, split: str, *, count: int, seed: int) -> Rulesets:
-    """So many rulesets of a split; the same for the same arguments, and kept while the program runs."""
+    """`count` rulesets of a split; the same for the same arguments, and cached while the program runs."""
     generator = np.random.default_rng([seed, SPLITS.index(split)])
     deeper, more = split == "ood:deeper", split == "ood:more-distractors"
     depth = np.full(count, family.depth + 1) if deeper else generator.integers(family.depth + 1, size=count)

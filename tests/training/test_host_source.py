@@ -1,4 +1,4 @@
-"""Meta-training on tasks that live outside: the same wherever they are lived, whatever is killed, wherever it is stopped."""
+"""Meta-training on tasks outside JAX: the same wherever they are collected, whichever process is killed or stopped."""
 
 import dataclasses
 import gc
@@ -20,7 +20,7 @@ from quickstudy import algorithms
 from quickstudy.cli import main
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.protocol.errors import CollectingError
-from quickstudy.rollout.collecting.pool import CollectingConfig
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.run_folder import read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
@@ -29,8 +29,8 @@ from rollout.collecting.poles import poles
 
 LIFETIMES = 8
 STEPS_PER_UPDATE = LIFETIMES * 20
-INLINE = CollectingConfig(collectors="inline", lanes=4)
-PROCESS = CollectingConfig(workers=1, lanes=4)
+INLINE = CollectingConfig(collectors="inline", parallel_environments=4)
+PROCESS = CollectingConfig(workers=1, parallel_environments=4)
 
 pytestmark = pytest.mark.xdist_group("host training")
 
@@ -73,7 +73,7 @@ def test_it_learns_the_same_here_and_in_a_process_of_its_own(inline, in_process,
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
-def test_metrics_say_what_was_lived(inline):
+def test_metrics_describe_the_lifetimes(inline):
     for number, line in enumerate(inline.metrics, start=1):
         assert (line["update"], line["steps"]) == (number, number * STEPS_PER_UPDATE)
         assert line["lost"] == [0.0]
@@ -102,7 +102,7 @@ def test_interrupted_and_resumed_elsewhere_it_is_the_same_run(inline, algorithm,
 
     stopped = meta_train(algorithm, distribution, config(), folder=tmp_path, collecting=INLINE, watch=interrupt)
     assert not stopped.finished
-    # Where lifetimes are lived, and how patiently, is no part of the run.
+    # Where lifetimes are collected, and how patiently, is no part of the run.
     elsewhere = dataclasses.replace(INLINE, workers=3, patience_seconds=7.0)
     resumed = meta_train(algorithm, distribution, config(), folder=tmp_path, resume=True, collecting=elsewhere)
     assert_same_bits(resumed.params, inline.params)
@@ -115,7 +115,7 @@ def workers_of(pid):
     """The worker processes of a process."""
     lists = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")]
     children = [int(number) for numbers in lists for number in numbers.split()]
-    return [child for child in children if b"collectors.worker" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"collecting.process_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_a_collector_that_is_killed_changes_nothing(in_process, algorithm, distribution, capfd):
@@ -153,7 +153,7 @@ def test_a_learner_that_is_killed_leaves_no_worker_and_is_resumed(algorithm, in_
         "--checkpoint-seconds",
         0,
     ]
-    flags += ["--budget", budget, "--workers", 1, "--lanes", 4]
+    flags += ["--budget", budget, "--workers", 1, "--parallel-environments", 4]
     asked = [str(word) for word in ("train", "rl2", task_file, *flags)]
     # The child compiles as this process does: other flags may round otherwise.
     cached = {
@@ -202,7 +202,7 @@ def faulty(part):
     return dataclasses.replace(slides(), sample=sample)
 
 
-def test_what_is_lost_is_counted_and_nothing_is_learned_from_it(capsys):
+def test_lost_lifetimes_are_counted_and_not_learned_from(capsys):
     broken = faulty(0.25)
     rl2 = algorithms.make("rl2", broken.spec, hidden_size=8, lifetimes=16)
     asked = TrainingConfig(budget=f"{3 * 16 * 12} steps", evaluation_seconds=0.0, held_out_tasks=16)
@@ -225,12 +225,12 @@ def test_where_most_is_lost_it_stops(capsys):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_the_panel_says_where_the_time_goes_and_what_was_measured(terminal, algorithm, distribution, monkeypatch, capsys):
+def test_the_panel_shows_time_by_activity_and_measures(terminal, algorithm, distribution, monkeypatch, capsys):
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     watched = []
-    with Panel(algorithm, distribution, config(), INLINE) as panel:
+    with Panel(algorithm, distribution, config()) as panel:
 
         def watch(progress):
             watched.append(progress)
@@ -238,9 +238,9 @@ def test_the_panel_says_where_the_time_goes_and_what_was_measured(terminal, algo
 
         meta_train(algorithm, distribution, config(), collecting=INLINE, watch=watch)
     last = watched[-1]
-    assert set(last.spent) == {"environment", "policy", "transfer", "update", "compiling", "looking", "saving"}
-    assert all(last.spent[what] > 0 for what in ("environment", "policy", "update", "looking"))
-    # What it was spent on adds up to the time that passed.
+    assert set(last.spent) == {"environment", "policy", "transfer", "update", "compiling", "evaluating", "saving"}
+    assert all(last.spent[what] > 0 for what in ("environment", "policy", "update", "evaluating"))
+    # The activities add up to the time that passed.
     assert 0.7 * last.seconds < sum(last.spent.values()) <= 1.02 * last.seconds
     said = capsys.readouterr().out
     assert "held out upright" in said

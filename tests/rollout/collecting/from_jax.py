@@ -1,4 +1,4 @@
-"""A distribution written in JAX, stepped from outside one step at a time: what the two drivers are compared on."""
+"""A test double: a distribution written in JAX as a host distribution, on which the drivers are compared."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from quickstudy.protocol.task_distribution import TaskDistribution
 
 
 def as_host(distribution: TaskDistribution) -> HostDistribution:
-    """The same tasks, spaces and luck, as environments with a state of their own.
+    """The same tasks, spaces and randomness, as environments with a state of their own.
 
     Its `sample` draws other tasks than the distribution's own, from the same splits, since it is given another generator.
     """
@@ -38,7 +38,7 @@ def as_host(distribution: TaskDistribution) -> HostDistribution:
 
 
 class SteppedFromOutside:
-    """One environment of a distribution written in JAX; keys are split as in `interact.live`."""
+    """One environment of a distribution written in JAX; keys are split as in `run_lifetime`."""
 
     def __init__(self, distribution: TaskDistribution):
         self._horizon, self._episodes = distribution.spec.horizon, distribution.spec.episodes
@@ -50,7 +50,7 @@ class SteppedFromOutside:
         self._draw_keys()
 
     def reset(self, episode: int) -> Any:
-        """A new episode of the same task; an agent may live more of them than the distribution says."""
+        """A new episode of the same task; an agent may have more of them than the distribution says."""
         while episode >= self._episodes:
             self._episodes *= 2
             self._draw_keys()
@@ -65,7 +65,7 @@ class SteppedFromOutside:
         return StepResult(np.asarray(outcome.observation), float(outcome.reward), *ends, {})
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing to close."""
 
     def _draw_keys(self) -> None:
         """The first keys are the same however many are drawn."""

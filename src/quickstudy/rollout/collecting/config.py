@@ -1,0 +1,44 @@
+"""Where lifetimes on host distributions are run: the settings."""
+
+import dataclasses
+import re
+
+from quickstudy.protocol.errors import UsageError
+
+_KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CollectingConfig:
+    """Where lifetimes in environments outside of JAX are run; tasks written in JAX need none of it.
+
+    Raises:
+      UsageError: a setting out of its range, or two that exclude each other.
+    """
+
+    collectors: str = "processes"
+    """`inline` (in this process), `processes`, or on the machines of a Ray cluster: `ray` (the one at RAY_ADDRESS; if that is
+    not set, the one that was started on this machine; if there is none, one that is started for this run), `ray:HOST:PORT` or
+    `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
+    workers: int = 0
+    """Worker processes or Ray actors; 0 is one for each core of this machine, or of the Ray cluster."""
+    parallel_environments: int = 64
+    """Lifetimes that each worker runs side by side, each with an environment of its own."""
+    worker_python: str = ""
+    """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
+    patience_seconds: float = 120.0
+    """A worker that sends nothing for so long is replaced."""
+
+    def __post_init__(self) -> None:
+        if not _KINDS.fullmatch(self.collectors):
+            raise UsageError(
+                "collectors must be inline, processes, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT; "
+                f"came {self.collectors!r}."
+            )
+        if self.worker_python and self.collectors != "processes":
+            raise UsageError(f"worker_python is for worker processes; came {self.worker_python!r} with {self.collectors!r}.")
+        for name, least in (("workers", 0), ("parallel_environments", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
+        if self.patience_seconds <= 0:
+            raise UsageError(f"patience_seconds must be above zero; came {self.patience_seconds}.")

@@ -1,0 +1,103 @@
+"""The budget of a run: how it is written, how a time becomes a number of updates, and when it is spent.
+
+Progress through the budget is counted in updates alone, because learning depends on it and must not depend on the clock. A
+budget in time is turned into a number of updates once, from the speed of the first updates, and that number stays.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from quickstudy.protocol.errors import UsageError
+
+_UPDATES_BEFORE_TIMING = 2
+_TIMED_UPDATES = 3
+_TIMED_SHARE = 0.05
+_TRAINING_SHARE = 0.92
+_OVERRUN = 1.15
+_RECENT_UPDATES = 20
+
+
+def parse_budget(budget: str) -> tuple[float | None, int | None]:
+    """A budget as (seconds, None) or (None, steps).
+
+    Raises:
+      UsageError: neither a time nor a number of steps.
+    Example:
+      >>> parse_budget("5m"), parse_budget("2e6 steps")
+      ((300.0, None), (None, 2000000))
+    """
+    match = re.fullmatch(r"\s*([0-9][0-9_.]*(?:e[0-9]+)?)\s*(s|m|h|steps)\s*", budget)
+    try:
+        amount, unit = (float(match[1]), match[2]) if match else (0.0, "")
+    except ValueError:
+        amount, unit = 0.0, ""
+    if amount <= 0:
+        raise UsageError(f'budget must be a time ("90s", "5m", "1h") or steps ("2e6 steps"); came {budget!r}.')
+    return (None, round(amount)) if unit == "steps" else (amount * {"s": 1, "m": 60, "h": 3600}[unit], None)
+
+
+class Schedule:
+    """The number of updates that a budget allows.
+
+    Args:
+      budget: as for `parse_budget`.
+      steps_per_update: environment steps per seed in one update.
+
+    The attribute `updates` is that number. It is None until a budget in time was turned into updates.
+    """
+
+    def __init__(self, budget: str, *, steps_per_update: int):
+        self._seconds, steps = parse_budget(budget)
+        self.updates: int | None = None if steps is None else math.ceil(steps / steps_per_update)
+
+    def progress(self, update: int) -> float:
+        """The spent part of the budget in [0, 1] after this many updates; 0 until the number of updates is known."""
+        return 0.0 if self.updates is None else min(update / self.updates, 1.0)
+
+    def plan(self, update: int, *, update_seconds: Sequence[float], seconds: float) -> bool:
+        """Turns a budget in time into a number of updates as soon as their speed is known. True if that happened now.
+
+        Args:
+          update: the number of updates so far.
+          update_seconds: the duration of each update of this process; the first ones hold compilation and are left out.
+          seconds: the time that the run has taken.
+        """
+        timed = update_seconds[_UPDATES_BEFORE_TIMING:]
+        if self.updates is not None or self._seconds is None:
+            return False
+        if len(timed) < _TIMED_UPDATES or sum(timed) <= _TIMED_SHARE * self._seconds:
+            return False
+        # Evaluations and checkpoints take the rest of the time.
+        for_training = _TRAINING_SHARE * (self._seconds - seconds)
+        self.updates = update + max(0, math.floor(for_training / float(np.mean(timed))))
+        return True
+
+    def is_spent(self, update: int, *, seconds: float) -> bool:
+        """Whether to stop after this many updates and seconds.
+
+        A run whose machine has become slow stops before its last update, once it has taken far longer than its budget in
+        time. It never stops before its first: a small budget that compilation has used up still trains something.
+        """
+        late = update > 0 and self._seconds is not None and seconds > _OVERRUN * self._seconds
+        return late or (self.updates is not None and update >= self.updates)
+
+
+def recent_seconds(update_seconds: Sequence[float]) -> float:
+    """Mean duration of the newest updates, in seconds; the first two count only where there are no others."""
+    recent = update_seconds[_UPDATES_BEFORE_TIMING:][-_RECENT_UPDATES:] or update_seconds[-1:]
+    return float(np.mean(recent))
+
+
+def evaluation_interval(least_seconds: float, *, seconds: float, evaluations: int) -> float:
+    """Seconds between two evaluations: slow evaluations are made less often, so that they take a tenth of the time at most.
+
+    Args:
+      least_seconds: the interval that was asked for; 0 asks for an evaluation after every update, however slow it is.
+      seconds: the time of all evaluations so far.
+      evaluations: their number.
+    """
+    each = seconds / max(evaluations, 1)
+    return max(least_seconds, 9 * each) if least_seconds else 0.0

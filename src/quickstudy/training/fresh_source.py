@@ -1,0 +1,96 @@
+"""Lifetimes on tasks written in JAX: they are run inside the compiled update, so that nothing leaves the devices."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.records import Transition
+from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.training.device_mesh import device_mesh
+from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
+from quickstudy.training.random_keys import held_out_keys
+
+
+def held_out_count(distribution: TaskDistribution, tasks: int) -> int:
+    """The number of held-out tasks: where lifetimes are long, 2^19 steps in all, and at least 32."""
+    return affordable_tasks(tasks, distribution.spec, most_steps=2**19, least=32)
+
+
+def held_out_tasks(distribution: TaskDistribution, *, tasks: int) -> tuple[PyTree, PRNGKeyArray]:
+    """The held-out tasks of the test split, leading axis `[tasks]`, and the key of the lifetime on each `[tasks]`."""
+    split = jax.vmap(jax.random.split)(held_out_keys(held_out_count(distribution, tasks)))
+    return jax.jit(jax.vmap(lambda key: distribution.sample("test", key)))(split[:, 0]), split[:, 1]
+
+
+class FreshSource:
+    """Lifetimes on tasks written in JAX: they are run inside the compiled update.
+
+    Args:
+      algorithm: the algorithm that is trained.
+      distribution: of the tasks.
+      tasks: the number of held-out tasks; fewer where lifetimes are long, a multiple of the number of devices.
+    """
+
+    supplies = False
+
+    def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
+        self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
+        self._held_out: Any = self._held_out_program(algorithm, tasks)
+
+    def initial(self) -> PyTree:  # noqa: D102
+        return ()
+
+    def compile(self, train: PyTree) -> None:  # noqa: D102
+        self._held_out = self._held_out.lower(train).compile()
+
+    def supply(self, train: PyTree, roots: PRNGKeyArray, update: int) -> tuple[PyTree, Metrics]:  # noqa: D102
+        del train, roots, update
+        return (), {}
+
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:  # noqa: D102
+        del supplied
+        return kept, self._run("train", params, keys)
+
+    def held_out(self, train: PyTree) -> Metrics:  # noqa: D102
+        return {"held_out_return": np.asarray(self._held_out(train), float).tolist()}
+
+    def seconds(self) -> dict[str, float]:  # noqa: D102
+        return {}
+
+    def close(self) -> None:  # noqa: D102
+        pass
+
+    def _run(self, split: str, params: PyTree, keys: PRNGKeyArray) -> Collected:
+        """One lifetime for each key `[lifetimes]`, each on a task of its own."""
+
+        def one(key: PRNGKeyArray) -> Transition:
+            key_task, key_lifetime = jax.random.split(key)
+            task = self._distribution.sample(split, key_task)
+            return run_lifetime(self._agent, self._distribution, params, task, key_lifetime)[0]
+
+        return collected(jax.vmap(one, 0, 1)(keys))
+
+    def _held_out_program(self, algorithm: MetaAlgorithm, tasks: int) -> jax.stages.Wrapped:
+        """`(train) -> [seeds]`: mean lifetime return on the held-out tasks."""
+        mesh = device_mesh(algorithm)
+        tasks = -(-held_out_count(self._distribution, tasks) // mesh.size) * mesh.size
+        keys = held_out_keys(tasks)
+
+        def one_seed(train: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
+            lifetimes = self._run("test", algorithm.params(train), keys).fresh
+            return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
+
+        shared = jax.shard_map(
+            jax.vmap(one_seed, (0, None)),
+            mesh=mesh,
+            in_specs=(P(), P(LIFETIMES_AXIS)),
+            out_specs=P(),
+            check_vma=False,
+        )
+        return jax.jit(lambda train: shared(train, keys))

@@ -1,0 +1,106 @@
+"""Lifetimes in environments outside JAX: a pool of workers collects them, and the compiled update receives them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.rollout.collecting.batch import CollectedBatch, judged
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
+from quickstudy.training.random_keys import held_out_keys, update_keys
+
+
+def held_out_tasks(distribution: HostDistribution, *, tasks: int) -> tuple[PyTree, PRNGKeyArray]:
+    """The held-out tasks of the test split, leading axis `[tasks]`, and the key of the lifetime on each `[tasks]`.
+
+    Where lifetimes are long there are fewer tasks: 2^15 steps in all, and at least 16.
+    """
+    tasks = affordable_tasks(tasks, distribution.spec, most_steps=2**15, least=16)
+    split = jax.vmap(jax.random.split)(held_out_keys(tasks))
+    return distribution.sample_tasks("test", split[0, 0], tasks=tasks), split[:, 1]
+
+
+class HostSource:
+    """Lifetimes in environments outside JAX: a pool of workers collects them, and the compiled update receives them.
+
+    Args:
+      algorithm: the algorithm that is trained.
+      distribution: of the tasks.
+      tasks: the number of held-out tasks; fewer where lifetimes are long.
+      collecting: where the workers are.
+    """
+
+    supplies = True
+
+    def __init__(self, algorithm: MetaAlgorithm, distribution: HostDistribution, *, tasks: int, collecting: CollectingConfig):
+        self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
+        self._params, self._lifetimes = jax.jit(jax.vmap(algorithm.params)), algorithm.lifetimes
+        self._tasks = tasks
+        self._seconds = {"environment": 0.0, "policy": 0.0, "transfer": 0.0}
+        self._pool = open_pool(distribution, collecting)
+
+    def initial(self) -> PyTree:  # noqa: D102
+        return ()
+
+    def compile(self, train: PyTree) -> None:  # noqa: D102
+        pass
+
+    def supply(self, train: PyTree, roots: PRNGKeyArray, update: int) -> tuple[PyTree, Metrics]:
+        """Lifetimes `[seeds, T, lifetimes]`.
+
+        Metrics: `lost` lifetimes, `environment_steps` that were taken, and `train_<measure>`, the mean over episodes of each
+        measure of the distribution.
+        """
+        keys = jax.vmap(update_keys, (0, None, None))(roots, jnp.uint32(update), self._lifetimes)
+        batches = []
+        for seed, params in enumerate(self._params_by_seed(train)):
+            split = jax.vmap(jax.random.split)(keys[seed, 1:])
+            tasks = self._distribution.sample_tasks("train", split[0, 0], tasks=self._lifetimes)
+            batch = self._pool.run(self._agent, params, tasks, split[:, 1])
+            for activity, seconds in batch.seconds.items():
+                self._seconds[activity] += seconds
+            batches.append(batch)
+        metrics = {
+            "lost": [float(batch.lost.sum()) for batch in batches],
+            "environment_steps": [float(batch.steps) for batch in batches],
+        }
+        for name in self._distribution.measures:
+            metrics[f"train_{name}"] = [float(np.nanmean(self._by_episode(batch, name))) for batch in batches]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(batch.lifetimes for batch in batches)), metrics
+
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:  # noqa: D102
+        del params, keys
+        return kept, collected(supplied)
+
+    def held_out(self, train: PyTree) -> Metrics:  # noqa: D102
+        tasks, keys = held_out_tasks(self._distribution, tasks=self._tasks)
+        metrics: Metrics = {"held_out_return": []}
+        for params in self._params_by_seed(train):
+            batch = self._pool.run(self._agent, params, tasks, keys)
+            clean = collected(batch.lifetimes).fresh  # type: ignore[arg-type]
+            metrics["held_out_return"].append(float(np.asarray(clean.outcome.reward).sum(0)[~batch.lost].mean()))
+            for name in self._distribution.measures:
+                last = self._by_episode(batch, name)[:, -1]
+                metrics.setdefault(f"held_out_{name}", []).append(float(np.nanmean(last)))
+        return metrics
+
+    def seconds(self) -> dict[str, float]:  # noqa: D102
+        return dict(self._seconds)
+
+    def close(self) -> None:  # noqa: D102
+        self._pool.close()
+
+    def _params_by_seed(self, train: PyTree) -> list[PyTree]:
+        params = jax.tree.map(np.asarray, self._params(train))
+        seeds = len(jax.tree.leaves(params)[0])
+        return [jax.tree.map(lambda leaf, seed=seed: leaf[seed], params) for seed in range(seeds)]
+
+    def _by_episode(self, batch: CollectedBatch, name: str) -> Float[np.ndarray, "lifetimes episodes"]:
+        """A measure of every episode of the lifetimes that were not lost."""
+        steps = batch.measures[name].T[~batch.lost]
+        return judged(steps.reshape(len(steps), -1, self._distribution.spec.horizon), self._distribution.measures[name])
