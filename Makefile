@@ -4,35 +4,43 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# The laws run with every annotation of the package checked, shapes included.
+PYTEST_LAWS := QUICKSTUDY_CHECK_ANNOTATIONS=1 $(PYTEST) tests/laws
+NOT_LAWS := --ignore tests/laws
 
-.PHONY: demo test test-slow test-suites check docs bench clean
+.PHONY: help demo test test-rest test-all check docs bench clean
+
+help:                            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
 
-test: $(VENV)/installed-test     ## the tests, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not suites"
+test: $(VENV)/installed-test     ## the tests that everybody runs, within ten minutes from a fresh clone; warnings are errors
+	$(PYTEST_LAWS) -m "not slow and not suites"
+	$(PYTEST) $(NOT_LAWS) -m "not slow and not suites"
 
-test-slow: $(VENV)/installed-test  ## the same laws and numbers where they take long: 500 pulls, 50 arms, LSTMs
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not suites"
+test-rest: $(VENV)/installed-suites  ## the tests that `make test` leaves out: slow ones, learning with every agent, outside suites
+	$(PYTEST_LAWS) -m "slow or suites"
+	$(PYTEST) $(NOT_LAWS) -m "slow or suites"
 
-test-suites: $(VENV)/installed-suites  ## short tests of Meta-World, MuJoCo and every other suite that is installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "suites and not slow"
+test-all: test test-rest         ## every test
 
-check: $(VENV)/installed-check docs  ## format, lint, types, documentation
+check: $(VENV)/installed-check   ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs
-	$(BIN)/python -m pytest tests/docs -m "not slow and not suites"
+docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs; a part of `make test`
+	$(PYTEST) tests/docs -m "not slow and not suites"
 
 bench: $(VENV)/installed         ## training throughput and decision latency on this machine; leave it alone meanwhile
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/latency.py
 
-clean:
-	rm -rf $(VENV) build dist
+clean:                           ## removes the installation, built packages, and compiled programs of the tests
+	rm -rf $(VENV) build dist .pytest_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quickstudy needs Python 3.11 or later; make PYTHON=python3.12 picks another.")'

@@ -1,10 +1,12 @@
-"""What every test insists on: strict types, no silent rank promotion, two devices; warnings are errors.
+"""Settings of every test: strict types, no silent rank promotion, two devices; warnings are errors.
 
-These are set before JAX starts. Compiled programs are kept in the user's cache folder, so a second run is quick.
+They are set before JAX starts. Nearly all of the tests' time is compilation, and most of their memory is compiled programs.
 """
 
-import itertools
+import ctypes
+import gc
 import os
+from pathlib import Path
 
 # Two devices, without threads of their own as in `use_whole_machine`. The newest fusions and optimisation cost more time to
 # compile than they save in small programs.
@@ -16,27 +18,68 @@ FLAGS = (
 )
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# The workers share compiled programs through this folder, and so do two runs. `make clean` removes it.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
+
+if os.environ.get("QUICKSTUDY_CHECK_ANNOTATIONS"):
+    # Every call of a function of the package is held to its annotations, shapes included. `make test` runs the laws so.
+    from jaxtyping import install_import_hook
+
+    install_import_hook("quickstudy", "annotations.checked")
 
 import jax  # noqa: E402
-import platformdirs  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("quickstudy") / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-TESTS_BETWEEN_CLEARINGS = 100
-"""Every compiled program is mapped into memory several times, and Linux lets a process have 65,530 mappings: a worker that
-keeps the programs of all its tests ends there, without a word."""
+MEGABYTES_OF_PROGRAMS = 500
+"""JAX keeps every compiled program, and about 1.3 MB with even the smallest. When a worker has grown by this much since it last
+let go of its programs, it lets go of them again; those that are needed again come from the folder."""
 
-_tests = itertools.count(1)
+
+def resident_megabytes() -> float:
+    """Memory of this process; none where the system does not tell (it is only told on Linux)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return 0.0
+
+
+def give_memory_back():
+    """Returns freed memory to the system, which the C library keeps otherwise; only glibc can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class Programs:
+    """The compiled programs of this worker."""
+
+    def __init__(self):
+        self.floor = resident_megabytes()
+
+    def let_go_of_many(self):
+        if resident_megabytes() > self.floor + MEGABYTES_OF_PROGRAMS:
+            jax.clear_caches()
+            gc.collect()
+            give_memory_back()
+            self.floor = resident_megabytes()
+
+
+_programs = Programs()
 
 
 def pytest_runtest_teardown():
-    """Lets go of compiled programs now and then; those that are needed again come from the folder."""
-    if next(_tests) % TESTS_BETWEEN_CLEARINGS == 0:
-        jax.clear_caches()
+    _programs.let_go_of_many()
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of a file share compiled programs, so one worker runs them; learning tests share none and are spread."""
+    for item in items:
+        if not (item.get_closest_marker("xdist_group") or item.get_closest_marker("learning")):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
 
 
 @pytest.fixture

@@ -1,93 +1,160 @@
-"""How the source may look: which way imports point, what is public, how long and how deep."""
+"""How the source may look: the rooms and their imports, what is public, how long and how deep files are.
 
-import ast
-import builtins
-import dis
+Each rule is tried on a small package that breaks it, so that a rule which finds nothing any more is noticed.
+"""
+
 import importlib
 import pkgutil
-import types
 from pathlib import Path
 
 import pytest
 
 import quickstudy
+from structure import (
+    Package,
+    calls_of_lapack,
+    circles,
+    deep_files,
+    folders_without_source,
+    imports_against_the_table,
+    long_files,
+    median_length,
+    missing_from_all,
+    rows_out_of_order,
+    undefined_names,
+    wrong_rooms,
+)
 
 SOURCE = Path(quickstudy.__file__).parent
+TESTS = Path(__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-EXAMPLES = sorted((SOURCE.parents[1] / "examples").glob("*.py"))
-# A module imports from its own floor or from those above it in this list, never from those below.
-FLOORS = (
-    ("errors", "registry", "disk"),
-    ("records",),
-    ("numerics", "networks", "comparing", "encoders"),
-    ("agent",),
-    ("task_distribution", "meta_algorithm"),
-    ("host_distribution",),
-    ("gymnasium_tasks",),
-    ("quarantine", "impairment"),
-    ("interact", "host"),
-    ("collectors",),
-    ("inspection", "baselines", "algorithms"),
-    ("tasks",),
-    (),  # whatever is named nowhere here
-    ("pictures", "drawing", "report", "speed_picture", "readout_pictures", "film_pictures", "xland_pictures"),
-    ("cli",),
-)
-UNNAMED = FLOORS.index(())
+EXAMPLES = sorted((TESTS.parent / "examples").glob("*.py"))
+ROOMS = {
+    "protocol": (),
+    "numerics": ("protocol",),
+    "networks": ("protocol", "numerics"),
+    "rollout": ("protocol", "numerics"),
+    "baselines": ("protocol", "numerics", "networks"),
+    "algorithms": ("protocol", "numerics", "networks", "rollout", "baselines"),
+    "tasks": ("protocol", "numerics", "networks", "rollout", "baselines"),
+    "storage": ("protocol", "rollout", "algorithms", "tasks"),
+    "training": ("protocol", "numerics", "rollout", "storage"),
+    "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
+    "reports": ("protocol", "numerics", "tasks", "storage", "evaluation"),
+    "cli": ("protocol", "rollout", "baselines", "algorithms", "tasks", "storage", "training", "evaluation", "reports"),
+}
+"""Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""
+TEST_FOLDERS = ("docs", "golden", "laws", "learning")
+"""Folders of tests that look at the whole package rather than at one room."""
 LIMIT_LINES = 350
+LIMIT_MEDIAN_LINES = 150
 LIMIT_DEPTH = 3
 
 
-def module_of(path):
-    """`quickstudy.numerics.returns` as `numerics.returns`."""
-    parts = path.relative_to(SOURCE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+@pytest.fixture(scope="module")
+def package():
+    return Package(SOURCE)
 
 
-def module_of_any(path):
-    """The module of a file of the package; the file's own name elsewhere."""
-    return module_of(path) if path.is_relative_to(SOURCE) else path.stem
+def small_package(folder, **sources):
+    """A package `small` from the sources of its modules, as `room__module`."""
+    (folder / "small").mkdir(parents=True)
+    for name, source in {"__init__": "", **sources}.items():
+        path = folder / "small" / f"{name.replace('__', '/', 1) if name != '__init__' else name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return Package(folder / "small")
 
 
-def floor_of(module):
-    names = [floor for floor, modules in enumerate(FLOORS) if module.split(".")[0] in modules]
-    return names[0] if names else UNNAMED
+def test_the_root_holds_rooms_and_nothing_else(package):
+    assert not wrong_rooms(package, ROOMS)
 
 
-def imports_of(path):
-    """Modules of this package that a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "quickstudy":
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name.removeprefix("quickstudy.") for name in names)
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("quickstudy.")]
-            yield from (name.removeprefix("quickstudy.") for name in names)
+def test_a_file_at_the_root_and_an_empty_room_are_found(tmp_path):
+    small = small_package(tmp_path, low__a="", stray="")
+    assert wrong_rooms(small, {"low": (), "high": ("low",)}) == ["stray is no room", "high is a room without files"]
 
 
-def depth_of(node, depth=0):
-    """How deep functions are nested below a node."""
-    here = depth + isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    return max([here, *(depth_of(child, here) for child in ast.iter_child_nodes(node))])
+def test_rows_name_rooms_above_them():
+    assert not rows_out_of_order(ROOMS)
+    assert rows_out_of_order({"low": ("high",), "high": ("low",)}) == ["low may not name high, which does not stand above it"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_imports_point_one_way(path):
-    floor = floor_of(module_of(path)) if path.parent != SOURCE or path.stem != "__init__" else len(FLOORS)
-    wrong = [name for name in imports_of(path) if floor_of(name) > floor]
-    assert not wrong, f"{module_of(path)} imports {wrong}, which stand above it"
+def test_imports_keep_to_the_table(package):
+    assert not imports_against_the_table(package, ROOMS)
 
 
-@pytest.mark.parametrize("path", FILES + EXAMPLES, ids=lambda path: path.stem)
-def test_files_are_short_and_shallow(path):
-    text = path.read_text()
-    assert len(text.splitlines()) <= LIMIT_LINES
-    assert depth_of(ast.parse(text)) <= LIMIT_DEPTH
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import small.high.b",
+        "from small.high import b",
+        "from small import high",
+        "from ..high.b import thing",
+        "def f():\n    from small.high.b import thing",
+        "TABLE = {'b': 'small.high.b:thing'}",
+        "import_module('small.high.b')",
+    ],
+)
+def test_every_kind_of_import_upwards_is_found(tmp_path, source):
+    small = small_package(tmp_path, low__a=source, high____init__="", high__b="thing = 1")
+    (complaint,) = imports_against_the_table(small, {"low": (), "high": ("low",)})
+    assert complaint.startswith("low.a imports high")
+    assert complaint.endswith("low may import no room")
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_names_of_files_say_what_is_in_them(path):
-    assert path.stem not in ("utils", "common", "base", "types", "helpers", "misc")
+def test_strings_that_name_no_module_are_no_imports(tmp_path):
+    small = small_package(tmp_path, low__a="'small.high.b is a file'\n'large.high.b'", high__b="")
+    assert small.imports["low.a"] == set()
+
+
+def test_no_module_imports_itself_through_others(package):
+    assert not circles(package)
+
+
+def test_circles_are_found(tmp_path):
+    within = "def f():\n    from small.room import c"
+    small = small_package(
+        tmp_path, room__a="from small.room import b", room__b=within, room__c="import small.room.a", room__d=""
+    )
+    assert circles(small) == ["room.a <-> room.b <-> room.c"]
+
+
+def test_a_table_may_name_files_that_do_not_import_it(tmp_path):
+    table = {"room____init__": "TABLE = {'a': 'small.room.a:make'}"}
+    lazy = small_package(tmp_path / "lazy", **table, room__a="from small.room.b import x", room__b="x = 1")
+    assert lazy.imports["room"] == {"room.a"}
+    assert not circles(lazy)
+    back = small_package(tmp_path / "back", **table, room__a="from small.room import TABLE")
+    assert circles(back) == ["room <-> room.a"]
+
+
+def test_files_are_short_and_shallow():
+    assert not long_files(FILES + EXAMPLES, limit=LIMIT_LINES)
+    assert median_length(FILES) <= LIMIT_MEDIAN_LINES
+    assert not deep_files(FILES + EXAMPLES, limit=LIMIT_DEPTH)
+
+
+def test_long_and_deep_files_are_found(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("def f():\n    def g():\n        return 0\n")
+    assert long_files([path], limit=2) == [f"{path} has 3 lines; at most 2 are allowed"]
+    assert not long_files([path], limit=3)
+    assert median_length([path]) == 3
+    assert deep_files([path], limit=1) == [f"{path} nests 2 functions; at most 1 are allowed"]
+    assert not deep_files([path], limit=2)
+
+
+def test_tests_mirror_the_source():
+    assert not folders_without_source(TESTS, SOURCE, own=TEST_FOLDERS)
+
+
+def test_a_folder_that_mirrors_nothing_is_found(tmp_path):
+    root = small_package(tmp_path, low__a="").root
+    for folder in ("low", "laws", "gone"):
+        (tmp_path / "tests" / folder).mkdir(parents=True)
+        (tmp_path / "tests" / folder / "test_a.py").touch()
+    assert folders_without_source(tmp_path / "tests", root, own=("laws",)) == ["tests/gone mirrors no folder of small"]
 
 
 def test_public_names_are_exact():
@@ -100,47 +167,27 @@ def test_public_names_are_exact():
         assert not missing, f"{name}.__all__ names {missing}, which are not there"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_all_lists_what_a_file_defines(path):
-    """Where `__all__` stands, every public function and class that the file defines or gathers is in it."""
-    tree = ast.parse(path.read_text())
-    listed = [
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
-    ]
-    if not listed:
-        return
-    defined = {
-        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    }
-    assert defined <= set(listed[0])
+def test_all_lists_what_a_file_defines():
+    assert not [complaint for path in FILES for complaint in missing_from_all(path)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_nothing_calls_lapack(path):
-    """`numerics.linear_algebra` says why not."""
-    tree = ast.parse(path.read_text())
-    named = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    named += [
-        f"{node.module}.{alias.name}" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
-    ]
-    homes = ("jnp.linalg.", "jax.numpy.linalg.", "jax.scipy.linalg.", "jax.lax.linalg.", "jax.nn.initializers.orthogonal")
-    assert not [name for name in named if name.startswith(homes) and not name.endswith("linalg.norm")]
+def test_nothing_calls_lapack():
+    assert not [complaint for path in FILES for complaint in calls_of_lapack(path)]
 
 
-@pytest.mark.parametrize("path", FILES + EXAMPLES, ids=module_of_any)
-def test_every_name_is_defined(path):
-    """Shapes in annotations keep the linter from looking for undefined names, so they are looked for in what functions load."""
-    whole = compile(path.read_text(), str(path), "exec")
-    stored = {i.argval for i in dis.get_instructions(whole) if i.opname in ("STORE_NAME", "STORE_GLOBAL")}
-    loaded = {i.argval for code in codes_in(whole) for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    assert loaded <= stored | set(dir(builtins)) | {"__file__", "__name__", "__doc__"}
+def test_every_name_is_defined():
+    assert not [complaint for path in FILES + EXAMPLES for complaint in undefined_names(path)]
 
 
-def codes_in(code):
-    """A code object and all that are nested in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes_in(constant)
+@pytest.mark.parametrize(
+    ("rule", "source", "found"),
+    [
+        (missing_from_all, "__all__ = ['f']\ndef f(): ...\ndef g(): ...\n", "does not list g"),
+        (calls_of_lapack, "import jax.numpy as jnp\njnp.linalg.solve\n", "names jnp.linalg.solve"),
+        (undefined_names, "def f(x: Float[Array, ' t']):\n    return y\n", "uses y"),
+    ],
+)
+def test_what_breaks_a_rule_of_names_is_found(tmp_path, rule, source, found):
+    path = tmp_path / "a.py"
+    path.write_text(source)
+    assert f"{path} {found}" in rule(path)

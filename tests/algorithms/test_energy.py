@@ -25,16 +25,20 @@ SMALL = {"hidden_size": 8, "ridges": 4, "particles": 4, "step_sizes": (8,), "mom
 def lived(lifetimes=6):
     """Parameters, and lifetimes `[T, lifetimes]`."""
     algorithm = algorithms.make("energy", GRID.spec, **SMALL)
-    params = algorithm.agent.init(jax.random.key(0))
+    params = jax.jit(algorithm.agent.init)(jax.random.key(0))
     goals = GRID.sample_tasks("train", jax.random.key(1), tasks=lifetimes)
-    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0))
+    one = jax.jit(jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0)))
     return params, one(params, goals, jax.random.split(jax.random.key(2), lifetimes))[0]
 
 
 def losses(params, lifetimes, **settings):
     config = algorithms.make("energy", GRID.spec, **SMALL | settings).config
-    evidence, _ = evidence_along(params, lifetimes, GRID.spec, config.network)
-    return contrastive_loss(params, evidence, lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
+
+    def of(params, lifetimes):
+        evidence, _ = evidence_along(params, lifetimes, GRID.spec, config.network)
+        return contrastive_loss(params, evidence, lifetimes, jax.random.key(3), spec=GRID.spec, config=config)
+
+    return jax.jit(of)(params, lifetimes)
 
 
 def with_outcome(lifetimes, **changed):
@@ -51,7 +55,8 @@ def test_what_is_told_apart_is_what_was_asked_for():
 def test_outcomes_that_are_equal_cannot_be_told_apart_and_teach_nothing():
     params, lifetimes = lived()
     same = with_outcome(lifetimes, reward=jnp.ones_like(lifetimes.outcome.reward))
-    value, slope = jax.value_and_grad(lambda params: losses(params, same, contrasts="rewards")["reward_contrast"])(params)
+    reward_contrast = lambda params: losses(params, same, contrasts="rewards")["reward_contrast"]  # noqa: E731
+    value, slope = jax.jit(jax.value_and_grad(reward_contrast))(params)
     assert value == 0
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves(slope.network))
 
@@ -101,7 +106,7 @@ def test_the_policy_moves_the_energy_only_if_it_may(moves):
         policy = agent.unroll(params, lifetimes, keys)[1].extras["policy"]
         return policy.log_probability(lifetimes.decision.action).sum()
 
-    slope = jax.grad(likely)(params).network
+    slope = jax.jit(jax.grad(likely))(params).network
     assert (np.abs(slope.per_step.head.weight).max() > 0) == moves
     assert (np.abs(slope.directions).max() > 0) == moves
     assert np.abs(slope.policy.weight).max() > 0
@@ -109,7 +114,7 @@ def test_the_policy_moves_the_energy_only_if_it_may(moves):
 
 def test_every_part_of_the_energy_is_moved_by_the_contrast():
     params, lifetimes = lived()
-    slope = jax.grad(lambda params: sum(losses(params, lifetimes).values()))(params).network
+    slope = jax.jit(jax.grad(lambda params: sum(losses(params, lifetimes).values())))(params).network
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves((slope.per_step, slope.directions, slope.offsets)))
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves((slope.policy, slope.value, slope.from_particle)))
 
@@ -137,7 +142,8 @@ def test_contrasts_find_the_task():
     keys = jax.random.split(jax.random.key(6), 400)
     begun = (params.network, adam.init(params.network))
     (learned, _), _ = eqx.filter_jit(lambda carry: jax.lax.scan(descended, carry, keys))(begun)
-    before, after = (np.mean([predicts(network, key) for key in keys[:4]]) for network in (params.network, learned))
+    predict = jax.jit(predicts)
+    before, after = (np.mean([predict(network, key) for key in keys[:4]]) for network in (params.network, learned))
     assert before > 0.9 * np.log(5)
     assert after < 0.6 * np.log(5)
 

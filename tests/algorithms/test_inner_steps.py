@@ -36,21 +36,21 @@ def lifetimes_of(agent, params, lifetimes=3):
     def one(key):
         return run_lifetime(agent, NAVIGATION, params, NAVIGATION.sample("train", key), key)[0]
 
-    return jax.vmap(one, 0, 1)(jax.random.split(jax.random.key(5), lifetimes))
+    return jax.jit(jax.vmap(one, 0, 1))(jax.random.split(jax.random.key(5), lifetimes))
 
 
 def on_one_device(update, *arguments):
     """An update outside of training; it averages over a named axis of devices."""
-    run = jax.vmap(update, (None,) * len(arguments), axis_name=LIFETIMES_AXIS, axis_size=1)
+    run = jax.jit(jax.vmap(update, (None,) * len(arguments), axis_name=LIFETIMES_AXIS, axis_size=1))
     return jax.tree.map(lambda leaf: leaf[0], run(*arguments))
 
 
 def test_reptile_moves_towards_the_mean_of_what_was_adapted():
     algorithm = reptile(NAVIGATION.spec, made(ReptileConfig, **SMALL, learning_rate=0.5))
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     lifetimes = lifetimes_of(algorithm.agent, state.params)
     after, _ = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
-    adapted = algorithm.agent.unroll(state.params, lifetimes, jax.random.split(jax.random.key(1), 3))[0]
+    adapted = jax.jit(algorithm.agent.unroll)(state.params, lifetimes, jax.random.split(jax.random.key(1), 3))[0]
     start, ended = state.params.start.head.weight, adapted.weights.head.weight.mean(0)
     np.testing.assert_allclose(after.params.start.head.weight, (start + ended) / 2, atol=1e-7)
     assert np.abs(ended - start).max() > 1e-6
@@ -61,7 +61,7 @@ def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_li
     moved = {}
     for meta_steps, weight in ((1, 0.0), (5, 0.0), (5, 1e3)):
         algorithm = promp(NAVIGATION.spec, made(ProMPConfig, **settings, meta_steps=meta_steps, divergence_weight=weight))
-        state = algorithm.init(jax.random.key(0))
+        state = jax.jit(algorithm.init)(jax.random.key(0))
         lifetimes = lifetimes_of(algorithm.agent, state.params)
         after, metrics = on_one_device(algorithm.update, state, lifetimes, jnp.float32(0), jax.random.key(1))
         behaviour = lifetimes.decision.extras["log_probability"]
@@ -75,7 +75,7 @@ def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_li
 def test_sparse_inner_steps_touch_what_they_say():
     config = made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0)
     agent = sparse_maml_agent(NAVIGATION.spec, config)
-    params = agent.init(jax.random.key(0))
+    params = jax.jit(agent.init)(jax.random.key(0))
     memory = run_lifetime(agent, NAVIGATION, params, NAVIGATION.sample("train", jax.random.key(1)), jax.random.key(2))[1]
     assert [change.weight.shape for change in memory.change.layers] == [(2, 2), (2, 8)]
     assert memory.change.head_weight.shape == (2, 2)
@@ -87,10 +87,10 @@ def test_sparse_inner_steps_touch_what_they_say():
 
 def test_units_that_are_left_out_can_come_in():
     agent = sparse_maml_agent(NAVIGATION.spec, made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0))
-    params = agent.init(jax.random.key(0))
+    params = jax.jit(agent.init)(jax.random.key(0))
     lifetimes = lifetimes_of(agent, params)
     gained = lambda p: policies_along(agent, p, lifetimes).log_probability(lifetimes.decision.action)[10:].sum()  # noqa: E731
-    slopes = jax.grad(gained)(params).scores
+    slopes = jax.jit(jax.grad(gained))(params).scores
     assert all((np.asarray(slope) != 0).all() for slope in slopes)
 
 
@@ -99,7 +99,7 @@ def test_with_inner_rates_of_zero_the_hybrid_is_rl2():
     ours = hybrid_agent(NAVIGATION.spec, made(HybridConfig, **config))
     theirs = rl2_agent(NAVIGATION.spec, made(RL2Config, **config).network)
     as_rl2 = lambda params: dataclasses.replace(params, network=params.network.actor_critic)  # noqa: E731
-    params = ours.init(jax.random.key(0))
+    params = jax.jit(ours.init)(jax.random.key(0))
     still = eqx.tree_at(lambda p: p.network.rates, params, jax.tree.map(jnp.zeros_like, params.network.rates))
     actions = lambda agent, params: lifetimes_of(agent, params).decision.action  # noqa: E731
     np.testing.assert_allclose(actions(ours, still), actions(theirs, as_rl2(params)), atol=1e-6)

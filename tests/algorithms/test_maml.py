@@ -61,13 +61,13 @@ def objective(logits, actions, estimator):
 
 def curvatures(estimator):
     """Probability and estimated Hessian `[4, 4]` of every episode."""
-    hessian = jax.hessian(lambda flat, actions: objective(flat.reshape(2, 2), actions, estimator))
+    hessian = jax.jit(jax.hessian(lambda flat, actions: objective(flat.reshape(2, 2), actions, estimator)))
     return [(float(probability(LOGITS, a)), np.asarray(hessian(LOGITS.ravel(), a))) for a in EPISODES]
 
 
 def exact_curvature():
     """Hessian of the expected return."""
-    return np.asarray(jax.hessian(lambda flat: expected_return(flat.reshape(2, 2)))(LOGITS.ravel()))
+    return np.asarray(jax.jit(jax.hessian(lambda flat: expected_return(flat.reshape(2, 2))))(LOGITS.ravel()))
 
 
 def mean_and_variance(estimator):
@@ -79,11 +79,11 @@ def mean_and_variance(estimator):
 
 @pytest.mark.parametrize("estimator", ["maml", "e-maml", "lvc", "dice"])
 def test_all_estimators_take_the_same_inner_step_which_is_unbiased(estimator):
-    gradient = jax.grad(objective)
+    gradient = jax.jit(jax.grad(objective), static_argnums=2)
     for actions in EPISODES:
         np.testing.assert_allclose(gradient(LOGITS, actions, estimator), gradient(LOGITS, actions, "maml"), atol=1e-6)
     mean = sum(probability(LOGITS, actions) * gradient(LOGITS, actions, estimator) for actions in EPISODES)
-    np.testing.assert_allclose(mean, jax.grad(expected_return)(LOGITS), atol=1e-6)
+    np.testing.assert_allclose(mean, jax.jit(jax.grad(expected_return))(LOGITS), atol=1e-6)
 
 
 def test_curvature_of_dice_is_unbiased():
@@ -125,7 +125,7 @@ def two_pulls_each_way(estimator, **settings):
         **settings,
     )
     agent = maml(BANDIT, config).agent
-    params = agent.init(jax.random.key(1))
+    params = jax.jit(agent.init)(jax.random.key(1))
     # A start that prefers the worse arm, so that it matters what the first pulls are.
     params = eqx.tree_at(lambda p: p.start.head.bias, params, jnp.array([1.5, 0.0]))
     actions = LIVES.T
@@ -140,8 +140,8 @@ def two_pulls_each_way(estimator, **settings):
 
     # Inner steps of lvc weigh by what the behaviour was: the first two pulls' is known before the last two's.
     guess = lives(jnp.full((4, 16), jnp.log(0.5)))
-    before = policies_along(agent, params, guess).log_probability(actions)
-    known = policies_along(agent, params, lives(before)).log_probability(actions)
+    log_probability = jax.jit(lambda lives: policies_along(agent, params, lives).log_probability(actions))
+    known = log_probability(lives(log_probability(guess)))
     return config, agent, params, lives(known)
 
 
@@ -149,7 +149,7 @@ def outer_gradient(estimator):
     """The expected outer gradient, with the true probability of every life, and the exact one, flat."""
     config, agent, params, lives = two_pulls_each_way(estimator)
     log_probability = lambda params: policies_along(agent, params, lives).log_probability(lives.decision.action)  # noqa: E731
-    chances = jnp.exp(log_probability(params).sum(0))
+    chances = jnp.exp(jax.jit(log_probability)(params).sum(0))
     np.testing.assert_allclose(chances.sum(), 1.0, atol=1e-6)
     credit = jax.vmap(
         lambda one: sum(credit_of_one(one, BANDIT, config.inner, config.gradient, credits="every")).ravel(), 1, 1
@@ -163,7 +163,7 @@ def outer_gradient(estimator):
         return (jnp.exp(log_probability(params).sum(0)) * lives.outcome.reward[2:].sum(0)).sum()
 
     flat = lambda tree: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])  # noqa: E731
-    return flat(jax.grad(surrogate)(params).start), flat(jax.grad(expected)(params).start)
+    return flat(jax.jit(jax.grad(surrogate))(params).start), flat(jax.jit(jax.grad(expected))(params).start)
 
 
 def test_outer_gradient_of_e_maml_is_unbiased():
@@ -183,11 +183,12 @@ def test_second_order_gradient_agrees_with_finite_differences(estimator):
         config, agent, params, lives = two_pulls_each_way(estimator)
         credit = outer_credit_on_one_device(lives, config)
 
+        @jax.jit
         def gained(start):
             policy = policies_along(agent, dataclasses.replace(params, start=start), lives)
             return (policy.log_probability(lives.decision.action) * credit).sum()
 
-        slope = jax.grad(gained)(params.start)
+        slope = jax.jit(jax.grad(gained))(params.start)
         keys = iter(jax.random.split(jax.random.key(2), 20))
         way = jax.tree.map(lambda leaf: jax.random.normal(next(keys), leaf.shape, leaf.dtype), slope)
         there = lambda length: gained(jax.tree.map(lambda w, d: w + length * d, params.start, way))  # noqa: E731
@@ -203,15 +204,14 @@ def test_first_order_differs_from_second_order():
         config, agent, params, lives = two_pulls_each_way("lvc", first_order=first_order)
         credit = outer_credit_on_one_device(lives, config)
         loss = lambda p, a=agent, v=lives, c=credit: (policies_along(a, p, v).log_probability(v.decision.action) * c).sum()  # noqa: E731
-        slopes.append(jax.grad(loss)(params).start.head.weight)
+        slopes.append(jax.jit(jax.grad(loss))(params).start.head.weight)
     assert np.abs(slopes[0] - slopes[1]).max() > 1e-3 * np.abs(slopes[0]).max()
 
 
 def outer_credit_on_one_device(lives, config):
     """`outer_credit` averages over a named axis of devices."""
-    return jax.vmap(lambda one: outer_credit(one, BANDIT, config.inner, config.gradient), axis_name=LIFETIMES_AXIS)(
-        jax.tree.map(lambda leaf: leaf[None], lives)
-    )[0]
+    one = lambda lives: outer_credit(lives, BANDIT, config.inner, config.gradient)  # noqa: E731
+    return jax.jit(jax.vmap(one, axis_name=LIFETIMES_AXIS))(jax.tree.map(lambda leaf: leaf[None], lives))[0]
 
 
 @pytest.mark.parametrize(("credits", "own"), [("every", (0, 1, 1)), ("last", (0, 0, 1))])

@@ -27,8 +27,8 @@ def ran(kind):
     """Tasks, algorithm, its first state, and four lifetimes `[T, 4]`."""
     distribution = TASKS[kind]()
     algorithm = pearl(distribution.spec, PEARLConfig(**SMALL))
-    state = algorithm.init(jax.random.key(0))
-    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, distribution), (None, 0, 0), (1, 0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
+    one = jax.jit(jax.vmap(functools.partial(run_lifetime, algorithm.agent, distribution), (None, 0, 0), (1, 0)))
     goals = distribution.sample_tasks("train", jax.random.key(1), tasks=4)
     lifetimes, memory = one(algorithm.params(state), goals, jax.random.split(jax.random.key(2), 4))
     return distribution, algorithm, state, lifetimes, memory
@@ -77,7 +77,7 @@ def gradient(kind, name):
         arguments = (learned, state.targets, state.statistics, steps_of(lifetimes), jax.random.key(4))
         return replayed_loss(*arguments, spec=distribution.spec, config=PEARLConfig(**SMALL))[1][name]
 
-    slope = jax.grad(loss)(state.learned)
+    slope = jax.jit(jax.grad(loss))(state.learned)
     parts = ("encoder", "actor", "critics", "log_temperature")
     return {part for part in parts if any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(getattr(slope, part)))}
 

@@ -23,17 +23,21 @@ KEYS = jax.random.split(jax.random.key(9), 4)
 def lived():
     """Parameters, and four lifetimes `[T, 4]`."""
     algorithm = algorithms.make("varibad", GRID.spec, **SMALL)
-    params = algorithm.agent.init(jax.random.key(0))
+    params = jax.jit(algorithm.agent.init)(jax.random.key(0))
     goals = GRID.sample_tasks("train", jax.random.key(1), tasks=4)
-    one = jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0))
+    one = jax.jit(jax.vmap(functools.partial(run_lifetime, algorithm.agent, GRID), (None, 0, 0), (1, 0)))
     return params, one(params, goals, jax.random.split(jax.random.key(2), 4))[0]
 
 
 def losses(params, lifetimes, **settings):
     algorithm = algorithms.make("varibad", GRID.spec, **SMALL | settings)
-    memory, decisions = algorithm.agent.unroll(params, lifetimes, KEYS[: lifetimes.valid.shape[1]])
-    beliefs = beliefs_along(params, memory, decisions, lifetimes, GRID.spec)
-    return prediction_loss(params, beliefs, lifetimes, jax.random.key(3), spec=GRID.spec, config=algorithm.config.belief)
+
+    def of(params, lifetimes):
+        memory, decisions = algorithm.agent.unroll(params, lifetimes, KEYS[: lifetimes.valid.shape[1]])
+        beliefs = beliefs_along(params, memory, decisions, lifetimes, GRID.spec)
+        return prediction_loss(params, beliefs, lifetimes, jax.random.key(3), spec=GRID.spec, config=algorithm.config.belief)
+
+    return jax.jit(of)(params, lifetimes)
 
 
 def test_what_is_predicted_is_what_was_asked_for():
@@ -74,7 +78,7 @@ def test_the_policy_moves_the_encoder_only_if_it_may(moves):
         policy = agent.unroll(params, lifetimes, KEYS)[1].extras["policy"]
         return policy.log_probability(lifetimes.decision.action).sum()
 
-    slope = jax.grad(likely)(params).network
+    slope = jax.jit(jax.grad(likely))(params).network
     assert (np.abs(slope.actor_critic.core.recurrent).max() > 0) == moves
     assert (np.abs(slope.belief.weight).max() > 0) == moves
     assert np.abs(slope.actor_critic.policy.weight).max() > 0

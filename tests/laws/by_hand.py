@@ -1,4 +1,4 @@
-"""One lifetime played by plain loops: what the compiled driver must agree with."""
+"""One lifetime played by plain loops: what the compiled rollout must agree with."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ from quickstudy.protocol.records import Transition
 
 
 def stack(transitions):
-    """A list of single steps as one time-major record."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *transitions)
+    """A list of single steps as one time-major record. NumPy does it, because JAX compiles a program for every shape."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *transitions)
 
 
 def compiled(functions, names):
@@ -20,31 +20,27 @@ def compiled(functions, names):
     return dataclasses.replace(functions, **{name: jax.jit(getattr(functions, name)) for name in names})
 
 
-def lifetime_by_hand(agent, distribution, params, task, key, *, by_step=False, at_slot=lambda slot, memory: memory):
+def lifetime_by_hand(agent, distribution, params, task, key, *, at_slot=lambda slot, memory: memory):
     """A lifetime as Python loops over episodes and slots.
 
-    With `by_step` the agent is asked through `step` alone wherever it may adapt, as a served agent is (cadence 1). `at_slot`
-    may put another memory in the place of the agent's before it decides.
+    Args:
+      at_slot: `(slot, memory) -> memory`, called before the agent decides; it may put another memory in the place.
     """
     spec = distribution.spec
     key_agent, key_environment = jax.random.split(key)
     key_reset, key_step = jax.random.split(key_environment)
     keys_reset, keys_step = jax.random.split(key_reset, spec.episodes), jax.random.split(key_step, spec.lifetime_steps)
     memory = agent.begin(params, slot_key(key_agent, 0)[0])
-    lived, lifetime = [], []
+    chunk, lifetime = [], []
     for slot in range(spec.lifetime_steps):
         key_adapt, key_act = slot_key(key_agent, slot)
         if slot % spec.horizon == 0:
             state, observation = distribution.reset(task, keys_reset[slot // spec.horizon])
             over = False
         memory = at_slot(slot, memory)
-        due = len(lived) == agent.cadence
-        if due and by_step:
-            memory, decision = agent.step(params, memory, stack(lived), observation, jnp.stack([key_adapt, key_act]))
-        else:
-            memory = agent.adapt(params, memory, stack(lived), key_adapt) if due else memory
-            decision = agent.act(params, memory, observation, key_act)
-        lived = [] if due else lived
+        if len(chunk) == agent.cadence:
+            memory, chunk = agent.adapt(params, memory, stack(chunk), key_adapt), []
+        decision = agent.act(params, memory, observation, key_act)
         successor, outcome = distribution.step(task, state, decision.action, keys_step[slot])
         last = slot % spec.horizon == spec.horizon - 1
         terminated = not over and bool(outcome.terminated)
@@ -54,17 +50,17 @@ def lifetime_by_hand(agent, distribution, params, task, key, *, by_step=False, a
             observation=observation,
             decision=decision,
             outcome=dataclasses.replace(
-                outcome, reward=reward, terminated=jnp.asarray(terminated), truncated=jnp.asarray(truncated)
+                outcome, reward=reward, terminated=np.asarray(terminated), truncated=np.asarray(truncated)
             ),
-            episode=jnp.int32(slot // spec.horizon),
-            valid=jnp.asarray(not over),
+            episode=np.int32(slot // spec.horizon),
+            valid=np.asarray(not over),
         )
         if not over:
             state, observation = successor, outcome.observation
         over = over or terminated or truncated
-        lived.append(transition)
+        chunk.append(transition)
         lifetime.append(transition)
-    memory = agent.adapt(params, memory, stack(lived), slot_key(key_agent, spec.lifetime_steps)[0])
+    memory = agent.adapt(params, memory, stack(chunk), slot_key(key_agent, spec.lifetime_steps)[0])
     return stack(lifetime), memory
 
 

@@ -1,15 +1,14 @@
 """Every agent that must keep the laws: all baselines of all registered distributions, all registered algorithms, and toys.
 
-A new registered name joins by itself, with its default settings unless small ones are named here.
+A new registered name joins by itself, with its default settings unless small ones are named here. Each agent is tried on one
+distribution at least in `make test`. Further distributions and further settings of the same agent are marked slow.
 """
 
 import functools
 import importlib.util
 
-import jax
 import pytest
 
-from laws.by_hand import compiled
 from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
@@ -19,7 +18,6 @@ from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.probe import with_readout
-from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.sensor_faults import with_sensor_faults
 
@@ -45,7 +43,7 @@ SMALL_DISTRIBUTIONS = {
     "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
 SMALL_ALGORITHMS = {
-    "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "witness_sizes": (8,), "moments": 2}],
+    "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "step_sizes": (8,), "moments": 2}],
     "hybrid": [{"hidden_size": 8}],
     "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
     "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],
@@ -63,8 +61,9 @@ SMALL_ALGORITHMS = {
 }
 EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
-"""Inner steps on single pulls are refused; of agents that are another algorithm's, looked at there, one toy is enough."""
-LIFETIMES = 6
+"""Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
+FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"}
+"""The toy on which `make test` tries an algorithm's agents, where it is not the corridor. The other toys are slow tests."""
 
 
 def with_suites():
@@ -78,17 +77,18 @@ def needs(name):
     return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
 
 
+@functools.cache
 def small(name):
     """A registered distribution, in its smallest form."""
     return tasks.make(name, **SMALL_DISTRIBUTIONS.get(name, {}))
 
 
 def read_out(spec):
-    """An agent with a readout that is hardly fitted."""
+    """An agent with a readout after one update."""
     distribution = small("drifting-control")
     agent = distribution.baselines["certainty equivalence"]()
-    hardly = ReadoutConfig(tasks=40, updates=1, batch=8, hidden_sizes=(4,))
-    return with_readout(agent, fit_readout(agent, (), distribution, hardly))
+    one_update = ReadoutConfig(tasks=40, updates=1, batch=8, hidden_sizes=(4,))
+    return with_readout(agent, fit_readout(agent, (), distribution, one_update))
 
 
 def hidden_goal_of(spec):
@@ -97,88 +97,76 @@ def hidden_goal_of(spec):
     return problem_of_hidden_goal(HiddenGoal(size=3, start=0, goals=(2, 5, 6, 7, 8), reward_elsewhere=-0.1, **lengths))
 
 
-def agent_makers():
-    """Pairs of functions by id: one makes the distribution, one the agent for it."""
-    makers, seen = {}, set()
+def baselines_of_all():
+    """Cases of baselines by id. A method that several distributions offer is tried on the first of them."""
+    cases, seen = {}, set()
     for name in PURE:
-        for baseline, make in small(name).baselines.items():
-            # A method that several distributions offer is looked at once.
+        distribution = functools.partial(small, name)
+        for baseline, make in distribution().baselines.items():
             kind = getattr(make, "func", make)
             if kind not in seen:
-                makers[f"{baseline} on {name}"] = (functools.partial(small, name), lambda spec, make=make: make())
+                cases[f"{baseline} on {name}"] = (distribution, lambda spec, make=make: make())
             seen.add(kind)
-    makers["random on aiming"] = (aiming, random_agent)
-    # Discrete and Box, episodes that end early, many steps, one step: what a meta-trained agent can meet.
+    return cases
+
+
+def algorithms_on_toys():
+    """Algorithm, settings and distribution of cases by id, and the ids of those that are slow.
+
+    The toys hold what a meta-trained agent can meet: discrete and continuous actions, episodes that end early, episodes of many
+    steps and of one.
+    """
+    cases, slow = {}, set()
     toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
             for config in SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
-                makers[label] = (
-                    distribution,
-                    lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent,
-                )
-    # Observations that an encoder reads first.
+                cases[label] = (name, config, distribution)
+                if toy != FIRST_TOY.get(name, "corridor"):
+                    slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
-            config = SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}
-            make = lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent  # noqa: E731
-            makers[f"{name} on a corridor of {toy}"] = (shown, make)
+            label = f"{name} on a corridor of {toy}"
+            cases[label] = (name, SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}, shown)
+            if name != "rl2":
+                slow.add(label)
+    return cases, slow
+
+
+def agents_on_toys(cases):
+    """Cases of the agents of algorithms, by the same ids."""
+    return {
+        label: (distribution, lambda spec, name=name, config=config: algorithms.make(name, spec, **config).agent)
+        for label, (name, config, distribution) in cases.items()
+    }
+
+
+def others():
+    """Cases of agents within agents, whose memory holds the other's, and of toys with several cadences."""
+    grid, drifting = functools.partial(small, "grid-navigation"), functools.partial(small, "drifting-control")
+    cases = {
+        "random on aiming": (aiming, random_agent),
+        "tally_agent every 4 with a non-finite guard on corridor": (
+            corridor,
+            lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),
+        ),
+        "trace_agent every 2 with sensor faults on corridor": (
+            corridor,
+            lambda spec: with_sensor_faults(trace_agent(spec, cadence=2), missing=0.5),
+        ),
+        "readout of certainty equivalence on drifting-control": (drifting, read_out),
+    }
     for kind in (bayes_adaptive_agent, sampled_plan_agent):
-        grid = functools.partial(small, "grid-navigation")
-        makers[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, lambda spec, kind=kind: kind(hidden_goal_of(spec)))
-    # Agents within agents: their memory holds the other's.
-    makers["quarantined tally_agent every 4 on corridor"] = (
-        corridor,
-        lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),
-    )
-    makers["impaired trace_agent every 2 on corridor"] = (
-        corridor,
-        lambda spec: with_sensor_faults(trace_agent(spec, cadence=2), missing=0.5),
-    )
-    makers["readout of certainty equivalence on drifting-control"] = (functools.partial(small, "drifting-control"), read_out)
+        make = lambda spec, kind=kind: kind(hidden_goal_of(spec))  # noqa: E731
+        cases[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, make)
     # Within an episode, as long as one, and two episodes long.
     for kind, cadences in ((tally_agent, (1, 4)), (trace_agent, (1, 2, 8))):
         for cadence in cadences:
-            makers[f"{kind.__name__} every {cadence} on corridor"] = (corridor, functools.partial(kind, cadence=cadence))
-    return makers
+            cases[f"{kind.__name__} every {cadence} on corridor"] = (corridor, functools.partial(kind, cadence=cadence))
+    return cases
 
 
-MAKERS = agent_makers()
-
-
-class Case:
-    """An agent, its distribution, and some lifetimes that it lived, each thing made once."""
-
-    def __init__(self, name):
-        make_distribution, make_agent = MAKERS[name]
-        self.distribution = make_distribution()
-        self.agent = make_agent(self.distribution.spec)
-        self.params = jax.jit(self.agent.init)(jax.random.key(1))
-        self.keys = jax.random.split(jax.random.key(2), LIFETIMES)
-        self.tasks = self.distribution.sample_tasks("train", jax.random.key(3), tasks=LIFETIMES)
-
-    @functools.cached_property
-    def live_all(self):
-        """The driver over many tasks, compiled: `(params, tasks, keys) -> (lifetimes, memories)`."""
-        one = functools.partial(run_lifetime, self.agent, self.distribution)
-        return jax.jit(jax.vmap(one, (None, 0, 0)))
-
-    @functools.cached_property
-    def host(self):
-        """The agent and the distribution with every function compiled for itself."""
-        return compiled(self.agent, ("begin", "act", "adapt", "step", "unroll")), compiled(self.distribution, ("reset", "step"))
-
-    @functools.cached_property
-    def lived(self):
-        return self.live_all(self.params, self.tasks, self.keys)
-
-    def one(self, number=0):
-        """Task, key, lifetime and last memory of one lifetime."""
-        pick = lambda tree: jax.tree.map(lambda leaf: leaf[number], tree)  # noqa: E731
-        return pick(self.tasks), self.keys[number], pick(self.lived[0]), pick(self.lived[1])
-
-
-@functools.cache
-def case(name):
-    return Case(name)
+ALGORITHM_CASES, SLOW = algorithms_on_toys()
+MAKERS = baselines_of_all() | agents_on_toys(ALGORITHM_CASES) | others()
+"""By id, a function that makes the distribution, and one from its spec to the agent."""

@@ -19,7 +19,7 @@ RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonu
 SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "linear", "hidden_size": 16}]}
 GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
 SMALL |= {
-    "energy": [RL2 | {"particles": 8, "ridges": 12, "witness_sizes": (32,), "moments": 4}],
+    "energy": [RL2 | {"particles": 8, "ridges": 12, "step_sizes": (32,), "moments": 4}],
     "hybrid": [RL2],
     # With an embedding of five numbers and steps twice as long, one of ten seeds stays at 0.8 on "cue at reset": two answers
     # share a place in it. With these, 15 seeds came to 0.92 or more.

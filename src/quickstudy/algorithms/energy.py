@@ -44,7 +44,7 @@ from typing import Literal, cast
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.encoders import statistics_for
@@ -134,7 +134,7 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
         del key
         return jax.tree.map(lambda old, new: old + new.sum(0), memory, _evidence_of_steps(params, experience, spec))
 
-    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Evidence, Decision]:
+    def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Evidence, Decision]:
         before, memory = evidence_along(params, lifetimes, spec, config.network)
         return memory, drawn_along(_decide(params, before, lifetimes.observation, spec, config), key, spec)
 

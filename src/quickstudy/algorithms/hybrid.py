@@ -21,7 +21,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
@@ -136,7 +136,7 @@ def hybrid_agent(spec: Spec, config: HybridConfig) -> Agent:
             hidden=hidden, fast=_head_steps(params, memory.fast, (features, error, experience), spec, config.inner)[0]
         )
 
-    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+    def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         network = params.network.actor_critic
         seen, following = network.seen_along(params.statistics, lifetimes, spec)
         first = network.core.initial(*lifetimes.valid.shape[1:])

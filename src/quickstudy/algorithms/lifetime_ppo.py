@@ -15,7 +15,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
 from quickstudy.networks.encoders import observed
@@ -197,7 +197,7 @@ def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
     return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
 
 
-def drawn_along(extras: dict[str, PyTree], key: PRNGKeyArray, spec: Spec) -> Decision:
+def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: Spec) -> Decision:
     """`drawn` at every step of lifetimes `[T, *lifetimes]`, with the keys that `act` is given there; `key` `[*lifetimes]`."""
     draw = lambda extras, key: jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])  # noqa: E731
     for _ in range(key.ndim):
@@ -205,7 +205,9 @@ def drawn_along(extras: dict[str, PyTree], key: PRNGKeyArray, spec: Spec) -> Dec
     return draw(extras, key)
 
 
-def _teacher_actions(lifetimes: Transition, key: PRNGKeyArray, spec: Spec, config: LifetimePPOConfig) -> Array | None:
+def _teacher_actions(
+    lifetimes: Transition, key: Key[Array, "*lifetimes"], spec: Spec, config: LifetimePPOConfig
+) -> Array | None:
     """The actions that the teacher would have taken at every step of lifetimes `[T, lifetimes]`; None without a teacher.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.

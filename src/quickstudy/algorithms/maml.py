@@ -94,7 +94,7 @@ class MAMLConfig:
 class TrainState:
     """What meta-training carries from update to update."""
 
-    params: Params
+    params: PyTree
     optimiser: PyTree
 
 
@@ -140,7 +140,7 @@ def trained_through_inner_steps(
         params = agent.init(key)
         return TrainState(params=params, optimiser=optimiser.init(params))
 
-    def loss(params: Params, lifetimes: Transition, credit: Array) -> tuple[Array, dict]:
+    def loss(params: PyTree, lifetimes: Transition, credit: Array) -> tuple[Array, dict]:
         policy = policies_along(agent, params, lifetimes)
         log_probability = policy.log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]
@@ -208,7 +208,7 @@ def outer_credit(
     return jax.lax.stop_gradient(flatten_chunks(led_to + own) / deviation)
 
 
-def policies_along(agent: Agent, params: Params, lifetimes: Transition) -> Policy:
+def policies_along(agent: Agent, params: PyTree, lifetimes: Transition) -> Policy:
     """The policy `[T, lifetimes]` at every step, as the start and the inner steps make it; differentiable through both."""
     # No action is drawn anew, and an inner step draws nothing: the keys are of no consequence.
     keys = jnp.broadcast_to(jax.random.key(0), lifetimes.valid.shape[1:])

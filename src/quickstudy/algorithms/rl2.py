@@ -29,7 +29,7 @@ Expected result: `quickstudy demo` trains for two and a half minutes on two core
 
 import dataclasses
 
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
@@ -78,7 +78,7 @@ def rl2_agent(spec: Spec, config: ActorCriticConfig) -> Agent:
         del key
         return params.network.take_in(params.statistics, memory, experience, spec)
 
-    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
+    def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[PyTree, Decision]:
         memory, read, seen = params.network.run(params.statistics, lifetimes, spec)
         return memory, drawn_along(decide(params, read, seen), key, spec)
 

@@ -25,7 +25,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.inner_steps import (
     InnerGradientConfig,
@@ -167,7 +167,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         change = jax.tree.map(lambda change, rate, slope: change + rate * slope, memory.change, rates, slopes)
         return Memory(change=change, steps=memory.steps + experience.valid.any().astype(jnp.int32))
 
-    def unroll(params: SparseParams, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+    def unroll(params: SparseParams, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
         rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
         dense = Params(start=params.start, rates=rates, deviation=params.deviation)

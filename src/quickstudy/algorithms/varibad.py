@@ -23,7 +23,7 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
@@ -164,7 +164,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
         del key
         return params.network.actor_critic.take_in(params.statistics, memory, experience, spec)
 
-    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[PyTree, Decision]:
+    def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[PyTree, Decision]:
         memory, read, seen = params.network.actor_critic.run(params.statistics, lifetimes, spec)
         return memory, drawn_along(decide(params, read, seen), key, spec)
 

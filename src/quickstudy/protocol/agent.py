@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition
@@ -63,7 +63,7 @@ class Agent(Generic[Params, Memory]):
                 f"came {self.cadence}."
             )
 
-    def unroll(self, params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+    def unroll(self, params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         """What `act` decides at every step of recorded lifetimes, and the memory after the last step.
 
         Differentiable in `params`, through `begin` and `adapt`.
@@ -102,12 +102,12 @@ class FastUnroll:
         return all(getattr(agent, name) is getattr(self.agent, name) for name in _FAST_UNROLL_RESTS_ON)
 
 
-def slot_key(key: PRNGKeyArray, slot: int | Array) -> PRNGKeyArray:
+def slot_key(key: PRNGKeyArray, slot: int | Array) -> Key[Array, "2"]:
     """The two keys `[2]` that slot t of a lifetime owns: one for `begin` or `adapt`, one for `act`."""
     return jax.random.split(jax.random.fold_in(key, slot))
 
 
-def slot_keys(key: PRNGKeyArray, spec: Spec) -> PRNGKeyArray:
+def slot_keys(key: PRNGKeyArray, spec: Spec) -> Key[Array, "slots 2"]:
     """`slot_key` for every slot of a lifetime and for the moment after it: `[T + 1, 2]`."""
     return jax.vmap(slot_key, (None, 0))(key, jnp.arange(spec.lifetime_steps + 1))
 
@@ -115,7 +115,7 @@ def slot_keys(key: PRNGKeyArray, spec: Spec) -> PRNGKeyArray:
 def over_lifetimes(unroll_one: Unroll) -> Unroll:
     """From an `unroll` of one lifetime `[T]`, one of lifetimes `[T, *lifetimes]`, with any number of axes of lifetimes."""
 
-    def unroll(params: Params, lifetimes: Transition, key: PRNGKeyArray) -> tuple[Memory, Decision]:
+    def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         run = unroll_one
         for _ in range(key.ndim):
             run = jax.vmap(run, (None, 1, 0), (0, 1))

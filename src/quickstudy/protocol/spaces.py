@@ -8,7 +8,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from quickstudy.protocol.errors import SpecError
 
@@ -88,7 +88,7 @@ def symbol_cells(space: gymnasium.spaces.MultiDiscrete) -> tuple[int, tuple[int,
     return (len(rows), tuple(rows[0].tolist())) if alike else (1, tuple(space.nvec.ravel().tolist()))
 
 
-def cell_symbols(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Int[Array, "*time cells symbols"]:
+def cell_symbols(element: Array, space: gymnasium.spaces.MultiDiscrete) -> Integer[Array, "*time cells symbols"]:
     """The symbols of every cell, counted from zero."""
     cells, kinds = symbol_cells(space)
     start = jnp.asarray(space.start, element.dtype).reshape((1,) * (element.ndim - space.nvec.ndim) + space.nvec.shape)
