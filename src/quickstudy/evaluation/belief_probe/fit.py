@@ -16,6 +16,7 @@ from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.settings import check_above_zero
 from quickstudy.protocol.spaces import encode
 from quickstudy.protocol.task_distribution import TaskDistribution
 
@@ -42,9 +43,7 @@ class ReadoutConfig:
     """Of the tasks, the lifetimes and the networks."""
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "updates", "batch", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
+        check_above_zero(self, "tasks", "updates", "batch", "learning_rate")
         if self.tasks < 40:
             raise UsageError(f"tasks must be 40 or more, so that some are left to calibrate with; came {self.tasks}.")
 
