@@ -40,7 +40,7 @@ ROOMS = {
     "storage": ("protocol", "rollout", "algorithms", "tasks"),
     "training": ("protocol", "numerics", "rollout", "storage"),
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
-    "reports": ("protocol", "numerics", "tasks", "storage", "evaluation"),
+    "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
     "cli": ("protocol", "rollout", "baselines", "algorithms", "tasks", "storage", "training", "evaluation", "reports"),
 }
 """Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""
