@@ -19,7 +19,8 @@ import tyro
 from inner_steps import measured, returns_by_episode
 
 import quickstudy as qs
-from quickstudy.evaluation.evaluate import Contender, draw_tasks
+from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.rollout.compiled import run_lifetime
 

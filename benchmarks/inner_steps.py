@@ -17,7 +17,8 @@ import numpy as np
 import tyro
 
 import quickstudy as qs
-from quickstudy.evaluation.evaluate import RESAMPLES, Contender, contender, draw_tasks
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import RESAMPLES, draw_tasks
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
 from quickstudy.rollout.runner import run_on_tasks

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
     from quickstudy.evaluation.belief_probe.probe import Readout, with_readout
     from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
-    from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+    from quickstudy.evaluation.contenders import Contender, contender
+    from quickstudy.evaluation.evaluate import evaluate
     from quickstudy.evaluation.results import Evaluation
     from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -44,7 +45,7 @@ _HOMES = {
     "Agent": "protocol.agent",
     "Bundle": "storage.bundle",
     "CollectingConfig": "rollout.collecting.config",
-    "Contender": "evaluation.evaluate",
+    "Contender": "evaluation.contenders",
     "Decision": "protocol.records",
     "Evaluation": "evaluation.results",
     "HostDistribution": "protocol.host_distribution",
@@ -64,7 +65,7 @@ _HOMES = {
     "adaptation_speeds": "evaluation.adaptation_speed.measure",
     "adaptation_video": "evaluation.video",
     "check": "tasks.checks.check",
-    "contender": "evaluation.evaluate",
+    "contender": "evaluation.contenders",
     "evaluate": "evaluation.evaluate",
     "fit_readout": "evaluation.belief_probe.fit",
     "from_gymnasium": "tasks.gymnasium",

@@ -151,7 +151,7 @@ def test_contrasts_find_the_task():
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UsageError, match="particles must be 1 or more; came 0"):
         EnergyNetworkConfig(particles=0)
-    with pytest.raises(UsageError, match="evidence_weight must be zero or above; came -1"):
+    with pytest.raises(UsageError, match="evidence_weight must be 0 or more; came -1"):
         ContrastConfig(evidence_weight=-1.0)
     with pytest.raises(UsageError, match="step_sizes must name one width or more"):
         EnergyNetworkConfig(step_sizes=())

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
-from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
 from quickstudy.storage.bundle import load_bundle, save_bundle
 from quickstudy.training.loop import TrainingConfig, meta_train

@@ -87,5 +87,5 @@ def test_the_policy_moves_the_encoder_only_if_it_may(moves):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UsageError, match="decoded_beliefs must be above zero; came 0"):
         BeliefConfig(decoded_beliefs=0)
-    with pytest.raises(UsageError, match="divergence_weight must be zero or above; came -1"):
+    with pytest.raises(UsageError, match="divergence_weight must be 0 or more; came -1"):
         BeliefConfig(divergence_weight=-1.0)

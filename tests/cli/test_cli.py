@@ -36,7 +36,10 @@ def test_help_does_not_import_jax():
 
 
 WRONG = {
-    "readout: no such baseline": (["readout", "drifting-control", "--baseline", "certainty"], "unknown baseline 'certainty'"),
+    "readout: no such baseline": (
+        ["readout", "drifting-control", "--baseline", "certainty"],
+        "drifting-control, 'certainty'",
+    ),
     "readout: no such split": (["readout", "drifting-control", "--baseline", "random", "--splits", "tset"], "unknown split"),
     "readout: nothing there": (["readout", "nowhere"], "nowhere"),
     "unknown command": (["trian"], "Did you mean 'train'?"),
@@ -185,7 +188,7 @@ def test_what_an_agent_believes(capsys, tmp_path):
         "--splits", "test", "ood:gusts", "--folder", folder, capsys=capsys,
     )  # fmt: skip
     assert status == 0, err
-    for told in ("Credible sets", "wind_x", "90%", "ood:gusts", "lately", "nats from the exact posterior"):
+    for told in ("Credible sets", "wind_x", "90 %", "ood:gusts", "last steps", "nats from the exact posterior"):
         assert told in out
     found = json.loads((folder / "calibration.json").read_text())
     assert [one["split"] for one in found] == ["test", "ood:gusts"]
@@ -208,4 +211,18 @@ def test_a_distribution_of_ones_own_trains_the_same(capsys, tmp_path):
     assert status == 0, out + err
     size = ["--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32", "--budget", "1000 steps"]
     status, _, err = run("train", "rl2", f"{mine}:make", *size, "--folder", tmp_path / "mine", capsys=capsys)
+    assert status == 0, err
+    for verb in ("evaluate", "speed", "readout", "video"):
+        status, _, err = run(verb, tmp_path / "mine", capsys=capsys)
+        assert status == 2
+        assert f"a file that is run only if you name it: --on {mine}:make" in err
+    few = ["--tasks", "2", "--lifetimes", "1", "--against", "random", "--against-episodes", "20", "--splits", "test"]
+    status, out, err = run("speed", tmp_path / "mine", "--on", f"{mine}:make", *few, capsys=capsys)
+    assert status == 0, err
+    assert "speed-up" in out
+    small = ["--tasks", "60", "--updates", "20", "--test-tasks", "20", "--splits", "test"]
+    status, out, err = run("readout", tmp_path / "mine", "--on", f"{mine}:make", *small, capsys=capsys)
+    assert status == 0, err
+    assert "elasticity" in out
+    status, out, err = run("evaluate", tmp_path / "mine", "--on", f"{mine}:make", "--tasks", "20", capsys=capsys)
     assert status == 0, err

@@ -1,4 +1,4 @@
-"""`quickstudy film` as people meet it, on a file of their own; nothing here needs OpenGL."""
+"""`quickstudy video` as people meet it, on a file of their own; nothing here needs OpenGL."""
 
 import textwrap
 
@@ -65,23 +65,23 @@ def saved(path, name, **config):
     return path
 
 
-def film(*arguments, capsys, monkeypatch):
+def video(*arguments, capsys, monkeypatch):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
-    status = cli.main(["film", *map(str, arguments)])
+    status = cli.main(["video", *map(str, arguments)])
     return status, *capsys.readouterr()
 
 
-def test_it_films_tasks_from_a_file(bundle, tmp_path, capsys, monkeypatch):
+def test_it_records_tasks_from_a_file(bundle, tmp_path, capsys, monkeypatch):
     path, name = bundle
-    asked = ["--on", name, "--tasks", 3, "--task", 2, "--every", 2, "--folder", tmp_path / "film"]
-    status, out, err = film(path, *asked, capsys=capsys, monkeypatch=monkeypatch)
+    asked = ["--on", name, "--tasks", 3, "--task", 2, "--every", 2, "--folder", tmp_path / "video"]
+    status, out, err = video(path, *asked, capsys=capsys, monkeypatch=monkeypatch)
     assert status == 0, err
     assert "task 2 of test (held-out tasks). First episode: -" in out
     assert "last, number 3: -" in out
-    assert sorted(file.name for file in (tmp_path / "film").iterdir()) == ["adaptation.gif", "adaptation.png"]
+    assert sorted(file.name for file in (tmp_path / "video").iterdir()) == ["adaptation.gif", "adaptation.png"]
 
 
-def test_what_cannot_be_filmed_gets_one_line_and_status_2(bundle, tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_recorded_gets_one_line_and_status_2(bundle, tmp_path, capsys, monkeypatch):
     path, name = bundle
     bandit = saved(tmp_path / "bandit", "bernoulli-bandit", arms=2, pulls=3)
     wrong = (
@@ -93,9 +93,9 @@ def test_what_cannot_be_filmed_gets_one_line_and_status_2(bundle, tmp_path, caps
         (tmp_path / "nowhere", [], "is not a bundle"),
     )
     for subject, asked, expected in wrong:
-        status, out, err = film(subject, *asked, "--folder", tmp_path / "film", capsys=capsys, monkeypatch=monkeypatch)
+        status, out, err = video(subject, *asked, "--folder", tmp_path / "video", capsys=capsys, monkeypatch=monkeypatch)
         assert status == 2
         assert expected in err
         assert err.count("\n") == 1
         assert "Traceback" not in out + err
-    assert not (tmp_path / "film").exists()
+    assert not (tmp_path / "video").exists()

@@ -1,4 +1,4 @@
-"""Common random numbers, masks, thresholds and verdicts, on a distribution small enough to work out by hand."""
+"""Common random numbers, masks, thresholds and summaries, on a distribution small enough to work out by hand."""
 
 import dataclasses
 import io
@@ -13,7 +13,8 @@ from rich.console import Console
 
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation import measures, summary
-from quickstudy.evaluation.evaluate import Contender, contender, evaluate
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.numerics import statistics
@@ -115,14 +116,14 @@ def test_two_copies_of_one_agent_differ_by_exactly_nothing(contest):
     assert first.reward_by_step == second.reward_by_step
 
 
-def test_agents_that_pull_the_same_arms_meet_the_same_luck_whatever_they_are(bandit, arm_zero_twice):
+def test_agents_that_pull_the_same_arms_get_the_same_rewards_whatever_they_are(bandit, arm_zero_twice):
     contenders = {"once": contender(arm_agent(bandit.spec, 0)), "twice": arm_zero_twice}
     found = evaluate(contenders, bandit, split="test", tasks=10).compare("twice", "once")
     assert (found.difference.low, found.difference.high) == pytest.approx((0.0, 0.0), abs=1e-6)
     assert found.probability_of_improvement.value == 0.5
 
 
-def test_results_agree_with_lifetimes_lived_by_hand(bandit):
+def test_results_agree_with_lifetimes_run_by_hand(bandit):
     tasks, seed, agent = 20, 3, arm_agent(bandit.spec, 2)
     found = evaluate({"arm 2": contender(agent)}, bandit, split="test", tasks=tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
@@ -196,13 +197,13 @@ def test_steps_to_a_threshold_by_hand():
     reward = np.array([[[0, 0, 0, 1, 1, 1, 1, 1]]] * 2, np.float32)
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([8.0]))
     draws = Draws(seeds=np.ones((10, 2), np.float32), tasks=np.ones((10, 1), np.float32))
-    found = measures.measure(
+    found = measures.measure_adaptation(
         LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert found["steps_to"]["0.9"] == statistics.Estimate(value=4.0, low=4.0, high=4.0)
     assert found["normalised_score"].value == pytest.approx(5 / 8)
     assert found["regret"].value == 3.0
-    low = measures.measure(
+    low = measures.measure_adaptation(
         LifetimeRewards(reward=0.5 * reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.9,)
     )
     assert low["steps_to"]["0.9"].value is None
@@ -213,7 +214,7 @@ def test_steps_to_a_threshold_count_whole_episodes_where_there_are_several():
     reward = np.array([[[0, 0, 0, 1, 1, 1]]], np.float32)
     anchors = Anchors(floor=np.array([0.0]), ceiling=np.array([6.0]))
     draws = Draws(seeds=np.ones((5, 1), np.float32), tasks=np.ones((5, 1), np.float32))
-    found = measures.measure(
+    found = measures.measure_adaptation(
         LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool)), anchors, draws, spec=spec, thresholds=(0.5, 1.0)
     )
     assert found["steps_to"]["0.5"].value == 4
@@ -255,7 +256,7 @@ def test_training_tasks_are_labelled_wherever_they_are_shown(bandit, random_one)
     assert "TRAINING" in found.to_json()["label"]
     assert "TRAINING" in drawn(100, summary.table(found))
     assert "TRAINING" in summary.headline(found)
-    assert "TRAINING" in summary.verdict(found)[0]
+    assert "TRAINING" in summary.summary_sentences(found)[0]
 
 
 def test_a_table_names_the_split_the_tasks_and_their_hash(contest):
@@ -268,7 +269,7 @@ def test_a_table_names_the_split_the_tasks_and_their_hash(contest):
     assert "IQM" in wide
 
 
-def test_a_verdict_tells_wins_ties_and_losses():
+def test_a_summary_names_wins_ties_and_losses():
     tasks = paying_steps()
     trained = Contender(agent=arm_agent(tasks.spec, 1), params={"arm": jnp.ones(1, jnp.int32)}, trained=True)
     contenders = {
@@ -278,8 +279,11 @@ def test_a_verdict_tells_wins_ties_and_losses():
     }
     found = evaluate(contenders, tasks, split="test", tasks=5)
     assert found.reference == "trained"
-    assert summary.headline(found) == "On 5 tasks never seen in training, trained beats [b]worse and ties with equal."
-    assert "another training run may do better or worse" in summary.verdict(found)[-1]
+    assert (
+        summary.headline(found)
+        == "On 5 tasks never seen in training, trained is better than [b]worse and not significantly different from equal."
+    )
+    assert "Another training run may do better or worse" in summary.summary_sentences(found)[-1]
     assert summary.outcomes(found, "[b]worse") == {"win": [], "tie": [], "loss": ["trained"]}
     assert "[b]worse" in drawn(100, summary.table(found))
 

@@ -12,7 +12,8 @@ import pytest
 import quickstudy as qs
 from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.baselines.random import random_agent
-from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, evaluate
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import CollectingError

@@ -1,4 +1,4 @@
-"""Films of adaptation: the lifetime that evaluation measures, pictures where they belong, refusals in one line."""
+"""Videos of adaptation: the lifetime that evaluation measures, pictures where they belong, refusals in one line."""
 
 import dataclasses
 
@@ -11,7 +11,8 @@ import quickstudy as qs
 from laws.toy_environments import Dial, dials
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.video import Frame
-from quickstudy.reports.video_files import in_words, scenes, strip
+from quickstudy.protocol.errors import CollectingError, UsageError
+from quickstudy.reports.video_files import scenes, strip
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 
@@ -58,15 +59,15 @@ def test_it_is_the_lifetime_that_evaluation_measures(environment):
     with Runner(distribution, CollectingConfig(collectors="inline")) as living:
         earned = living.run(agent, params, task_list, keys)
     for task in (0, 3):
-        film = recorded(distribution, agent, params, task=task, seed=4)
+        video = recorded(distribution, agent, params, task=task, seed=4)
         by_episode = earned.reward[task].reshape(3, 6).sum(1)
         steps = earned.valid[task].reshape(3, 6).sum(1)
-        assert film.lifetime_return == pytest.approx(by_episode.sum(), rel=1e-5)
-        assert film.task["target"] == task_list["target"][task]
-        for shots, episode in ((film.first, 0), (film.last, 2)):
-            assert shots[-1].reward == pytest.approx(by_episode[episode], rel=1e-5)
-            assert shots[-1].step == steps[episode]
-            assert [shot.step for shot in shots] == sorted({*range(0, steps[episode], 2), steps[episode]})
+        assert video.lifetime_return == pytest.approx(by_episode.sum(), rel=1e-5)
+        assert video.task["target"] == task_list["target"][task]
+        for frames, episode in ((video.first, 0), (video.last, 2)):
+            assert frames[-1].reward == pytest.approx(by_episode[episode], rel=1e-5)
+            assert frames[-1].step == steps[episode]
+            assert [frame.step for frame in frames] == sorted({*range(0, steps[episode], 2), steps[episode]})
 
 
 def test_pictures_are_of_the_moment_that_the_caption_says():
@@ -85,20 +86,20 @@ def test_pictures_are_of_the_moment_that_the_caption_says():
             seen["last" if seen["last"] else "first"].append(self.brightness())
             return found
 
-    film = recorded(dials(Watched), agent, params, every=1)
-    for shots, brightness in ((film.first, seen["first"]), (film.last, seen["last"])):
-        assert [int(shot.picture.max()) for shot in shots] == [int(shot.picture.min()) for shot in shots] == brightness
-    assert film.first[0].picture.shape == (4 * 53, 6 * 53, 3)
+    video = recorded(dials(Watched), agent, params, every=1)
+    for frames, brightness in ((video.first, seen["first"]), (video.last, seen["last"])):
+        assert [int(frame.picture.max()) for frame in frames] == [int(frame.picture.min()) for frame in frames] == brightness
+    assert video.first[0].picture.shape == (4 * 53, 6 * 53, 3)
 
 
 def test_it_is_written_as_a_gif_and_a_strip(tmp_path):
     distribution = dials(EndsOnTarget)
-    film = recorded(distribution, *rl2(distribution), every=1)
-    moving, still = qs.write_video(film, tmp_path / "deep" / "down")
+    video = recorded(distribution, *rl2(distribution), every=1)
+    moving, still = qs.write_video(video, tmp_path / "deep" / "down")
     with Image.open(moving) as gif, Image.open(still) as png:
-        assert gif.size == scenes(film)[0].size
+        assert gif.size == scenes(video)[0].size
         assert 1 <= gif.n_frames <= 7  # images that are the same are one
-        assert np.array_equal(np.asarray(png), np.asarray(strip(film)))
+        assert np.array_equal(np.asarray(png), np.asarray(strip(video)))
     assert sorted(path.name for path in moving.parent.iterdir()) == ["adaptation.gif", "adaptation.png"]
 
 
@@ -106,17 +107,12 @@ def test_an_episode_that_is_over_stays_as_it_ended():
     dark, bright = (np.full((40, 240, 3), value, np.uint8) for value in (0, 200))
     short = (Frame(step=0, reward=0.0, picture=dark), Frame(step=1, reward=1.0, picture=bright))
     long = tuple(Frame(step=step, reward=0.0, picture=dark) for step in range(4))
-    film = qs.Video(title="one", task={}, episodes=2, first=long, last=short, lifetime_return=1.0)
-    pages = [np.asarray(page) for page in scenes(film)]
+    video = qs.Video(title="one", task={}, episodes=2, first=long, last=short, lifetime_return=1.0)
+    pages = [np.asarray(page) for page in scenes(video)]
     assert len(pages) == 4
     panels = [page[60, 300] for page in pages]
     assert [int(panel[0]) for panel in panels] == [0, 200, 200, 200]
-    assert strip(film).width > strip(dataclasses.replace(film, first=short)).width
-
-
-def test_what_a_task_is_in_words():
-    task = {"speed (m/s)": np.float32(-1.23456), "level": np.int32(7), "name": np.asarray("push"), "mass": np.arange(9.0)}
-    assert in_words(task) == "speed (m/s): −1.23; level: 7; name: push; mass: 0 1 2 3 4 5 …"
+    assert strip(video).width > strip(dataclasses.replace(video, first=short)).width
 
 
 def without_picture(_):
@@ -149,19 +145,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_filmed_is_refused_in_one_line(case):
+def test_what_cannot_be_recorded_is_refused_in_one_line(case):
     make, asked, expected = REFUSED[case]
     distribution = make()
-    with pytest.raises(qs.errors.UsageError, match=expected) as error:
+    with pytest.raises(UsageError, match=expected) as error:
         recorded(distribution, *rl2(distribution), **asked)
     assert "\n" not in str(error.value)
 
 
 def test_speeds_that_a_gif_does_not_have(tmp_path):
     distribution = dials(Drawn)
-    film = recorded(distribution, *rl2(distribution))
-    with pytest.raises(qs.errors.UsageError, match=r"between 0.1 and 50; came 0"):
-        qs.write_video(film, tmp_path, pictures_per_second=0)
+    video = recorded(distribution, *rl2(distribution))
+    with pytest.raises(UsageError, match=r"between 0.1 and 50; came 0"):
+        qs.write_video(video, tmp_path, pictures_per_second=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -171,5 +167,5 @@ def test_a_lifetime_that_is_lost_is_said():
             raise RuntimeError("a leg came off")
 
     distribution = dials(Breaks)
-    with pytest.raises(qs.errors.CollectingError, match="a leg came off"):
+    with pytest.raises(CollectingError, match="a leg came off"):
         recorded(distribution, *rl2(distribution))

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from quickstudy import algorithms, tasks
-from quickstudy.protocol.errors import BundleError
+from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.storage.bundle import load_bundle, save_bundle
 
@@ -45,16 +45,24 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
         bundle.params_of(2)
 
 
-def test_an_agent_that_was_saved_before_a_setting_existed_is_as_it_was(tmp_path):
-    distribution = tasks.make("point-navigation", episodes=2)
-    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, reward_change=False)
-    params = jax.tree.map(lambda leaf: leaf[None], algorithm.agent.init(jax.random.key(0)))
-    path = save_bundle(tmp_path / "bundle", algorithm, params, distribution=distribution)
-    card = json.loads((path / "bundle.json").read_text())
-    del card["algorithm"]["config"]["reward_change"]
-    (path / "bundle.json").write_text(json.dumps(card))
-    loaded = load_bundle(path)
-    jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
+def test_the_tasks_are_those_of_training_or_those_that_are_named(path):
+    bundle = load_bundle(path)
+    assert bundle.origin() == ("bernoulli-bandit", {"arms": 3, "pulls": 6})
+    assert bundle.distribution().config == DISTRIBUTION.config
+    assert bundle.distribution("bernoulli-bandit", pulls=9).config == {"arms": 3, "pulls": 9}
+    assert bundle.distribution("dependent-bandit").config == tasks.make("dependent-bandit").config
+    with pytest.raises(UnknownNameError, match="Did you mean 'pulls'"):
+        bundle.distribution(pull=9)
+
+
+def test_a_file_that_a_bundle_names_is_run_only_if_it_is_named_again(tmp_path, algorithm, params):
+    file = tmp_path / "mine.py"
+    file.write_text("from quickstudy import tasks\n\ndef make():\n    return tasks.make('bernoulli-bandit', arms=3, pulls=6)\n")
+    named = f"{file}:make"
+    bundle = load_bundle(save_bundle(tmp_path / "bundle", algorithm, params, distribution=tasks.make(named)))
+    with pytest.raises(UsageError, match="a file that is run only if you name it"):
+        bundle.distribution()
+    assert bundle.distribution(named).name == named
 
 
 def test_a_truncated_file_is_refused(path):

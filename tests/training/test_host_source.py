@@ -118,7 +118,7 @@ def workers_of(pid):
     return [child for child in children if b"collecting.process_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def test_a_collector_that_is_killed_changes_nothing(in_process, algorithm, distribution, capfd):
+def test_a_worker_that_is_killed_changes_nothing(in_process, algorithm, distribution, capfd):
     killers = []
 
     def kill_soon(progress):
@@ -132,7 +132,7 @@ def test_a_collector_that_is_killed_changes_nothing(in_process, algorithm, distr
         killer.join()
     assert_same_bits(run.params, in_process.params)
     assert run.lost == 0
-    assert capfd.readouterr().err.count("a collector was replaced") == 2
+    assert capfd.readouterr().err.count("a worker was replaced") == 2
     gc.collect()
     assert not workers_of(os.getpid())
 

@@ -54,10 +54,10 @@ from quickstudy.numerics.beliefs.particles import FeatureDensity, ParticleBelief
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition
 from quickstudy.protocol.sequences import shift_right
+from quickstudy.protocol.settings import check_at_least
 from quickstudy.protocol.spaces import encode
 
 _IMPOSSIBLE = -1e9
@@ -82,11 +82,8 @@ class ContrastConfig:
     """Let the gradient of the policy's loss pass into the energy, through particles and weights."""
 
     def __post_init__(self) -> None:
-        for name in ("moments", "predicted", "negatives"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more; came {getattr(self, name)}.")
-        if self.evidence_weight < 0:
-            raise UsageError(f"evidence_weight must be zero or above; came {self.evidence_weight}.")
+        check_at_least(self, 1, "moments", "predicted", "negatives")
+        check_at_least(self, 0, "evidence_weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

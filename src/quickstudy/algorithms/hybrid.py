@@ -28,10 +28,10 @@ from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, fir
 from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import scan, where
+from quickstudy.protocol.settings import check_above_zero, check_fractions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,8 @@ class HeadStepConfig:
     """Lambda of the traces."""
 
     def __post_init__(self) -> None:
-        if self.inner_rate <= 0:
-            raise UsageError(f"inner_rate must be above zero; came {self.inner_rate}.")
-        for name in ("inner_discount", "inner_trace_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
+        check_above_zero(self, "inner_rate")
+        check_fractions(self, "inner_discount", "inner_trace_decay")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

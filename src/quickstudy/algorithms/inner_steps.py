@@ -20,9 +20,10 @@ from quickstudy.numerics.distributions import Policy
 from quickstudy.numerics.episode_advantages import episode_advantages, standardised
 from quickstudy.numerics.inner_objective import Estimator, inner_objective
 from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
+from quickstudy.protocol.settings import check_above_zero, check_fractions
 from quickstudy.protocol.spaces import encode
 
 
@@ -45,12 +46,8 @@ class InnerStepConfig:
     """Lambda of the generalised advantages."""
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "context_size", "inner_rate"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        for name in ("discount", "trace_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
+        check_above_zero(self, "rollouts", "context_size", "inner_rate")
+        check_fractions(self, "discount", "trace_decay")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,7 +148,7 @@ def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, 
             return adapt(params, memory, experience, key), decisions
 
         parts = chunks((lifetime, slot_keys(key, spec)[:-1, 1]), length=cadence)
-        # The last inner step stands outside the loop, so that it costs nothing where nobody asks for the memory at the end.
+        # The last inner step stands outside the loop, so that it costs nothing where the memory at the end is not used.
         memory, earlier = scan(chunk, begin(params, key), jax.tree.map(lambda leaf: leaf[:-1], parts))
         memory, last = chunk(memory, jax.tree.map(lambda leaf: leaf[-1], parts))
         return memory, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), flatten_chunks(earlier), last)

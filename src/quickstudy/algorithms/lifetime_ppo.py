@@ -28,6 +28,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
+from quickstudy.protocol.settings import check_above_zero, check_fractions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,12 +64,8 @@ class LifetimePPOConfig:
     def __post_init__(self) -> None:
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        for name in ("lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        for name in ("discount", "trace_decay", "imitation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
+        check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
+        check_fractions(self, "discount", "trace_decay", "imitation")
         if self.lifetimes % self.minibatches:
             raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
 

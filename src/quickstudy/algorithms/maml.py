@@ -50,10 +50,10 @@ from quickstudy.numerics.inner_objective import Estimator
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Spec, Transition, record
 from quickstudy.protocol.sequences import chunks, flatten_chunks
+from quickstudy.protocol.settings import check_above_zero
 
 Credits = Literal["every", "last"]
 
@@ -75,9 +75,7 @@ class OuterStepConfig:
     """Outer gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("lifetimes", "learning_rate", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
+        check_above_zero(self, "lifetimes", "learning_rate", "max_gradient_norm")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

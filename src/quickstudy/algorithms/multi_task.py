@@ -17,9 +17,9 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from quickstudy.baselines.ppo import Learner, PPOConfig, advantages_of, first_learner, fresh_policy, improved, improving_agent
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.settings import check_above_zero
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,7 @@ class MultiTaskConfig:
     """Adam's step size in meta-training at the start; it falls linearly to a twentieth."""
 
     def __post_init__(self) -> None:
-        for name in ("lifetimes", "meta_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
+        check_above_zero(self, "lifetimes", "meta_learning_rate")
 
 
 def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaAlgorithm:

@@ -30,9 +30,9 @@ from quickstudy.algorithms.maml import TrainState, meta_learned, outer_credit, p
 from quickstudy.networks.policy import PolicyConfig
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.settings import check_above_zero, check_at_least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,8 @@ class ProximalStepConfig:
     """Outer gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("lifetimes", "meta_steps", "learning_rate", "clip", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        if self.divergence_weight < 0:
-            raise UsageError(f"divergence_weight must be zero or above; came {self.divergence_weight}.")
+        check_above_zero(self, "lifetimes", "meta_steps", "learning_rate", "clip", "max_gradient_norm")
+        check_at_least(self, 0, "divergence_weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from quickstudy.networks.policy import PolicyConfig
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Spec, Transition, record
+from quickstudy.protocol.settings import check_above_zero
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,7 @@ class ReptileConfig:
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"learning_rate must be above zero and at most 1; came {self.learning_rate}.")
-        if self.lifetimes <= 0:
-            raise UsageError(f"lifetimes must be above zero; came {self.lifetimes}.")
+        check_above_zero(self, "lifetimes")
         if self.inner.adapts == "context":
             raise UsageError("adapts must be 'all' or 'head' for Reptile; came 'context'.")
 

@@ -31,9 +31,9 @@ from quickstudy.networks.layers import Dense
 from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.settings import check_above_zero, check_at_least
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -61,11 +61,8 @@ class BeliefConfig:
     """Let the gradient of the policy's loss pass into the encoder."""
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "decoder_size", "decoded_beliefs", "reward_deviation", "evidence_weight"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        if self.divergence_weight < 0:
-            raise UsageError(f"divergence_weight must be zero or above; came {self.divergence_weight}.")
+        check_above_zero(self, "embedding_size", "decoder_size", "decoded_beliefs", "reward_deviation", "evidence_weight")
+        check_at_least(self, 0, "divergence_weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,10 @@ from quickstudy.numerics.episode_advantages import episode_advantages, standardi
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import where
+from quickstudy.protocol.settings import check_above_zero, check_fractions
 from quickstudy.protocol.spaces import encode
 
 
@@ -55,12 +56,8 @@ class PPOConfig:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above zero; came {getattr(self, name)}.")
-        for name in ("discount", "trace_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie within 0 and 1; came {getattr(self, name)}.")
+        check_above_zero(self, "rollouts", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
+        check_fractions(self, "discount", "trace_decay")
 
 
 @record

@@ -9,7 +9,7 @@ VERBS = {
     "list": "what there is: algorithms, task distributions, their splits and baselines",
     "train": "meta-train an agent:          quickstudy train rl2 bernoulli-bandit --arms 10 --budget 5m",
     "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
-    "speed": "against learning anew:        quickstudy speed runs/maml-point-navigation",
+    "speed": "compared with a baseline:     quickstudy speed runs/maml-point-navigation",
     "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
@@ -53,7 +53,7 @@ def _help() -> str:
         "usage: quickstudy COMMAND ...\n\n"
         "Meta-reinforcement learning: agents that learn a new task within a few episodes.\n\n"
         f"commands:\n{verbs}\n\n"
-        "`quickstudy COMMAND --help` tells more. `quickstudy --version` tells the version."
+        "`quickstudy COMMAND --help` describes a command. `quickstudy --version` prints the version."
     )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from quickstudy import algorithms
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.evaluations import show_evaluation
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.bench import stored as storage
 from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measure_entry
@@ -20,14 +21,15 @@ from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, column
 from quickstudy.evaluation.bench.stored import Stored, Training
 from quickstudy.evaluation.bench.training import run_path, training_of, training_of_bundle
 from quickstudy.evaluation.bench.verification import Check, load_bundles, verify
+from quickstudy.evaluation.numbers import bounded
 from quickstudy.evaluation.results import Evaluation
-from quickstudy.evaluation.summary import bounded, table
+from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.reports.adaptation_speed_page import write_speed_page
 from quickstudy.reports.algorithms_page import write_algorithms_table
 from quickstudy.reports.results_page import write_pages
 from quickstudy.reports.results_tables import NOT_RUN, only_agent, target_of
-from quickstudy.storage.bundle import add_results, save_bundle
+from quickstudy.storage.bundle import save_bundle
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
 
@@ -166,8 +168,8 @@ def _checkout(asked: WhereArguments) -> Path:
 
 def _no_checkout(folder: Path) -> str:
     return (
-        f"there is no {folder / 'bench'}: results and bundles lie in quickstudy's checkout, not in the installed "
-        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {folder / 'bench'}"
+        f"there is no {folder / 'results'}: results and bundles lie in quickstudy's checkout, not in the installed "
+        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {folder / 'results'}"
     )
 
 
@@ -225,15 +227,10 @@ def _training(entry: Row | Matrix, folder: Path) -> Training | None:
 def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], folder: Path) -> None:
     """Saves what was measured, and prints it."""
     console = Console()
-    for measurement, evaluation in zip(result.measurements, evaluations, strict=True):
-        console.print(table(evaluation, width=max(80, console.width)))
-        for line in measurement.verdict:
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
-        if isinstance(entry, Row) and entry.bundle is None:
-            ours = evaluation.results[only_agent(result)[0]].lifetime_return
-            measured = {"tasks": evaluation.tasks, "task_hash": evaluation.task_hash, "command": evaluation.command}
-            measured["lifetime_return"] = dataclasses.asdict(ours)
-            add_results(storage.bundle_path(folder, entry.name), evaluation.split, measured)
+    for evaluation in evaluations:
+        show_evaluation(console, evaluation)
+    if isinstance(entry, Row) and entry.bundle is None:
+        note_results(storage.bundle_path(folder, entry.name), evaluations)
     if isinstance(entry, Row):
         print(f"Target: {target_of(entry, result)}")
     print(f"Saved: {result.save(folder)}")

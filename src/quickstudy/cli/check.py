@@ -13,14 +13,14 @@ _USAGE = "quickstudy check PATH.py:FUNCTION"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckArguments:
-    """How thoroughly to look."""
+    """How thoroughly to check."""
 
     samples: int = 10_000
-    """Tasks drawn from each split when overlaps are looked for."""
+    """Tasks drawn from each split to find overlaps."""
     seed: int = 0
     """Of everything that is drawn."""
     budget_seconds: float = 10.0
-    """About how long to play where environments live outside JAX."""
+    """About how long to run episodes where environments live outside JAX."""
 
 
 def run(arguments: list[str]) -> int:

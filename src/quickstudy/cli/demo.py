@@ -7,10 +7,11 @@ from pathlib import Path
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse
-from quickstudy.cli.evaluate import EvaluateArguments, evaluate_splits, note_results
+from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.cli.progress_panel import Panel
-from quickstudy.cli.report import report_on
-from quickstudy.evaluation.evaluate import Contender
+from quickstudy.evaluation.contenders import Contender, baselines_of
+from quickstudy.evaluation.splits import note_results
+from quickstudy.reports.run_report import report_on
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
 
@@ -51,10 +52,11 @@ def run(arguments: list[str]) -> int:
         print(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
         return 130
     contenders = {"rl2": Contender(agent=algorithm.agent, params=trained.params, trained=True)}
-    evaluations = evaluate_splits(contenders, distribution, EvaluateArguments(tasks=asked.tasks), command=command)
+    contenders |= baselines_of(distribution)
+    evaluations = evaluate_and_show(contenders, distribution, tasks=asked.tasks, command=command)
     for evaluation in evaluations:
         evaluation.save(asked.folder)
-    note_results(asked.folder, evaluations)
+    note_results(Path(asked.folder) / "bundle", evaluations)
     page = report_on(asked.folder)
     print(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
     return 0

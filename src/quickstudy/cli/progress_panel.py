@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.training.loop import TrainingConfig
@@ -36,7 +37,7 @@ class Panel:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: AnyDistribution, config: TrainingConfig):
         self._console = Console()
-        self._title = f"{algorithm.name} on {distribution.name}, {_count(config.seeds, 'seed')}, budget {config.budget}"
+        self._title = f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}"
         self._evaluations_shown, self._last_shown = 0, 0.0
         self._baselines: dict[str, float] = {}
         self._missing: tuple[str, ...] = ()
@@ -95,7 +96,8 @@ class Panel:
             self._live.update(self._panel(self._progress), refresh=True)
         elif begun:
             self._console.print(
-                f"measuring {_count(len(missing), 'baseline')} on held-out tasks; the agent is saved, and Ctrl-C skips this ..."
+                f"measuring {counted(len(missing), 'baseline')} on held-out tasks; the agent is saved, "
+                "and Ctrl-C skips this ..."
             )
         elif returns and not missing:
             known = ", ".join(f"{name} {value:.2f}" for name, value in returns.items())
@@ -109,16 +111,17 @@ class Panel:
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"
         return (
-            f"{progress.seconds:6.0f} s  {_short(progress.steps):>6} steps  {_short(progress.steps_per_second)} steps/s  "
-            f"held-out return {_over_seeds(progress.evaluations[-1][1])}{_measured(progress.metrics)}  time left {left}"
+            f"{progress.seconds:6.0f} s  {short_count(progress.steps):>6} steps  "
+            f"{short_count(progress.steps_per_second)} steps/s  "
+            f"held-out return {over_seeds(progress.evaluations[-1][1])}{_measured(progress.metrics)}  time left {left}"
             + (f"  ({_shares(progress.spent)})" if "environment" in progress.spent else "")
         )
 
     def _panel(self, progress: Progress) -> Group:
         facts = Table.grid(padding=(0, 3))
-        left = "being measured" if progress.seconds_left is None else _clock(progress.seconds_left)
-        facts.add_row("time", _clock(progress.seconds), "left", left)
-        facts.add_row("steps", _short(progress.steps), "steps per second", _short(progress.steps_per_second))
+        left = "being measured" if progress.seconds_left is None else clock(progress.seconds_left)
+        facts.add_row("time", clock(progress.seconds), "left", left)
+        facts.add_row("steps", short_count(progress.steps), "steps per second", short_count(progress.steps_per_second))
         shares = Text(f"where the time goes: {_shares(progress.spent)}", style="dim")
         bar = ProgressBar(total=progress.updates or 1, completed=progress.update if progress.updates else 0, width=60)
         returns = Table(title="return of a lifetime", title_justify="left", box=None, padding=(0, 2))
@@ -127,7 +130,7 @@ class Panel:
         history = [sum(values) / len(values) for _, values in progress.evaluations]
         rows = [(name, f"{value:.2f}", value, False) for name, value in self._baselines.items()]
         if history:
-            rows.append((f"this agent  {_sparkline(history)}", _over_seeds(progress.evaluations[-1][1]), history[-1], True))
+            rows.append((f"this agent  {_sparkline(history)}", over_seeds(progress.evaluations[-1][1]), history[-1], True))
         for name, text, _, ours in sorted(rows, key=lambda row: row[2]):
             returns.add_row(name, text, style="bold green" if ours else "")
         for name in self._missing:
@@ -138,7 +141,7 @@ class Panel:
             Padding(bar, (0, 0, 1, 0)),
             facts,
             shares,
-            Text(f"train return {_over_seeds(trained)}{_measured(progress.metrics)}", style="dim"),
+            Text(f"train return {over_seeds(trained)}{_measured(progress.metrics)}", style="dim"),
             returns,
         )
 
@@ -166,12 +169,7 @@ def _measured(metrics: dict[str, Any]) -> str:
     """The environments' measures beside the reward: in training, and in the evaluation that was made now, if any."""
     kinds = ("train_", "held_out_")
     shown = [name for name in metrics if name.startswith(kinds) and not name.endswith("_return")]
-    return "".join(f"  {name.replace('_', ' ')} {_over_seeds(metrics[name])}" for name in shown)
-
-
-def _over_seeds(values: list[float]) -> str:
-    mean = sum(values) / len(values)
-    return f"{mean:.2f}" if len(values) == 1 else f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})"
+    return "".join(f"  {name.replace('_', ' ')} {over_seeds(metrics[name])}" for name in shown)
 
 
 def _sparkline(values: list[float]) -> str:
@@ -179,18 +177,3 @@ def _sparkline(values: list[float]) -> str:
     low, high = min(values), max(values)
     span = high - low or 1.0
     return "".join(_BARS[min(7, int(8 * (value - low) / span))] for value in values)
-
-
-def _short(number: float) -> str:
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.3g}"
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,26 +1,30 @@
-"""`quickstudy speed PATH ...`: how many times fewer steps on a new task agents need than one that learns anew."""
+"""`quickstudy speed PATH ...`: how many times fewer steps agents need on a new task than a baseline."""
 
 import dataclasses
 import functools
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from quickstudy import baselines, tasks
+from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
-from quickstudy.evaluation.evaluate import Contender, contender
-from quickstudy.protocol.errors import UnknownNameError, UsageError
-from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.protocol.records import Spec
+from quickstudy.evaluation.contenders import (
+    Contender,
+    distribution_of,
+    label,
+    labels,
+    load_opponent,
+    trained_contender,
+)
+from quickstudy.evaluation.splits import chosen_splits
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.storage.bundle import Bundle, load_bundle
-from quickstudy.storage.run_folder import read_metrics
+from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.run_folder import steps_of_run
 
 _USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
 
@@ -30,11 +34,11 @@ class SpeedArguments:
     """What is measured, and on what."""
 
     against: tuple[str, ...] = ("ppo",)
-    """Whom the agents are held against: a baseline, or another run or bundle."""
+    """What the agents are compared with: baselines, or other runs or bundles."""
     episodes: int | None = None
     """In a lifetime of the agents; as they were trained if not given."""
     against_episodes: int = 400
-    """In a lifetime of those they are held against: as many as these need to come to their end."""
+    """In a lifetime of a baseline: as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
     tasks: int = 50
@@ -42,15 +46,19 @@ class SpeedArguments:
     lifetimes: int = 4
     """Of each training seed on each task; their mean is the curve."""
     seed: int = 0
-    """Of the tasks and their luck."""
+    """Of the tasks and of the common random numbers on them."""
     shuffled: bool = True
-    """Let the agents live once more on rewards that others earned: what is left then does not come from reward."""
+    """Measure the agents again with shuffled rewards: an improvement that remains does not come from reward."""
+    on: str | None = None
+    """A task distribution to measure on, if not the registered one trained on: a name, or PATH.py:FUNCTION."""
+    algorithm: str | None = None
+    """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
     folder: str | None = None
     """Where results go; the first agent's own folder if not given."""
 
 
 def run(arguments: list[str]) -> int:
-    """Measures, prints tables and verdicts, saves results and pictures."""
+    """Measures, prints tables and summaries, saves results and pictures."""
     positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     words, flags = leading_words(arguments)
     kinds = {"speed": SpeedArguments, "collecting": CollectingConfig}
@@ -58,35 +66,32 @@ def run(arguments: list[str]) -> int:
     said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
     parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
     asked: SpeedArguments = parsed.speed
-    bundles = {path: load_bundle(path) for path in words}
-    distribution = _distribution_of(list(bundles.values()), asked.episodes)
-    longer = dataclasses.replace(distribution.spec, episodes=asked.against_episodes)
+    bundles = {path: load_bundle(path, algorithm=asked.algorithm) for path in words}
+    distribution = distribution_of(bundles, on=asked.on, episodes=asked.episodes)
+    shown = labels(bundles)
     agents: dict[str, Contender] = {}
-    steps: dict[str, int | None] = {}
     for path, bundle in bundles.items():
-        name = _unused(bundle.card["algorithm"]["name"], path, agents)
-        own = bundle.agent.spec.episodes if asked.episodes is None else asked.episodes
-        spec = dataclasses.replace(distribution.spec, episodes=own)
-        agents[name] = Contender(agent=bundle.agent_for(spec), params=bundle.params, trained=True)
-        steps[name] = _meta_training_steps(path)
-    rivals: dict[str, Contender] = {}
-    for rival in asked.against:
-        one, name = _rival(rival, longer)
-        rivals[_unused(name, rival, agents | rivals)] = one
+        episodes = bundle.agent.spec.episodes if asked.episodes is None else asked.episodes
+        agents[shown[path]] = trained_contender(bundle, dataclasses.replace(distribution.spec, episodes=episodes))
+    opponents: dict[str, Contender] = {}
+    longer = dataclasses.replace(distribution.spec, episodes=asked.against_episodes)
+    for word in asked.against:
+        name, opponent = load_opponent(word, longer, algorithm=asked.algorithm)
+        opponents[label(name, word, [*agents, *opponents])] = opponent
     folder, console = Path(asked.folder or words[0]), Console()
-    for split in asked.splits or tuple(split for split in distribution.splits if split != "train"):
+    for split in chosen_splits(distribution, asked.splits):
         with Progress(console=console, transient=True) as bars:
             bar = bars.add_task(split, total=1.0)
             measured = adaptation_speeds(
                 agents,
-                rivals,
+                opponents,
                 distribution,
                 split=split,
                 tasks=asked.tasks,
                 lifetimes=asked.lifetimes,
                 seed=asked.seed,
                 shuffled=asked.shuffled,
-                meta_training_steps=steps,
+                meta_training_steps={shown[path]: steps_of_run(path) for path in words},
                 collecting=parsed.collecting,
                 progress=functools.partial(_show, bars, bar, split),
             )
@@ -94,52 +99,6 @@ def run(arguments: list[str]) -> int:
             console.print(speed_table(found))
             print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
     return 0
-
-
-def _unused(name: str, path: str, taken: Collection[str]) -> str:
-    """A name to show, told apart from others of the same algorithm by where it comes from."""
-    return name if name not in taken else f"{name} ({Path(path).name})"
-
-
-def _distribution_of(bundles: Sequence[Bundle], episodes: int | None) -> AnyDistribution:
-    """The tasks that the agents were trained on, with lifetimes of this length.
-
-    Raises:
-      UsageError: they are not registered, or not the same for all.
-    """
-    origins = [bundle.card["distribution"] for bundle in bundles]
-    without_length = [(o["name"], {k: v for k, v in o["config"].items() if k != "episodes"}) for o in origins]
-    for other in without_length[1:]:
-        if other != without_length[0]:
-            raise UsageError(f"speeds are compared on one distribution of tasks; came {without_length[0]} and {other}.")
-    origin = origins[0]
-    if origin["name"] not in tasks.DISTRIBUTIONS:
-        raise UsageError(f"the tasks came from {origin['name']!r}; speed is measured on registered ones: `quickstudy list`.")
-    distribution = tasks.make(origin["name"], **origin["config"])
-    if episodes is None:
-        return distribution
-    # Floor and ceiling are of a lifetime; those of one episode follow from lifetimes of any length.
-    spec = dataclasses.replace(distribution.spec, episodes=episodes)
-    if "episodes" in origin["config"]:
-        return tasks.make(origin["name"], **{**origin["config"], "episodes": episodes})
-    return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)
-
-
-def _rival(name: str, spec: Spec) -> tuple[Contender, str]:
-    """The one that an agent is held against, and what it is called."""
-    if (Path(name) / "bundle.json").is_file() or (Path(name) / "bundle" / "bundle.json").is_file():
-        bundle = load_bundle(name)
-        agent = bundle.agent_for(spec)
-        return Contender(agent=agent, params=bundle.params, trained=True), bundle.card["algorithm"]["name"]
-    if name in baselines.BASELINES or ".py:" in name:
-        return contender(baselines.make(name, spec)), name
-    raise UnknownNameError("run, bundle or baseline", name, baselines.BASELINES)
-
-
-def _meta_training_steps(path: str) -> int | None:
-    """Environment steps that one seed was trained for, where the run's folder tells it."""
-    metrics = read_metrics(path) if (Path(path) / "run.json").is_file() else []
-    return metrics[-1]["steps"] if metrics else None
 
 
 def _show(bars: Progress, bar: Any, split: str, name: str, share: float) -> None:

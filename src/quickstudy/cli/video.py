@@ -5,20 +5,18 @@ import dataclasses
 from rich.console import Console
 from rich.progress import Progress
 
-from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
-from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.reports.video_files import write_video
-from quickstudy.storage.bundle import Bundle, load_bundle
+from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoArguments:
-    """What is filmed."""
+    """The task, the agent, and where the video goes."""
 
     split: str = "test"
     """Split that the task is of."""
@@ -27,31 +25,31 @@ class VideoArguments:
     tasks: int = 2000
     """Length of that list."""
     seed: int = 0
-    """Of the tasks and their luck."""
+    """Of the tasks and the keys of the lifetimes."""
     seed_of_training: int = 0
     """Which of the independently trained agents."""
     every: int = 4
     """Steps from one picture to the next."""
     pictures_per_second: float = 10.0
-    """How fast the film goes."""
+    """Speed of the video."""
     on: str | None = None
     """A task distribution, if not the registered one trained on."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
     folder: str | None = None
-    """Where the film goes; the agent's own folder if not given."""
+    """Where the video goes; the agent's own folder if not given."""
 
 
 def run(arguments: list[str]) -> int:
-    """Films one lifetime, and writes it as a GIF and as a strip."""
+    """Records one lifetime, and writes it as a GIF and as a strip."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. Of tasks that live outside JAX.")
+    asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. For tasks that live outside JAX.")
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
-    distribution = _tasks_of(bundle, asked.on)
+    distribution = bundle.distribution(asked.on)
     console = Console()
     with Progress(console=console, transient=True) as bars:
-        bar = bars.add_task("filming", total=1.0)
-        film = adaptation_video(
+        bar = bars.add_task("recording", total=1.0)
+        video = adaptation_video(
             bundle.agent_for(distribution.spec),
             bundle.params_of(asked.seed_of_training),
             distribution,
@@ -60,27 +58,16 @@ def run(arguments: list[str]) -> int:
             tasks=asked.tasks,
             seed=asked.seed,
             every=asked.every,
-            name=bundle.card["algorithm"]["name"],
+            name=algorithm_of(bundle),
             progress=lambda share: bars.update(bar, completed=share),
         )
-    first, last = film.first[-1], film.last[-1]
+    first, last = video.first[-1], video.last[-1]
     console.print(
-        f"{film.title}. First episode: {first.reward:.1f} in {first.step} steps; last, number {film.episodes}: "
-        f"{last.reward:.1f} in {last.step}; lifetime: {film.lifetime_return:.1f}.",
+        f"{video.title}. First episode: {first.reward:.1f} in {first.step} steps; last, number {video.episodes}: "
+        f"{last.reward:.1f} in {last.step}; lifetime: {video.lifetime_return:.1f}.",
         soft_wrap=True,
         highlight=False,
     )
-    written = write_video(film, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
+    written = write_video(video, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
     print(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
     return 0
-
-
-def _tasks_of(bundle: Bundle, on: str | None) -> AnyDistribution:
-    """The tasks that the agent was trained on, or those named; a file is run only if it is named."""
-    origin = bundle.card["distribution"]
-    if on is None and origin["name"] not in tasks.DISTRIBUTIONS:
-        raise UsageError(
-            f"the tasks came from {origin['name']!r}, a file that is run only if you name it: --on {origin['name']}"
-        )
-    name = on or origin["name"]
-    return tasks.make(name, **origin["config"] if name == origin["name"] else {})

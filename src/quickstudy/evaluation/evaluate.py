@@ -1,12 +1,10 @@
-"""Evaluation: any agents, trained or classical, on the same tasks with the same luck.
+"""Evaluation: any agents, trained or classical, on the same tasks with common random numbers.
 
-Every contender lives one lifetime on every task. Lifetime i has the same task and the same key for everyone
-and for every seed (common random numbers), so two agents that do the same meet the same rewards, and
-differences are taken task by task. An agent's own randomness comes out of that key too. Only the `Agent`
-record is seen here: how an agent came to be makes no difference.
+Every contender has one lifetime on every task. Lifetime i has the same task and the same key for every contender and every
+seed. So two agents that act alike get the same rewards, and differences are taken task by task. The agent's own randomness
+follows from that key, too. This module sees nothing of an agent but its `Agent` record.
 """
 
-import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure, measured_by_episode
-from quickstudy.evaluation.results import Comparison, Evaluation, Result
+from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
+from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -32,37 +31,6 @@ RESAMPLES = 2000
 """Bootstrap resamples for every interval of a single number."""
 
 _TIMED_SECONDS = 0.15
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Contender:
-    """An agent that takes part.
-
-    Args:
-      agent: whose spec agrees with the distribution's.
-      params: of the agent; every leaf has a leading axis `[seeds]`.
-      trained: meta-trained, in contrast to a baseline.
-    """
-
-    agent: Agent
-    params: PyTree
-    trained: bool
-
-    @property
-    def seeds(self) -> int:
-        """Independent training runs in `params`; 1 where there are no parameters at all."""
-        leaves = jax.tree.leaves(self.params)
-        return int(leaves[0].shape[0]) if leaves else 1
-
-    def params_of(self, seed: int) -> PyTree:
-        """The parameters of one seed."""
-        return jax.tree.map(lambda leaf: leaf[seed], self.params)
-
-
-def contender(agent: Agent, *, key_seed: int = 0) -> Contender:
-    """A baseline: an agent with the parameters that it is born with, as one seed."""
-    params = agent.init(jax.random.key(key_seed))
-    return Contender(agent=agent, params=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params), trained=False)
 
 
 def split_label(split: str) -> str:
@@ -87,24 +55,24 @@ def evaluate(
     progress: Callable[[str, float], None] | None = None,
     command: str = "",
 ) -> Evaluation:
-    """Lets all contenders live on the same tasks, and measures how they adapt.
+    """Runs all contenders on the same tasks, and measures how they adapt.
 
     Args:
       contenders: by the name that they are shown under.
       distribution: that the tasks come from.
       split: of the distribution. `"train"` has to be asked for by name, and is labelled in every output.
-      tasks: how many; each contender lives one lifetime on each, with every seed.
-      seed: of the tasks and their luck. Equal seeds and numbers of tasks give the same task list and hash.
+      tasks: how many; each contender has one lifetime on each, with every seed.
+      seed: of the tasks and the lifetimes' keys. Equal seeds and numbers of tasks give the same task list and hash.
       reference: the contender that differences are shown against; else the first trained one, else the best.
       thresholds: fractions of the way from floor to ceiling, for `steps_to`.
-      collecting: where lifetimes on tasks that are not written in JAX are lived.
+      collecting: where lifetimes on tasks outside JAX run.
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
     Raises:
       UsageError: no contender, no task, or a threshold outside (0, 1].
-      UnknownNameError: no such split, or a reference that takes no part.
+      UnknownNameError: no such split, or the reference is no contender.
       SpecError: a contender that was made for other tasks.
-      CollectingError: a lifetime was lost; a result that left it out would be another.
+      CollectingError: an environment failed twice in one lifetime; without it the result would be another.
     """
     _check(contenders, tasks, reference, thresholds)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
@@ -112,25 +80,25 @@ def evaluate(
     draws = draw_resamples(contenders, tasks, seed)
     work, done = sum(one.seeds for one in contenders.values()), 0
     results, returns = {}, {}
-    with Runner(distribution, collecting) as living:
+    with Runner(distribution, collecting) as runner:
         for name, one in contenders.items():
-            earned = []
+            rollouts = []
             for index in range(one.seeds):
-                earned.append(living.run(one.agent, one.params_of(index), task_list, keys))
+                rollouts.append(runner.run(one.agent, one.params_of(index), task_list, keys))
                 done += 1
                 if progress is not None:
                     progress(name, done / work)
-            lives = LifetimeRewards(
-                reward=np.stack([each.reward for each in earned]), valid=np.stack([each.valid for each in earned])
+            rewards = LifetimeRewards(
+                reward=np.stack([each.reward for each in rollouts]), valid=np.stack([each.valid for each in rollouts])
             )
-            returns[name] = lives.returns
+            returns[name] = rewards.returns
             results[name] = Result(
                 trained=one.trained,
                 seeds=one.seeds,
                 memory_bytes=memory_bytes(one.agent),
                 decision_microseconds=decision_time(one.agent, one.params_of(0)),
-                measures_by_episode=measured_by_episode(distribution, [each.measures for each in earned], draws[name]),
-                **measure(lives, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
+                measures_by_episode=measured_by_episode(distribution, [each.measures for each in rollouts], draws[name]),
+                **measure_adaptation(rewards, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
             )
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
@@ -175,18 +143,18 @@ def returns_on(
     collecting: CollectingConfig = CollectingConfig(),
 ) -> Float[np.ndarray, "seeds tasks"]:
     """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
-    with Runner(distribution, collecting) as living:
-        each = [living.run(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
-    return np.stack([earned.reward.sum(-1, dtype=np.float64) for earned in each])
+    with Runner(distribution, collecting) as runner:
+        each = [runner.run(one.agent, one.params_of(index), task_list, keys) for index in range(one.seeds)]
+    return np.stack([rollouts.reward.sum(-1, dtype=np.float64) for rollouts in each])
 
 
-def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> Comparison:
+def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: Mapping[str, Draws]) -> PairedComparison:
     """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
     ours, theirs = returns[first], returns[second]
     difference = (ours.mean(0) - theirs.mean(0)).mean()
     resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
     chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
-    return Comparison(
+    return PairedComparison(
         first=first,
         second=second,
         difference=statistics.estimate(difference, resampled),
@@ -200,8 +168,8 @@ def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
     observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
     memory = jax.jit(agent.begin)(params, key)
     decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
-    lived = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
-    experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), lived)
+    transition = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
+    experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), transition)
     keys = slot_key(key, 1)
 
     @jax.jit
@@ -248,7 +216,7 @@ def mean_on_tasks(values: Float[np.ndarray, " tasks"], draws: Draws) -> Estimate
 
 
 def draw_resamples(contenders: Mapping[str, Contender], tasks: int, seed: int) -> dict[str, Draws]:
-    """Resamples for everyone: the same of tasks, which pairs the differences, and each its own of seeds."""
+    """Resamples for each contender: the same of tasks, which pairs the differences, and its own of seeds."""
     of_tasks = statistics.draw_counts(tasks, resamples=RESAMPLES, seed=(seed, 0))
     return {
         name: Draws(

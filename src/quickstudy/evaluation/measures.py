@@ -1,8 +1,8 @@
-"""What the rewards of many lifetimes say about how an agent adapts.
+"""Measures of adaptation from the rewards of many lifetimes.
 
 Arrays are `[seeds, tasks, T]`. A slot after the end of an episode is not valid, carries reward 0 and does not
 count. The *adaptation curve* is the mean reward at each step; where a lifetime has several episodes of
-several steps, it is the mean return of each episode. Its points are called points here, whichever they are.
+several steps, it is the mean return of each episode. Its steps or episodes are called points here.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from quickstudy.evaluation.results import Curve
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
-from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Spec
 from quickstudy.rollout.collecting.batch import judged
 
@@ -38,7 +38,7 @@ class LifetimeRewards:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anchors:
-    """Expected lifetime return on each task, of acting at random and of knowing it; None if unknown."""
+    """Expected lifetime return on each task, of random actions and of an agent that knows the task; None if unknown."""
 
     floor: Float[np.ndarray, " tasks"] | None
     ceiling: Float[np.ndarray, " tasks"] | None
@@ -72,33 +72,34 @@ def definitions(spec: Spec) -> dict[str, str]:
         "adaptation curve": f"mean {what}",
         "area": f"area under the adaptation curve, divided by the number of {point}s",
         "asymptote": f"mean of the adaptation curve's last {last} {point}{'s' if last > 1 else ''}",
-        "normalised score": "(mean return − mean floor) / (mean ceiling − mean floor): 0 acts at random, 1 knows the task",
-        "regret": "expected return of one who knows the task, minus the return",
+        "normalised score": "(mean return − mean floor) / (mean ceiling − mean floor): 0 for random actions, 1 for an agent "
+        "that knows the task",
+        "regret": "expected return of an agent that knows the task, minus the return",
         "steps to a threshold": f"environment steps until the mean of {points_meant} of the adaptation curve "
         "has come that fraction of the way from floor to ceiling, both spread evenly over the lifetime; "
         "'never' if not within it",
-        "difference": "mean over tasks of the return minus the other's on the same task with the same luck",
+        "difference": "mean over tasks of the return minus the other's, on the same task with common random numbers",
     }
 
 
-def measure(
-    lives: LifetimeRewards, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]
+def measure_adaptation(
+    rewards: LifetimeRewards, anchors: Anchors, draws: Draws, *, spec: Spec, thresholds: Sequence[float]
 ) -> dict[str, Any]:
     """The measures of `results.Result` that come from rewards, by field name.
 
     Args:
-      lives: of one contender.
+      rewards: of one contender.
       anchors: of the same tasks.
       draws: resamples; those of tasks are shared by all contenders.
       spec: of the distribution.
       thresholds: fractions of the way from floor to ceiling.
     """
-    curve, few = _adaptation_curve(lives, spec), draws.first(CURVE_RESAMPLES)
+    curve, few = _adaptation_curve(rewards, spec), draws.first(CURVE_RESAMPLES)
     curve_resampled = statistics.resampled_means(curve, few)
-    returns = lives.returns
+    returns = rewards.returns
     resampled = statistics.resampled_means(returns, draws)
     last = max(1, curve.shape[-1] // 10)
-    episodes = lives.reward.reshape(*returns.shape, spec.episodes, spec.horizon).sum(-1)
+    episodes = rewards.reward.reshape(*returns.shape, spec.episodes, spec.horizon).sum(-1)
     return {
         "lifetime_return": statistics.estimate(returns.mean(), resampled),
         "interquartile_mean": statistics.estimate(
@@ -108,9 +109,9 @@ def measure(
         "regret": _regret(returns, anchors, draws),
         "area": statistics.estimate(curve.mean(dtype=np.float64), curve_resampled.mean(-1)),
         "asymptote": statistics.estimate(curve[..., -last:].mean(dtype=np.float64), curve_resampled[:, -last:].mean(-1)),
-        "steps_to": steps_to(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
-        "reward_by_step": _curve_of_valid(lives, few),
-        "cumulative_return": _curve(np.cumsum(lives.reward, -1), few),
+        "steps_to": steps_to_fractions(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
+        "reward_by_step": _curve_of_valid(rewards, few),
+        "cumulative_return": _curve(np.cumsum(rewards.reward, -1), few),
         "return_by_episode": _curve(episodes, few),
         "cumulative_regret": _regret_curve(curve, anchors, few),
     }
@@ -119,15 +120,13 @@ def measure(
 def measured_by_episode(
     distribution: AnyDistribution, measured: Sequence[Mapping[str, np.ndarray]], draws: Draws
 ) -> dict[str, Curve]:
-    """What environments say beside the reward, judged once for each episode; means over tasks, by name.
+    """Measures beside the reward, one number for each episode; means over tasks, by name.
 
     Args:
-      distribution: that says how an episode is judged by each.
+      distribution: its `measures` say how the steps of an episode become one number.
       measured: for every seed, by name, `[tasks, T]`; NaN in slots that did not happen.
       draws: resamples of seeds and tasks.
     """
-    if not isinstance(distribution, HostDistribution):
-        return {}
     few, curves = draws.first(CURVE_RESAMPLES), {}
     for name, reduction in distribution.measures.items():
         steps = np.stack([of_seed[name] for of_seed in measured])
@@ -136,10 +135,10 @@ def measured_by_episode(
     return curves
 
 
-def _adaptation_curve(lives: LifetimeRewards, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:
+def _adaptation_curve(rewards: LifetimeRewards, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:
     if not by_episode(spec):
-        return lives.reward
-    return lives.reward.reshape(*lives.reward.shape[:2], spec.episodes, spec.horizon).sum(-1)
+        return rewards.reward
+    return rewards.reward.reshape(*rewards.reward.shape[:2], spec.episodes, spec.horizon).sum(-1)
 
 
 def normalised_score(
@@ -159,7 +158,7 @@ def normalised_score(
         return statistics.estimate((returns.mean() - floor) / gap, (resampled - floors) / gaps)
 
 
-def steps_to(
+def steps_to_fractions(
     curve: Float[np.ndarray, "seeds tasks points"],
     resampled: Float[np.ndarray, "resamples points"],
     anchors: Anchors,
@@ -203,14 +202,14 @@ def _curve(values: Float[np.ndarray, "seeds tasks points"], draws: Draws) -> Cur
     return _as_curve(values.mean((0, 1), dtype=np.float64), statistics.resampled_means(values, draws))
 
 
-def _curve_of_valid(lives: LifetimeRewards, draws: Draws) -> Curve:
+def _curve_of_valid(rewards: LifetimeRewards, draws: Draws) -> Curve:
     """Mean reward at each step over the lifetimes that are in an episode there; None where there is none."""
-    if lives.valid.all():
-        return _curve(lives.reward, draws)
-    valid = lives.valid.astype(np.float32)
+    if rewards.valid.all():
+        return _curve(rewards.reward, draws)
+    valid = rewards.valid.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = lives.reward.sum((0, 1), dtype=np.float64) / lives.valid.sum((0, 1))
-        resampled = statistics.resampled_means(lives.reward, draws) / statistics.resampled_means(valid, draws)
+        mean = rewards.reward.sum((0, 1), dtype=np.float64) / rewards.valid.sum((0, 1))
+        resampled = statistics.resampled_means(rewards.reward, draws) / statistics.resampled_means(valid, draws)
     # A resample may miss the few lifetimes that reach a late slot; it then says nothing about that slot.
     return _as_curve(mean, np.where(np.isnan(resampled), mean, resampled))
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, as plain data: it goes to JSON and comes back the same."""
+"""The results of an evaluation, as records that go to JSON and come back the same."""
 
 import dataclasses
 import json
@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickstudy.numerics.statistics import Estimate
-from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.plain import from_document, read_object, to_document
 
 FORMAT = 1
+
+DIGITS = 6
+"""Significant digits that stored numbers keep."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,23 +41,23 @@ class Result:
 
     Args:
       trained: meta-trained, in contrast to a baseline.
-      seeds: independent training runs; with one, intervals speak of tasks alone.
+      seeds: independent training runs; with one, intervals cover the tasks only.
       lifetime_return: mean over seeds and tasks of the sum of rewards in a lifetime.
       interquartile_mean: of the lifetime return, over all seeds and tasks.
-      normalised_score: 0 acts at random, 1 knows the task; None where either is unknown. A ratio of means.
-      regret: what one who knows the task expects above the lifetime return; None where that is unknown.
+      normalised_score: 0 for random actions, 1 for an agent that knows the task, a ratio of means; None where unknown.
+      regret: expected return of an agent that knows the task, minus the lifetime return; None where that is unknown.
       area: area under the adaptation curve divided by its length, so reward per step (or return per episode).
       asymptote: the adaptation curve's mean over its last tenth (at least one point).
       steps_to: fraction of the way from floor to ceiling -> environment steps until the smoothed adaptation
         curve is there; a value of None is *never in this lifetime*. Empty where floor or ceiling is unknown.
-      reward_by_step: mean reward at each step, over the lifetimes that still were in an episode.
+      reward_by_step: mean reward at each step, over the lifetimes whose episode had not ended.
       cumulative_return: mean return of the lifetime so far, by step.
       return_by_episode: mean return of each episode.
       cumulative_regret: regret so far, by step, or by episode if there are several of several steps.
       memory_bytes: that one lifetime needs.
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
         machine.
-      measures_by_episode: what environments say beside the reward, such as `success`: mean over tasks of each episode.
+      measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
     """
 
     trained: bool
@@ -75,8 +79,8 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two contenders on the same tasks with the same luck.
+class PairedComparison:
+    """Two contenders on the same tasks with common random numbers.
 
     Args:
       first: a contender's name.
@@ -98,9 +102,9 @@ class Comparison:
             return "tie"
         return "win" if low > 0 else "loss"
 
-    def reversed(self) -> "Comparison":
+    def reversed(self) -> "PairedComparison":
         """The same, seen from the second."""
-        return Comparison(
+        return PairedComparison(
             first=self.second,
             second=self.first,
             difference=_mirrored(self.difference, total=0.0),
@@ -123,11 +127,11 @@ class Evaluation:
       split: that the tasks were drawn from.
       label: what that split means, in words; every output shows it.
       tasks: how many.
-      seed: that the tasks and their luck were drawn with.
+      seed: of the tasks and the lifetimes' keys.
       task_hash: SHA-256 of the task list.
       reference: the contender that differences are shown against.
-      floor: mean lifetime return of acting at random, where it is known.
-      ceiling: mean lifetime return of one who knows the task, where it is known.
+      floor: mean lifetime return of random actions, where it is known.
+      ceiling: mean lifetime return of an agent that knows the task, where it is known.
       results: by contender.
       comparisons: every pair that holds a trained contender or the reference.
       definitions: what the measures mean, in words.
@@ -146,7 +150,7 @@ class Evaluation:
     floor: Estimate | None
     ceiling: Estimate | None
     results: Mapping[str, Result]
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[PairedComparison]
     definitions: Mapping[str, str]
     command: str = ""
     machine: str = ""
@@ -161,7 +165,7 @@ class Evaluation:
         """Slots in one lifetime."""
         return int(self.spec["horizon"]) * int(self.spec["episodes"])
 
-    def compare(self, first: str, second: str) -> Comparison | None:
+    def compare(self, first: str, second: str) -> PairedComparison | None:
         """The comparison of two contenders seen from the first; None if they were not compared.
 
         Raises:
@@ -178,26 +182,17 @@ class Evaluation:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `json.dumps` takes; numbers keep six digits."""
-        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
+        """Plain data that `json.dumps` takes; numbers keep `DIGITS` digits."""
+        return to_document(self, version=FORMAT, digits=DIGITS)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Evaluation":
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or with fields missing.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
         """
-        if data.get("format") != FORMAT:
-            raise UsageError(f"this is no evaluation of format {FORMAT}, but of {data.get('format')!r}. Evaluate again.")
-        try:
-            fields = {name: value for name, value in data.items() if name != "format"}
-            fields["floor"], fields["ceiling"] = estimate_from(fields["floor"]), estimate_from(fields["ceiling"])
-            fields["results"] = {name: _result(result) for name, result in fields["results"].items()}
-            fields["comparisons"] = tuple(_comparison(comparison) for comparison in fields["comparisons"])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this evaluation cannot be read ({error}). Evaluate again.") from error
+        return from_document(cls, data, version=FORMAT, what="evaluation", remedy="Evaluate again.")
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes `evaluation-<split>.json` into a folder, whole or not at all, and gives its path."""
@@ -213,57 +208,3 @@ class Evaluation:
           UsageError: no such file, or one that holds no evaluation.
         """
         return cls.from_json(read_object(path, what="evaluation"))
-
-
-def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-      UsageError: no such file, or one that holds something else.
-    """
-    try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{os.fspath(path)} cannot be read as an {what}: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{os.fspath(path)} holds no {what}, but a {type(data).__name__}.")
-    return data
-
-
-def rounded(value: Any) -> Any:
-    """Plain data whose numbers keep six digits."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {name: rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(inner) for inner in value]
-    return value
-
-
-def estimate_from(data: Mapping[str, Any] | None) -> Estimate | None:
-    """An estimate from plain data."""
-    return None if data is None else Estimate(**data)
-
-
-def curve_from(data: Mapping[str, Any] | None) -> Curve | None:
-    """A curve from plain data."""
-    return None if data is None else Curve(**{name: tuple(values) for name, values in data.items()})
-
-
-def _result(data: Mapping[str, Any]) -> Result:
-    fields: dict[str, Any] = dict(data)
-    for name in ("lifetime_return", "interquartile_mean", "normalised_score", "regret", "area", "asymptote"):
-        fields[name] = estimate_from(fields[name])
-    for name in ("reward_by_step", "cumulative_return", "return_by_episode", "cumulative_regret"):
-        fields[name] = curve_from(fields[name])
-    fields["steps_to"] = {name: estimate_from(inner) for name, inner in fields["steps_to"].items()}
-    fields["measures_by_episode"] = {name: curve_from(x) for name, x in fields.get("measures_by_episode", {}).items()}
-    return Result(**fields)
-
-
-def _comparison(data: Mapping[str, Any]) -> Comparison:
-    fields: dict[str, Any] = dict(data)
-    for name in ("difference", "probability_of_improvement"):
-        fields[name] = estimate_from(fields[name])
-    return Comparison(**fields)

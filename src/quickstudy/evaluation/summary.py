@@ -1,33 +1,32 @@
-"""What an evaluation says, in words and as a table: ties and losses as plainly as wins."""
-
-from collections.abc import Iterable
+"""The summary of an evaluation, as a table and in sentences. It names ties and losses like wins."""
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.evaluation.numbers import NOT_KNOWN, bounded, bounded_percent, byte_size, count, counted, listed, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.numerics.statistics import Estimate
 
 THRESHOLD = "0.9"
-"""The fraction of the way to the ceiling whose steps stand in the table."""
+"""The table shows the steps until this fraction of the way from floor to ceiling."""
 
 WIDE = 140
-"""Columns of a terminal from which on the table has every measure."""
+"""A terminal of at least so many columns gets every measure."""
 
 _MOST_NAMED = 5
-_WORDS = {"win": "beats", "tie": "ties with", "loss": "loses to"}
+_WORDS = {"win": "better than", "tie": "not significantly different from", "loss": "worse than"}
 _ONLY_IF_WIDE = ("IQM", "regret", "P(better)", "memory", "µs/decision")
+_ENOUGH_SEEDS = 5
 
 
 def subject(evaluation: Evaluation) -> str:
-    """Who the verdict is about: the reference if it is trained or nobody is, else the first trained one."""
+    """The contender that the summary is about: the reference if it is trained or none is, else the first trained one."""
     trained = [name for name, result in evaluation.results.items() if result.trained]
     return evaluation.reference if evaluation.reference in trained or not trained else trained[0]
 
 
 def outcomes(evaluation: Evaluation, name: str) -> dict[str, list[str]]:
-    """The other contenders by how `name` does against them: `"win"`, `"tie"` and `"loss"`."""
+    """The other contenders by how `name` compares with them: `"win"`, `"tie"` and `"loss"`."""
     found: dict[str, list[str]] = {"win": [], "tie": [], "loss": []}
     for other in evaluation.results:
         comparison = evaluation.compare(name, other) if other != name else None
@@ -37,47 +36,42 @@ def outcomes(evaluation: Evaluation, name: str) -> dict[str, list[str]]:
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The verdict in one sentence."""
+    """The summary in one sentence."""
     name = subject(evaluation)
     found = outcomes(evaluation, name)
     where = _where(evaluation)
     if not any(found.values()):
-        earned = number(evaluation.results[name].lifetime_return.value)
-        return f"{name} earns {earned} per lifetime on {where}."
+        return f"The mean return of {name} is {number(evaluation.results[name].lifetime_return.value)} on {where}."
     total = sum(map(len, found.values()))
     parts = []
     for kind, others in found.items():
         if others:
-            told = listed(others) if len(others) <= _MOST_NAMED else f"{len(others)} of {total} others"
-            parts.append(f"{_WORDS[kind]} {told}")
-    return f"On {where}, {name} {listed(parts)}."
+            shown = listed(others) if len(others) <= _MOST_NAMED else f"{len(others)} of {total} others"
+            parts.append(f"{_WORDS[kind]} {shown}")
+    return f"On {where}, {name} is {listed(parts)}."
 
 
-def verdict(evaluation: Evaluation) -> list[str]:
-    """The verdict in a few plain sentences, with the intervals that it rests on."""
+def summary_sentences(evaluation: Evaluation) -> list[str]:
+    """The summary in a few plain sentences, with the intervals that it rests on."""
     name = subject(evaluation)
     result = evaluation.results[name]
     sentences = []
     if not evaluation.held_out:
-        sentences.append(
-            "These are TRAINING TASKS, not held out: the numbers say nothing about how an agent does on new tasks."
-        )
-    steps = f"{evaluation.lifetime_steps} step{'s' if evaluation.lifetime_steps > 1 else ''}"
-    gained = f"{name} earns {bounded(result.lifetime_return)} per lifetime of {steps}"
+        sentences.append("These are TRAINING TASKS, not held-out tasks: the result says nothing about new tasks.")
+    steps = counted(evaluation.lifetime_steps, "step")
+    sentences.append(f"The mean return of {name} is {bounded(result.lifetime_return)} per lifetime of {steps}.")
     if result.normalised_score is not None:
-        share = _percent(result.normalised_score)
-        gained += f", {share} of the way from acting at random to knowing the task"
-    sentences.append(gained + ".")
+        share = bounded_percent(result.normalised_score)
+        sentences.append(f"This is {share} of the way from random actions to an agent that knows the task.")
     for outcome, others in outcomes(evaluation, name).items():
-        told = []
-        for other in others:
-            comparison = evaluation.compare(name, other)
-            assert comparison is not None
-            told.append(f"{other} ({bounded(comparison.difference, signed=True)})")
-        if told:
-            sentences.append(f"It {_WORDS[outcome]} {listed(told)}.")
-    sentences.append(_of_seeds(result))
-    return sentences
+        differences = [
+            f"{other} ({bounded(comparison.difference, signed=True)})"
+            for other in others
+            if (comparison := evaluation.compare(name, other)) is not None
+        ]
+        if differences:
+            sentences.append(f"It is {_WORDS[outcome]} {listed(differences)}.")
+    return [*sentences, _of_seeds(result)]
 
 
 def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
@@ -88,13 +82,13 @@ def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
         cells = {
             "return": bounded(result.lifetime_return),
             "IQM": bounded(result.interquartile_mean),
-            "score": "–" if result.normalised_score is None else number(result.normalised_score.value, 3),
-            "regret": "–" if result.regret is None else number(result.regret.value),
-            f"minus {evaluation.reference}": "–",
-            "P(better)": "–",
+            "score": NOT_KNOWN if result.normalised_score is None else number(result.normalised_score.value, 3),
+            "regret": NOT_KNOWN if result.regret is None else number(result.regret.value),
+            f"minus {evaluation.reference}": NOT_KNOWN,
+            "P(better)": NOT_KNOWN,
             "steps to 90 %": _steps(result),
             "memory": byte_size(result.memory_bytes),
-            "µs/decision": f"{result.decision_microseconds['median']:.0f}",
+            "µs/decision": number(result.decision_microseconds["median"], 0),
         }
         if comparison is not None:
             cells[f"minus {evaluation.reference}"] = bounded(comparison.difference, signed=True)
@@ -131,65 +125,15 @@ def table(evaluation: Evaluation, *, width: int = 80) -> Table:
     return drawn
 
 
-def number(value: float | None, digits: int | None = None, *, signed: bool = False) -> str:
-    """A number with as many decimals as help: 407.7, 77.62, 0.853; *never* for None."""
-    if value is None:
-        return "never"
-    if digits is None:
-        size = abs(value)
-        digits = 1 if size >= 100 else 2 if size >= 1 else 3
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def bounded(estimate: Estimate, *, signed: bool = False) -> str:
-    """A value with its interval, all with the decimals of the widest: `77.62 [77.10, 78.13]`."""
-    digits = _digits(estimate)
-    return f"{number(estimate.value, digits, signed=signed)} {ends(estimate)}"
-
-
-def ends(estimate: Estimate) -> str:
-    """The interval of an estimate."""
-    digits = _digits(estimate)
-    return f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
-
-
-def byte_size(size: int) -> str:
-    """Bytes as people read them."""
-    if size < 1024:
-        return f"{size} B"
-    if size < 2**20:
-        return f"{size / 1024:.1f} KiB"
-    return f"{size / 2**20:.1f} MiB"
-
-
-def listed(words: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def _digits(estimate: Estimate) -> int:
-    size = max((abs(x) for x in (estimate.value, estimate.low, estimate.high) if x is not None), default=0.0)
-    return 1 if size >= 100 else 2 if size >= 1 else 3
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (None if x is None else 100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{number(value, 1)} % [{number(low, 1)}, {number(high, 1)}]"
-
-
 def _steps(result: Result) -> str:
     if THRESHOLD not in result.steps_to:
-        return "–"
+        return NOT_KNOWN
     value = result.steps_to[THRESHOLD].value
-    return "never" if value is None else f"{value:.0f}"
+    return number(value, 0)
 
 
 def _where(evaluation: Evaluation) -> str:
-    many = f"{evaluation.tasks:,}"
+    many = count(evaluation.tasks)
     if not evaluation.held_out:
         return f"{many} TRAINING tasks (not held out)"
     if evaluation.split == "test":
@@ -202,9 +146,10 @@ def _any_trained(evaluation: Evaluation) -> bool:
 
 
 def _of_seeds(result: Result) -> str:
+    """What the intervals cover."""
     if not result.trained:
-        return "Intervals are of the tasks."
+        return "The intervals cover the tasks."
     if result.seeds == 1:
-        return "Trained once: the intervals are of the tasks alone; another training run may do better or worse."
-    few = " With so few seeds they are somewhat too narrow." if result.seeds < 5 else ""
-    return f"Trained {result.seeds} times: the intervals are of the tasks and of the training runs.{few}"
+        return "Trained once: the intervals cover the tasks only. Another training run may do better or worse."
+    few = f" With fewer than {_ENOUGH_SEEDS} seeds they are somewhat too narrow." if result.seeds < _ENOUGH_SEEDS else ""
+    return f"Trained {result.seeds} times: the intervals cover the tasks and the training runs.{few}"

@@ -21,6 +21,7 @@ from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.settings import check_above_zero
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -39,8 +40,7 @@ class ActorCriticConfig:
     """Channels of the three convolutions, where observations are images."""
 
     def __post_init__(self) -> None:
-        if self.hidden_size <= 0:
-            raise UsageError(f"hidden_size must be above zero; came {self.hidden_size}.")
+        check_above_zero(self, "hidden_size")
         if not self.image_channels or min(self.image_channels) < 1:
             raise UsageError(f"image_channels must name channels, each above zero; came {self.image_channels}.")
 

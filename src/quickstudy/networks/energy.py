@@ -11,6 +11,7 @@ from quickstudy.networks.layers import Dense, Perceptron
 from quickstudy.numerics.distributions import policy_parameters
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
+from quickstudy.protocol.settings import check_at_least
 from quickstudy.protocol.spaces import flat_size
 
 _FIRST_PRECISION = -3.0
@@ -35,9 +36,7 @@ class EnergyNetworkConfig:
     """Widths of the hidden layers of the network that reads a step."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "embedding_size", "ridges", "particles", "refinements"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more; came {getattr(self, name)}.")
+        check_at_least(self, 1, "hidden_size", "embedding_size", "ridges", "particles", "refinements")
         if not self.step_sizes or min(self.step_sizes) < 1:
             raise UsageError(f"step_sizes must name one width or more, each above zero; came {self.step_sizes}.")
 

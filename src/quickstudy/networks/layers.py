@@ -1,7 +1,4 @@
-"""Layers of agents: recurrent cores, a policy without memory, input encodings.
-
-Every module holds arrays and static settings only.
-"""
+"""Layers that all networks are made of. A module holds arrays and static settings only."""
 
 import itertools
 
@@ -20,20 +17,21 @@ class Dense(eqx.Module):
     def __init__(self, inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray):
         """Independent normal weights of deviation gain / √inputs, bias zero.
 
-        Not orthogonal: with few inputs and many gates that makes each weight so small that a core hardly hears its input.
+        Not orthogonal: with few inputs and many gates, orthogonal weights would be so small that a core hardly reacts to its
+        input.
         """
         self.weight = gain * inputs**-0.5 * jax.random.normal(key, (outputs, inputs))
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, *parts: Float[Array, "*time _"]) -> Float[Array, "*time outputs"]:
-        """The parts make up the input, one after another along the last axis; none is copied to join the others."""
+        """The parts are the input, one after another along the last axis; they are not copied to join them."""
         ends = list(itertools.accumulate(part.shape[-1] for part in parts))
         shares = [part @ self.weight[:, end - part.shape[-1] : end].T for part, end in zip(parts, ends, strict=True)]
         return add_bias(sum(shares[1:], start=shares[0]), self.bias)
 
 
 def add_bias(x: Float[Array, "*time size"], bias: Float[Array, " size"]) -> Float[Array, "*time size"]:
-    """x + b, as a product with ones: its gradient is then a product too, where a sum over rows is slow on processors."""
+    """x + b, as a product with ones. Its gradient is then a product too; a sum over rows would be slow on processors."""
     return x + jnp.ones((*x.shape[:-1], 1)) @ bias[None]
 
 

@@ -1,4 +1,4 @@
-"""Running sizes of what an agent meets, so that tasks in any unit train alike."""
+"""Running sizes of rewards, values and observations, so that tasks in any unit train alike."""
 
 from typing import Self
 
@@ -16,10 +16,10 @@ _MEMORY = 0.99
 
 @record
 class Statistics:
-    """Running sizes, exponentially averaged over updates; `weight` `[]` is how much of the average is data so far.
+    """Running sizes, exponentially averaged over updates; `weight` `[]` is the part of the average that is data so far.
 
     `reward`, `value`: mean squares, reward units squared. `reward_mean`, and `change`, the mean square of the difference of a
-    reward to the one before it: None where nobody reads them. `observation`, `observation_square`: means `[size]`; None where
+    reward to the one before it: None where they are not used. `observation`, `observation_square`: means `[size]`; None where
     observations are of a known size.
     """
 
@@ -36,20 +36,23 @@ class Statistics:
         return jnp.where(self.weight > 0, jnp.sqrt(mean_square / jnp.maximum(self.weight, 1e-8)) + 1e-6, 1.0)
 
     def whiten_reward(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
-        """To mean 0 and deviation 1, as far as is known."""
+        """Rewards brought to mean 0 and deviation 1, as far as they are known."""
         assert self.reward_mean is not None
         mean = self.reward_mean / jnp.maximum(self.weight, 1e-8)
-        # Where all rewards are alike, what rounding leaves of their variance is no unit to measure in.
+        # Where all rewards are equal, the variance that rounding leaves is no useful unit.
         variance = jnp.maximum(self.reward - mean * self.reward_mean, 1e-6 * self.reward)
         return (reward - mean) / self.scale(variance)
 
     def reward_in_changes(self, reward: Float[Array, "*time"]) -> Float[Array, "*time"]:
-        """In units of how much it changes from step to step; not of what rounding leaves where it does not."""
+        """Rewards in units of their change from step to step. Where they do not change, the unit is not the rounding error."""
         assert self.change is not None
         return reward / jnp.maximum(self.scale(self.change), 1e-3 * self.scale(self.reward))
 
     def whiten(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
-        """To mean 0 and deviation 1, as far as is known, and within ±10; as it is where nothing is kept of observations."""
+        """Observations brought to mean 0 and deviation 1, as far as they are known, and cut to ±10.
+
+        They are returned unchanged where no sizes of observations are kept.
+        """
         if self.observation is None or self.observation_square is None:
             return observation
         weight = jnp.maximum(self.weight, 1e-8)
@@ -61,7 +64,7 @@ class Statistics:
 
     @classmethod
     def of_nothing(cls, size: int | None, *, changes: bool = False) -> Self:
-        """Before there is data; `size` numbers in an observation, None if nothing is to be kept of them."""
+        """Before there is data; `size`: numbers in an observation, None if no sizes of observations are kept."""
         zero, zeros = jnp.zeros(()), None if size is None else jnp.zeros(size)
         known: dict = {"reward_mean": zero, "change": zero} if changes else {}
         return cls(weight=zero, reward=zero, value=zero, observation=zeros, observation_square=zeros, **known)
@@ -76,7 +79,7 @@ class Statistics:
         *,
         change: Float[Array, ""] | None = None,
     ) -> Self:
-        """Of the steps that happened in one batch, at full weight; `change` is a mean square already, if it is read."""
+        """Of the steps that happened in one batch, at full weight; `change` is a mean square already."""
         seen, count = valid[..., None], jnp.maximum(valid.sum(), 1).astype(jnp.float32)
         mean = lambda x: None if x is None else jnp.where(seen, x, 0.0).sum((0, 1)) / count  # noqa: E731
         return cls(
@@ -90,12 +93,12 @@ class Statistics:
         )
 
     def after(self, fresh: Self) -> Self:
-        """With another batch's; older ones fade by a hundredth each time."""
+        """Averaged with the sizes of another batch; each update keeps 99 % of the old weight."""
         return jax.tree.map(lambda old, new: _MEMORY * old + (1 - _MEMORY) * new, self, fresh)
 
 
 def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
-    """An observation, or many, as networks read it: encoded, and brought to a common size where it has no bounds."""
+    """An observation, or many, as networks read it: encoded, and whitened where the space has no bounds."""
     flat = encode(observation, spec.observation_space)
     if isinstance(spec.observation_space, gymnasium.spaces.Box) and not spec.observation_space.is_bounded():
         return statistics.whiten(flat)

@@ -13,6 +13,7 @@ from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
+from quickstudy.protocol.settings import check_above_zero
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -26,8 +27,7 @@ class PolicyConfig:
     """Scale of the first layer's first weights: 1 suits observations of a size around one, smaller ones need more."""
 
     def __post_init__(self) -> None:
-        if self.input_gain <= 0:
-            raise UsageError(f"input_gain must be above zero; came {self.input_gain}.")
+        check_above_zero(self, "input_gain")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
 

@@ -1,6 +1,6 @@
 """Recurrent cores: gated recurrent unit, long short-term memory, linear recurrence.
 
-A core holds the memory of an agent. It is asked rather than shown: whoever reads it says what is observed now.
+A core holds the memory of an agent. It is asked rather than shown: a read names the present observation.
 
     initial(*lifetimes) -> state                                      before anything has happened
     take_in(state, inputs, valid) -> state                            after a step, or after a chunk of steps

@@ -1,1 +1,1 @@
-"""What everybody agrees on: records, agents, task distributions, meta-algorithms."""
+"""The interfaces: records, agents, task distributions, meta-algorithms."""

@@ -1,8 +1,7 @@
 """A distribution of tasks outside the compiled program: simulators, services, anything that Python can step.
 
-It says the same as a `TaskDistribution` (what is drawn once per lifetime, and what a lifetime on it is like), only that its
-environments keep a state of their own. They are opened in the processes that live the lifetimes; the learner sees the spec and
-the tasks, and needs none of what the environments are made of.
+It is the same as a `TaskDistribution`, except that its environments keep a state of their own. Environments are opened in the
+processes that run the lifetimes. The learner sees the spec and the tasks, and needs no package that the environments need.
 """
 
 import dataclasses
@@ -14,18 +13,18 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt8, UInt32
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
+from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError, UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.task_distribution import TaskDistribution, check_splits
 
 Task = TypeVar("Task")
 
 Reduction = Literal["any", "last", "sum"]
-"""How what was measured at each step of an episode becomes one number of the episode."""
+"""How the measures of the steps of an episode become one number for the episode."""
 
 
 class StepResult(NamedTuple):
-    """What followed an action: the true successor, the reward, the two ways in which an episode ends, and what was measured.
+    """The result of one action: the true successor, the reward in reward units, and the two ways in which an episode ends.
 
     `measures` holds a number for each of the distribution's `measures`. No agent sees it.
     """
@@ -41,7 +40,7 @@ class HostEnvironment(Protocol):
     """One environment that can be set to any task of its distribution. All its randomness follows from the keys it is given."""
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
-        """A new lifetime on a task; `key` is the key data of all of the environment's luck in it."""
+        """Begins a lifetime on a task; all randomness of the environment in it follows from `key`, which is key data."""
 
     def reset(self, episode: int) -> Any:
         """The first observation of an episode of the same task; `episode` counts from 0 within the lifetime."""
@@ -50,17 +49,17 @@ class HostEnvironment(Protocol):
         """One step; `slot` is that of the lifetime. It never resets, and it need not count steps."""
 
     def close(self) -> None:
-        """Lets go of whatever it holds."""
+        """Releases everything that it holds."""
 
 
 class Camera(Protocol):
-    """Looks at one environment, for people. Agents see nothing of it, and the environment does the same with and without."""
+    """Takes pictures of one environment, for people. Agents and environment behave the same with and without it."""
 
     def take(self, observation: Any) -> UInt8[np.ndarray, "height width 3"]:
-        """A picture of what stands there now; `observation` is what was seen of it last."""
+        """A picture of the present state; `observation` is the last one."""
 
     def close(self) -> None:
-        """Lets go of whatever it draws with."""
+        """Releases everything that it draws with."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,17 +67,17 @@ class HostDistribution(Generic[Task]):
     """A record of functions; a task is data: a tree of numbers and NumPy arrays, of one structure in every split.
 
     Args:
-      name: how people call it, as on the command line.
+      name: as on the command line.
       config: the settings it was made with, plain values.
       spec: spaces, horizon and episodes per lifetime.
       splits: names of the splits that `sample` knows; `"train"` and `"test"` are among them.
       sample: `(split, generator) -> task`; all randomness comes from the NumPy generator.
       open: `() -> HostEnvironment`, called in the process that will step it.
       describe: `(task) -> dict` of named arrays, for people; the task's own leaves by their names where not given.
-      measures: what environments say of a step beside the reward, by name, such as `success`, and how an episode is
-        judged by it: `"any"` step, the `"last"`, or the `"sum"`.
+      measures: numbers that environments give for each step beside the reward, by name, such as `success`. The value says
+        how the steps make one number for an episode: `"any"` step, the `"last"`, or the `"sum"`.
       camera: `(environment) -> Camera`, for an environment that `open` gave, in the process that opened it; None where there
-        is nothing to see. It is no part of an environment, since most of them live where nobody looks and nothing can draw.
+        is nothing to see. It is not part of an environment, since most environments run where nothing can be drawn.
       baselines, floor, ceiling, shown: as of a `TaskDistribution`.
     Raises:
       TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
@@ -130,6 +129,36 @@ class HostDistribution(Generic[Task]):
 
 
 AnyDistribution = TaskDistribution | HostDistribution
+
+
+def written_in_jax(distribution: AnyDistribution, *, needed_for: str) -> TaskDistribution:
+    """The distribution, if its tasks are written in JAX.
+
+    Args:
+      distribution: of either kind.
+      needed_for: what needs such tasks, for the message, as in `a readout`.
+    Raises:
+      UsageError: its tasks run outside the compiled program.
+    """
+    if isinstance(distribution, TaskDistribution):
+        return distribution
+    raise UsageError(f"{needed_for} needs tasks written in JAX; those of {distribution.name} run outside the compiled program.")
+
+
+def outside_jax(distribution: AnyDistribution, *, needed_for: str) -> HostDistribution:
+    """The distribution, if its tasks run outside the compiled program.
+
+    Args:
+      distribution: of either kind.
+      needed_for: what needs such tasks, for the message, as in `a video`.
+    Raises:
+      UsageError: its tasks are written in JAX.
+    """
+    if isinstance(distribution, HostDistribution):
+        return distribution
+    raise UsageError(
+        f"{needed_for} needs tasks that run outside the compiled program; those of {distribution.name} are written in JAX."
+    )
 
 
 def named_leaves(task: PyTree) -> dict[str, Any]:

@@ -109,10 +109,10 @@ def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:
 class Decision:
     """What an agent decided at one step.
 
-    `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action
-    (natural logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]`
-    (expected remaining return of the lifetime, reward units), `belief` (a `numerics.belief.Belief` about the task). Extras
-    that nobody reads cost nothing under `jit`.
+    `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action (natural
+    logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]` (expected
+    remaining return of the lifetime, reward units), `belief` (a `numerics.beliefs.belief.Belief` about the task). Extras that
+    are not read cost nothing under `jit`.
     """
 
     action: Array

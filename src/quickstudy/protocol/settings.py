@@ -52,6 +52,27 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
     return _replaced(config, settings)
 
 
+def check_above_zero(config: Any, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is zero or below."""
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise UsageError(f"{name} must be above zero; came {getattr(config, name)}.")
+
+
+def check_at_least(config: Any, least: int, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is below the least."""
+    for name in names:
+        if getattr(config, name) < least:
+            raise UsageError(f"{name} must be {least} or more; came {getattr(config, name)}.")
+
+
+def check_fractions(config: Any, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is not within 0 and 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise UsageError(f"{name} must lie within 0 and 1; came {getattr(config, name)}.")
+
+
 def _leaves(config: Any) -> Iterator[tuple[str, str, Any]]:
     """Record, name and value of every setting."""
     for field in dataclasses.fields(config):

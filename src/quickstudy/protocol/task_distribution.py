@@ -1,6 +1,6 @@
-"""A distribution of tasks: what is drawn once per lifetime, and what a lifetime on it is like.
+"""A distribution of tasks: what is drawn once per lifetime, and how a task behaves.
 
-Splits are `"train"`, `"test"` and `"ood:<what shifted>"`. There is no default split: whoever asks for tasks says which.
+Splits are `"train"`, `"test"` and `"ood:<what shifted>"`. There is no default split: a request for tasks must name one.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class TaskDistribution(Generic[Task, State]):
     """A record of pure functions; a task is data (a tree of arrays), so it can be stacked, stored, hashed and shown.
 
     Args:
-      name: how people call it, as on the command line.
+      name: as on the command line.
       config: the settings it was made with, plain values.
       spec: spaces, horizon and episodes per lifetime.
       splits: names of the splits that `sample` knows; `"train"` and `"test"` are among them.
@@ -38,12 +38,14 @@ class TaskDistribution(Generic[Task, State]):
       step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the driver ends
         an episode at the horizon.
       describe: `(task) -> dict` of named arrays, for people.
-      baselines: name to a function that makes the `Agent`; what an expert would insist on comparing with.
-      floor: `(task) -> []`, expected lifetime return of acting uniformly at random; None if nobody knows.
-      ceiling: `(task) -> []`, expected lifetime return of one who knows the task; None if nobody knows. Regret is
-        measured against it.
+      baselines: name to a function that makes the `Agent`; the methods that an expert would compare with.
+      floor: `(task) -> []`, expected lifetime return of acting uniformly at random, in reward units; None if it is not known.
+      ceiling: `(task) -> []`, expected lifetime return of the best policy that is given the task, in reward units; None if it
+        is not known. Regret is measured against it.
       shown: leaves of the task, by name, that observations show on purpose, as in `("start",)`. Anything else of the task
-        that can be read off the observations is a fault.
+        that observations reveal is a fault.
+      exact_belief: the baseline whose belief, a `GaussianBelief`, is the exact posterior of the real parameters that
+        `describe` names and that differ between training tasks, in that order; None if there is none.
     Raises:
       TaskDistributionError: `"train"` or `"test"` is missing, or a split's name says nothing.
     """
@@ -60,12 +62,18 @@ class TaskDistribution(Generic[Task, State]):
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
     shown: tuple[str, ...] = ()
+    exact_belief: str | None = None
 
     runs_in: ClassVar[Literal["jax"]] = "jax"
     """Environments are pure functions that can be compiled together with an agent."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)
+
+    @property
+    def measures(self) -> Mapping[str, Literal["any", "last", "sum"]]:
+        """Measures beside the reward, by name, as of a `HostDistribution`: tasks written in JAX have none."""
+        return {}
 
     def sample_tasks(self, split: str, key: PRNGKeyArray, *, tasks: int) -> Task:
         """A stack of tasks, leading axis `[tasks]`.

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side, Threshold
-from quickstudy.evaluation.summary import number
+from quickstudy.evaluation.numbers import censored_bounded, censored_number, number, percent, tick
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports import canvas
-from quickstudy.reports.adaptation_speed_table import censored, percent, plain, sentences
+from quickstudy.reports.adaptation_speed_table import sentences
 from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
-from quickstudy.reports.charts import RANDOM_ACTIONS, TASK_KNOWN, compact
+from quickstudy.reports.charts import RANDOM_ACTIONS, TASK_KNOWN
 from quickstudy.storage.atomic import write_atomically
 
 _LOGARITHMIC_FROM = 4.0
@@ -35,7 +35,7 @@ def speed_picture(found: AdaptationSpeed) -> Picture:
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(min(side.curve.at[0] for side in sides) * (0.9 if logarithmic else 1) - (not logarithmic), longest * 1.02)
-        axes.xaxis.set_major_formatter(lambda value, _: compact(value))
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
         ends: list[tuple[str, float, Pen | None]] = []
         for side in sides:
             _draw(axes, side, pens[side.name], until=longest)
@@ -110,12 +110,12 @@ def _drawable(estimate: Estimate) -> float:
 
 
 def _named(threshold: Threshold) -> str:
-    speed_up = plain(threshold.on_each_task.speed_up)
+    speed_up = censored_number(threshold.on_each_task.speed_up)
     return f"{percent(threshold.fraction)}: {speed_up}{'' if speed_up == 'unknown' else '× as fast'}"
 
 
 def _in_words(found: AdaptationSpeed) -> str:
-    ups = "; ".join(f"{percent(one.fraction)}: {censored(one.on_each_task.speed_up)}" for one in found.thresholds)
+    ups = "; ".join(f"{percent(one.fraction)}: {censored_bounded(one.on_each_task.speed_up)}" for one in found.thresholds)
     sides = "; ".join(
         f"{side.name} from {number(side.curve.value[0])} to {number(side.asymptote.value)} in {side.steps:,.0f} steps"
         for side in (found.agent, found.baseline)

@@ -5,16 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
-from quickstudy.evaluation.summary import bounded, listed, number
+from quickstudy.evaluation.numbers import bounded, censored_bounded, censored_number, listed, number, percent
 from quickstudy.reports import markdown
 from quickstudy.reports.adaptation_speed_table import (
     FRACTION,
-    censored,
     is_headline,
     outcome,
     overtaken,
-    percent,
-    plain,
     threshold_at,
 )
 from quickstudy.reports.seeds import seeds_sentences
@@ -115,7 +112,7 @@ def _overview(measured: Sequence[AdaptationSpeed]) -> str:
 
 
 def _speed_up(found: AdaptationSpeed) -> str:
-    return f"{censored(threshold_at(found).on_each_task.speed_up)} {_SIGNS[outcome(found)]}".strip()
+    return f"{censored_bounded(threshold_at(found).on_each_task.speed_up)} {_SIGNS[outcome(found)]}".strip()
 
 
 def _limits(measured: Sequence[AdaptationSpeed]) -> str:
@@ -135,7 +132,9 @@ def _steps(measured: Sequence[AdaptationSpeed]) -> str:
     for one in measured:
         crossing = threshold_at(one).on_each_task
         pair = f"`{one.agent.name}` over `{one.baseline.name}`"
-        lines.append([pair, f"`{one.split}`", plain(crossing.agent), plain(crossing.baseline), overtaken(one)])
+        lines.append(
+            [pair, f"`{one.split}`", censored_number(crossing.agent), censored_number(crossing.baseline), overtaken(one)]
+        )
     return markdown.table(("agent over baseline", "split", "agent's steps", "baseline's steps", "overtaken"), lines)
 
 

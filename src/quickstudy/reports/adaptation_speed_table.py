@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side, Threshold
-from quickstudy.evaluation.summary import bounded, number
-from quickstudy.numerics.statistics import CensoredEstimate, Estimate
+from quickstudy.evaluation.numbers import bounded, censored_bounded, censored_number, count, number, percent
+from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports.seeds import seeds_sentences
 
 FRACTION = 0.75
@@ -36,15 +36,15 @@ def sentences(found: AdaptationSpeed) -> list[str]:
         said.append("These are TRAINING TASKS, not held-out tasks: the result says nothing about new tasks.")
     said.append(
         f"To come {fraction} of the way from random actions to the final return of {theirs}, {ours} needs "
-        f"{plain(crossing.agent)} steps and {theirs} needs {plain(crossing.baseline)} (medians over tasks)."
+        f"{censored_number(crossing.agent)} steps and {theirs} needs {censored_number(crossing.baseline)} (medians over tasks)."
     )
-    said.append(f"The speed-up is {censored(crossing.speed_up)}.")
+    said.append(f"The speed-up is {censored_bounded(crossing.speed_up)}.")
     if found.break_even.value is None:
-        said.append(f"{theirs} does not overtake {ours} within its {_short(found.baseline.steps)} steps.")
+        said.append(f"{theirs} does not overtake {ours} within its {count(found.baseline.steps)} steps.")
     elif found.break_even.high is None:
         said.append(f"It is not significant that {theirs} overtakes {ours}: the interval of the break-even step has no end.")
     else:
-        said.append(f"Break-even: {theirs} is better than {ours} from step {censored(found.break_even)} on.")
+        said.append(f"Break-even: {theirs} is better than {ours} from step {censored_bounded(found.break_even)} on.")
     if found.shuffled is not None and found.gain_from_reward is not None:
         low = found.gain_from_reward.low
         gain = bounded(found.gain_from_reward, signed=True)
@@ -54,7 +54,7 @@ def sentences(found: AdaptationSpeed) -> list[str]:
     if last.tasks_to_pay_back is not None:
         said.append(
             f"Its {found.meta_training_steps:,} steps of meta-training pay back after "
-            f"{censored(last.tasks_to_pay_back)} new tasks (at {fraction})."
+            f"{censored_bounded(last.tasks_to_pay_back)} new tasks (at {fraction})."
         )
     if found.tasks_learned < 1:
         said.append(f"{theirs} ends above random actions on {percent(found.tasks_learned)} of the tasks.")
@@ -75,7 +75,7 @@ def threshold_at(found: AdaptationSpeed, fraction: float = FRACTION) -> Threshol
 def outcome(found: AdaptationSpeed) -> str:
     """The agent against the baseline: `faster`, `slower`, `tie` (the interval of the speed-up includes 1) or `unknown`."""
     speed_up = threshold_at(found).on_each_task.speed_up
-    if plain(speed_up) == "unknown":
+    if censored_number(speed_up) == "unknown":
         return "unknown"
     if speed_up.low is not None and speed_up.low > 1:
         return "faster"
@@ -93,33 +93,6 @@ def overtaken(found: AdaptationSpeed) -> str:
     return f"{at.value:,.0f}" if at.high is not None else "not significant"
 
 
-def percent(fraction: float) -> str:
-    """A fraction in whole per cent: 0.75 is `75 %`."""
-    return f"{100 * fraction:.0f} %"
-
-
-def plain(estimate: CensoredEstimate) -> str:
-    """A number as far as censoring leaves it known: `12`, `> 500`, `< 0.5`, `2 to 3`, `never` or `unknown`."""
-    least, most = estimate.at_least, estimate.at_most
-    if least is None:
-        return "never"
-    if most is None:
-        return f"> {_short(least)}" if least > 0 else "unknown"
-    if _short(least) == _short(most):
-        return _short(least)
-    return f"{_short(least)} to {_short(most)}" if least > 0 else f"< {_short(most)}"
-
-
-def censored(estimate: CensoredEstimate) -> str:
-    """A number as far as it is known, with its interval; where nothing is known, only the word."""
-    if estimate.at_least is None and estimate.low is None:
-        return "never"
-    if plain(estimate) == "unknown" and not estimate.low and estimate.high is None:
-        return "unknown"
-    low, high = ("∞" if end is None else _short(end) for end in (estimate.low, estimate.high))
-    return f"{plain(estimate)} [{low}, {high}]"
-
-
 def _thresholds(found: AdaptationSpeed) -> Table:
     title = (
         f"{found.distribution['name']} · split {found.split}: {found.label}\n"
@@ -133,11 +106,11 @@ def _thresholds(found: AdaptationSpeed) -> Table:
     rows = {
         "part of the\nbaseline's way": [percent(one.fraction) for one in found.thresholds],
         "return": [number(one.level.value) for one in found.thresholds],
-        f"steps,\n{found.agent.name}": [plain(one.on_each_task.agent) for one in found.thresholds],
-        f"steps,\n{found.baseline.name}": [plain(one.on_each_task.baseline) for one in found.thresholds],
+        f"steps,\n{found.agent.name}": [censored_number(one.on_each_task.agent) for one in found.thresholds],
+        f"steps,\n{found.baseline.name}": [censored_number(one.on_each_task.baseline) for one in found.thresholds],
         "runs that\nreached it": [f"{percent(one.agent_reached)}, {percent(one.baseline_reached)}" for one in found.thresholds],
-        "speed-up": [censored(one.on_each_task.speed_up) for one in found.thresholds],
-        "speed-up\nof means": [plain(one.on_mean_curve.speed_up) for one in found.thresholds],
+        "speed-up": [censored_bounded(one.on_each_task.speed_up) for one in found.thresholds],
+        "speed-up\nof means": [censored_number(one.on_mean_curve.speed_up) for one in found.thresholds],
     }
     return _filled(drawn, rows)
 
@@ -147,7 +120,7 @@ def _sides(found: AdaptationSpeed) -> Table:
     shared = min(found.agent.episodes, found.baseline.episodes)
     rows = {
         "": [f"{side.name} ({side.seeds} seeds)" if side.seeds > 1 else side.name for side in sides],
-        "steps": [_short(side.steps) for side in sides],
+        "steps": [count(side.steps) for side in sides],
         f"mean return of\n{shared} episodes": [bounded(side.area) for side in sides],
         "final return": [bounded(side.asymptote) for side in sides],
         f"score after {', '.join(list(found.agent.score_after)[:_MOST_SCORES])}\nepisodes": [_scores(side) for side in sides],
@@ -173,10 +146,3 @@ def _filled(drawn: Table, columns: Mapping[str, list[str]]) -> Table:
     for cells in zip(*columns.values(), strict=True):
         drawn.add_row(*(Text(cell) for cell in cells))
     return drawn
-
-
-def _short(value: float) -> str:
-    """Two digits below ten, whole numbers above: 0.53, 3.5, 1,240."""
-    if value >= 10 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.2g}"

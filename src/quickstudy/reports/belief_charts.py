@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from quickstudy.evaluation.belief_probe.calibration import LEVELS
-from quickstudy.evaluation.belief_probe.probe import Told
-from quickstudy.evaluation.belief_probe.targets import Named
+from quickstudy.evaluation.belief_probe.probe import NormalEstimate
+from quickstudy.evaluation.belief_probe.targets import TaskParameter
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import INK, LIGHT, MUTED, Picture
 
@@ -20,7 +19,12 @@ _MOMENTS = 6
 
 
 def belief_picture(
-    told: Mapping[str, Told | Array], truth: Mapping[str, np.ndarray], named: Sequence[Named], *, horizon: int, title: str
+    told: Mapping[str, NormalEstimate | np.ndarray],
+    truth: Mapping[str, np.ndarray],
+    named: Sequence[TaskParameter],
+    *,
+    horizon: int,
+    title: str,
 ) -> Picture:
     """The belief about the task of one lifetime, against the truth.
 
@@ -47,7 +51,7 @@ def belief_picture(
         figure = Figure(figsize=(canvas.WIDTH, _ROW * len(numbers) + 0.3), layout="constrained")
         for axes, (one, index) in zip(np.atleast_1d(figure.subplots(len(numbers), 1, sharex=True)), numbers, strict=True):
             value = told[one.name]
-            assert isinstance(value, Told)
+            assert isinstance(value, NormalEstimate)
             mean, deviation = np.asarray(value.mean)[:, index], np.asarray(value.deviation)[:, index]
             _fan(axes, mean, deviation, float(truth[one.name].reshape(-1)[index]), horizon)
             axes.set_ylabel(one.name if one.size == 1 else f"{one.name} [{index}]", fontsize=8.5)
@@ -74,8 +78,8 @@ def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: 
                 by, pen = np.maximum.accumulate(found[kind] < rate, axis=1).mean(0), pens[split]
                 style = {"color": pen.colour, "linestyle": pen.dashes, "linewidth": pen.width, "zorder": pen.order}
                 axes.plot(np.arange(1, len(by) + 1), by, label=split.removeprefix("ood:"), **style)
-                shares.append(f"{split} {by[-1]:.0%} ({kind})")
-            axes.set_title(kind, loc="left", fontsize=9, color=INK)
+                shares.append(f"{split} {by[-1]:.0%} ({kind.replace('_', ' ')})")
+            axes.set_title(kind.replace("_", " "), loc="left", fontsize=9, color=INK)
             axes.set_ylim(-0.02, 1.02)
         panels[len(panels) // 2].set_xlabel("environment steps")
         panels[0].set_ylabel("share of tasks with an alarm so far")
@@ -84,8 +88,8 @@ def surprise_picture(p_values: Mapping[str, Mapping[str, np.ndarray]], *, rate: 
             figure,
             name="surprise",
             title=title,
-            caption=f"An alarm is a p-value below {rate:g}: of the last step (now), of the last steps (lately) or of the task "
-            "(task). Ordinary tasks have false alarms too, so their share rises with the steps.",
+            caption=f"An alarm is a p-value below {rate:g}: of the last step, of the last steps or of the task. "
+            "Ordinary tasks have false alarms too, so their share rises with the steps.",
             alternative=f"Share of tasks with an alarm by the end of the lifetime: {', '.join(shares)}.",
         )
 
@@ -100,7 +104,7 @@ def _fan(axes: Axes, mean: np.ndarray, deviation: np.ndarray, truth: float, hori
         axes.axvline(start, color=MUTED, linewidth=0.8)
 
 
-def _places(chances: np.ndarray, truth: np.ndarray, named: Named) -> tuple[Figure, list[int]]:
+def _places(chances: np.ndarray, truth: np.ndarray, named: TaskParameter) -> tuple[Figure, list[int]]:
     assert named.choices is not None
     cells = np.array(named.choices)
     shape = cells.max(0) + 1

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from quickstudy.evaluation.numbers import number, tick
 from quickstudy.evaluation.results import Curve, Evaluation
-from quickstudy.evaluation.summary import number, ranked
+from quickstudy.evaluation.summary import ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
@@ -261,15 +262,7 @@ def _draw(
 def _count_axis(axes: Axes, label: str) -> None:
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(lambda value, _: compact(value))
-
-
-def compact(value: float) -> str:
-    """A count on an axis: 400, 20k, 1.5M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):g}{letter}"
-    return f"{value:g}"
+    axes.xaxis.set_major_formatter(lambda value, _: tick(value))
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, bounded, byte_size, ends, headline, number, ranked
+from quickstudy.evaluation.summary import THRESHOLD, headline, ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports import canvas, charts

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed
 from quickstudy.evaluation.bench.rows import Group, Row
 from quickstudy.evaluation.bench.stored import Stored
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, censored_bounded, censored_number, number, percent
 from quickstudy.reports import markdown
 from quickstudy.reports import results_tables as cells
-from quickstudy.reports.adaptation_speed_table import censored, is_headline, outcome, overtaken, percent, plain, threshold_at
+from quickstudy.reports.adaptation_speed_table import is_headline, outcome, overtaken, threshold_at
 
 FOLDERS = {"navigation": "find a goal in the plane", "cart-pole": "balance a pole", "pendulum": "swing up a pendulum"}
 """Measurements of the first table, each with its words for a newcomer."""
@@ -64,8 +64,8 @@ def render_readme_block(
 
 def _speed_line(words: str, one: AdaptationSpeed) -> list[str]:
     crossing = threshold_at(one).on_each_task
-    speed_up = f"{outcome(one)}: {censored(crossing.speed_up)}"
-    return [words, plain(crossing.agent), plain(crossing.baseline), speed_up, overtaken(one)]
+    speed_up = f"{outcome(one)}: {censored_bounded(crossing.speed_up)}"
+    return [words, censored_number(crossing.agent), censored_number(crossing.baseline), speed_up, overtaken(one)]
 
 
 def _return_line(group: Group, row: Row, stored: Stored) -> list[str]:

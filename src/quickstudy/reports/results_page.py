@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quickstudy.evaluation.bench.rows import Group, Matrix, Row
 from quickstudy.evaluation.bench.stored import Stored
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.numbers import bounded, duration, number
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports import markdown
 from quickstudy.reports import results_tables as cells
@@ -145,7 +145,7 @@ def _provenance(run: Sequence[tuple[Row, Stored]]) -> str:
         sentences = [
             f"`{row.name}` ({_name(row, stored)}): {cells.commands_text(stored)}; {cells.training_text(row, stored)}.",
             f"Measured on {measurement.tasks:,} tasks (split `{measurement.split}`, list `{measurement.task_hash[:12]}`)",
-            f"in {cells.duration(stored.seconds)} on {cells.machine_text(stored.machine)}.",
+            f"in {duration(stored.seconds)} on {cells.machine_text(stored.machine)}.",
             f"Mean of each seed: {seeds}." if len(agent.by_seed) > 1 else "",
             cells.learning_curve(stored) if agent.value.value is not None and row.reached(agent.value.value) is False else "",
         ]
@@ -168,7 +168,7 @@ def _matrix(matrix: Matrix, stored: Stored | None) -> str:
     lists = ", ".join(f"{one.title} `{one.task_hash[:12]}`" for one in stored.measurements)
     told = (
         f"Each column has {stored.measurements[0].tasks:,} held-out tasks; task lists: {lists}. `{stored.command}`, "
-        f"{cells.duration(stored.seconds)} on {cells.machine_text(stored.machine)}."
+        f"{duration(stored.seconds)} on {cells.machine_text(stored.machine)}."
     )
     table = markdown.table([f"{matrix.measure} of", *(measurement.title for measurement in stored.measurements)], lines)
     return head + markdown.join([table, markdown.paragraph(told)])

@@ -5,7 +5,7 @@ from typing import Any
 
 from quickstudy.evaluation.bench.rows import MARKS, Row
 from quickstudy.evaluation.bench.stored import Measured, Measurement, Opponent, Stored
-from quickstudy.evaluation.summary import bounded, listed, number
+from quickstudy.evaluation.numbers import bounded, duration, listed, number, short_count
 from quickstudy.numerics.statistics import Estimate
 
 NOT_RUN = "not run"
@@ -79,16 +79,6 @@ def commands_text(stored: Stored) -> str:
     return ", measured by ".join(shown)
 
 
-def duration(seconds: float) -> str:
-    """A duration: seconds up to ten minutes, then minutes."""
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
-
-
-def steps_text(steps: int) -> str:
-    """Environment steps: `9.09 M`, `60 k`."""
-    return f"{steps / 1e6:.3g} M" if steps >= 1e6 else f"{steps / 1e3:.3g} k"
-
-
 def training_text(row: Row, stored: Stored) -> str:
     """How the agent was trained: seeds, environment steps of each, wall-clock, and the machine if it was another."""
     if row.bundle is not None:
@@ -101,7 +91,7 @@ def training_text(row: Row, stored: Stored) -> str:
         return f"{seeds}, steps and time not recorded"
     trained_on, measured_on = machine_text(made.machine), machine_text(stored.machine)
     where = "" if trained_on == measured_on else f" on {trained_on}"
-    return f"{seeds}, {steps_text(made.steps)} steps each, {duration(made.seconds)}{where}"
+    return f"{seeds}, {short_count(made.steps)} steps each, {duration(made.seconds)}{where}"
 
 
 def learning_curve(stored: Stored) -> str:
@@ -111,5 +101,5 @@ def learning_curve(stored: Stored) -> str:
         return ""
     points = list(curve[:: max(1, len(curve) // _CURVE_POINTS)])
     points += [curve[-1]] if points[-1] != curve[-1] else []
-    shown = listed(f"{number(value)} at {steps_text(steps)}" for steps, value in points)
+    shown = listed(f"{number(value)} at {short_count(steps)}" for steps, value in points)
     return f"Held-out return during training: {shown} steps."

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from quickstudy.evaluation.summary import listed
+from quickstudy.evaluation.numbers import listed
 
 ENOUGH_SEEDS = 5
 """From so many training seeds on, the bootstrap intervals need no warning."""

@@ -2,14 +2,14 @@
 
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.font_manager
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from quickstudy.evaluation.numbers import named_values, number
 from quickstudy.evaluation.video import Frame, Video
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.canvas import INK, MUTED, PAPER
@@ -22,7 +22,6 @@ _MARGIN, _GAP, _LINE = 14, 10, 22
 _HELD_MILLISECONDS = 2000
 _COLOURS = 255
 _LONGEST_LINES = 3
-_SHOWN_NUMBERS = 6
 _NARROWEST = 220
 
 
@@ -77,11 +76,6 @@ def scenes(video: Video) -> list[Image.Image]:
     return found
 
 
-def in_words(task: Mapping[str, Any]) -> str:
-    """The parameters of a task as text; of a long list, the first numbers."""
-    return "; ".join(f"{name}: {_value(value)}" for name, value in task.items())
-
-
 class _Page:
     """A title, the task in words, and panels in rows and columns with a caption each."""
 
@@ -89,14 +83,14 @@ class _Page:
         self._panel, self._captions = panel, 1 if row_heading else 2
         width = 2 * _MARGIN + columns * panel[0] + (columns - 1) * _GAP
         title = _wrapped(video.title, width - 2 * _MARGIN, bold=True, lines=2)
-        task = _wrapped(in_words(video.task), width - 2 * _MARGIN, bold=False, lines=_LONGEST_LINES)
+        task = _wrapped(named_values(video.task), width - 2 * _MARGIN, bold=False, lines=_LONGEST_LINES)
         self._top = _MARGIN + _LINE * (len(title) + len(task)) + _GAP // 2
         self._heading = _LINE if row_heading else 0
         self._row = self._heading + panel[1] + _LINE * self._captions + _GAP
         self.image = Image.new("RGB", (width, self._top + rows * self._row + _GAP // 2), PAPER)
-        for number, line in enumerate((*title, *task)):
-            bold = number < len(title)
-            self._say((_MARGIN, _MARGIN + number * _LINE), line, bold=bold, colour=INK if bold else MUTED)
+        for row, line in enumerate((*title, *task)):
+            bold = row < len(title)
+            self._say((_MARGIN, _MARGIN + row * _LINE), line, bold=bold, colour=INK if bold else MUTED)
 
     def copy(self) -> "_Page":
         """The same page with an image of its own."""
@@ -121,7 +115,7 @@ class _Page:
             self._say((left, below), name, bold=True, colour=INK)
             below += _LINE
         over = ", ended" if ended else ""
-        self._say((left, below), f"step {frame.step}{over}: return {_number(frame.reward, '.1f')}", bold=False, colour=INK)
+        self._say((left, below), f"step {frame.step}{over}: return {number(frame.reward, 1)}", bold=False, colour=INK)
 
     def _say(self, where: tuple[int, int], words: str, *, bold: bool, colour: str) -> None:
         ImageDraw.Draw(self.image).text(where, words, font=_font(bold), fill=colour)
@@ -151,19 +145,6 @@ def _panel(video: Video) -> tuple[int, int]:
 def _at(frames: Sequence[Frame], step: int) -> Frame:
     """The last frame up to a step."""
     return [frame for frame in frames if frame.step <= step][-1]
-
-
-def _value(value: Any) -> str:
-    whole = np.asarray(value)
-    if not whole.ndim:
-        return _number(whole.item(), ".3g") if np.issubdtype(whole.dtype, np.number) else str(whole)
-    shown = [_value(one) for one in whole.ravel()[:_SHOWN_NUMBERS]]
-    return " ".join([*shown, "…"] if whole.size > _SHOWN_NUMBERS else shown)
-
-
-def _number(value: float, form: str) -> str:
-    text = str(value) if isinstance(value, int) else f"{value:{form}}"
-    return text.replace("-", "−")
 
 
 def _wrapped(words: str, width: int, *, bold: bool, lines: int) -> list[str]:

@@ -10,8 +10,8 @@ def wrapped(agent: Agent, *, begin: Callable, act: Callable, adapt: Callable, ex
     """An agent around another one, with a memory that holds the other's.
 
     It keeps `spec`, `init` (so parameters are the inner agent's) and `cadence`. It keeps `exchangeable` unless the wrapper
-    itself depends on the order of steps. It does not keep a fast `unroll`, which knows nothing of the wrapper: the one
-    derived from `begin`, `act` and `adapt` takes its place.
+    itself depends on the order of steps. It does not keep a fast `unroll`, which knows nothing of the wrapper; the
+    one derived from `begin`, `act` and `adapt` takes its place.
 
     Args:
       agent: the inner agent.

@@ -25,9 +25,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as render_tensors
 
-from quickstudy import algorithms
+from quickstudy import algorithms, tasks
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import BundleError, QuickstudyError
+from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec, spec_from_description
@@ -59,6 +59,39 @@ class Bundle:
     def seeds(self) -> int:
         """How many independently trained agents the bundle holds."""
         return int(jax.tree.leaves(self.params)[0].shape[0])
+
+    def origin(self, on: str | None = None) -> tuple[str, dict[str, Any]]:
+        """Name and settings of the tasks that the agent is used on.
+
+        Args:
+          on: other tasks than those that it was trained on: a name of `quickstudy list`, or `PATH.py:FUNCTION`.
+        Returns:
+          The name for `tasks.make`, and the settings: those of training where the name is that of training, else none.
+        Raises:
+          UsageError: the tasks of training stand in a user's file, and `on` does not name it. A file that a bundle names is
+            run only if it is named here, too.
+        """
+        trained_on, settings = self.card["distribution"]["name"], self.card["distribution"]["config"]
+        if on is None and trained_on not in tasks.DISTRIBUTIONS:
+            raise UsageError(
+                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {trained_on} on the command "
+                f"line, on={trained_on!r} in Python."
+            )
+        return on or trained_on, dict(settings) if on in (None, trained_on) else {}
+
+    def distribution(self, on: str | None = None, **settings: Any) -> AnyDistribution:
+        """The tasks that the agent was trained on, or others that are named.
+
+        Args:
+          on: as in `origin`.
+          settings: of the distribution, in place of those of training.
+        Raises:
+          UsageError: as in `origin`, or the file does not import.
+          UnknownNameError: no such distribution or setting.
+          MissingExtraError: the tasks need a suite that is not installed.
+        """
+        name, trained_with = self.origin(on)
+        return tasks.make(name, **(trained_with | settings))
 
     def agent_for(self, spec: Spec) -> Agent:
         """The agent as it is made for these tasks: the same spaces, and lifetimes that may be longer or shorter than its own.

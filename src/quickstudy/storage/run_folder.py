@@ -153,9 +153,15 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def steps_of_run(folder: str | Path) -> int | None:
+    """Environment steps that each seed of a run was trained for; None where the folder holds no run."""
+    metrics = read_metrics(folder) if (Path(folder) / "run.json").is_file() else []
+    return metrics[-1]["steps"] if metrics else None
+
+
 def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raises UsageError, naming what differs, unless a run may go on under what is asked for now."""
-    # How often to look or to save may change under way: no number that is learned depends on it.
+    # How often to evaluate or to save may change: training does not depend on it.
     asked = json.loads(json.dumps(asked))  # as it would have been stored: tuples are lists there
     free = ("evaluation_seconds", "checkpoint_seconds", "held_out_tasks")
     differing = []

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.settings import flat_settings
+from quickstudy.protocol.settings import check_at_least, flat_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import machine, versions
@@ -53,12 +52,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         parse_budget(self.budget)
-        for name in ("seeds", "held_out_tasks"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more; came {getattr(self, name)}.")
-        for name in ("evaluation_seconds", "checkpoint_seconds"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} must be 0 or more; came {getattr(self, name)}.")
+        check_at_least(self, 1, "seeds", "held_out_tasks")
+        check_at_least(self, 0, "evaluation_seconds", "checkpoint_seconds")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,15 @@ from quickstudy.evaluation.adaptation_speed.crossings import (
     Bounds,
     Runs,
     gain_from_reward,
-    measure,
+    measure_crossings,
     measure_side,
     ratio,
-    steps_to,
+    steps_to_level,
 )
 from quickstudy.evaluation.measures import Anchors
+from quickstudy.evaluation.numbers import censored_bounded, censored_number
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
-from quickstudy.reports.adaptation_speed_table import censored, plain
 
 
 def stepped(at, *, episodes, high=1.0, low=0.0):
@@ -44,7 +44,7 @@ def draws_of(agent, baseline, *, resamples=200, seed=0):
 def measured(agent, baseline, *, floor=0.0, thresholds=(0.5,), meta_training_steps=None, seed=0):
     floors = np.broadcast_to(np.asarray(floor, float), agent.returns.shape[1])
     draws = draws_of(agent, baseline, seed=seed)
-    return measure(agent, baseline, floors, draws, thresholds=thresholds, meta_training_steps=meta_training_steps)
+    return measure_crossings(agent, baseline, floors, draws, thresholds=thresholds, meta_training_steps=meta_training_steps)
 
 
 def ends(estimate):
@@ -73,20 +73,20 @@ def test_a_curve_that_stays_below_is_censored_at_its_last_step():
     assert ends(half.on_each_task.agent) == (2, 2, 2, 2)
     assert half.tasks_to_pay_back.value == pytest.approx(100 / 58)
     for crossing in (more.on_each_task, more.on_mean_curve):
-        assert plain(crossing.agent) == "> 10"
-        assert plain(crossing.speed_up) == "< 6"
+        assert censored_number(crossing.agent) == "> 10"
+        assert censored_number(crossing.speed_up) == "< 6"
         assert ends(crossing.speed_up) == (0, 6, 0, 6)
     assert (more.agent_reached, more.baseline_reached) == (0, 1)
     # At best it was about to get there, and saved 50 steps a task; at worst it never does.
-    assert plain(more.tasks_to_pay_back) == "> 2"
+    assert censored_number(more.tasks_to_pay_back) == "> 2"
 
 
 def test_a_baseline_most_of_whose_seeds_fail_gives_a_speed_up_of_more_than_something():
     baseline = runs([[[0.0] * 40], [[0.0] * 40], stepped([1], episodes=40, high=3.0)])
     found = measured(runs(stepped([4], episodes=10)), baseline)["thresholds"][0]
     assert found.level.value == pytest.approx(0.5)
-    assert plain(found.on_each_task.baseline) == "> 40"
-    assert plain(found.on_each_task.speed_up) == "> 10"
+    assert censored_number(found.on_each_task.baseline) == "> 40"
+    assert censored_number(found.on_each_task.speed_up) == "> 10"
     assert found.on_each_task.speed_up.high is None
     assert found.baseline_reached == pytest.approx(1 / 3)
     # Their mean is a curve that got there.
@@ -106,11 +106,11 @@ def test_a_task_on_which_the_baseline_learned_nothing_sets_no_threshold_and_is_n
     # Ratios: 5, 5 and anything; the median is 5 whatever the third is.
     assert one_of_three["thresholds"][0].on_each_task.speed_up.value == 5
     two_of_three = measured(agent, runs([[good, flat, flat]]))["thresholds"][0]
-    assert plain(two_of_three.on_each_task.speed_up) == "unknown"
+    assert censored_number(two_of_three.on_each_task.speed_up) == "unknown"
     assert ends(two_of_three.on_each_task.agent) == (0, None, 0, None)
     none = measured(agent, runs([[flat] * 3]))["thresholds"][0]
-    assert plain(none.on_mean_curve.speed_up) == "unknown"
-    assert censored(none.on_mean_curve.speed_up) == "unknown"
+    assert censored_number(none.on_mean_curve.speed_up) == "unknown"
+    assert censored_bounded(none.on_mean_curve.speed_up) == "unknown"
 
 
 def test_the_floor_of_each_task_sets_its_level():
@@ -146,7 +146,7 @@ def test_a_tie_is_no_break_even():
     agent = runs([[0.0, 1.0, 1.0, 1.0]])
     found = measured(agent, runs(stepped([20], episodes=40)))["break_even"]
     assert ends(found) == (40, None, 40, None)
-    assert plain(found) == "> 40"
+    assert censored_number(found) == "> 40"
 
 
 def test_what_is_never_paid_back_says_so():
@@ -154,7 +154,7 @@ def test_what_is_never_paid_back_says_so():
     assert measured(quick, slow, meta_training_steps=40)["thresholds"][0].tasks_to_pay_back.value == 10
     never = measured(slow, quick, meta_training_steps=40)["thresholds"][0].tasks_to_pay_back
     assert never.at_least is None
-    assert plain(never) == censored(never) == "never"
+    assert censored_number(never) == censored_bounded(never) == "never"
 
 
 def test_a_side_by_hand():
@@ -224,9 +224,9 @@ def test_what_a_longer_life_would_have_shown_lies_between_the_bounds(pairs, cuts
     for times, cut in zip(np.array(pairs).T, cuts, strict=True):
         curves = stepped(times, episodes=40)
         steps = np.broadcast_to(np.arange(1.0, 41), curves.shape)
-        truth.append(steps_to(curves, steps, np.full(len(times), 0.5)).lower)
+        truth.append(steps_to_level(curves, steps, np.full(len(times), 0.5)).lower)
         assert truth[-1].tolist() == times.tolist()
-        bounds.append(steps_to(curves[:, :cut], steps[:, :cut], np.full(len(times), 0.5)))
+        bounds.append(steps_to_level(curves[:, :cut], steps[:, :cut], np.full(len(times), 0.5)))
     real, found = truth[1] / truth[0], ratio(bounds[1], bounds[0])
     assert (found.lower <= real).all()
     assert (real <= found.upper).all()

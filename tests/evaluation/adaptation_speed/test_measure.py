@@ -13,7 +13,7 @@ from rich.console import Console
 
 import quickstudy as qs
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed
-from quickstudy.evaluation.evaluate import Contender, contender
+from quickstudy.evaluation.contenders import Contender, contender
 from quickstudy.numerics.statistics import CensoredEstimate
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError

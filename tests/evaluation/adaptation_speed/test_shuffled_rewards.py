@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import shuffled_contender, with_shuffled_rewards
-from quickstudy.evaluation.evaluate import Contender, contender, draw_tasks, returns_on
+from quickstudy.evaluation.contenders import Contender, contender
+from quickstudy.evaluation.evaluate import draw_tasks, returns_on
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Outcome, Spec

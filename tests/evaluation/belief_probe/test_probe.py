@@ -1,4 +1,4 @@
-"""Readouts: p-values by hand, what is told of whom, and promises kept where the exact posterior is known."""
+"""Readouts: p-values by hand, the parameters that are estimated, and accuracy where the exact posterior is known."""
 
 import dataclasses
 
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from quickstudy import baselines, tasks
-from quickstudy.evaluation.belief_probe.calibration import measure_calibration
+from quickstudy.evaluation.belief_probe.calibration import calibration_of, exact_agent, measure_calibration
 from quickstudy.evaluation.belief_probe.features import features_along, features_of
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
-from quickstudy.evaluation.belief_probe.probe import FADE, p_value, recent, with_readout
+from quickstudy.evaluation.belief_probe.lifetimes import probe_lifetimes
+from quickstudy.evaluation.belief_probe.probe import DECAY, average_of_last_steps, p_value, with_readout
 from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
 from quickstudy.evaluation.belief_probe.targets import named_parameters, numbers_of
 from quickstudy.protocol.errors import BundleError, SpecError, TaskDistributionError, UsageError
@@ -33,16 +34,16 @@ def test_a_p_value_counts_what_is_as_high():
     np.testing.assert_allclose(p_value(TABLE, jnp.array([0.5, 2.0, 2.5, 9.0])), [1.0, 3 / 4, 2 / 4, 1 / 4])
 
 
-def test_recent_surprise_fades_and_does_not_mind_what_did_not_happen():
+def test_the_average_of_the_last_steps_decays_and_ignores_steps_that_did_not_happen():
     scores, valid = jnp.array([9.0, 9.0, 0.0]), jnp.array([True, True, False])
-    last, along = recent(scores, valid, TABLE, since=jnp.zeros(()))
+    last, along = average_of_last_steps(scores, valid, TABLE, since=jnp.zeros(()))
     once = 0.67449  # a p-value of 1/4, in normal deviations
-    np.testing.assert_allclose(along[0], (1 - FADE) * once, rtol=1e-4)
-    np.testing.assert_allclose(along[1], (1 - FADE**2) * once, rtol=1e-4)
+    np.testing.assert_allclose(along[0], (1 - DECAY) * once, rtol=1e-4)
+    np.testing.assert_allclose(along[1], (1 - DECAY**2) * once, rtol=1e-4)
     assert along[2] == along[1] == last
 
 
-def test_what_differs_between_tasks_is_told_and_nothing_else():
+def test_only_parameters_that_differ_between_tasks_are_estimated():
     grid = tasks.make("grid-navigation")
     (goal,) = named_parameters(grid, grid.sample_tasks("train", jax.random.key(0), tasks=500))
     assert goal.name.startswith("goal")
@@ -52,7 +53,7 @@ def test_what_differs_between_tasks_is_told_and_nothing_else():
         named_parameters(grid, grid.sample_tasks("train", jax.random.key(0), tasks=1))
 
 
-def test_features_are_the_belief_that_an_agent_tells():
+def test_features_are_the_belief_where_an_agent_has_one():
     distribution = tasks.make("drifting-control", horizon=5)
     agent = distribution.baselines["certainty equivalence"]()
     task = distribution.sample("train", jax.random.key(0))
@@ -63,7 +64,7 @@ def test_features_are_the_belief_that_an_agent_tells():
     np.testing.assert_allclose(known[:, :2], belief.mean, atol=1e-6)
 
 
-def test_an_agent_that_remembers_too_much_is_refused():
+def test_a_memory_that_is_too_large_is_refused():
     distribution = tasks.make("point-navigation", episodes=40)
     agent = baselines.make("ppo", distribution.spec)
     params = agent.init(jax.random.key(0))
@@ -71,7 +72,7 @@ def test_an_agent_that_remembers_too_much_is_refused():
         features_of(agent, params, agent.begin(params, jax.random.key(0)), jnp.zeros(2))
 
 
-def test_promises_are_kept_where_the_exact_posterior_is_known(drift):
+def test_coverage_and_alarms_are_as_calibrated_where_the_exact_posterior_is_known(drift):
     distribution, agent, params, readout = drift
     found = measure_calibration(agent, params, readout, distribution, split="test", tasks=400)
     for coverage in found.coverage:
@@ -80,7 +81,22 @@ def test_promises_are_kept_where_the_exact_posterior_is_known(drift):
         assert 0.005 <= alarms.steps <= 0.02
     assert found.divergence[-1] < 0.25
     gusts = measure_calibration(agent, params, readout, distribution, split="ood:gusts", tasks=100)
-    assert next(a for a in gusts.alarms if a.kind == "lately").delay < 10
+    assert next(a for a in gusts.alarms if a.kind == "last_steps").delay < 10
+
+
+def test_the_distribution_names_the_baseline_whose_belief_is_exact(drift):
+    distribution = drift[0]
+    assert exact_agent(tasks.make("grid-navigation")) is None
+    assert exact_agent(distribution) is not None
+    with pytest.raises(TaskDistributionError, match=r"must be the name of one of its baselines .*came 'certainty'"):
+        exact_agent(dataclasses.replace(distribution, exact_belief="certainty"))
+
+
+def test_a_belief_that_is_not_over_the_parameters_is_refused(drift):
+    distribution, agent, params, readout = drift
+    probed = probe_lifetimes(agent, params, readout, distribution, split="test", tasks=3)
+    with pytest.raises(TaskDistributionError, match="must be a GaussianBelief of 2 numbers"):
+        calibration_of(probed, readout, dataclasses.replace(distribution, exact_belief="random"))
 
 
 def test_an_agent_with_a_readout_acts_alike_and_says_more(drift):
@@ -91,8 +107,8 @@ def test_an_agent_with_a_readout_acts_alike_and_says_more(drift):
     plain, _ = jax.jit(lambda key: run_lifetime(agent, distribution, params, task, key))(jax.random.key(5))
     np.testing.assert_allclose(lifetime.outcome.reward, plain.outcome.reward, rtol=1e-5)
     said = lifetime.decision.extras
-    assert said["surprise"]["lately"][0] == said["surprise"]["now"][0] == 1.0
-    assert (said["surprise"]["lately"][10:] < 0.01).mean() > 0.5
+    assert said["p_values"]["last_steps"][0] == said["p_values"]["step"][0] == 1.0
+    assert (said["p_values"]["last_steps"][10:] < 0.01).mean() > 0.5
     assert {"wind_x", "wind_y"} == set(said["parameters"])
 
 

@@ -1,7 +1,7 @@
-"""Steps to thresholds, speed-ups and break-even from what runs earned; NumPy alone.
+"""Steps to thresholds, speed-ups and break-even from the returns of runs; NumPy alone.
 
-A *run* is one seed on one task. The baseline sets the thresholds. On a task, with f the return of an episode of acting at
-random and a the baseline's asymptote there (its last tenth, mean over its seeds):
+A *run* is one seed on one task. The baseline sets the thresholds. On a task, with f the return of an episode of
+random actions and a the baseline's asymptote there (its last tenth, mean over its seeds):
 
     level = f + fraction (a - f)        speed-up = steps of the baseline / steps of the agent
 
@@ -26,7 +26,7 @@ from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import CensoredEstimate, Draws, Estimate
 
 SCORES_AFTER = (0, 1, 3, 10)
-"""Episodes lived before the one that a score is of."""
+"""Episodes before the one that is scored."""
 
 _TOLERANCE = 1e-5
 """Of the largest return: resampled means are in float32, and a tie must not depend on its last bits."""
@@ -36,11 +36,11 @@ _POINTS_KEPT = 100
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Runs:
-    """What the runs of one side earned and lived through; each is the mean of its lifetimes.
+    """Returns and steps of the runs of one side; each run is the mean of its lifetimes.
 
     Args:
       returns: of each episode, in reward units.
-      steps: environment steps lived by the end of each episode; increasing.
+      steps: environment steps until the end of each episode; increasing.
     """
 
     returns: Float[np.ndarray, "seeds tasks episodes"]
@@ -64,7 +64,7 @@ class Bounds(NamedTuple):
     upper: Float[np.ndarray, "*shape"]
 
 
-def steps_to(
+def steps_to_level(
     curve: Float[np.ndarray, "*shape episodes"],
     steps: Float[np.ndarray, "*shape episodes"],
     level: Float[np.ndarray, "*#shape"],
@@ -73,7 +73,7 @@ def steps_to(
 
     Args:
       curve: returns; NaN where there is none yet.
-      steps: lived by the end of each episode.
+      steps: environment steps until the end of each episode.
       level: NaN where there is none.
     """
     reached = curve >= (level - _tolerance(curve))[..., None]
@@ -91,7 +91,7 @@ def ratio(above: Bounds, below: Bounds) -> Bounds:
         return Bounds(lower=above.lower / below.upper, upper=above.upper / below.lower)
 
 
-def measure(
+def measure_crossings(
     agent: Runs,
     baseline: Runs,
     floor: Float[np.ndarray, " tasks"],
@@ -103,12 +103,12 @@ def measure(
     """The measures of `AdaptationSpeed` that come from both sides, by field name.
 
     Args:
-      agent: whose speed is asked for.
-      baseline: that sets the thresholds, on the same tasks.
-      floor: return of an episode of acting at random on each task.
+      agent: its speed is measured.
+      baseline: its curve sets the thresholds, on the same tasks.
+      floor: return of an episode of random actions on each task.
       draws: resamples of the agent's and of the baseline's; those of tasks are shared.
       thresholds: fractions of the way from the floor to the baseline's asymptote.
-      meta_training_steps: environment steps that meta-training took; None where nobody asks when they are paid back.
+      meta_training_steps: environment steps of meta-training; None where they are not known.
     """
     window = smoothing_window(min(agent.episodes, baseline.episodes))
     means = tuple(_mean(runs, one, window) for runs, one in zip((agent, baseline), draws, strict=True))
@@ -118,9 +118,9 @@ def measure(
     found = []
     for fraction in sorted(thresholds):
         level = _level(floor, gap, fraction)
-        runs = [steps_to(curve, one.steps, level) for curve, one in zip(smooth, (agent, baseline), strict=True)]
+        runs = [steps_to_level(curve, one.steps, level) for curve, one in zip(smooth, (agent, baseline), strict=True)]
         levels = _level(floors, means[1].asymptote - floors, fraction)
-        mean_steps = [steps_to(mean.curve, mean.steps, levels) for mean in means]
+        mean_steps = [steps_to_level(mean.curve, mean.steps, levels) for mean in means]
         way = floors + fraction * (means[1].asymptote - floors)
         found.append(
             Threshold(
@@ -191,7 +191,7 @@ def _mean(runs: Runs, draws: Draws, window: int) -> _Mean:
 
 
 def _with_sample(draws: Draws) -> Draws:
-    """The sample itself, in which everyone is drawn once, above its resamples."""
+    """The sample itself, in which each is drawn once, above its resamples."""
     seeds, tasks = (np.concatenate([np.ones_like(counts[:1]), counts]) for counts in (draws.seeds, draws.tasks))
     return Draws(seeds=seeds, tasks=tasks)
 
@@ -228,7 +228,7 @@ def _censored(resampled: Bounds) -> CensoredEstimate:
 def _break_even(agent: _Mean, baseline: _Mean) -> Bounds:
     """Steps from which on the baseline stays above; after its lifetime the agent counts as staying at its asymptote.
 
-    Not the first crossing: where both begin at random that would be luck.
+    Not the first crossing: where both begin with random actions, that would be chance.
     """
     above = np.empty(baseline.curve.shape, bool)
     for row, (curve, steps, asymptote) in enumerate(zip(*agent, strict=True)):
@@ -241,7 +241,7 @@ def _break_even(agent: _Mean, baseline: _Mean) -> Bounds:
 
 
 def _pay_back(agent: Bounds, baseline: Bounds, meta_training_steps: int | None) -> CensoredEstimate | None:
-    """New tasks until the steps saved on each add up to those of meta-training; infinite where none are saved."""
+    """New tasks until the steps saved on each add up to those of meta-training; infinite where no step is saved."""
     if meta_training_steps is None:
         return None
     least, most = baseline.lower - agent.upper, baseline.upper - agent.lower

@@ -1,4 +1,4 @@
-"""Measures how fast agents adapt against baselines that live on the same tasks, for as long as they need."""
+"""Measures how fast agents adapt, compared with baselines on the same tasks. A baseline may have longer lifetimes."""
 
 import dataclasses
 import itertools
@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.evaluation.adaptation_speed.crossings import Runs, gain_from_reward, measure, measure_side
+from quickstudy.evaluation.adaptation_speed.crossings import Runs, gain_from_reward, measure_crossings, measure_side
 from quickstudy.evaluation.adaptation_speed.results import AdaptationSpeed, Side
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import shuffled_contender
+from quickstudy.evaluation.contenders import Contender, contender
 from quickstudy.evaluation.evaluate import (
-    Contender,
     check_thresholds,
-    contender,
     draw_resamples,
     draw_tasks,
     mean_on_tasks,
@@ -51,26 +50,26 @@ def adaptation_speed(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
 ) -> AdaptationSpeed:
-    """How many times fewer environment steps an agent needs to come as far as a baseline comes.
+    """How many times fewer environment steps an agent needs to reach the return of a baseline.
 
-    Both live on the same tasks. The baseline's lifetime may have more episodes, as one that learns from scratch needs: it is
-    as long as its own spec says, and all else of the distribution stays. The baseline's curve sets the thresholds.
+    Both have the same tasks. The baseline's lifetime may have more episodes, which an agent that learns from scratch needs:
+    its own spec says how many. The baseline's curve sets the thresholds.
 
     Args:
       agent: made for the distribution's spec.
-      baseline: made for the same spec, but for the number of episodes.
+      baseline: made for the same spec, except for the number of episodes.
       distribution: that the tasks come from; it must not depend on how many episodes a lifetime has.
       split: of the distribution. `"train"` has to be asked for by name, and is labelled in every output.
       tasks: how many.
-      lifetimes: of each seed on each task, with luck of their own. Their mean is the curve that meets a task's thresholds:
-        the noisier a return, the more are needed.
-      seed: of the tasks and their luck.
-      names: that the two are shown under.
-      thresholds: fractions of the way from acting at random to the baseline's asymptote.
-      shuffled: let the agent live once more with shuffled rewards (see `shuffled_rewards.py`).
-      meta_training_steps: environment steps of the agent's meta-training, all in all; then also told is on how many new
-        tasks they are paid back.
-      collecting: where lifetimes on tasks that are not written in JAX are lived.
+      lifetimes: of each seed on each task, each with its own key. Thresholds are set on their mean curve: the noisier a
+        return is, the more lifetimes are needed.
+      seed: of the tasks and the lifetimes' keys.
+      names: of the two, as tables show them.
+      thresholds: fractions of the way from random actions to the baseline's asymptote.
+      shuffled: measure the agent once more with shuffled rewards (see `shuffled_rewards.py`).
+      meta_training_steps: environment steps of the agent's meta-training, in total. If they are given, the result says after
+        how many new tasks they pay back.
+      collecting: where lifetimes on tasks outside JAX run.
       progress: called with a name and the fraction of its lifetimes that are done.
     Raises:
       UsageError: no task, no lifetime, no threshold or one outside (0, 1], or two equal names.
@@ -104,60 +103,60 @@ def adaptation_speeds(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[AdaptationSpeed]:
-    """`adaptation_speed` of every agent against every baseline, each of whom lives once only.
+    """`adaptation_speed` of every agent against every baseline. Each of them is measured once only.
 
     Args:
       agents: by the name that they are shown under; each may have been made for lifetimes of its own length.
       baselines: the same.
       distribution, split, tasks, lifetimes, seed, thresholds, shuffled, progress: as there.
       meta_training_steps: of each agent, where that is known.
-      collecting: where lifetimes on tasks that are not written in JAX are lived.
+      collecting: where lifetimes on tasks outside JAX run.
     Returns:
       Agent by agent, each against one baseline after another.
     Raises:
       UsageError, UnknownNameError, SpecError: as there.
     """
-    everyone = {**agents, **baselines}
+    contenders = {**agents, **baselines}
     _check(tasks, lifetimes, [*agents, *baselines], thresholds)
-    homes = {name: _with_episodes(distribution, one.agent.spec.episodes) for name, one in everyone.items()}
-    for name, one in everyone.items():
+    homes = {name: _with_episodes(distribution, one.agent.spec.episodes) for name, one in contenders.items()}
+    for name, one in contenders.items():
         check_fit(one.agent, homes[name].spec)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
-    tell = progress or (lambda name, done: None)
+    report = progress or (lambda name, done: None)
 
-    with Runner(distribution, collecting) as living:
+    with Runner(distribution, collecting) as runner:
 
-        def run_lifetime(one: Contender, name: str) -> Runs:
-            return _live(one, living, task_list, keys, lifetimes, lambda done: tell(name, done))
+        def run(one: Contender, name: str) -> Runs:
+            return _run_all(one, runner, task_list, keys, lifetimes, lambda done: report(name, done))
 
-        runs = {name: run_lifetime(one, name) for name, one in everyone.items()}
+        runs = {name: run(one, name) for name, one in contenders.items()}
         anchors = _per_episode(distribution, task_list)
         floor = anchors.floor
         if floor is None:
-            floor = run_lifetime(contender(random_agent(distribution.spec)), "random").returns.mean((0, 2))
+            floor = run(contender(random_agent(distribution.spec)), "random").returns.mean((0, 2))
         known = Anchors(floor=floor, ceiling=anchors.ceiling)
         ablated: dict[str, tuple[Contender, Runs]] = {}
         for name, one in agents.items() if shuffled else ():
             most = min(tasks * lifetimes, _MOST_SHUFFLED)
-            unknowing = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed, living=living)
-            ablated[name] = unknowing, run_lifetime(unknowing, f"{name}, {_SHUFFLED}")
+            unaware = shuffled_contender(one, homes[name], split=split, lifetimes=most, seed=seed, runner=runner)
+            ablated[name] = unaware, run(unaware, f"{name}, {_SHUFFLED}")
     found = []
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
         steps = (meta_training_steps or {}).get(ours)
-        measures = measure(
+        measures = measure_crossings(
             runs[ours], runs[theirs], floor, (draws["agent"], draws["baseline"]),
             thresholds=thresholds, meta_training_steps=steps,
         )  # fmt: skip
         shared = min(runs[ours].episodes, runs[theirs].episodes)
 
         def side(
-            one: Contender, lived: Runs, name: str, drawn: Draws, shared: int = shared, window: int = measures["window"]
+            one: Contender, of: Runs, name: str, drawn: Draws, shared: int = shared, window: int = measures["window"]
         ) -> Side:
-            values = measure_side(lived, known, drawn, shared=shared, window=window)
+            values = measure_side(of, known, drawn, shared=shared, window=window)
             return Side(name=name, trained=one.trained, seeds=one.seeds, **values)
 
-        blind, lived = ablated[ours] if shuffled else (None, None)
+        blind, blind_runs = ablated[ours] if shuffled else (None, None)
         found.append(
             AdaptationSpeed(
                 distribution={"name": distribution.name, "config": dict(distribution.config)},
@@ -173,8 +172,8 @@ def adaptation_speeds(
                 ceiling=None if anchors.ceiling is None else mean_on_tasks(anchors.ceiling, draws["agent"]),
                 agent=side(agent, runs[ours], ours, draws["agent"]),
                 baseline=side(baseline, runs[theirs], theirs, draws["baseline"]),
-                shuffled=None if blind is None or lived is None else side(blind, lived, _SHUFFLED, draws["agent"]),
-                gain_from_reward=None if lived is None else gain_from_reward(runs[ours], lived, draws["agent"]),
+                shuffled=None if blind is None or blind_runs is None else side(blind, blind_runs, _SHUFFLED, draws["agent"]),
+                gain_from_reward=None if blind_runs is None else gain_from_reward(runs[ours], blind_runs, draws["agent"]),
                 meta_training_steps=steps,
                 **measures,
             )
@@ -198,25 +197,25 @@ def _with_episodes(distribution: AnyDistribution, episodes: int) -> AnyDistribut
     return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)
 
 
-def _live(
+def _run_all(
     one: Contender,
-    living: Runner,
+    runner: Runner,
     task_list: PyTree,
     keys: PRNGKeyArray,
     lifetimes: int,
-    tell: Callable[[float], None],
+    report: Callable[[float], None],
 ) -> Runs:
-    """Every seed lives on every task as often as asked for; only sums by episode are kept."""
+    """Lifetimes of every seed on every task; only sums by episode are kept."""
     spec = one.agent.spec
     shape = (one.seeds, len(keys), spec.episodes)
     returns, steps = np.zeros(shape), np.zeros(shape)
     for lifetime in range(lifetimes):
-        luck = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
+        fresh_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
         for index in range(one.seeds):
-            earned = living.run(one.agent, one.params_of(index), task_list, luck)
-            returns[index] += earned.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
-            steps[index] += earned.valid.reshape(*shape[1:], spec.horizon).sum(-1)
-        tell((lifetime + 1) / lifetimes)
+            rollout = runner.run(one.agent, one.params_of(index), task_list, fresh_keys)
+            returns[index] += rollout.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
+            steps[index] += rollout.valid.reshape(*shape[1:], spec.horizon).sum(-1)
+        report((lifetime + 1) / lifetimes)
     return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1))
 
 

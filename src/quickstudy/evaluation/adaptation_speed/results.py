@@ -1,7 +1,6 @@
-"""What a measurement of adaptation speed found, as plain data: it goes to JSON and comes back the same.
+"""The results of a measurement of adaptation speed, as records that go to JSON and come back the same.
 
-Returns are of one episode, in reward units. Steps are environment steps that were really lived: an episode that ends early
-counts for no more than it lasted.
+Returns are of one episode, in reward units. Steps are environment steps that happened: an episode that ends early has fewer.
 """
 
 import dataclasses
@@ -12,28 +11,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quickstudy.evaluation.results import Curve, curve_from, estimate_from, read_object, rounded
+from quickstudy.evaluation.results import DIGITS, Curve
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
-from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.plain import from_document, read_object, to_document
 
 FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of those that are compared.
+    """One of the agents that are compared.
 
     Args:
       name: that it is shown under.
       trained: meta-trained, in contrast to a baseline.
       seeds: independent training runs.
       episodes: in one of its lifetimes.
-      steps: environment steps in one of its lifetimes, the mean; what was not reached in them is censored there.
-      curve: mean return of an episode against steps lived, smoothed (a trailing mean over `AdaptationSpeed.window` episodes).
+      steps: environment steps in one of its lifetimes, the mean; a level that is not reached within them is censored there.
+      curve: mean return of an episode against environment steps, a trailing mean over `AdaptationSpeed.window` episodes.
       area: mean return of an episode over the first episodes, as many as the shorter lifetime has.
       asymptote: mean return of an episode over the last tenth of its own lifetime (at least one episode).
-      score_after: number of episodes lived -> normalised score of the next one; empty where no ceiling is known.
+      score_after: number of episodes before -> normalised score of the next one; empty where no ceiling is known.
     """
 
     name: str
@@ -61,17 +60,17 @@ class Crossing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """A fraction of the baseline's own way, and when it was gone.
+    """A fraction of the way from random actions to the baseline's final return, and the steps until it is reached.
 
     Args:
-      fraction: of the way from acting at random to the baseline's asymptote, in (0, 1].
+      fraction: of the way from random actions to the baseline's asymptote, in (0, 1].
       level: return of an episode there, mean over tasks.
       on_each_task: medians over tasks and seeds of the steps, and of the ratio; each task has its own level.
-      on_mean_curve: the same of the two curves averaged over tasks and seeds, as the picture shows them.
-      agent_reached: share of the agent's runs (a seed on a task) that got there.
+      on_mean_curve: the same of the two curves averaged over tasks and seeds, as the chart shows them.
+      agent_reached: share of the agent's runs (a seed on a task) that reached it.
       baseline_reached: share of the baseline's runs.
       tasks_to_pay_back: new tasks on which the steps saved (on the mean curve) add up to the steps of meta-training; None
-        where these were not told.
+        where these are not known.
     """
 
     fraction: float
@@ -93,21 +92,21 @@ class AdaptationSpeed:
       label: what that split means, in words; every output shows it.
       tasks: how many.
       lifetimes: of each seed on each task; a run is their mean.
-      seed: that the tasks and their luck were drawn with.
+      seed: of the tasks and the lifetimes' keys.
       task_hash: SHA-256 of the task list.
       horizon: most steps in one episode.
       window: episodes that curves are averaged over before they meet a level, the same for both.
-      floor: return of an episode of acting at random, mean over tasks.
-      floor_known: the distribution told the floor; else it was measured on the same tasks.
-      ceiling: return of an episode of one who knows the task, where it is known.
-      agent: whose speed is asked for.
-      baseline: that it is compared with, and whose curve sets the thresholds.
-      shuffled: the agent again, adapting on rewards that were earned by others; None if it was not asked for.
+      floor: return of an episode of random actions, mean over tasks.
+      floor_known: the distribution gives the floor; else it was measured on the same tasks.
+      ceiling: return of an episode of an agent that knows the task, where it is known.
+      agent: its speed is measured.
+      baseline: the agent is compared with it, and its curve sets the thresholds.
+      shuffled: the agent again, adapting to the rewards of other lifetimes; None if it was not measured.
       thresholds: by increasing fraction.
       break_even: steps from which on the baseline's mean curve stays above the agent's.
       gain_from_reward: area of the agent minus that of the same agent with shuffled rewards.
-      tasks_learned: share of tasks on which the baseline's asymptote lies above the floor; others set no threshold.
-      meta_training_steps: environment steps that the agent's meta-training took, all in all; None if not told.
+      tasks_learned: share of tasks on which the baseline's asymptote lies above the floor; the others set no threshold.
+      meta_training_steps: environment steps of the agent's meta-training, in total; None if not known.
     """
 
     distribution: Mapping[str, Any]
@@ -137,29 +136,17 @@ class AdaptationSpeed:
         return self.split != "train"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `json.dumps` takes; numbers keep six digits."""
-        return {"format": FORMAT, **rounded(dataclasses.asdict(self))}
+        """Plain data that `json.dumps` takes; numbers keep `DIGITS` digits."""
+        return to_document(self, version=FORMAT, digits=DIGITS)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AdaptationSpeed":
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or with fields missing.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
         """
-        if data.get("format") != FORMAT:
-            raise UsageError(f"this is no adaptation speed of format {FORMAT}, but of {data.get('format')!r}. Measure again.")
-        try:
-            fields = {name: value for name, value in data.items() if name != "format"}
-            for name in ("floor", "ceiling", "gain_from_reward"):
-                fields[name] = estimate_from(fields[name])
-            for name in ("agent", "baseline", "shuffled"):
-                fields[name] = None if fields[name] is None else _side(fields[name])
-            fields["thresholds"] = tuple(_threshold(threshold) for threshold in fields["thresholds"])
-            fields["break_even"] = CensoredEstimate(**fields["break_even"])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this adaptation speed cannot be read ({error}). Measure again.") from error
+        return from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
 
     @property
     def file_name(self) -> str:
@@ -181,21 +168,3 @@ class AdaptationSpeed:
           UsageError: no such file, or one that holds no adaptation speed.
         """
         return cls.from_json(read_object(path, what="adaptation speed"))
-
-
-def _side(data: Mapping[str, Any]) -> Side:
-    fields: dict[str, Any] = dict(data)
-    fields["curve"] = curve_from(fields["curve"])
-    fields["area"], fields["asymptote"] = estimate_from(fields["area"]), estimate_from(fields["asymptote"])
-    fields["score_after"] = {after: estimate_from(score) for after, score in fields["score_after"].items()}
-    return Side(**fields)
-
-
-def _threshold(data: Mapping[str, Any]) -> Threshold:
-    fields: dict[str, Any] = dict(data)
-    fields["level"] = estimate_from(fields["level"])
-    for name in ("on_each_task", "on_mean_curve"):
-        fields[name] = Crossing(**{side: CensoredEstimate(**steps) for side, steps in fields[name].items()})
-    if fields["tasks_to_pay_back"] is not None:
-        fields["tasks_to_pay_back"] = CensoredEstimate(**fields["tasks_to_pay_back"])
-    return Threshold(**fields)

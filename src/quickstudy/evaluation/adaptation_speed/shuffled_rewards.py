@@ -1,10 +1,10 @@
-"""The shuffled-reward ablation: an agent that adapts on rewards that others earned.
+"""The shuffled-reward ablation: an agent that adapts to the rewards of other lifetimes.
 
-An agent that gets better within a lifetime need not owe it to reward: it may do a little better each episode whatever comes
-of it, or read the task off what it sees. So it lives again, and `adapt` gets, at each slot, the reward that another lifetime
-of the same agent earned at that slot on another task. Rewards are thereby permuted among lifetimes: how large they are, how
-they grow along a lifetime and how they hang together in time stays as it was, and nothing ties them to the agent's own task
-and actions any more. What is left of adaptation does not come from reward.
+An agent that improves within a lifetime need not do so because of reward. It may improve a little in each episode whatever
+the rewards are, or it may recognise the task in its observations. The ablation runs it again. At each slot `adapt` gets the
+reward of another lifetime of the same agent, at that slot, on another task. Rewards are thereby permuted among lifetimes.
+Their size, their growth along a lifetime and their correlation in time stay as they were; they no longer depend on the
+agent's own task and actions. An improvement that remains does not come from reward.
 
 Only rewards are shuffled. Observations, ends of episodes and the rewards that are counted are the agent's own.
 """
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.evaluation.evaluate import Contender
+from quickstudy.evaluation.contenders import Contender
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -26,7 +26,7 @@ from quickstudy.rollout.runner import Runner
 
 @record
 class ShuffledParams:
-    """What the agent was born with, and the `rewards` `[lifetimes, T]` that it will take for its own."""
+    """The parameters of the agent, and the `rewards` `[lifetimes, T]` that it adapts to."""
 
     agent: PyTree
     rewards: Float[Array, "lifetimes T"]
@@ -34,7 +34,7 @@ class ShuffledParams:
 
 @record
 class ShuffledMemory:
-    """The agent's memory, whose rewards it gets in this lifetime `[]`, and the slot after the last that it took in `[]`."""
+    """The memory of the agent; the number of the lifetime that its rewards come from, `[]`; the next slot, `[]`."""
 
     agent: PyTree
     lifetime: Int[Array, ""]
@@ -42,7 +42,7 @@ class ShuffledMemory:
 
 
 def with_shuffled_rewards(agent: Agent, rewards: Float[Array, "lifetimes T"]) -> Agent:
-    """The same agent, but what it adapts on are the rewards of a recorded lifetime, drawn at random at its begin.
+    """The same agent, but it adapts to the rewards of a recorded lifetime, drawn at random at its begin.
 
     Args:
       agent: to wrap. Its params become `ShuffledParams`, so that every training seed has rewards of its own.
@@ -62,7 +62,7 @@ def with_shuffled_rewards(agent: Agent, rewards: Float[Array, "lifetimes T"]) ->
         return ShuffledMemory(agent=agent.begin(params.agent, key_begin), lifetime=lifetime, slots=jnp.int32(0))
 
     def adapt(params: ShuffledParams, memory: ShuffledMemory, experience: Transition, key: PRNGKeyArray) -> ShuffledMemory:
-        # A driver may pass over slots that did not happen after an early end, up to where the next episode starts.
+        # A driver may skip the slots after an early end, up to the start of the next episode.
         slot = jnp.maximum(memory.slots, experience.episode[0] * agent.spec.horizon)
         reward = jax.lax.dynamic_slice(params.rewards, (memory.lifetime, slot), (1, agent.cadence))[0]
         reward = jnp.where(experience.valid, reward, 0.0)
@@ -90,17 +90,17 @@ def shuffled_contender(
     split: str,
     lifetimes: int = 200,
     seed: int = 0,
-    living: Runner | None = None,
+    runner: Runner | None = None,
 ) -> Contender:
-    """A contender whose every seed adapts on rewards that it earned itself, elsewhere: in lifetimes on tasks drawn apart.
+    """A contender each seed of which adapts to its own rewards from other lifetimes, on tasks drawn apart.
 
     Args:
       one: to ablate.
-      distribution: where the rewards are earned.
-      split: of the tasks that they are earned on.
+      distribution: of the tasks that the rewards come from.
+      split: of those tasks.
       lifetimes: how many are recorded for each seed.
-      seed: of those tasks and their luck. Lists that `evaluate` draws are others, whatever their seed.
-      living: a place to live that is open already, of the same tasks.
+      seed: of those tasks and the lifetimes' keys. They differ from those of `evaluate` for any seed.
+      runner: of the same tasks, open already; else one is opened.
     Raises:
       UnknownNameError: no such split.
       SpecError: an agent that was made for other tasks.
@@ -108,9 +108,9 @@ def shuffled_contender(
     # Folded in, so that no seed of `evaluate` gives these keys.
     key_tasks, key_lives = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
     tasks, keys = distribution.sample_tasks(split, key_tasks, tasks=lifetimes), jax.random.split(key_lives, lifetimes)
-    with contextlib.nullcontext(living) if living is not None else Runner(distribution) as place:
-        earned = [place.run(one.agent, one.params_of(i), tasks, keys).reward for i in range(one.seeds)]
-    rewards = jnp.stack([jnp.asarray(reward) for reward in earned])
+    with contextlib.nullcontext(runner) if runner is not None else Runner(distribution) as place:
+        recorded = [place.run(one.agent, one.params_of(i), tasks, keys).reward for i in range(one.seeds)]
+    rewards = jnp.stack([jnp.asarray(reward) for reward in recorded])
     agent = with_shuffled_rewards(one.agent, rewards[0])
-    # What has no parameters counts as one seed, and so do these rewards then.
+    # An agent without parameters counts as one seed, and so do these rewards.
     return Contender(agent=agent, params=ShuffledParams(agent=one.params, rewards=rewards), trained=one.trained)

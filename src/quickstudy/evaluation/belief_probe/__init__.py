@@ -1,1 +1,1 @@
-"""What a trained agent knows of its task, told to people, and how surprised it is; nothing about the agent changes."""
+"""What a trained agent knows of its task, as estimates and p-values; nothing about the agent changes."""

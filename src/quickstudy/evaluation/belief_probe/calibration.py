@@ -1,9 +1,9 @@
-"""Whether what is told is right: how often credible sets hold the truth, and when surprise alarms.
+"""Accuracy of a readout: coverage of its credible sets, rate and delay of alarms, and distance from the exact posterior.
 
-*Coverage* of a credible set is the part of tasks and moments at which the truth lies in it; a set of 90 % should hold 90 %. A
-set of a real number is mean ± deviations; of a choice, the likeliest choices until their probabilities reach the level.
-*False alarms* are alarms on tasks of the distribution, as a part of steps. *Delay* is the step of the first alarm, median over
-tasks, on a split where something is different; beside it stands the part of tasks with any alarm at all.
+*Coverage* of a credible set is the part of tasks and steps at which it contains the true value; a set of 90 % should contain
+90 %. The set of a real number is mean ± deviations; that of a choice holds the likeliest choices until their probabilities
+reach the level. An *alarm* is a p-value below the accepted rate. *False alarms* are alarms on tasks of the distribution, as a
+part of steps. *Delay* is the step of the first alarm, median over tasks, on a split where something is different.
 """
 
 import dataclasses
@@ -13,27 +13,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.evaluation.belief_probe.fit import recorded
-from quickstudy.evaluation.belief_probe.probe import Readout, Told, p_value, recent
-from quickstudy.evaluation.belief_probe.targets import described, numbers_of
+from quickstudy.evaluation.belief_probe.lifetimes import ProbedLifetimes, probe_lifetimes
+from quickstudy.evaluation.belief_probe.probe import NormalEstimate, Readout
+from quickstudy.evaluation.belief_probe.targets import numbers_of
 from quickstudy.evaluation.evaluate import split_label
 from quickstudy.numerics.beliefs.gaussian import GaussianBelief, divergence
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import TaskDistributionError
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.replay import empty_lifetime
+from quickstudy.storage.plain import to_plain
 
 LEVELS = {0.5: 0.6744898, 0.9: 1.6448536}
 """Credible levels, and the deviations that reach that far in a normal distribution."""
 MOMENTS = 10
-"""Parts of a lifetime that are looked at apart."""
+"""Parts of equal length that a lifetime is divided into."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Of one named parameter: the part of tasks whose truth the set of a level holds, overall and in each part of life."""
+    """How often the credible sets of one parameter contain its true value.
+
+    Args:
+      name: of the parameter.
+      level: of the sets, in (0, 1).
+      overall: part of tasks and steps at which the set contains the true value.
+      by_moment: the same in each of the `MOMENTS` parts of a lifetime.
+    """
 
     name: str
     level: float
@@ -43,7 +51,15 @@ class Coverage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alarms:
-    """Of one kind of surprise, at a nominal rate: how often it alarms, on how many tasks ever, and when first."""
+    """How often the p-values of one kind are below a rate.
+
+    Args:
+      kind: `step`, `last_steps` or `task`.
+      rate: accepted rate of false alarms.
+      steps: part of steps with an alarm.
+      tasks: part of tasks with at least one alarm.
+      delay: steps until the first alarm, median over tasks; None where at most half of the tasks have one.
+    """
 
     kind: str
     rate: float
@@ -54,15 +70,16 @@ class Alarms:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What was found on one split.
+    """Accuracy of a readout on one split.
 
     Args:
       split: of the distribution.
       label: what the split means, in words.
       tasks: how many.
       coverage: one for each parameter and level.
-      alarms: one for each kind of surprise.
-      divergence: nats, KL from the exact posterior to what is told, in each part of life; None where nobody knows it.
+      alarms: one for each kind of p-value.
+      divergence: nats, KL from the exact posterior to the estimates, in each part of a lifetime; None where the exact
+        posterior is not known.
     """
 
     split: str
@@ -72,9 +89,9 @@ class Calibration:
     alarms: tuple[Alarms, ...]
     divergence: tuple[float, ...] | None
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON writes it."""
-        return dataclasses.asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `json.dumps`."""
+        return to_plain(self)
 
 
 def measure_calibration(
@@ -88,72 +105,93 @@ def measure_calibration(
     seed: int = 0,
     rate: float = 0.01,
 ) -> Calibration:
-    """How right a readout is on a split.
+    """Accuracy of a readout on a split: `calibration_of` what `probe_lifetimes` gives.
 
     Args:
-      agent: whose readout it is.
+      agent: that the readout was fitted to.
       params: of the agent, without a leading axis of seeds.
-      readout: fitted to it.
+      readout: of that agent.
       distribution: of the tasks.
-      split: to look at.
+      split: of the distribution.
       tasks: how many; one lifetime on each.
-      seed: of tasks and luck.
-      rate: of false alarms that surprise should have.
+      seed: of the tasks and the lifetimes' keys.
+      rate: accepted rate of false alarms, per step.
+    Raises:
+      UnknownNameError: no such split.
     """
-    key_tasks, key_lives = jax.random.split(jax.random.key(seed + 1_000_003))
-    task_list, keys = distribution.sample_tasks(split, key_tasks, tasks=tasks), jax.random.split(key_lives, tasks)
-    lived, features = recorded(agent, params, distribution, task_list, keys)
-    valid, truth = np.asarray(lived.valid), described(distribution, task_list)
-    told = jax.jit(lambda known: readout.tell(known))(features)
-    coverage = []
-    for named in readout.named:
-        true = numbers_of(named, truth[named.name])
+    probed = probe_lifetimes(agent, params, readout, distribution, split=split, tasks=tasks, seed=seed)
+    return calibration_of(probed, readout, distribution, rate=rate)
+
+
+def calibration_of(
+    probed: ProbedLifetimes, readout: Readout, distribution: TaskDistribution, *, rate: float = 0.01
+) -> Calibration:
+    """Accuracy of a readout in lifetimes that `probe_lifetimes` recorded.
+
+    Args:
+      probed: lifetimes, estimates and p-values.
+      readout: that gave them.
+      distribution: of the tasks.
+      rate: accepted rate of false alarms, per step.
+    Raises:
+      TaskDistributionError: the distribution's `exact_belief` does not fit its parameters.
+    """
+    valid, coverage = probed.valid, []
+    for parameter in readout.named:
+        true = numbers_of(parameter, probed.truth[parameter.name])
         for level, width in LEVELS.items():
-            held = _held(told[named.name], true, level, width)
-            by_moment = tuple(_means_by_moment(held.astype(float), valid))
-            coverage.append(Coverage(name=named.name, level=level, overall=float(held[valid].mean()), by_moment=by_moment))
-    alarms = tuple(_alarms(kind, p, valid, rate) for kind, p in surprise_along(readout, lived, features, distribution).items())
+            covered = _covered(probed.estimates[parameter.name], true, level, width)
+            coverage.append(
+                Coverage(
+                    name=parameter.name,
+                    level=level,
+                    overall=float(covered[valid].mean()),
+                    by_moment=tuple(_means_by_moment(covered.astype(float), valid)),
+                )
+            )
     return Calibration(
-        split=split,
-        label=split_label(split),
-        tasks=tasks,
+        split=probed.split,
+        label=split_label(probed.split),
+        tasks=len(valid),
         coverage=tuple(coverage),
-        alarms=alarms,
-        divergence=_divergence(distribution, readout, told, lived, keys),
+        alarms=tuple(_alarms(kind, p, valid, rate) for kind, p in probed.p_values.items()),
+        divergence=_divergence_from_exact(probed, readout, distribution),
     )
 
 
-def surprise_along(
-    readout: Readout, lived: Transition, features: Array, distribution: TaskDistribution
-) -> Mapping[str, np.ndarray]:
-    """The p-values of every step `[tasks, T]`, by kind."""
-    scores = jax.jit(lambda known, step: readout.score(known, step, distribution.spec))(features, lived)
-    begun = jnp.zeros(())
-    averages = jax.jit(jax.vmap(lambda s, v: recent(s, v, readout.scores, since=begun)[1]))(scores, lived.valid)
-    return {
-        "now": np.asarray(p_value(readout.scores, scores)),
-        "lately": np.asarray(p_value(readout.recent_scores, averages)),
-        "task": np.asarray(p_value(readout.task_scores, jax.jit(lambda known: readout.anomaly_score(known))(features))),
-    }
+def exact_agent(distribution: TaskDistribution) -> Agent | None:
+    """The baseline whose belief is the exact posterior, as the distribution's `exact_belief` names it; None if none is.
+
+    Raises:
+      TaskDistributionError: it names no baseline of the distribution.
+    """
+    if distribution.exact_belief is None:
+        return None
+    if distribution.exact_belief not in distribution.baselines:
+        raise TaskDistributionError(
+            f"{distribution.name}: exact_belief must be the name of one of its baselines "
+            f"({', '.join(distribution.baselines) or 'none'}) or None; came {distribution.exact_belief!r}."
+        )
+    return distribution.baselines[distribution.exact_belief]()
 
 
-def _held(told: Told | Array, true: np.ndarray, level: float, width: float) -> np.ndarray:
-    """Whether the credible set holds the truth, `[tasks, T]`; of several numbers, the part of them that it holds."""
-    if isinstance(told, Told):
-        off = np.abs(true[:, None] - np.asarray(told.mean)) / np.asarray(told.deviation)
+def _covered(estimate: NormalEstimate | Array, true: np.ndarray, level: float, width: float) -> np.ndarray:
+    """Whether the credible set contains the true value, `[tasks, T]`; of several numbers, the part that it contains."""
+    if isinstance(estimate, NormalEstimate):
+        off = np.abs(true[:, None] - np.asarray(estimate.mean)) / np.asarray(estimate.deviation)
         return (off <= width).mean(-1)
-    chances = np.asarray(told)
+    chances = np.asarray(estimate)
     own = np.take_along_axis(chances, np.maximum(true, 0)[:, None, None], axis=-1)
     likelier = np.where(chances > own, chances, 0.0).sum(-1)
     return (likelier < level) & (true >= 0)[:, None]
 
 
-def _alarms(kind: str, p: np.ndarray, valid: np.ndarray, rate: float) -> Alarms:
+def _alarms(kind: str, p: Float[np.ndarray, "tasks T"], valid: Bool[np.ndarray, "tasks T"], rate: float) -> Alarms:
     alarm = (p < rate) & valid
     ever = alarm.any(1)
-    # The step of the first alarm counts the steps that were lived, not slots.
-    lived = valid.cumsum(1)
-    first = np.where(ever, np.take_along_axis(lived, alarm.argmax(1)[:, None], 1)[:, 0], np.inf)
+    # The step of the first alarm counts the steps that happened, not slots.
+    happened = valid.cumsum(1)
+    first = np.where(ever, np.take_along_axis(happened, alarm.argmax(1)[:, None], 1)[:, 0], np.inf)
     delay = float(np.median(first))
     return Alarms(
         kind=kind,
@@ -164,47 +202,45 @@ def _alarms(kind: str, p: np.ndarray, valid: np.ndarray, rate: float) -> Alarms:
     )
 
 
-def _means_by_moment(values: np.ndarray, valid: np.ndarray) -> list[float]:
-    """Means over tasks and over each part of the lifetime."""
-    return [
-        float(np.average(part, weights=happened)) if happened.any() else float("nan")
-        for part, happened in zip(np.array_split(values, MOMENTS, axis=1), np.array_split(valid, MOMENTS, axis=1), strict=True)
-    ]
+def _means_by_moment(values: Float[np.ndarray, "tasks T"], valid: Bool[np.ndarray, "tasks T"]) -> list[float]:
+    """Means over tasks and over each part of the lifetime; NaN where no step of a part happened."""
+    parts = zip(np.array_split(values, MOMENTS, axis=1), np.array_split(valid, MOMENTS, axis=1), strict=True)
+    return [float(np.average(part, weights=happened)) if happened.any() else float("nan") for part, happened in parts]
 
 
-def _divergence(
-    distribution: TaskDistribution, readout: Readout, told: Mapping[str, Told | Array], lived: Transition, keys: Array
+def _divergence_from_exact(
+    probed: ProbedLifetimes, readout: Readout, distribution: TaskDistribution
 ) -> tuple[float, ...] | None:
-    """KL from the exact posterior to what is told, where a baseline holds the exact one over the same real numbers."""
-    exact = exact_posterior(distribution)
-    reals = [told[named.name] for named in readout.named]
-    if exact is None or not all(isinstance(one, Told) for one in reals):
+    """KL from the exact posterior to the estimates, where the distribution says which baseline holds the exact one."""
+    exact = exact_agent(distribution)
+    if exact is None:
         return None
-    mean, deviation = (jnp.concatenate([getattr(one, part) for one in reals], -1) for part in ("mean", "deviation"))
-    agent_params = exact.init(jax.random.key(0))
+    mean, deviation = _real_estimates(probed.estimates, readout)
+    params = exact.init(jax.random.key(0))
 
-    def along(lifetime: Transition, key: Array) -> GaussianBelief:
-        return exact.unroll(agent_params, lifetime, jax.random.split(key)[0])[1].extras["belief"]
+    def along(lifetime: Transition, key: Array) -> PyTree:
+        return exact.unroll(params, lifetime, jax.random.split(key)[0])[1].extras.get("belief")
 
-    posterior = jax.jit(jax.vmap(along))(lived, keys)
-    if posterior.mean.shape != mean.shape:
-        return None
+    posterior = jax.jit(jax.vmap(along))(probed.lifetimes, probed.keys)
+    if not isinstance(posterior, GaussianBelief) or posterior.mean.shape != mean.shape:
+        raise TaskDistributionError(
+            f"{distribution.name}: the belief of exact_belief {distribution.exact_belief!r} must be a GaussianBelief of "
+            f"{mean.shape[-1]} numbers, the real parameters that differ between tasks "
+            f"({', '.join(one.name for one in readout.named)}); came another. Set exact_belief=None."
+        )
 
     def apart(one: GaussianBelief, mean: Array, deviation: Array) -> Array:
         return divergence(one, GaussianBelief(mean=mean, covariance=jnp.diag(jnp.square(deviation))))
 
     nats = jax.jit(jax.vmap(jax.vmap(apart)))(posterior, mean, deviation)
-    return tuple(_means_by_moment(np.asarray(nats), np.asarray(lived.valid)))
+    return tuple(_means_by_moment(np.asarray(nats), probed.valid))
 
 
-def exact_posterior(distribution: TaskDistribution) -> Agent | None:
-    """The first baseline whose belief is a `GaussianBelief`; where there is one, it is exact."""
-    for make in distribution.baselines.values():
-        agent = make()
-        key = jax.random.key(0)
-        seen = empty_lifetime(distribution.spec).observation[0]
-        params = agent.init(key)
-        extras = jax.eval_shape(lambda p, a=agent, o=seen, k=key: a.act(p, a.begin(p, k), o, k).extras, params)
-        if isinstance(extras.get("belief"), GaussianBelief):
-            return agent
-    return None
+def _real_estimates(
+    estimates: Mapping[str, NormalEstimate | Array], readout: Readout
+) -> tuple[Float[Array, "tasks T reals"], Float[Array, "tasks T reals"]]:
+    """Mean and deviation of all real parameters, in the order of `named`."""
+    reals = [one for parameter in readout.named if isinstance(one := estimates[parameter.name], NormalEstimate)]
+    if not reals:
+        raise TaskDistributionError("exact_belief is for real parameters; the tasks' parameters are choices.")
+    return jnp.concatenate([one.mean for one in reals], -1), jnp.concatenate([one.deviation for one in reals], -1)

@@ -1,4 +1,4 @@
-"""The numbers that a readout reads: the belief that an agent tells, else its memory."""
+"""The numbers that a readout reads: the agent's belief where it has one, else its memory."""
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,17 @@ _LARGEST = 1e6
 
 
 def features_of(agent: Agent, params: PyTree, memory: PyTree, observation: Array) -> Float[Array, " features"]:
-    """What the agent knows when it has seen this observation: `extras["belief"]` where it tells one, else its memory.
+    """What the agent knows at this observation: the numbers of `extras["belief"]`, else those of its memory.
 
+    Args:
+      agent: whose knowledge is read.
+      params: of the agent, without a leading axis of seeds.
+      memory: before it acts.
+      observation: that it acts on.
+    Returns:
+      Numbers within ±1e6, without NaN.
     Raises:
-      SpecError: more numbers than can be read; gradient agents remember whole networks.
+      SpecError: more numbers than a readout can read; the memory of a gradient agent is a whole network.
     """
     belief = agent.act(params, memory, observation, jax.random.key(0)).extras.get("belief", memory)
     leaves = [leaf for leaf in jax.tree.leaves(belief) if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
@@ -32,10 +39,12 @@ def features_along(agent: Agent, params: PyTree, lifetime: Transition, key: PRNG
     """`features_of` at every step of a recorded lifetime, before its outcome is known.
 
     Args:
-      agent: whose readout it is.
-      params: of the agent.
+      agent: whose knowledge is read.
+      params: of the agent, without a leading axis of seeds.
       lifetime: `[T]`.
-      key: that the agent lived under.
+      key: of the agent in that lifetime.
+    Raises:
+      SpecError: as of `features_of`.
     """
     keys = slot_keys(key, agent.spec)[:: agent.cadence, 0]
 

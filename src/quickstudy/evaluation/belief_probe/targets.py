@@ -1,4 +1,4 @@
-"""Named parameters of tasks, as what a readout has to tell: real numbers, or one of a few choices."""
+"""TaskParameter parameters of tasks, as a readout estimates them: real numbers, or one of a few choices."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ _MOST_CHOICES = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Named:
+class TaskParameter:
     """A named parameter of tasks.
 
     Args:
@@ -28,18 +28,18 @@ class Named:
 
     @property
     def outputs(self) -> int:
-        """Numbers of a network that tell it: mean and log deviation of each, or a logit for each choice."""
+        """Outputs of the network for this parameter: mean and log deviation of each number, or a logit for each choice."""
         return 2 * self.size if self.choices is None else len(self.choices)
 
 
-def named_parameters(distribution: TaskDistribution, tasks: PyTree) -> tuple[Named, ...]:
-    """What differs from task to task.
+def named_parameters(distribution: TaskDistribution, tasks: PyTree) -> tuple[TaskParameter, ...]:
+    """The parameters that differ between tasks.
 
     Args:
-      distribution: that describes tasks.
+      distribution: its `describe` names them.
       tasks: `[tasks]`, enough of them that every choice occurs.
     Raises:
-      TaskDistributionError: nothing that is described differs between them.
+      TaskDistributionError: `describe` names nothing that differs between the tasks.
     """
     found = []
     for name, values in described(distribution, tasks).items():
@@ -49,7 +49,7 @@ def named_parameters(distribution: TaskDistribution, tasks: PyTree) -> tuple[Nam
         distinct = np.unique(rows, axis=0)
         few = np.issubdtype(values.dtype, np.integer) and len(distinct) <= _MOST_CHOICES
         choices = tuple(tuple(int(x) for x in row) for row in distinct) if few else None
-        found.append(Named(name=name, size=rows.shape[1], choices=choices))
+        found.append(TaskParameter(name=name, size=rows.shape[1], choices=choices))
     if not found:
         raise TaskDistributionError(f"{distribution.name}: its `describe` names nothing that differs between tasks.")
     return tuple(found)
@@ -60,13 +60,18 @@ def described(distribution: TaskDistribution, tasks: PyTree) -> dict[str, np.nda
     return {name: np.asarray(values) for name, values in jax.vmap(distribution.describe)(tasks).items()}
 
 
-def numbers_of(named: Named, values: np.ndarray) -> np.ndarray:
-    """The truth as a network learns it: `[tasks, size]` real numbers, or `[tasks]` places among the choices.
+def numbers_of(parameter: TaskParameter, values: np.ndarray) -> np.ndarray:
+    """The true values as a network learns them.
 
-    A value that is none of the choices, as on a shifted split, is place -1.
+    Args:
+      parameter: that the values are of.
+      values: `[tasks, ...]`, as `described` gives them.
+    Returns:
+      Real numbers `[tasks, size]`, or places `[tasks]` among the choices. A value that is none of the choices, as on a
+      shifted split, is place -1.
     """
     rows = values.reshape(len(values), -1)
-    if named.choices is None:
+    if parameter.choices is None:
         return rows.astype(np.float32)
-    places = {choice: place for place, choice in enumerate(named.choices)}
+    places = {choice: place for place, choice in enumerate(parameter.choices)}
     return np.array([places.get(tuple(int(x) for x in row), -1) for row in rows], np.int32)

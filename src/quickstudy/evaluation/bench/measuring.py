@@ -1,4 +1,4 @@
-"""Measuring a row's agents: once against every opponent, or again by themselves."""
+"""Measures a row's agents: once beside the baselines, or again by themselves."""
 
 import os
 import time
@@ -22,19 +22,20 @@ from quickstudy.evaluation.bench.stored import (
     processor,
     rounded,
 )
-from quickstudy.evaluation.evaluate import RESAMPLES, Contender, contender, draw_tasks, evaluate, returns_on
-from quickstudy.evaluation.results import Comparison, Evaluation
-from quickstudy.evaluation.summary import verdict
+from quickstudy.evaluation.contenders import Contender, algorithm_of, baselines_of, trained_contender
+from quickstudy.evaluation.evaluate import RESAMPLES, draw_tasks, evaluate, returns_on
+from quickstudy.evaluation.results import Evaluation, PairedComparison
+from quickstudy.evaluation.summary import summary_sentences
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
-from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
+from quickstudy.protocol.errors import BundleError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.storage.bundle import Bundle, load_bundle
 from quickstudy.storage.run_folder import machine, versions
 
 SEED = 0
-"""Of every task list of the bench and of its luck."""
+"""Of every task list of the bench, and of the lifetimes on it."""
 
 
 def this_machine() -> dict[str, Any]:
@@ -62,7 +63,7 @@ def distribution_of(column: Column, measure: str) -> AnyDistribution:
 
     Raises:
       UnknownNameError: there is none of that name, or it has no such setting.
-      UsageError: regret is asked for, and nobody knows what one who knows the task earns.
+      UsageError: the measure is regret, and the distribution has no ceiling.
     """
     distribution = tasks.make(column.distribution, **column.settings)
     if measure == "regret" and distribution.ceiling is None:
@@ -70,21 +71,12 @@ def distribution_of(column: Column, measure: str) -> AnyDistribution:
     return distribution
 
 
-def taking_part(bundle: Bundle, distribution: AnyDistribution) -> Contender:
-    """A bundle's agent on tasks with the same spaces; lifetimes may be longer or shorter than those it was trained on.
-
-    Raises:
-      SpecError: the spaces differ.
-    """
-    return Contender(agent=bundle.agent_for(distribution.spec), params=bundle.params, trained=True)
-
-
 def shown_names(entry: Row | Matrix, bundles: Mapping[str, Bundle]) -> dict[str, str]:
     """Row of the bundle -> the agent's name in tables: its algorithm in a row, its own row in a matrix."""
     if isinstance(entry, Matrix):
         return {name: name for name in bundles}
     helped = " with imitation" if entry.kind == "with imitation" else ""
-    return {name: bundle.card["algorithm"]["name"] + helped for name, bundle in bundles.items()}
+    return {name: algorithm_of(bundle) + helped for name, bundle in bundles.items()}
 
 
 def measured_again(
@@ -126,13 +118,13 @@ def measure_entry(
     training: Training | None,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> tuple[Stored, list[Evaluation]]:
-    """A row's or matrix's agents, from their bundles, against every opponent that is to be had.
+    """Measures the agents of a row or matrix, from their bundles, beside the baselines.
 
     Args:
       entry: the row or matrix.
       folder: the checkout that holds the bundles.
       command: that measures it again.
-      training: how the row's agent came to be, if that is known.
+      training: the record of the agent's training, if there is one.
       progress: called with what is being measured and the fraction of that which is done.
     Raises:
       BundleError: a bundle is missing or damaged.
@@ -143,10 +135,10 @@ def measure_entry(
     bundles, measurements, evaluations = bundles_of(entry, folder), [], []
     for column in columns_of(entry):
         distribution = distribution_of(column, entry.measure)
-        ours = {name: taking_part(bundle, distribution) for name, bundle in bundles.items()}
+        ours = {name: trained_contender(bundle, distribution.spec) for name, bundle in bundles.items()}
         names = shown_names(entry, bundles)
         evaluation = evaluate(
-            {names[name]: one for name, one in ours.items()} | _opponents(entry, distribution),
+            {names[name]: one for name, one in ours.items()} | baselines_of(distribution, entry.baselines),
             distribution,
             split=column.split,
             tasks=entry.tasks,
@@ -170,14 +162,6 @@ def measure_entry(
         training=training,
     )
     return stored, evaluations
-
-
-def _opponents(entry: Row | Matrix, distribution: AnyDistribution) -> dict[str, Contender]:
-    chosen = list(distribution.baselines) if entry.baselines is None else entry.baselines
-    for name in chosen:
-        if name not in distribution.baselines:
-            raise UnknownNameError(f"baseline in {entry.name},", name, distribution.baselines)
-    return {name: contender(distribution.baselines[name]()) for name in chosen}
 
 
 def _measured(
@@ -218,11 +202,11 @@ def _measurement(
         lifetime_steps=evaluation.lifetime_steps,
         agents=agents,
         opponents=opponents,
-        verdict=tuple(verdict(evaluation)),
+        verdict=tuple(summary_sentences(evaluation)),
     )
 
 
-def _compared(evaluation: Evaluation, agent: str, opponent: str) -> Comparison:
+def _compared(evaluation: Evaluation, agent: str, opponent: str) -> PairedComparison:
     comparison = evaluation.compare(agent, opponent)
-    assert comparison is not None  # everybody is compared with whoever was trained
+    assert comparison is not None  # every contender is compared with the trained ones
     return comparison

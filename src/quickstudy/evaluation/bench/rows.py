@@ -1,10 +1,10 @@
-"""The bench's rows as data: what is trained, on what, for how long, and which numbers it is to be held against.
+"""The rows of the bench as data: the agent, its tasks, its budget, and the numbers to compare it with.
 
 A file of rows is one group, a table of the results page:
 
     title, about         what the page says above the table
     place                of the group on the page
-    bounds               baselines that nobody who has to find the task out can beat, such as an exact optimum
+    bounds               baselines that no agent can beat that has to find out the task, such as an exact optimum
     [sources]            mark of a reference -> where such numbers are from
     [shared]             settings of every row here that does not say otherwise
     [rows.NAME]          the fields of `Row`
@@ -16,9 +16,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.storage.plain import from_plain
 from quickstudy.training.budget import parse_budget
 
 SHIPPED = Path(__file__).parent / "rows"
@@ -40,9 +41,9 @@ class Row:
     Args:
       name: on the command line, of its bundle and of its result.
       title: what the tasks are, in a few words.
-      distribution: a name as `quickstudy list` tells them; it need not exist yet.
+      distribution: a name of `quickstudy list`; it need not exist yet.
       settings: of the distribution, where they differ from its defaults.
-      algorithm: as `quickstudy list` tells them.
+      algorithm: a name of `quickstudy list`.
       algorithm_settings: where they differ from its defaults.
       budget: of each seed, as for `quickstudy train`.
       seeds: independent training runs.
@@ -101,7 +102,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Agents of several rows on several distributions: who carries over where.
+    """Agents of several rows on several distributions: which agents generalise to which tasks.
 
     Args:
       name: on the command line and of its result.
@@ -128,10 +129,10 @@ class Group:
 
     title: str
     about: str
-    place: int
-    bounds: tuple[str, ...]
-    sources: Mapping[str, str]
-    entries: tuple[Row | Matrix, ...]
+    place: int = 0
+    bounds: tuple[str, ...] = ()
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    entries: tuple[Row | Matrix, ...] = ()
 
 
 def load_groups(path: Path = SHIPPED) -> tuple[Group, ...]:
@@ -192,46 +193,35 @@ def _group(file: Path) -> Group:
     rows: dict[str, Any] = _tables(content.pop("rows", {}), f"{file}: rows", of=dict)
     matrices: dict[str, Any] = _tables(content.pop("matrices", {}), f"{file}: matrices", of=dict)
     shared = _tables(content.pop("shared", {}), f"{file}: shared")
-    said: Any = _filled(dataclasses.make_dataclass("Said", _SAID), content, str(file))
-    for mark in said.sources:
+    if "entries" in content:
+        raise UsageError(f"{file}: entries are given as [rows.NAME] and [matrices.NAME]; came the key 'entries'.")
+    group = from_plain(Group, content, where=str(file))
+    for mark in group.sources:
         if mark not in MARKS:
             raise UnknownNameError(f"mark in {file},", mark, MARKS)
-    entries: list[Row | Matrix] = [_row(name, shared | row, said.sources, f"{file}, {name}") for name, row in rows.items()]
+    entries: list[Row | Matrix] = [_row(name, shared | row, group.sources, f"{file}, {name}") for name, row in rows.items()]
     entries += [_matrix(name, matrix, f"{file}, {name}") for name, matrix in matrices.items()]
-    return Group(**dataclasses.asdict(said), entries=tuple(entries))
-
-
-_SAID: list[Any] = [
-    ("title", str),
-    ("about", str),
-    ("place", int, dataclasses.field(default=0)),
-    ("bounds", tuple[str, ...], dataclasses.field(default=())),
-    ("sources", Mapping[str, str], dataclasses.field(default_factory=dict)),
-]
+    return dataclasses.replace(group, entries=tuple(entries))
 
 
 def _row(name: str, content: dict[str, Any], sources: Mapping[str, str], where: str) -> Row:
-    row = _filled(Row, content | {"name": name}, where)
+    row = from_plain(Row, content | {"name": name}, where=where)
     _check(name, row.tasks, row.measure, where)
     parse_budget(row.budget)
     if row.kind not in KINDS:
         raise UnknownNameError(f"kind in {where},", row.kind, KINDS)
     if row.seeds < 1:
         raise UsageError(f"{where}: seeds must be 1 or more; came {row.seeds}.")
-    for mark, numbers in row.references.items():
+    for mark in row.references:
         if mark not in sources:
             raise UnknownNameError(f"mark in {where}, which needs its line in [sources],", mark, sources)
-        for method, number in _tables(numbers, f"{where}: {mark}", of=(int, float)).items():
-            numbers[method] = float(number)
     return row
 
 
 def _matrix(name: str, content: dict[str, Any], where: str) -> Matrix:
-    columns = content.get("columns", [])
-    if not isinstance(columns, list) or not columns:
-        raise UsageError(f"{where}: it needs columns, as in [[matrices.{name}.columns]].")
-    filled = [_filled(Column, column, f"{where}, column {number}") for number, column in enumerate(columns, 1)]
-    matrix = _filled(Matrix, content | {"name": name, "columns": filled}, where)
+    matrix = from_plain(Matrix, content | {"name": name}, where=where)
+    if not matrix.columns:
+        raise UsageError(f"{where}: it needs columns, as in [[matrices.{name}.columns]]; came none.")
     _check(name, matrix.tasks, matrix.measure, where)
     return matrix
 
@@ -250,37 +240,3 @@ def _tables(content: Any, where: str, of: type | tuple[type, ...] = object) -> d
     if not isinstance(content, dict) or not all(isinstance(value, of) for value in content.values()):
         raise UsageError(f"{where} must be a table of names and values; came {content!r}.")
     return content
-
-
-def _filled(kind: type, content: Any, where: str) -> Any:
-    """A dataclass from a TOML table, every key and type checked."""
-    fields, hints = {field.name: field for field in dataclasses.fields(kind)}, get_type_hints(kind)
-    for key, value in _tables(content, where).items():
-        if key not in fields:
-            raise UnknownNameError(f"key in {where},", key, fields)
-        allowed = _in_toml(hints[key])
-        listed = value if isinstance(value, list) else []
-        if not isinstance(value, allowed) or isinstance(value, bool) or not all(isinstance(x, str | Column) for x in listed):
-            raise UsageError(f"{where}: {key} must be {_IN_WORDS[allowed[-1]]}; came {value!r}.")
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in content and field.default is field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise UsageError(f"{where} lacks {', '.join(missing)}.")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-
-
-_IN_WORDS = {int: "a whole number", float: "a number", str: "text", dict: "a table", list: "a list of texts"}
-
-
-def _in_toml(hint: Any) -> tuple[type, ...]:
-    """The types that TOML has for a field's type."""
-    if hint in (int, str):
-        return (hint,)
-    if hint == float | None:
-        return (int, float)
-    if get_origin(hint) is not None and issubclass(get_origin(hint) or object, Mapping):
-        return (dict,)
-    return (str,) if hint == str | None else (list,)

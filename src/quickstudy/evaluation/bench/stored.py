@@ -1,6 +1,6 @@
-"""What the bench has measured, as plain data: one JSON file per row or matrix, with a digest over its own content.
+"""Results of the bench: one JSON file for each row or matrix, with a digest of its own content.
 
-The digest keeps numbers from being typed: a file that was edited is refused.
+A file that was edited is refused, so that no number is typed by hand.
 """
 
 import dataclasses
@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from quickstudy.evaluation.bench.rows import Matrix, Row, agents_of, columns_of
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.plain import from_document, from_plain, read_object, to_document, to_plain
 
 FORMAT = 1
+
+DIGITS = 7
+"""Significant digits that stored numbers keep."""
 
 FIRST_TASKS = 256
 """Tasks of the quick check: the first of the list."""
@@ -47,12 +49,12 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opponent:
-    """A baseline on the same tasks with the same luck.
+    """A baseline on the same tasks with common random numbers.
 
     Args:
       value: of the row's measure.
       differences: agent -> mean lifetime return of the agent minus the opponent's, task by task.
-      outcomes: agent -> what the agent does against it: `"win"`, `"tie"` or `"loss"`.
+      outcomes: agent -> how the agent compares with it: `"win"`, `"tie"` or `"loss"`.
     """
 
     value: Estimate
@@ -70,12 +72,12 @@ class Measurement:
       settings: of the distribution, all of them.
       split: that the tasks were drawn from.
       tasks: how many.
-      seed: that the tasks and their luck were drawn with.
+      seed: of the tasks and the lifetimes' keys.
       task_hash: SHA-256 of the task list.
       lifetime_steps: slots in one lifetime.
       agents: by the name that the page shows.
       opponents: the baselines, by name.
-      verdict: what the evaluation says, in sentences.
+      verdict: the summary of the evaluation, in sentences.
     """
 
     title: str
@@ -93,14 +95,14 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How an agent came to be.
+    """The record of an agent's training.
 
     Args:
       command: that trains it again.
       seeds: independent training runs.
-      budget: that was given; this and the next three are None where all that is left of the run is its bundle.
+      budget: of each seed; this and the next three are None where only the bundle of the run is left.
       steps: environment steps of each.
-      seconds: wall-clock of all of them together, compilation and looks included.
+      seconds: wall-clock of all of them together, compilation and evaluations included.
       machine: that it was trained on.
       algorithm: `name` and `config`, all of it.
       versions: of what a result may depend on.
@@ -130,7 +132,7 @@ class Stored:
       seconds: wall-clock of the measuring, baselines included.
       machine: that it was measured on.
       versions: of what a result may depend on.
-      training: how the agent came to be; None for a matrix, and for a row that shares the agent of another.
+      training: the record of the agent's training; None for a matrix, and for a row that shares the agent of another.
     """
 
     name: str
@@ -144,7 +146,7 @@ class Stored:
 
     def save(self, folder: Path) -> Path:
         """Writes the result below a checkout, whole or not at all, and gives its path."""
-        content = {"format": FORMAT, **_rounded(dataclasses.asdict(self))}
+        content = to_document(self, version=FORMAT, digits=DIGITS)
         path = result_path(folder, self.name)
         write_atomically(path, json.dumps({**content, "digest": _digest(content)}, indent=1, ensure_ascii=False) + "\n")
         return path
@@ -161,7 +163,7 @@ def bundle_path(folder: Path, name: str) -> Path:
 
 
 def processor() -> str:
-    """The processor's model, as the platform tells it."""
+    """The model of the processor, from the platform."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -181,15 +183,13 @@ def load(folder: Path, entry: Row | Matrix) -> Stored | None:
         return None
     again = f"Measure again: quickstudy bench run {entry.name} --evaluate-only"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        digest = content.pop("digest", None)
-    except (ValueError, AttributeError) as error:
-        raise UsageError(f"{path} does not parse: {error}. {again}") from error
-    if content.get("format") != FORMAT:
-        raise UsageError(f"{path} has format {content.get('format')!r}; this version reads format {FORMAT}. {again}")
-    if digest != _digest(content):
+        content = read_object(path, what="bench result")
+    except UsageError as error:
+        raise UsageError(f"{error} {again}") from error
+    digest = content.pop("digest", None)
+    if content.get("format") == FORMAT and digest != _digest(content):
         raise UsageError(f"{path} is not as it was measured: its digest differs. {again}")
-    stored = _stored(content)
+    stored = from_document(Stored, content, version=FORMAT, what=f"bench result {path}", remedy=again)
     differing = _differing(entry, stored)
     if differing:
         raise UsageError(f"{path} was measured for another definition of {entry.name}: {'; '.join(differing)}. {again}")
@@ -197,25 +197,24 @@ def load(folder: Path, entry: Row | Matrix) -> Stored | None:
 
 
 def kept_training(folder: Path, name: str, parameters_sha256: str) -> Training | None:
-    """How an agent came to be, from the stored result of its row; None if that is of other parameters.
+    """The record of an agent's training, from the stored result of its row; None if that is of other parameters.
 
-    What else the row has been redefined to be, and how the agent was measured before, makes no difference.
+    Other changes of the row's definition make no difference.
     """
-    path = result_path(folder, name)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("digest", None) != _digest(content) or content.get("format") != FORMAT:
+        content = read_object(result_path(folder, name), what="bench result")
+        if content.pop("digest", None) != _digest(content):
             return None
-    except (OSError, ValueError, AttributeError):
+        stored = from_document(Stored, content, version=FORMAT, what="bench result", remedy="")
+    except UsageError:
         return None
-    stored = _stored(content)
     measured = [agent.parameters_sha256 for one in stored.measurements for agent in one.agents.values()]
     return stored.training if parameters_sha256 in measured else None
 
 
 def rounded(estimate: Estimate) -> Estimate:
     """An estimate as it comes back from disk."""
-    return Estimate(**_rounded(dataclasses.asdict(estimate)))
+    return from_plain(Estimate, to_plain(estimate, digits=DIGITS))
 
 
 def _differing(entry: Row | Matrix, stored: Stored) -> list[str]:
@@ -240,43 +239,3 @@ def _differing(entry: Row | Matrix, stored: Stored) -> list[str]:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.7g}")
-    if isinstance(value, Mapping):
-        return {name: _rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
-    return value
-
-
-def _stored(content: Mapping[str, Any]) -> Stored:
-    fields = {name: value for name, value in content.items() if name != "format"}
-    training = fields["training"]
-    if training is not None:
-        curve = tuple((steps, value) for steps, value in training["curve"])
-        fields["training"] = Training(**training | {"curve": curve})
-    fields["measurements"] = tuple(_measurement(measurement) for measurement in fields["measurements"])
-    return Stored(**fields)
-
-
-def _measurement(content: Mapping[str, Any]) -> Measurement:
-    agents = {
-        name: Measured(**agent | {
-            "value": Estimate(**agent["value"]),
-            "first_tasks": Estimate(**agent["first_tasks"]),
-            "by_seed": tuple(agent["by_seed"]),
-        })
-        for name, agent in content["agents"].items()
-    }  # fmt: skip
-    opponents = {
-        name: Opponent(
-            value=Estimate(**opponent["value"]),
-            differences={agent: Estimate(**difference) for agent, difference in opponent["differences"].items()},
-            outcomes=opponent["outcomes"],
-        )
-        for name, opponent in content["opponents"].items()
-    }
-    return Measurement(**{**content, "agents": agents, "opponents": opponents, "verdict": tuple(content["verdict"])})

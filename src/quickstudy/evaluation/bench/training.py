@@ -1,4 +1,4 @@
-"""How a row's agent came to be: from the folder of its run, or from what its bundle tells."""
+"""The record of a row's training: from the folder of its run, or from its bundle."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.run_folder import read_metrics
 
 CURVE_POINTS = 20
-"""Looks at the held-out tasks that are kept of a run."""
+"""Evaluations during training that are kept of a run."""
 
 
 def run_path(folder: Path, name: str) -> Path:
@@ -45,7 +45,7 @@ def training_of(run: Path, parameters_sha256: str, *, processor: str) -> Trainin
 
 
 def training_of_bundle(bundle: Bundle) -> Training:
-    """What the bundle itself tells, where neither its run nor an earlier record is left."""
+    """The record as far as the bundle itself has it, where neither its run nor an earlier record is left."""
     return Training(
         command=bundle.card.get("command") or "",
         seeds=bundle.seeds,

@@ -1,14 +1,15 @@
-"""Measuring shipped agents again, and holding what comes out against what is stored."""
+"""Measures shipped agents again, and compares the results with the stored ones."""
 
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measured_again, taking_part, this_machine
+from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measured_again, this_machine
 from quickstudy.evaluation.bench.rows import Matrix, Row, columns_of
 from quickstudy.evaluation.bench.stored import FIRST_TASKS, Stored, rounded
-from quickstudy.evaluation.summary import bounded, number
+from quickstudy.evaluation.contenders import trained_contender
+from quickstudy.evaluation.numbers import bounded, number
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.run_folder import versions
@@ -24,8 +25,8 @@ class Check:
     Args:
       row: that the result is of.
       where: the agent, and the column of a matrix.
-      stored: the stored value, in words.
-      now: the value that came out, in words; empty if nothing was measured.
+      stored: the stored value, as text.
+      now: the value that was measured now, as text; empty if nothing was measured.
       fault: what differs; empty if nothing does.
       equal: to the last stored digit.
     """
@@ -69,12 +70,12 @@ def verify(entry: Row | Matrix, stored: Stored, bundles: dict[str, Bundle], *, q
             bundle = bundles[agent.bundle]
             kept = agent.first_tasks if quick else agent.value
             where = f"{name} on {column.title}" if isinstance(entry, Matrix) else name
-            told: dict[str, Any] = {"row": entry.name, "where": where, "stored": bounded(kept)}
+            known: dict[str, Any] = {"row": entry.name, "where": where, "stored": bounded(kept)}
             if bundle.card["parameters_sha256"] != agent.parameters_sha256:
-                yield Check(**told, now="", fault="the bundle is not the one that was measured", equal=False)
+                yield Check(**known, now="", fault="the bundle is not the one that was measured", equal=False)
                 continue
             value, _, digest = measured_again(
-                taking_part(bundle, distribution),
+                trained_contender(bundle, distribution.spec),
                 distribution,
                 split=measurement.split,
                 tasks=measurement.tasks,
@@ -82,7 +83,7 @@ def verify(entry: Row | Matrix, stored: Stored, bundles: dict[str, Bundle], *, q
                 first=FIRST_TASKS if quick else None,
             )
             fault = _task_fault(digest, measurement.task_hash) or _value_fault(value, rounded(kept), same=same)
-            yield Check(**told, now=number(value.value), fault=fault, equal=value.value == kept.value)
+            yield Check(**known, now=number(value.value), fault=fault, equal=value.value == kept.value)
 
 
 def same_arithmetic(stored: Stored) -> bool:

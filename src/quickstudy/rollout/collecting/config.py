@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.settings import check_above_zero
 
 _KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
 
@@ -40,5 +41,4 @@ class CollectingConfig:
         for name, least in (("workers", 0), ("parallel_environments", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
-        if self.patience_seconds <= 0:
-            raise UsageError(f"patience_seconds must be above zero; came {self.patience_seconds}.")
+        check_above_zero(self, "patience_seconds")

@@ -194,6 +194,7 @@ def drifting_control(
         floor=floor,
         ceiling=ceiling,
         baselines=_baselines(spec, wind=wind, noise=noise, observation_noise=observation_noise, effort=effort),
+        exact_belief="certainty equivalence",
     )
 
 
