@@ -59,6 +59,8 @@ LEARNERS = {
 }
 SOME = WITHOUT_MEMORY | EPISODE_LONG_GUESSES
 CASES = [(learner, probe) for learner, (name, _) in LEARNERS.items() for probe in SOME.get(name, PROBES)]
+QUICK_CASE = ("rl2 gru", "two arms")
+"""The one that `make test` runs: that anything learns at all is known within half a minute."""
 REQUIRED = {
     "constant reward": "good",
     "answer shown": "optimal",
@@ -89,10 +91,9 @@ def mean_return(agent, distribution, *, split="test", lifetimes=LIFETIMES):
     return returns.mean(), returns.std() / len(returns) ** 0.5
 
 
-@pytest.mark.learning
 @pytest.mark.parametrize(
     ("learner", "name"),
-    [pytest.param(*case, marks=[pytest.mark.slow] if "lstm" in case[0] else [], id="-".join(case)) for case in CASES],
+    [pytest.param(*case, marks=[] if case == QUICK_CASE else [pytest.mark.learning], id="-".join(case)) for case in CASES],
 )
 def test_it_learns(learner, name):
     subject, (algorithm, config) = probe(name), LEARNERS[learner]
