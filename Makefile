@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 # The laws run with every annotation of the package checked, shapes included.
 PYTEST_LAWS := QUICKSTUDY_CHECK_ANNOTATIONS=1 $(PYTEST) tests/laws
 NOT_LAWS := --ignore tests/laws
+QUICK := not slow and not learning and not suites
 
 .PHONY: help demo test test-rest test-all check docs bench clean
 
@@ -18,12 +19,12 @@ demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, 
 	$(BIN)/quickstudy demo --overwrite
 
 test: $(VENV)/installed-test     ## the tests that everybody runs, within ten minutes from a fresh clone; warnings are errors
-	$(PYTEST_LAWS) -m "not slow and not suites"
-	$(PYTEST) $(NOT_LAWS) -m "not slow and not suites"
+	$(PYTEST_LAWS) -m "$(QUICK)"
+	$(PYTEST) $(NOT_LAWS) -m "$(QUICK)"
 
 test-rest: $(VENV)/installed-suites  ## the tests that `make test` leaves out: slow ones, learning with every agent, outside suites
-	$(PYTEST_LAWS) -m "slow or suites"
-	$(PYTEST) $(NOT_LAWS) -m "slow or suites"
+	$(PYTEST_LAWS) -m "not ($(QUICK))"
+	$(PYTEST) $(NOT_LAWS) -m "not ($(QUICK))"
 
 test-all: test test-rest         ## every test
 
@@ -33,7 +34,7 @@ check: $(VENV)/installed-check   ## format, lint, types
 	$(BIN)/mypy
 
 docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs; a part of `make test`
-	$(PYTEST) tests/docs -m "not slow and not suites"
+	$(PYTEST) tests/docs -m "$(QUICK)"
 
 bench: $(VENV)/installed         ## training throughput and decision latency on this machine; leave it alone meanwhile
 	$(BIN)/python benchmarks/throughput.py

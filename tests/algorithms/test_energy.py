@@ -119,6 +119,7 @@ def test_every_part_of_the_energy_is_moved_by_the_contrast():
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves((slope.policy, slope.value, slope.from_particle)))
 
 
+@pytest.mark.learning
 def test_contrasts_find_the_task():
     """One number tells tasks apart, and a step pays it: the belief learns to predict which reward is the task's own."""
     params, lifetimes = lived(64)

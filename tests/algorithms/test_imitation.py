@@ -37,19 +37,20 @@ def test_the_teacher_decides_on_what_the_student_lived():
     bandits = tasks.make("bernoulli-bandit", arms=3, pulls=4)
     alone = algorithms.make("rl2", bandits.spec, **SMALL)
     taught = algorithms.make("rl2", bandits.spec, teacher="greedy", imitation=0.5, **SMALL)
-    after = {progress: [updated(algorithm, bandits, progress) for algorithm in (alone, taught)] for progress in (0.0, 0.7)}
-    assert not np.array_equal(*after[0.0])
-    np.testing.assert_allclose(*after[0.7], rtol=1e-6)
+    begun, ended = zip(*(tuple(updated(algorithm, bandits, (0.0, 0.7))) for algorithm in (alone, taught)), strict=True)
+    assert not np.array_equal(*begun)
+    np.testing.assert_allclose(*ended, rtol=1e-6)
 
 
-def updated(algorithm, distribution, progress):
-    """One leaf of the policy after one update at a given progress."""
-
+def updated(algorithm, distribution, progresses):
+    """One leaf of the policy after one update from the first state, for each progress."""
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
     source = source_for(algorithm, distribution, tasks=1)
-    state = initial_state(algorithm, source, roots)
-    state, _ = run_update(update_program(algorithm, source), source, state, roots, 0, progress)
-    return np.asarray(state.train.params.network.policy.bias)
+    program = update_program(algorithm, source)
+    for progress in progresses:
+        state = initial_state(algorithm, source, roots)
+        state, _ = run_update(program, source, state, roots, 0, progress)
+        yield np.asarray(state.train.params.network.policy.bias)
 
 
 def test_a_teacher_that_is_not_there_or_cannot_play_is_named_before_a_folder_is_made(tmp_path):
