@@ -59,6 +59,7 @@ class Subject:
     """An agent with its world."""
 
     def __init__(self, name):
+        self.name = name
         make_distribution, make_agent = MAKERS[name]
         self.world = world_of(make_distribution)
         self.distribution = self.world.distribution

@@ -69,6 +69,15 @@ def test_4_unroll_repeats_what_was_decided(subject):
     assert_close(jax.device_get(after), memories)
 
 
+def differentiable(name, gradients):
+    """The gradients that the meaning has too.
+
+    The fast form of sparse MAML carries a straight-through estimate for the scores that choose its units. A choice itself
+    has no slope, so there is nothing to compare the estimate with.
+    """
+    return dataclasses.replace(gradients, scores=()) if name.startswith("sparse-maml") else gradients
+
+
 def test_4_a_fast_unroll_means_begin_act_and_adapt(subject):
     """In its values and in its gradients, on `[T, lifetimes]`, which is the form that is meta-trained."""
     if not subject.agent.fast_unroll:
@@ -80,6 +89,7 @@ def test_4_a_fast_unroll_means_begin_act_and_adapt(subject):
     valid = subject.time_major.valid
     assert_close(after, after_meant)
     assert_close(valid_part(decisions, valid), valid_part(decisions_meant, valid))
+    gradients, gradients_meant = (differentiable(subject.name, tree) for tree in (gradients, gradients_meant))
     # A gradient is a sum over many steps, so its rounding is measured against its largest number.
     largest = max(float(np.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(gradients_meant))
     assert largest > 0
@@ -134,7 +144,7 @@ def test_6_what_is_not_valid_changes_nothing(subject):
 
 
 def test_7_each_function_is_traced_once_for_many_tasks(subject):
-    assert subject.collected  # the first call traces
+    subject.collect(subject.tasks)  # traces, unless an earlier test of this agent has
     first = subject.traces.copy()
     assert {"begin", "act", "adapt"} <= set(first)
     for seed in range(2):

@@ -3,8 +3,6 @@
 With annotations checked, as `make test` runs the laws, this also holds every function of an update to its annotations.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from laws.cases import ALGORITHM_CASES, SLOW
 from quickstudy import algorithms
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
-from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.training.sources import source_for
 
 
 @pytest.mark.parametrize(
@@ -22,16 +20,18 @@ def test_an_update_keeps_the_structure_of_its_state(label):
     name, config, make_distribution = ALGORITHM_CASES[label]
     distribution = make_distribution()
     algorithm = algorithms.make(name, distribution.spec, **config)
+    source = source_for(algorithm, distribution, tasks=2)
 
     def two_states(key):
         state = algorithm.init(key)
-        goals = distribution.sample_tasks("train", key, tasks=algorithm.lifetimes)
+
+        def update(state, keys):
+            _, lifetimes = source.next(source.initial(), algorithm.params(state), (), keys)
+            return algorithm.update(state, lifetimes.given, jnp.float32(0.5), key)
+
+        one_device = jax.vmap(update, axis_name=LIFETIMES_AXIS)
         keys = jax.random.split(key, algorithm.lifetimes)
-        rollout = functools.partial(run_lifetime, algorithm.agent, distribution, algorithm.params(state))
-        lifetimes, _ = jax.vmap(rollout, 0, (1, 0))(goals, keys)
-        update = functools.partial(algorithm.update, progress=jnp.float32(0.5), key=key)
-        one_device = jax.vmap(lambda state, lifetimes: update(state, lifetimes), axis_name=LIFETIMES_AXIS)
-        after, metrics = one_device(*jax.tree.map(lambda leaf: leaf[None], (state, lifetimes)))
+        after, metrics = one_device(*jax.tree.map(lambda leaf: leaf[None], (state, keys)))
         return state, jax.tree.map(lambda leaf: leaf[0], (after, metrics))
 
     state, (after, metrics) = jax.eval_shape(two_states, jax.random.key(0))

@@ -1,5 +1,7 @@
 """Trees of arrays, compared and put into words."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,6 @@ def structure(tree: PyTree) -> str:
     return ", ".join(text.removeprefix(": ") for text in named)
 
 
-def name_of(leaf: Array | np.ndarray) -> str:
+def name_of(leaf: Any) -> str:
     """Type and shape of an array, as in `float32[3]`."""
     return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
