@@ -1,13 +1,18 @@
 """The driver for tasks outside: it decides as the compiled driver does, and refuses what makes no sense."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
 import quickstudy as qs
 from laws.by_hand import assert_close
-from laws.cases import MAKERS, case
+from laws.cases import MAKERS
+from laws.subject import Subject
 from quickstudy.protocol.errors import SpecError, UsageError
+
+subject_of = functools.cache(Subject)
 
 LOOKED_AT = [
     "tally_agent every 1 on corridor",
@@ -23,7 +28,7 @@ LOOKED_AT = [
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LOOKED_AT])
 def test_it_decides_as_the_compiled_driver_does(name):
     assert name in MAKERS
-    subject = case(name)
+    subject = subject_of(name)
     actor = qs.Actor(subject.agent, subject.params)
     for number in range(3):
         _, key, lifetime, memory = subject.one(number)

@@ -9,10 +9,13 @@ import pytest
 
 import quickstudy as qs
 from laws.by_hand import assert_close
-from laws.cases import MAKERS, case
+from laws.cases import MAKERS
+from laws.subject import Subject
 from quickstudy.protocol.records import Outcome
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.session import chunk_end, end_of_episode, next_slot
+
+subject_of = functools.cache(Subject)
 
 # A cadence of one; chunks within an episode, as long as one, and as two; episodes end early on the corridor.
 CASES = [
@@ -29,7 +32,7 @@ EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdi
 @functools.cache
 def programs(name):
     """`begin`, `decide` and `observe` of a case's agent, compiled one by one."""
-    agent, params = case(name).agent, case(name).params
+    agent, params = subject_of(name).agent, subject_of(name).params
     return tuple(
         jax.jit(functools.partial(rule, agent, params)) for rule in (sessions.begin, sessions.decide, sessions.observe)
     )
@@ -53,7 +56,7 @@ def case_horizon(lifetime):
 
 def replayed(name, number, *, between=lambda slot, session: session):
     """A recorded lifetime once more through a session; `between` sees it after every decision and every outcome."""
-    subject = case(name)
+    subject = subject_of(name)
     _, key, lifetime, memory = subject.one(number)
     lifetime = jax.tree.map(np.asarray, lifetime)
     begin, decide, observe = programs(name)
@@ -74,14 +77,14 @@ def test_it_decides_and_remembers_as_the_compiled_driver_does(name, number):
     session, decisions, recorded, memory = replayed(name, number)
     assert_close(decisions, jax.tree.map(jnp.asarray, recorded))
     assert_close(session.memory, memory)
-    assert int(session.slot) == case(name).distribution.spec.lifetime_steps
+    assert int(session.slot) == subject_of(name).distribution.spec.lifetime_steps
 
 
 def test_some_of_these_episodes_end_in_the_middle_of_a_chunk():
     """Without such lifetimes the test above would say little."""
     for name in ("trace_agent every 2 on corridor", "tally_agent every 4 on corridor", "trace_agent every 8 on corridor"):
-        subject = case(name)
-        valid = np.asarray(subject.lived[0].valid)[:3]
+        subject = subject_of(name)
+        valid = np.asarray(subject.collected[0].valid)[:3]
         chunks = valid.reshape(3, -1, subject.agent.cadence)
         assert (chunks.any(-1) & ~chunks.all(-1)).any()
 
@@ -107,16 +110,16 @@ def test_a_stored_session_goes_on_as_if_it_had_not_been_stored(name, tmp_path):
 @EACH
 def test_an_outcome_without_a_decision_changes_nothing(name):
     session = replayed(name, 0)[0]
-    outcome = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), case(name).one()[2].outcome)
+    outcome = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), subject_of(name).one()[2].outcome)
     assert_close(programs(name)[2](session, outcome), session)
 
 
 @EACH
 def test_many_sessions_are_the_vmap_of_one(name):
-    subject = case(name)
+    subject = subject_of(name)
     agent, params = subject.agent, subject.params
     keys = jax.vmap(lambda key: jax.random.split(key)[0])(subject.keys)
-    lifetimes = subject.lived[0]
+    lifetimes = subject.collected[0]
 
     def first_two(key, lifetime):
         at = lambda slot: jax.tree.map(lambda leaf: leaf[slot], lifetime)  # noqa: E731
@@ -145,7 +148,7 @@ def test_rules_are_the_same_for_plain_numbers_and_arrays():
 @pytest.mark.parametrize("name", ["trace_agent every 2 on corridor", "rl2 gru 8 on corridor"])
 @pytest.mark.parametrize("awaiting", [False, True])
 def test_an_actor_goes_on_where_a_stored_session_ended(name, awaiting):
-    subject = case(name)
+    subject = subject_of(name)
     _, key, lifetime, _ = subject.one()
     lifetime = jax.tree.map(np.asarray, lifetime)
     first, second = qs.Actor(subject.agent, subject.params), qs.Actor(subject.agent, subject.params)

@@ -1,4 +1,4 @@
-"""`quickstudy demo`: an agent learns to learn bandits, meets new ones, and is shown beside the experts' methods."""
+"""`quickstudy demo`: meta-trains an agent on bandits, and compares it with classical methods on new ones."""
 
 import dataclasses
 import shlex
@@ -20,7 +20,7 @@ from quickstudy.training.train_and_save import train_and_save
 class DemoArguments:
     """The size of the demonstration."""
 
-    budget: str = "150s"
+    budget: str = "90s"
     """How long to train, as for `quickstudy train`."""
     arms: int = 5
     """Arms of each bandit."""

@@ -1,13 +1,15 @@
 """The two drivers agree: a distribution written in JAX, stepped from outside, gives the lifetimes of the compiled driver."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
 
 from laws.by_hand import assert_close, valid_part
-from laws.cases import LIFETIMES, MAKERS, case
+from laws.cases import MAKERS
+from laws.subject import LIFETIMES, Subject
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import with_shuffled_rewards
 from quickstudy.rollout import compiled
 from quickstudy.rollout.collecting.collector import Collector
@@ -15,14 +17,16 @@ from rollout.collecting.from_jax import as_host
 
 # Cadence one and more, within an episode, as long as one and as two; episodes that end early; Discrete and Box; luck of the
 # agent; a gradient inside; memory within memory.
+subject_of = functools.cache(Subject)
+
 LOOKED_AT = {
     "tally_agent every 1 on corridor": (1, 4, 9),
     "trace_agent every 2 on corridor": (1, 4, 9),
     "tally_agent every 4 on corridor": (4,),
     "trace_agent every 1 on corridor": (4,),
     "trace_agent every 8 on corridor": (4,),
-    "quarantined tally_agent every 4 on corridor": (4,),
-    "impaired trace_agent every 2 on corridor": (4,),
+    "tally_agent every 4 with a non-finite guard on corridor": (4,),
+    "trace_agent every 2 with sensor faults on corridor": (4,),
     "Thompson sampling on bernoulli-bandit": (4,),
     "rl2 gru 8 on corridor": (1, 4),
     "rl2 lstm 8 on aiming": (4,),
@@ -50,9 +54,9 @@ def lived_outside(subject, *, parallel_environments, **options):
 @pytest.mark.parametrize(("name", "parallel_environments"), EACH)
 def test_lifetimes_are_those_of_the_compiled_driver(name, parallel_environments):
     assert name in MAKERS
-    subject = case(name)
+    subject = subject_of(name)
     outside = lived_outside(subject, parallel_environments=parallel_environments)
-    inside = jax.tree.map(lambda leaf: np.swapaxes(np.asarray(leaf), 0, 1), subject.lived[0])
+    inside = jax.tree.map(lambda leaf: np.swapaxes(np.asarray(leaf), 0, 1), subject.collected[0])
     np.testing.assert_array_equal(outside.valid, inside.valid)
     assert_close(valid_part(outside.lifetimes, outside.valid), valid_part(inside, inside.valid), tolerance=1e-5)
     # Where nothing happened, everything but what was seen, decided and followed is the same as well.
@@ -69,7 +73,7 @@ def test_lifetimes_are_those_of_the_compiled_driver(name, parallel_environments)
 @pytest.mark.parametrize(("name", "parallel_environments"), EACH)
 def test_nothing_in_a_gap_is_anything_but_a_number(name, parallel_environments):
     """Trainers compute with what stands there, before they set it aside."""
-    lived = lived_outside(case(name), parallel_environments=parallel_environments).lifetimes
+    lived = lived_outside(subject_of(name), parallel_environments=parallel_environments).lifetimes
     for path, leaf in jax.tree_util.tree_leaves_with_path(lived):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
     if "corridor" in name:
@@ -78,7 +82,7 @@ def test_nothing_in_a_gap_is_anything_but_a_number(name, parallel_environments):
 
 def test_a_gap_holds_what_was_decided_before_it():
     """Zeros are a distribution of no agent: that of a Box has a scale."""
-    lived = lived_outside(case("trace_agent every 1 on corridor"), parallel_environments=4).lifetimes
+    lived = lived_outside(subject_of("trace_agent every 1 on corridor"), parallel_environments=4).lifetimes
     slots, rows = np.nonzero(~lived.valid)
     assert (slots > 0).all()
     np.testing.assert_array_equal(
@@ -88,7 +92,7 @@ def test_a_gap_holds_what_was_decided_before_it():
 
 @pytest.mark.parametrize("name", ["trace_agent every 1 on corridor", "trace_agent every 2 on corridor"])
 def test_rewards_alone_are_the_same_rewards(name):
-    whole, alone = (lived_outside(case(name), parallel_environments=4, rewards_only=only) for only in (False, True))
+    whole, alone = (lived_outside(subject_of(name), parallel_environments=4, rewards_only=only) for only in (False, True))
     assert alone.lifetimes is None
     assert whole.reward.any()
     np.testing.assert_array_equal(alone.reward, whole.reward)
@@ -96,7 +100,7 @@ def test_rewards_alone_are_the_same_rewards(name):
 
 
 def test_one_collector_lives_batch_after_batch_with_one_agent_and_another():
-    first, second = case("tally_agent every 1 on corridor"), case("trace_agent every 2 on corridor")
+    first, second = subject_of("tally_agent every 1 on corridor"), subject_of("trace_agent every 2 on corridor")
     collector, told = Collector(as_host(first.distribution), parallel_environments=4), []
     collector.heartbeat = told.append
     keys = np.asarray(jax.random.key_data(first.keys))
@@ -109,7 +113,7 @@ def test_one_collector_lives_batch_after_batch_with_one_agent_and_another():
 
 def test_an_agent_may_live_longer_than_the_distribution_says():
     """A baseline that learns from scratch is given more episodes; their luck goes on, and is that of the compiled driver."""
-    subject = case("tally_agent every 1 on corridor")
+    subject = subject_of("tally_agent every 1 on corridor")
     longer = dataclasses.replace(subject.distribution, spec=dataclasses.replace(subject.distribution.spec, episodes=11))
     agent = dataclasses.replace(subject.agent, spec=longer.spec)
     keys = np.asarray(jax.random.key_data(subject.keys))
@@ -124,7 +128,7 @@ def test_an_agent_may_live_longer_than_the_distribution_says():
 
 def test_shuffled_rewards_are_taken_from_the_slot_that_they_were_earned_at():
     """What did not happen is passed over here, and lived through there: an agent that counts slots meets the same ones."""
-    subject = case("trace_agent every 1 on corridor")
+    subject = subject_of("trace_agent every 1 on corridor")
     steps = subject.distribution.spec.lifetime_steps
     agent = with_shuffled_rewards(subject.agent, np.arange(3.0 * steps, dtype=np.float32).reshape(3, steps))
     params = agent.init(jax.random.key(1))
