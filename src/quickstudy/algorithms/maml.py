@@ -43,7 +43,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.inner_steps import InnerGradientConfig, InnerStepConfig, Params, advantages, inner_step_agent
+from quickstudy.algorithms.inner_steps import InnerGradientConfig, InnerStepConfig, advantages, inner_step_agent
 from quickstudy.networks.policy import PolicyConfig
 from quickstudy.numerics.distributions import Policy
 from quickstudy.numerics.inner_objective import Estimator
@@ -213,7 +213,7 @@ def policies_along(agent: Agent, params: PyTree, lifetimes: Transition) -> Polic
     return agent.unroll(params, lifetimes, keys)[1].extras["policy"]
 
 
-def meta_learned(gradient: Params, estimator: Estimator, *, rates: bool) -> Params:
+def meta_learned(gradient: PyTree, estimator: Estimator, *, rates: bool) -> PyTree:
     """The outer gradient, set to zero for what is not meta-learned; `rates` says whether inner rates are."""
     if not rates:
         gradient = dataclasses.replace(gradient, rates=jax.tree.map(jnp.zeros_like, gradient.rates))

@@ -43,6 +43,6 @@ def structure(tree: PyTree) -> str:
     return ", ".join(text.removeprefix(": ") for text in named)
 
 
-def name_of(leaf: Array | np.ndarray) -> str:
+def name_of(leaf: Array | np.ndarray | jax.ShapeDtypeStruct) -> str:
     """Type and shape of an array, as in `float32[3]`."""
     return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
