@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
 
-def plain(leaf: Array) -> np.ndarray:
+def plain(leaf: ArrayLike) -> np.ndarray:
     """A leaf as a NumPy array; a random key becomes its data."""
     is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
