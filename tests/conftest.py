@@ -34,9 +34,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-MEGABYTES_OF_PROGRAMS = 500
-"""JAX keeps every compiled program, and about 1.3 MB with even the smallest. When a worker has grown by this much since it last
-let go of its programs, it lets go of them again; those that are needed again come from the folder."""
+MOST_MEGABYTES = 1000
+"""JAX keeps every compiled program, and about 1.3 MB with even the smallest. A worker that has grown to this size lets go of
+them; those that are needed again come from the folder."""
+LEAST_GROWTH = 150
+"""Megabytes that a worker must have grown since it last let go of its programs: what is not a program stays."""
 
 
 def resident_megabytes() -> float:
@@ -61,7 +63,7 @@ class Programs:
         self.floor = resident_megabytes()
 
     def let_go_of_many(self):
-        if resident_megabytes() > self.floor + MEGABYTES_OF_PROGRAMS:
+        if resident_megabytes() > max(MOST_MEGABYTES, self.floor + LEAST_GROWTH):
             jax.clear_caches()
             gc.collect()
             give_memory_back()

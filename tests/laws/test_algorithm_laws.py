@@ -1,4 +1,4 @@
-"""What every meta-training algorithm keeps, found by tracing alone: nothing is compiled.
+"""What meta-training keeps with every algorithm, found by tracing alone: nothing is compiled.
 
 With annotations checked, as `make test` runs the laws, this also holds every function of an update to its annotations.
 """
@@ -9,8 +9,8 @@ import pytest
 
 from laws.cases import ALGORITHM_CASES, SLOW
 from quickstudy import algorithms
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS
 from quickstudy.training.sources import source_for
+from quickstudy.training.update import initial_state, update_program
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,13 @@ def test_an_update_keeps_the_structure_of_its_state(label):
     name, config, make_distribution = ALGORITHM_CASES[label]
     distribution = make_distribution()
     algorithm = algorithms.make(name, distribution.spec, **config)
-    source = source_for(algorithm, distribution, tasks=2)
-
-    def two_states(key):
-        state = algorithm.init(key)
-
-        def update(state, keys):
-            _, lifetimes = source.next(source.initial(), algorithm.params(state), (), keys)
-            return algorithm.update(state, lifetimes.given, jnp.float32(0.5), key)
-
-        one_device = jax.vmap(update, axis_name=LIFETIMES_AXIS)
-        keys = jax.random.split(key, algorithm.lifetimes)
-        after, metrics = one_device(*jax.tree.map(lambda leaf: leaf[None], (state, keys)))
-        return state, jax.tree.map(lambda leaf: leaf[0], (after, metrics))
-
-    state, (after, metrics) = jax.eval_shape(two_states, jax.random.key(0))
+    source = source_for(algorithm, distribution, tasks=1)
+    roots = jax.vmap(jax.random.key)(jnp.arange(1))
+    state = jax.eval_shape(lambda: initial_state(algorithm, source, roots))
+    program = update_program(algorithm, source)
+    after, metrics = jax.eval_shape(program, state, (), roots, jnp.uint32(0), jnp.float32(0.5))
     assert jax.tree.structure(state) == jax.tree.structure(after)
-    assert jax.tree.leaves(state) == jax.tree.leaves(after)
+    describe = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+    assert describe(state) == describe(after)
     assert "loss" in metrics
-    assert all(metric.shape == () for metric in metrics.values())
+    assert all(metric.shape == (1,) for metric in metrics.values())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
@@ -122,7 +122,7 @@ def evaluate(
     )
 
 
-def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, PRNGKeyArray]:
+def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: int) -> tuple[PyTree, Key[Array, " tasks"]]:
     """The task list of an evaluation, leading axis `[tasks]`, and the key `[tasks]` of the lifetime on each.
 
     Raises:
@@ -139,7 +139,7 @@ def returns_on(
     one: Contender,
     distribution: AnyDistribution,
     task_list: PyTree,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " lifetimes"],
     collecting: CollectingConfig = CollectingConfig(),
 ) -> Float[np.ndarray, "seeds tasks"]:
     """The lifetime returns of a contender on a task list that `draw_tasks` gave, or on a part of one."""
@@ -173,7 +173,7 @@ def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
     keys = slot_key(key, 1)
 
     @jax.jit
-    def step(params: PyTree, memory: PyTree, experience: Transition, observation: Array, keys: PRNGKeyArray) -> tuple:
+    def step(params: PyTree, memory: PyTree, experience: Transition, observation: Array, keys: Key[Array, "2"]) -> tuple:
         memory = agent.adapt(params, memory, experience, keys[0])
         return memory, agent.act(params, memory, observation, keys[1])
 

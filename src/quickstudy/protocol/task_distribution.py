@@ -97,7 +97,7 @@ def check_splits(name: str, splits: tuple[str, ...]) -> None:
             )
 
 
-def mark_split(values: Float[Array, "*shape"], split: str, splits: tuple[str, ...]) -> Float[Array, "*shape"]:
+def mark_split(values: Float[Array | np.ndarray, "*shape"], split: str, splits: tuple[str, ...]) -> Float[Array, "*shape"]:
     """Rounds numbers in [0, 1) to a grid of 2^-20 whose last four bits are the number of the split.
 
         marked = (16 floor(2^16 x) + index of the split) / 2^20

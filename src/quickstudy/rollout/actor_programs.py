@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Bool, Int32, PyTree, UInt32
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
@@ -149,7 +149,7 @@ class ActorPrograms:
             terminated=words[_TERMINATED] > 0,
             truncated=words[_TRUNCATED] > 0,
         )
-        keys: PRNGKeyArray = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(words[_KEYS:], jnp.uint32).reshape(2, -1))
+        keys: Array = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(words[_KEYS:], jnp.uint32).reshape(2, -1))
         # Both keys are given, so the lifetime's own is not needed.
         session = self.opened(carried).session(
             slot=words[_SLOT], key=jnp.zeros(self._like.key.shape, jnp.uint32), awaits_outcome=words[_AWAITS] > 0

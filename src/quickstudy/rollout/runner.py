@@ -7,7 +7,7 @@ from typing import Self
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
@@ -60,7 +60,7 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._where.close()
 
-    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
         """One lifetime on each task.
 
         Args:
@@ -82,7 +82,7 @@ class _InPool:
         self._distribution, self._collecting = distribution, collecting
         self._pool: WorkerPool | None = None
 
-    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
         if self._pool is None:
             self._pool = open_pool(self._distribution, self._collecting)
         batch = self._pool.run(agent, params, tasks, keys, rewards_only=True)
@@ -106,7 +106,7 @@ class _Compiled:
         self._with_episodes = {distribution.spec.episodes: distribution}
         self._distribution = distribution
 
-    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> RolloutRewards:
+    def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
         episodes = agent.spec.episodes
         if episodes not in self._with_episodes:  # one object for each number, since compiled programs are found by it
             spec = dataclasses.replace(self._distribution.spec, episodes=episodes)
@@ -139,7 +139,7 @@ def _compiled() -> Callable:
     return jax.jit(_run_block, static_argnums=0, compiler_options=options)
 
 
-def _run_block(pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+def _run_block(pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[jax.Array, jax.Array]:
     """Rewards and validity `[block, T]`."""
 
     def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
@@ -150,7 +150,7 @@ def _run_block(pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: PRNGKeyAr
 
 
 def run_on_tasks(
-    agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: PRNGKeyArray
+    agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]
 ) -> tuple[Float[np.ndarray, "tasks T"], Bool[np.ndarray, "tasks T"]]:
     """Rewards and validity of one lifetime on each task, computed in blocks of equal size that fit into memory.
 

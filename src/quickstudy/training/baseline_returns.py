@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import platformdirs
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PyTree
 
 import quickstudy
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -91,7 +91,7 @@ class BaselineReturns:
         write_atomically(Path(folder) / _FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     @functools.cached_property
-    def _held_out(self) -> tuple[PyTree, PRNGKeyArray]:
+    def _held_out(self) -> tuple[PyTree, Key[Array, " tasks"]]:
         return held_out_tasks(self._distribution, tasks=self._tasks)
 
     @functools.cached_property

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition
@@ -22,7 +22,7 @@ def held_out_count(distribution: TaskDistribution, tasks: int) -> int:
     return affordable_tasks(tasks, distribution.spec, most_steps=2**19, least=32)
 
 
-def held_out_tasks(distribution: TaskDistribution, *, tasks: int) -> tuple[PyTree, PRNGKeyArray]:
+def held_out_tasks(distribution: TaskDistribution, *, tasks: int) -> tuple[PyTree, Key[Array, " tasks"]]:
     """The held-out tasks of the test split, leading axis `[tasks]`, and the key of the lifetime on each `[tasks]`."""
     split = jax.vmap(jax.random.split)(held_out_keys(held_out_count(distribution, tasks)))
     return jax.jit(jax.vmap(lambda key: distribution.sample("test", key)))(split[:, 0]), split[:, 1]
@@ -49,11 +49,11 @@ class FreshSource:
     def compile(self, train: PyTree) -> None:  # noqa: D102
         self._held_out = self._held_out.lower(train).compile()
 
-    def supply(self, train: PyTree, roots: PRNGKeyArray, update: int) -> tuple[PyTree, Metrics]:  # noqa: D102
+    def supply(self, train: PyTree, roots: Key[Array, " seeds"], update: int) -> tuple[PyTree, Metrics]:  # noqa: D102
         del train, roots, update
         return (), {}
 
-    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:  # noqa: D102
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:  # noqa: D102
         del supplied
         return kept, self._run("train", params, keys)
 
@@ -66,7 +66,7 @@ class FreshSource:
     def close(self) -> None:  # noqa: D102
         pass
 
-    def _run(self, split: str, params: PyTree, keys: PRNGKeyArray) -> Collected:
+    def _run(self, split: str, params: PyTree, keys: Key[Array, " lifetimes"]) -> Collected:
         """One lifetime for each key `[lifetimes]`, each on a task of its own."""
 
         def one(key: PRNGKeyArray) -> Transition:
@@ -82,7 +82,7 @@ class FreshSource:
         tasks = -(-held_out_count(self._distribution, tasks) // mesh.size) * mesh.size
         keys = held_out_keys(tasks)
 
-        def one_seed(train: PyTree, keys: PRNGKeyArray) -> Float[Array, ""]:
+        def one_seed(train: PyTree, keys: Key[Array, " lifetimes"]) -> Float[Array, ""]:
             lifetimes = self._run("test", algorithm.params(train), keys).fresh
             return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -15,7 +15,7 @@ from quickstudy.training.lifetime_source import Collected, Metrics, affordable_t
 from quickstudy.training.random_keys import held_out_keys, update_keys
 
 
-def held_out_tasks(distribution: HostDistribution, *, tasks: int) -> tuple[PyTree, PRNGKeyArray]:
+def held_out_tasks(distribution: HostDistribution, *, tasks: int) -> tuple[PyTree, Key[Array, " tasks"]]:
     """The held-out tasks of the test split, leading axis `[tasks]`, and the key of the lifetime on each `[tasks]`.
 
     Where lifetimes are long there are fewer tasks: 2^15 steps in all, and at least 16.
@@ -50,7 +50,7 @@ class HostSource:
     def compile(self, train: PyTree) -> None:  # noqa: D102
         pass
 
-    def supply(self, train: PyTree, roots: PRNGKeyArray, update: int) -> tuple[PyTree, Metrics]:
+    def supply(self, train: PyTree, roots: Key[Array, " seeds"], update: int) -> tuple[PyTree, Metrics]:
         """Lifetimes `[seeds, T, lifetimes]`.
 
         Metrics: `lost` lifetimes, `environment_steps` that were taken, and `train_<measure>`, the mean over episodes of each
@@ -73,7 +73,7 @@ class HostSource:
             metrics[f"train_{name}"] = [float(np.nanmean(self._by_episode(batch, name))) for batch in batches]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(batch.lifetimes for batch in batches)), metrics
 
-    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:  # noqa: D102
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:  # noqa: D102
         del params, keys
         return kept, collected(supplied)
 

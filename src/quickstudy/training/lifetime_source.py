@@ -20,7 +20,7 @@ way, and it never writes the record.
 
 from typing import Protocol
 
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Key, PyTree
 
 from quickstudy.protocol.records import Spec, Transition, record
 from quickstudy.rollout.nonfinite import mask_nonfinite
@@ -66,7 +66,7 @@ class LifetimeSource(Protocol):
           train: train states of the algorithm `[seeds]`.
         """
 
-    def supply(self, train: PyTree, roots: PRNGKeyArray, update: int) -> tuple[PyTree, Metrics]:
+    def supply(self, train: PyTree, roots: Key[Array, " seeds"], update: int) -> tuple[PyTree, Metrics]:
         """Arrays `[seeds, T, lifetimes, ...]` for the compiled update, and metrics of collecting them; `()` for none.
 
         Args:
@@ -77,7 +77,7 @@ class LifetimeSource(Protocol):
           CollectingError: not one lifetime could be collected.
         """
 
-    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:
         """What is kept after this update, and the lifetimes to learn from. Traced; one seed, this device's share.
 
         Args:

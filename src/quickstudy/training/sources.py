@@ -6,7 +6,7 @@ This is the one place in this package that asks for either. `training.lifetime_s
 import dataclasses
 
 import jax
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
@@ -44,7 +44,7 @@ def source_for(
     return source
 
 
-def held_out_tasks(distribution: AnyDistribution, *, tasks: int) -> tuple[PyTree, PRNGKeyArray]:
+def held_out_tasks(distribution: AnyDistribution, *, tasks: int) -> tuple[PyTree, Key[Array, " tasks"]]:
     """The held-out tasks that agents are evaluated on during training, leading axis `[tasks]`, and the key of each lifetime.
 
     Args:
@@ -77,7 +77,7 @@ class ReplayedSource:
         """An empty store, and what the other source keeps."""
         return Replay.with_room_for(self._room, empty_lifetime(self._spec)), self._source.initial()
 
-    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: PRNGKeyArray) -> tuple[PyTree, Collected]:
+    def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:
         """The fresh lifetimes, and a store that holds those of all devices."""
         replay, of_source = kept
         of_source, fresh = self._source.next(of_source, params, supplied, keys)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition, record
@@ -30,7 +30,7 @@ class RunState:
     kept: PyTree
 
 
-def initial_state(algorithm: MetaAlgorithm, source: LifetimeSource, roots: PRNGKeyArray) -> RunState:
+def initial_state(algorithm: MetaAlgorithm, source: LifetimeSource, roots: Key[Array, " seeds"]) -> RunState:
     """The state before the first update, for each of the seeds whose root keys `[seeds]` are given."""
     train = jax.jit(jax.vmap(algorithm.init))(init_keys(roots))
     kept = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(roots), axis=0), source.initial())
@@ -49,7 +49,7 @@ def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
     """
 
     def one_seed(
-        state: RunState, supplied: PyTree, keys: PRNGKeyArray, progress: Array, key: PRNGKeyArray
+        state: RunState, supplied: PyTree, keys: Key[Array, " lifetimes"], progress: Array, key: PRNGKeyArray
     ) -> tuple[RunState, dict[str, Array]]:
         kept, lifetimes = source.next(state.kept, algorithm.params(state.train), supplied, keys)
         train, metrics = apply_update(algorithm, state.train, lifetimes, progress, key)
@@ -64,7 +64,7 @@ def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
     )
 
     def update_all(
-        state: RunState, supplied: PyTree, roots: PRNGKeyArray, update: Array, progress: Array
+        state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: Array, progress: Array
     ) -> tuple[RunState, dict[str, Array]]:
         keys = jax.vmap(update_keys, (0, None, None))(roots, update, algorithm.lifetimes)
         return shared(state, supplied, keys[:, 1:], progress, keys[:, 0])
@@ -73,7 +73,7 @@ def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
 
 
 def run_update(
-    program: Any, source: LifetimeSource, state: RunState, roots: PRNGKeyArray, update: int, progress: float
+    program: Any, source: LifetimeSource, state: RunState, roots: Key[Array, " seeds"], update: int, progress: float
 ) -> tuple[RunState, Metrics]:
     """The state after one more update, and metrics over seeds. The old state's buffers are reused.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.adaptation_speed.crossings import Runs, gain_from_reward, measure_crossings, measure_side
@@ -201,7 +201,7 @@ def _run_all(
     one: Contender,
     runner: Runner,
     task_list: PyTree,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " lifetimes"],
     lifetimes: int,
     report: Callable[[float], None],
 ) -> Runs:

@@ -15,7 +15,7 @@ from typing import Self
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError
@@ -83,7 +83,7 @@ class WorkerPool:
         return sum(self._steps_taken)
 
     def run(
-        self, agent: Agent, params: PyTree, tasks: PyTree, keys: PRNGKeyArray, *, rewards_only: bool = False
+        self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"], *, rewards_only: bool = False
     ) -> CollectedBatch:
         """One lifetime on each task.
 

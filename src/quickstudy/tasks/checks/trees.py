@@ -1,14 +1,13 @@
 """Trees of arrays, compared and put into words."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
 
-def plain(leaf: Array) -> np.ndarray:
+def plain(leaf: ArrayLike) -> np.ndarray:
     """A leaf as a NumPy array; a random key becomes its data."""
     is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
@@ -45,6 +44,6 @@ def structure(tree: PyTree) -> str:
     return ", ".join(text.removeprefix(": ") for text in named)
 
 
-def name_of(leaf: Any) -> str:
+def name_of(leaf: Array | np.ndarray | jax.ShapeDtypeStruct) -> str:
     """Type and shape of an array, as in `float32[3]`."""
     return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
