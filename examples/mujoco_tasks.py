@@ -14,7 +14,7 @@ SPLITS = ("train", "test", "ood:heavy-load")
 
 
 class WantedSpeed(gymnasium.Wrapper):
-    """Rewards running at the goal speed, and reports whether the robot does."""
+    """Rewards running at one speed, and reports in `info` whether it is reached."""
 
     def step(self, action):
         observation, _, terminated, truncated, info = self.env.step(action)
@@ -33,7 +33,7 @@ def make_robot(task):
 def set_task(robot, task):
     robot.wanted = float(task["speed"])
     robot.unwrapped.model.body("torso").mass = robot.torso + float(task["load"])
-    mujoco.mj_setConst(robot.unwrapped.model, robot.unwrapped.data)  # computes again what MuJoCo derives from masses
+    mujoco.mj_setConst(robot.unwrapped.model, robot.unwrapped.data)  # MuJoCo computes what depends on masses again
 
 
 def sample_task(split, generator):

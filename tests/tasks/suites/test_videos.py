@@ -8,6 +8,7 @@ pytest.importorskip("mujoco")
 
 import quickstudy as qs
 from quickstudy.evaluation.evaluate import draw_tasks
+from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.tasks.suites import mujoco_camera
@@ -34,7 +35,7 @@ def test_it_is_the_lifetime_that_evaluation_measures(name):
     params = agent.init(jax.random.key(0))
     try:
         film = qs.adaptation_video(agent, params, distribution, split="test", task=1, tasks=2, every=6)
-    except qs.errors.UsageError as error:
+    except UsageError as error:
         pytest.skip(str(error))
     task_list, keys = draw_tasks(distribution, split="test", tasks=2, seed=0)
     with Runner(distribution, CollectingConfig(collectors="inline")) as runner:
@@ -53,6 +54,6 @@ def test_one_line_says_what_is_missing_to_draw(monkeypatch):
     monkeypatch.setattr(mujoco_camera.sys, "platform", "linux")
     distribution = made("half-cheetah-velocity")
     agent = distribution.baselines["random"]()
-    with pytest.raises(qs.errors.UsageError, match="libegl1 libgl1-mesa-dri libopengl0") as error:
+    with pytest.raises(UsageError, match="libegl1 libgl1-mesa-dri libopengl0") as error:
         qs.adaptation_video(agent, agent.init(jax.random.key(0)), distribution, split="test", tasks=2)
     assert "\n" not in str(error.value)
