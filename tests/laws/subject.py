@@ -130,6 +130,12 @@ class Subject:
         return jax.jit(with_gradients(jax.vmap(derived_unroll(self.agent), (None, 1, 0), (0, 1))))
 
 
+@functools.cache
+def subject_of(name):
+    """A subject that several files look at. The laws do not keep theirs: they look at each once."""
+    return Subject(name)
+
+
 def without_gradients(unroll):
     """`(params, lifetimes, keys) -> ((memories, decisions), none)`."""
     return lambda params, lifetimes, keys: (unroll(params, lifetimes, keys), None)

@@ -1,7 +1,5 @@
 """The driver for tasks outside: it decides as the compiled driver does, and refuses what makes no sense."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -9,10 +7,8 @@ import pytest
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.cases import MAKERS
-from laws.subject import Subject
+from laws.subject import subject_of
 from quickstudy.protocol.errors import SpecError, UsageError
-
-subject_of = functools.cache(Subject)
 
 LOOKED_AT = [
     "tally_agent every 1 on corridor",

@@ -30,7 +30,7 @@ def lived():
 
 def test_sound_evidence_passes(lived):
     agent, _, params, lifetime, memory = lived
-    plain, decisions = agent.unroll(params, lifetime, jax.random.split(jax.random.key(2))[0])
+    plain, decisions = jax.jit(agent.unroll)(params, lifetime, jax.random.split(jax.random.key(2))[0])
     assert_close(memory.memory, plain)
     assert_close(lifetime.decision.action, decisions.action)
     assert memory.masked == 0

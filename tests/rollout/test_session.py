@@ -10,12 +10,10 @@ import pytest
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.cases import MAKERS
-from laws.subject import Subject
+from laws.subject import subject_of
 from quickstudy.protocol.records import Outcome
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.session import chunk_end, end_of_episode, next_slot
-
-subject_of = functools.cache(Subject)
 
 # A cadence of one; chunks within an episode, as long as one, and as two; episodes end early on the corridor.
 CASES = [

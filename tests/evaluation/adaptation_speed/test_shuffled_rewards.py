@@ -95,6 +95,7 @@ def test_every_seed_adapts_on_what_it_earned_itself(counting_tasks):
     assert (np.asarray(shuffled.params.rewards) == 7 * np.array([1, 1, 0, 0] * 2)).all()
 
 
+@pytest.mark.slow
 def test_thompson_sampling_falls_to_random_and_random_stays_what_it_is():
     bandit, tasks = bernoulli_bandit(arms=5, pulls=60), 500
     task_list, keys = draw_tasks(bandit, split="test", tasks=tasks, seed=0)

@@ -72,6 +72,7 @@ def test_a_memory_that_is_too_large_is_refused():
         features_of(agent, params, agent.begin(params, jax.random.key(0)), jnp.zeros(2))
 
 
+@pytest.mark.slow
 def test_coverage_and_alarms_are_as_calibrated_where_the_exact_posterior_is_known(drift):
     distribution, agent, params, readout = drift
     found = measure_calibration(agent, params, readout, distribution, split="test", tasks=400)

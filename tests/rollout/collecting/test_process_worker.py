@@ -56,6 +56,7 @@ def test_it_is_lived_there_as_here(cadence, undisturbed):
     assert there.steps == here.steps
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_each_time_costs_the_lifetime_that_it_dies_in(undisturbed, capfd):
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, faults={5: "exit"}))
@@ -75,6 +76,7 @@ def test_a_process_that_dies_once_costs_nothing(undisturbed, tmp_path):
     assert (pool.replaced, pool.lost) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_from_outside_costs_nothing(undisturbed, tmp_path, capfd):
     def kill():
         until = time.monotonic() + 300
@@ -91,6 +93,7 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(undisturbed, tmp_pa
     assert "was ended by signal 9" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_replaced(capfd):
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, lifetimes=3, faults={1: "hang"}), ONE)

@@ -1,7 +1,6 @@
 """The two drivers agree: a distribution written in JAX, stepped from outside, gives the lifetimes of the compiled driver."""
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from laws.by_hand import assert_close, valid_part
 from laws.cases import MAKERS
-from laws.subject import LIFETIMES, Subject
+from laws.subject import LIFETIMES, subject_of
 from quickstudy.evaluation.adaptation_speed.shuffled_rewards import with_shuffled_rewards
 from quickstudy.rollout import compiled
 from quickstudy.rollout.collecting.collector import Collector
@@ -17,8 +16,6 @@ from rollout.collecting.from_jax import as_host
 
 # Cadence one and more, within an episode, as long as one and as two; episodes that end early; Discrete and Box; luck of the
 # agent; a gradient inside; memory within memory.
-subject_of = functools.cache(Subject)
-
 LOOKED_AT = {
     "tally_agent every 1 on corridor": (1, 4, 9),
     "trace_agent every 2 on corridor": (1, 4, 9),
