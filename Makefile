@@ -33,8 +33,8 @@ check: $(VENV)/installed-check   ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(VENV)/installed-test     ## the documentation's links resolve and its code runs; a part of `make test`
-	$(PYTEST) tests/docs -m "$(QUICK)"
+docs: $(VENV)/installed-test     ## the documentation's links resolve, and its code and commands run
+	$(PYTEST) tests/docs -m "not suites"
 
 bench: $(VENV)/installed         ## training throughput and decision latency on this machine; leave it alone meanwhile
 	$(BIN)/python benchmarks/throughput.py

@@ -170,6 +170,7 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert "truncated or altered" in err
 
 
+@pytest.mark.slow
 def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
     size = ["--horizon", "10", "--episodes", "8", "--rollouts", "4", "--hidden-sizes", "8", "--lifetimes", "64"]
     for rate, worse in (("0.01", False), ("300", True)):
@@ -181,6 +182,7 @@ def test_adapting_that_makes_worse_is_said(capsys, tmp_path):
         assert ("Adapting makes this agent worse: the return of an episode is" in out) == worse
 
 
+@pytest.mark.slow
 def test_what_an_agent_believes(capsys, tmp_path):
     folder, small = tmp_path / "looked at", ["--tasks", "60", "--updates", "20", "--test-tasks", "20"]
     status, out, err = run(
@@ -205,6 +207,7 @@ def test_list_names_everything(capsys):
     assert "bernoulli-bandit" in out
 
 
+@pytest.mark.slow
 def test_a_distribution_of_ones_own_trains_the_same(capsys, tmp_path):
     mine = pathlib.Path(__file__).parents[2] / "examples" / "my_tasks.py"
     status, out, err = run("check", f"{mine}:make", "--samples", "500", capsys=capsys)

@@ -47,6 +47,18 @@ def with_suites(pages):
     return [pytest.param(page, id=name_of(page), marks=marks_of(SUITES.get(page))) for page in pages]
 
 
+def with_slow_pages(pages):
+    """The same, where all pages but the README are slow tests: `make docs` runs them, and `make test-all`."""
+    return [
+        pytest.param(
+            page,
+            id=name_of(page),
+            marks=[*marks_of(SUITES.get(page)), *([] if page.name == "README.md" else [pytest.mark.slow])],
+        )
+        for page in pages
+    ]
+
+
 def marks_of(suite):
     if suite is None:
         return []
@@ -67,7 +79,7 @@ def test_lines_of_the_source_are_short(page):
     assert not long_lines(page, limit=160)
 
 
-@pytest.mark.parametrize("page", with_suites(page for page in PAGES if blocks(page, "python")))
+@pytest.mark.parametrize("page", with_slow_pages(page for page in PAGES if blocks(page, "python")))
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("page_of_the_documentation")
@@ -178,6 +190,7 @@ def run_in(copy, cwd, commands):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_walk_throughs_change_two_files_and_their_commands_run(tmp_path):
     """Both pages are carried out in a copy of the package."""
     copy, cwd = tmp_path / "copy", tmp_path / "work"

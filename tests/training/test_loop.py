@@ -71,6 +71,7 @@ CHILD = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(algorithm, distribution, tmp_path):
     updates, chooser = 60, random.Random(7)
     folder, whole = tmp_path / "killed", config(updates, seeds=2)
@@ -160,6 +161,7 @@ def test_rewards_that_are_not_finite_are_masked_and_counted(algorithm, distribut
     assert meta_train(algorithm, distribution, config(4)).nonfinite_steps == 0
 
 
+@pytest.mark.slow
 def test_where_most_rewards_are_not_finite_the_run_stops(algorithm, distribution):
     with pytest.raises(NonFiniteError, match="not finite on"):
         meta_train(algorithm, spoilt(distribution, part=0.9), config(4))

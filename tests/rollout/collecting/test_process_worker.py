@@ -103,6 +103,7 @@ def test_a_process_that_hangs_is_replaced(capfd):
     assert capfd.readouterr().err.count("sent nothing for 5 s") == 2
 
 
+@pytest.mark.slow
 def test_where_every_process_dies_it_stops():
     distribution = slides()
     with pytest.raises(CollectingError, match=r"all 1 lifetimes were lost.*\nevery worker died"):
@@ -218,6 +219,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_defines_its_tasks_itself_needs_nothing_else(tmp_path):
     """No guard of `__main__`, and nothing that another process could import."""
     (tmp_path / "script.py").write_text(textwrap.dedent(OWN) + textwrap.dedent(SCRIPT))

@@ -148,6 +148,7 @@ def test_pulls_that_are_not_valid_teach_nothing(make):
     assert_close(seen, only, tolerance=1e-6)  # sums over two steps and over one may round differently
 
 
+@pytest.mark.slow
 def test_agents_earn_what_was_measured_and_the_basis_is_worth_most():
     distribution = low_rank_bandit()
     agents = {name: make() for name, make in distribution.baselines.items()}
