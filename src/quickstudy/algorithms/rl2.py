@@ -22,7 +22,7 @@ Changed from the papers:
 - Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
   tasks in any unit train alike. The statistics are part of the parameters and do not change within a lifetime.
 
-Expected result: `quickstudy demo` trains for two and a half minutes on two cores. It gave a return of 77.95 [77.43, 78.46] on
+Expected result: `quickstudy demo` trains for a minute and a half on two cores. It gave a return of 77.36 [76.82, 77.88] on
 4,000 held-out bandits of five arms and 100 pulls. On the same bandits the Gittins index gave 79.03 and Thompson sampling
 75.41. docs/results.md has the results of longer training and of other tasks.
 """
