@@ -18,7 +18,7 @@ help:                            ## this list
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
 
-test: $(VENV)/installed-test     ## the tests that everybody runs, within ten minutes from a fresh clone; warnings are errors
+test: $(VENV)/installed-test     ## the tests that everybody runs; warnings are errors
 	$(PYTEST_LAWS) -m "$(QUICK)"
 	$(PYTEST) $(NOT_LAWS) -m "$(QUICK)"
 
