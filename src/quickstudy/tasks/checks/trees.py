@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 
 def plain(leaf: ArrayLike) -> np.ndarray:
@@ -44,6 +44,6 @@ def structure(tree: PyTree) -> str:
     return ", ".join(text.removeprefix(": ") for text in named)
 
 
-def name_of(leaf: Array | np.ndarray | jax.ShapeDtypeStruct) -> str:
+def name_of(leaf: ArrayLike | jax.ShapeDtypeStruct) -> str:
     """Type and shape of an array, as in `float32[3]`."""
     return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"

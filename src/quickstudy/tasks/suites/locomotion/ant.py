@@ -106,7 +106,7 @@ def ant_goal(*, contact_forces: bool = True, horizon: int = 200, episodes: int =
     return dataclasses.replace(distribution, config={"contact_forces": contact_forces, **distribution.config})
 
 
-def _circle(share: np.ndarray) -> np.ndarray:
+def _circle(share: float | Float[np.ndarray, ""]) -> Float[np.ndarray, "2"]:
     """The point of the circle at this share of a turn."""
     return np.stack([np.cos(2 * math.pi * share), np.sin(2 * math.pi * share)])
 

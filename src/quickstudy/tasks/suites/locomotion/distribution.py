@@ -31,7 +31,8 @@ def import_robots() -> Any:
 
 def marked(generator: np.random.Generator, split: str, splits: tuple[str, ...], shape: tuple[int, ...] = ()) -> np.ndarray:
     """Uniform numbers in [0, 1) that carry their split, drawn with NumPy: the same grid as that of `mark_split`."""
-    return (SPLIT_CELLS * generator.integers(GRID_CELLS, size=shape) + splits.index(split)) / (SPLIT_CELLS * GRID_CELLS)
+    cells = SPLIT_CELLS * generator.integers(GRID_CELLS, size=shape) + splits.index(split)
+    return np.asarray(cells / (SPLIT_CELLS * GRID_CELLS))
 
 
 def robot_distribution(

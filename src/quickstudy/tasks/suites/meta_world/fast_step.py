@@ -146,7 +146,7 @@ def _observation(self: Any) -> NDArray:
     return observation
 
 
-def _step(self: Any, action: NDArray) -> tuple[NDArray, float, bool, bool, dict[str, Any]]:
+def _step(self: Any, action: NDArray) -> tuple[NDArray, Any, bool, bool, dict[str, Any]]:
     if not self._set_task_called:
         raise RuntimeError("You must call env.set_task before using env.step")
     self.set_xyz_action(action[:3])
