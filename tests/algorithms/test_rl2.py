@@ -9,7 +9,7 @@ import pytest
 from quickstudy import tasks
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, entropy_bonus
 from quickstudy.algorithms.rl2 import RL2Config, rl2
-from quickstudy.networks.actor_critic import ActorCriticConfig
+from quickstudy.networks.memory_network import MemoryNetworkConfig
 from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.numerics.returns import returns_to_go
 from quickstudy.rollout.compiled import run_lifetime
@@ -29,7 +29,7 @@ def test_the_entropy_bonus_suits_the_actions_unless_it_is_given(name, suits):
 def test_how_rewards_change_is_read_where_actions_are_continuous_unless_it_is_said(name, suits):
     spec = tasks.make(name).spec
     for given, expected in ((None, suits), (False, False), (True, True)):
-        params = rl2(spec, RL2Config(network=ActorCriticConfig(reward_change=given))).agent.init(jax.random.key(0))
+        params = rl2(spec, RL2Config(network=MemoryNetworkConfig(reward_change=given))).agent.init(jax.random.key(0))
         assert isinstance(params.network.core, RewardChangeCore) is expected
         assert (params.statistics.change is not None) is expected
 
@@ -50,7 +50,7 @@ def test_values_are_of_the_size_of_returns_from_the_first_updates_on(unit):
     distribution = in_units_of(tasks.make("bernoulli-bandit", arms=2, pulls=50), unit)
     algorithm = rl2(
         distribution.spec,
-        RL2Config(network=ActorCriticConfig(hidden_size=16), ppo=LifetimePPOConfig(lifetimes=64, learning_rate=3e-3)),
+        RL2Config(network=MemoryNetworkConfig(hidden_size=16), ppo=LifetimePPOConfig(lifetimes=64, learning_rate=3e-3)),
     )
 
     @jax.jit

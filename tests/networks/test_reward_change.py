@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.reward_change import RewardChangeCore
 
 
@@ -19,7 +20,13 @@ class Shows:
     def run(self, state, inputs, seen, valid):
         del state, valid, seen
         self.got.append(inputs)
-        return inputs[-1], np.zeros_like(inputs)
+        return inputs.flat()[-1], np.zeros((*inputs.boundary.shape[:-1], 4), np.float32)
+
+
+def inputs_of(reward, boundary):
+    """Steps of which nothing but the reward and the ends of episodes is known."""
+    one = np.ones_like(reward[..., :1])
+    return CoreInputs(observation=one, action=one, successor=one, reward=reward, boundary=boundary.astype(np.float32))
 
 
 def by_hand(reward, boundary, valid):
@@ -37,14 +44,15 @@ def test_the_change_is_that_within_an_episode_whatever_did_not_happen():
     reward = generator.normal(7, 1, (40, 5)).astype(np.float32)
     valid = generator.random((40, 5)) < 0.7
     boundary = valid & (generator.random((40, 5)) < 0.2)
-    inputs = np.stack([np.ones_like(reward), reward - 7, reward, boundary], axis=-1)
+    inputs = inputs_of(np.stack([reward - 7, reward], axis=-1), boundary[..., None])
     inner = Shows()
     core = RewardChangeCore(core=inner)
     last, features = core.run(core.initial(5), inputs, np.zeros((40, 5, 1)), valid)
     expected = np.stack([by_hand(reward[:, one], boundary[:, one], valid[:, one]) for one in range(5)], axis=1)
     assert np.abs(expected).max() > 1
-    np.testing.assert_allclose(np.where(valid, inner.got[0][..., 2], 0), expected, atol=1e-5)
-    np.testing.assert_array_equal(inner.got[0][..., [0, 1, 3]], inputs[..., [0, 1, 3]])
+    np.testing.assert_allclose(np.where(valid, inner.got[0].reward[..., 1], 0), expected, atol=1e-5)
+    np.testing.assert_array_equal(inner.got[0].reward[..., 0], reward - 7)
+    np.testing.assert_array_equal(inner.got[0].boundary, inputs.boundary)
     # Each step reads what the newest step before it that happened has left: nothing, where that ended an episode.
     left = np.where(boundary, 0, np.stack([reward - 7, expected]))
     for one in range(5):
@@ -56,8 +64,9 @@ def test_the_change_is_that_within_an_episode_whatever_did_not_happen():
 
 
 def test_an_uncommon_change_is_cut():
-    inputs = np.zeros((2, 1, 4), np.float32)
-    inputs[1, 0, 2] = 1000.0
+    reward = np.zeros((2, 1, 2), np.float32)
+    reward[1, 0, 1] = 1000.0
+    inputs = inputs_of(reward, np.zeros((2, 1, 1), bool))
     core = RewardChangeCore(core=Shows())
     last, _ = core.run(core.initial(1), inputs, np.zeros((2, 1, 1)), np.ones((2, 1), bool))
     assert last.newest[0, 1] == 10

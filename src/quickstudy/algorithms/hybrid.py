@@ -24,7 +24,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
-from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
+from quickstudy.networks.actor_critic import ActorCritic
+from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.protocol.agent import Agent
@@ -54,7 +55,7 @@ class HeadStepConfig:
 class HybridConfig:
     """Settings of the hybrid."""
 
-    network: ActorCriticConfig = ActorCriticConfig()
+    network: MemoryNetworkConfig = MemoryNetworkConfig()
     inner: HeadStepConfig = HeadStepConfig()
     ppo: LifetimePPOConfig = LifetimePPOConfig()
 

@@ -29,10 +29,12 @@ Expected result: `quickstudy demo` trains for a minute and a half on two cores. 
 
 import dataclasses
 
+import jax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
-from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
+from quickstudy.networks.action_scores import network_for
+from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition
@@ -42,7 +44,7 @@ from quickstudy.protocol.records import Decision, Spec, Transition
 class RL2Config:
     """Settings of RL²."""
 
-    network: ActorCriticConfig = ActorCriticConfig()
+    network: MemoryNetworkConfig = MemoryNetworkConfig()
     ppo: LifetimePPOConfig = LifetimePPOConfig()
 
 
@@ -56,23 +58,22 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     return lifetime_ppo("rl2", spec, config, rl2_agent(spec, config.network), ppo=config.ppo)
 
 
-def rl2_agent(spec: Spec, config: ActorCriticConfig) -> Agent:
+def rl2_agent(spec: Spec, config: MemoryNetworkConfig) -> Agent:
     """The agent alone: memory is the state of the core."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=ActorCritic(spec, config, key=key), statistics=first_statistics(spec, config))
+        return Params(network=network_for(spec, config, key=key), statistics=first_statistics(spec, config))
+
+    exchangeable = jax.eval_shape(init, jax.random.key(0)).network.core.exchangeable
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
         return params.network.core.initial()
 
-    def decide(params: Params, read: Array, seen: Array) -> dict[str, PyTree]:
-        """Policy and value, at one step or many."""
-        return params.network.heads(params.network.features(read, seen), params.statistics, spec)
-
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
-        seen = params.network.encoder(params.statistics, observation, spec)
-        return drawn(decide(params, params.network.core.read(memory, seen), seen), key)
+        network, statistics = params.network, params.statistics
+        seen = network.encoder(statistics, observation, spec)
+        return drawn(network.decide(statistics, network.core.read(memory, seen), seen, spec), key)
 
     def adapt(params: Params, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del key
@@ -80,6 +81,7 @@ def rl2_agent(spec: Spec, config: ActorCriticConfig) -> Agent:
 
     def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[PyTree, Decision]:
         memory, read, seen = params.network.run(params.statistics, lifetimes, spec)
-        return memory, drawn_along(decide(params, read, seen), key, spec)
+        return memory, drawn_along(params.network.decide(params.statistics, read, seen, spec), key, spec)
 
-    return Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt).with_fast_unroll(unroll)
+    agent = Agent(spec=spec, init=init, begin=begin, act=act, adapt=adapt, exchangeable=exchangeable)
+    return agent.with_fast_unroll(unroll)

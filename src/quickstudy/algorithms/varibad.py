@@ -26,7 +26,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
-from quickstudy.networks.actor_critic import ActorCritic, ActorCriticConfig, first_statistics
+from quickstudy.networks.actor_critic import ActorCritic
+from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
@@ -69,7 +70,7 @@ class BeliefConfig:
 class VariBADConfig:
     """Settings of VariBAD."""
 
-    network: ActorCriticConfig = ActorCriticConfig()
+    network: MemoryNetworkConfig = MemoryNetworkConfig()
     belief: BeliefConfig = BeliefConfig()
     ppo: LifetimePPOConfig = LifetimePPOConfig()
 

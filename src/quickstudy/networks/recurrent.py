@@ -1,56 +1,21 @@
 """Recurrent cores: gated recurrent unit, long short-term memory, linear recurrence.
 
-A core holds the memory of an agent. It is asked rather than shown: a read names the present observation.
-
-    initial(*lifetimes) -> state                                      before anything has happened
-    take_in(state, inputs, valid) -> state                            after a step, or after a chunk of steps
-    read(state, seen) -> features                                     seen: the encoded present observation
-    run(state, inputs, seen, valid) -> (last state, features)         whole lifetimes at once: features[t] is what `read`
-                                                                      gives before step t is taken in
-
-The cores of this file read the same numbers whatever is observed. `run` returns what was read and not a state for every step,
-so a core whose state is large costs no more than it must. A law ties `run` to the other three.
+They keep the interface of `core.py`. What they read is the same whatever is observed.
 """
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.layers import Dense, add_bias
 from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import shift_right
-
-
-@runtime_checkable
-class Core(Protocol):
-    """The memory of an agent, which is asked: see the head of this file."""
-
-    @property
-    def size(self) -> int:
-        """Numbers in what `read` gives."""
-
-    def initial(self, *lifetimes: int) -> PyTree:
-        """The state before anything has happened, leaves `[*lifetimes, ...]`."""
-
-    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
-        """The state after these steps; a step that is not valid changes nothing."""
-
-    def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
-        """What is remembered that matters where `seen` is observed."""
-
-    def run(
-        self,
-        state: PyTree,
-        inputs: Float[Array, "T *lifetimes inputs"],
-        seen: Float[Array, "T *lifetimes seen"],
-        valid: Bool[Array, "T *lifetimes"],
-    ) -> tuple[PyTree, Float[Array, "T *lifetimes features"]]:
-        """The state after the last step, and what was read before each step was taken in."""
 
 
 class GRU(eqx.Module):
@@ -60,6 +25,9 @@ class GRU(eqx.Module):
 
     Source: Cho et al. 2014, in the form of cuDNN (reset after the product), as in `equinox.nn.GRUCell`.
     """
+
+    each: ClassVar[int] = 0
+    exchangeable: ClassVar[bool] = False
 
     input: Dense
     recurrent: Float[Array, "hidden gates"]
@@ -81,9 +49,9 @@ class GRU(eqx.Module):
         """Numbers in what `read` gives."""
         return self.recurrent.shape[0]
 
-    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+    def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
-        return run_gated(self, state, inputs, valid)[0]
+        return run_gated(self, state, inputs.flat(), valid)[0]
 
     def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
         """The output; it is the same whatever is observed."""
@@ -91,15 +59,11 @@ class GRU(eqx.Module):
         return self.output(state)
 
     def run(
-        self,
-        state: PyTree,
-        inputs: Float[Array, "T *lifetimes inputs"],
-        seen: Float[Array, "T *lifetimes size"],
-        valid: Bool[Array, "T *lifetimes"],
+        self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes size"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
         """The state after the last step, and what was read before each step was taken in."""
         del seen
-        last, states = run_gated(self, state, inputs, valid)
+        last, states = run_gated(self, state, inputs.flat(), valid)
         return last, self.output(shift_right(state, states))
 
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
@@ -137,6 +101,9 @@ class LSTM(eqx.Module):
     Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000. The forget gate's bias starts at 1 (Jozefowicz et al. 2015).
     """
 
+    each: ClassVar[int] = 0
+    exchangeable: ClassVar[bool] = False
+
     input: Dense
     recurrent: Float[Array, "hidden gates"]
 
@@ -158,9 +125,9 @@ class LSTM(eqx.Module):
         """Numbers in what `read` gives."""
         return self.recurrent.shape[0]
 
-    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+    def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
-        return run_gated(self, state, inputs, valid)[0]
+        return run_gated(self, state, inputs.flat(), valid)[0]
 
     def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
         """The output; it is the same whatever is observed."""
@@ -168,15 +135,11 @@ class LSTM(eqx.Module):
         return self.output(state)
 
     def run(
-        self,
-        state: PyTree,
-        inputs: Float[Array, "T *lifetimes inputs"],
-        seen: Float[Array, "T *lifetimes size"],
-        valid: Bool[Array, "T *lifetimes"],
+        self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes size"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
         """The state after the last step, and what was read before each step was taken in."""
         del seen
-        last, states = run_gated(self, state, inputs, valid)
+        last, states = run_gated(self, state, inputs.flat(), valid)
         return last, self.output(shift_right(state, states))
 
     def products(self, output: Array, input: Array) -> tuple[Shares, Shares]:
@@ -207,6 +170,9 @@ class Linear(eqx.Module):
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
     """
 
+    each: ClassVar[int] = 0
+    exchangeable: ClassVar[bool] = False
+
     forget: Dense
     write: Dense
     project: Dense
@@ -229,9 +195,9 @@ class Linear(eqx.Module):
         """Numbers in what `read` gives."""
         return self.project.bias.size
 
-    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+    def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
-        return self._states(state, inputs, valid)[0]
+        return self._states(state, inputs.flat(), valid)[0]
 
     def read(self, state: PyTree, seen: Float[Array, "*time size"]) -> Float[Array, "*time hidden"]:
         """The output; it is the same whatever is observed."""
@@ -239,15 +205,11 @@ class Linear(eqx.Module):
         return self.output(state)
 
     def run(
-        self,
-        state: PyTree,
-        inputs: Float[Array, "T *lifetimes inputs"],
-        seen: Float[Array, "T *lifetimes size"],
-        valid: Bool[Array, "T *lifetimes"],
+        self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes size"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[PyTree, Float[Array, "T *lifetimes hidden"]]:
         """The state after the last step, and what was read before each step was taken in."""
         del seen
-        last, states = self._states(state, inputs, valid)
+        last, states = self._states(state, inputs.flat(), valid)
         return last, self.output(shift_right(state, states))
 
     def _states(
@@ -263,14 +225,6 @@ class Linear(eqx.Module):
         """What the heads read."""
         size = jnp.sqrt(jnp.square(hidden).mean(-1, keepdims=True) + 0.1)
         return jax.nn.relu(self.project(hidden / size))
-
-
-CORES: dict[str, type[GRU] | type[LSTM] | type[Linear]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
-
-
-def recurrent_core(kind: Literal["gru", "lstm", "linear"], inputs: int, hidden_size: int, *, key: PRNGKeyArray) -> Core:
-    """A recurrent core by name."""
-    return CORES[kind](inputs, hidden_size, key=key)
 
 
 def _orthogonal_gates(key: PRNGKeyArray, *, gates: int, hidden_size: int) -> Float[Array, "hidden gates"]:

@@ -4,12 +4,14 @@ Where rewards are dense, their change from step to step shows where the goal lie
 learn to subtract two large numbers. docs/meta-world.md shows what the change is worth.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.networks.recurrent import Core
+from quickstudy.networks.core import Core, CoreInputs
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import fill_forward, shift_right
 
@@ -34,9 +36,9 @@ _MOST = 10.0
 class RewardChangeCore(eqx.Module):
     """Puts the change of the reward in the place of one of the inputs of a core.
 
-    The last three inputs are the reward around zero, the reward in units of its changes, and 1 where an episode ended, else 0.
-    The core gets, in the place of the second, the difference to the reward of the step before. The difference is cut to ±10. It
-    is 0 at the first step of an episode. The heads also read the last reward and its change directly: so they learn
+    The two numbers of a reward are the reward around zero, and the reward in units of its changes. The core gets, in the place
+    of the second, the difference to the reward of the step before. The difference is cut to ±10. It is 0 at the first step of
+    an episode. The heads also read the last reward and its change directly: so they learn
     sooner to turn back where rewards fall.
     """
 
@@ -47,13 +49,23 @@ class RewardChangeCore(eqx.Module):
         """Numbers in what `read` gives."""
         return self.core.size + 2
 
+    @property
+    def each(self) -> int:
+        """Numbers about each Discrete action, as the inner core gives them."""
+        return self.core.each
+
+    @property
+    def exchangeable(self) -> bool:
+        """The change of the reward depends on the order of the steps."""
+        return False
+
     def initial(self, *lifetimes: int) -> RewardChangeState:
         """The state before anything has happened."""
         nothing = jnp.zeros(lifetimes)
         newest = jnp.zeros((*lifetimes, 2))
         return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, newest=newest)
 
-    def take_in(self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]) -> PyTree:
+    def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
         inputs, after = self._with_change(state, inputs, valid)
         return self._last(self.core.take_in(state.state, inputs, valid), after)
@@ -63,11 +75,7 @@ class RewardChangeCore(eqx.Module):
         return jnp.concatenate([self.core.read(state.state, seen), state.newest], axis=-1)
 
     def run(
-        self,
-        state: PyTree,
-        inputs: Float[Array, "T *lifetimes inputs"],
-        seen: Float[Array, "T *lifetimes size"],
-        valid: Bool[Array, "T *lifetimes"],
+        self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes size"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[PyTree, Float[Array, "T *lifetimes read"]]:
         """The state after the last step, and what was read before each step was taken in."""
         inputs, after = self._with_change(state, inputs, valid)
@@ -76,17 +84,17 @@ class RewardChangeCore(eqx.Module):
         return self._last(last, after), jnp.concatenate([features, newest], axis=-1)
 
     def _with_change(
-        self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
-    ) -> tuple[Float[Array, "T *lifetimes inputs"], tuple[Array, Array, Array]]:
+        self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[CoreInputs, tuple[Array, Array, Array]]:
         """The inner core's inputs; and after each step, `last`, `counts` and `newest` of the state."""
-        reward, boundary = inputs[..., -2], inputs[..., -1:] > 0
+        reward, boundary = inputs.reward[..., 1], inputs.boundary > 0
         last, counts = fill_forward((reward, ~boundary[..., 0]), (state.last, state.counts), valid)
         before = shift_right((state.last, state.counts), (last, counts))
         change = jnp.where(before[1], jnp.clip(reward - before[0], -_MOST, _MOST), 0.0)
-        fresh = jnp.stack([inputs[..., -3], change], axis=-1)
+        fresh = jnp.stack([inputs.reward[..., 0], change], axis=-1)
         # At the first step of an episode, nothing is read of the episode before.
         newest = fill_forward(jnp.where(boundary, 0.0, fresh), state.newest, valid)
-        return jnp.concatenate([inputs[..., :-3], fresh, inputs[..., -1:]], axis=-1), (last, counts, newest)
+        return dataclasses.replace(inputs, reward=fresh), (last, counts, newest)
 
     @staticmethod
     def _last(state: PyTree, after: tuple[Array, Array, Array]) -> RewardChangeState:

@@ -1,0 +1,57 @@
+"""The associative core: exact counts where observations are numbers, kernels elsewhere, long lifetimes in blocks."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from networks.core_inputs import random_inputs
+from networks.test_cores import CONTINUOUS, SPEC
+from quickstudy.networks.associative import Associative, AssociativeConfig
+from quickstudy.numerics.addressed_sums import BLOCK, addressed_sums
+from quickstudy.protocol.errors import UsageError
+
+
+def test_at_birth_a_read_holds_the_counts_of_the_present_observation():
+    core = Associative(SPEC, AssociativeConfig(), seen=3, rewards=1, key=jax.random.key(0))
+    inputs = random_inputs(40)
+    state = core.take_in(core.initial(), inputs, jnp.arange(40) != 5)
+    for place in range(3):
+        seen = jax.nn.one_hot(place, 3)
+        about = core.read(state, seen)[: 2 * core.each].reshape(2, -1)
+        for action in range(2):
+            here = (inputs.observation[:, place] * inputs.action[:, action]) > 0
+            here = np.asarray(here) & (np.arange(40) != 5)
+            total = np.asarray(inputs.reward)[here].sum()
+            np.testing.assert_allclose(about[action, 1], total / (1 + here.sum()), atol=1e-4)
+            np.testing.assert_allclose(about[action, 3], 1 / (1 + here.sum()), atol=1e-4)
+
+
+def test_keys_of_continuous_observations_match_where_they_are_near():
+    core = Associative(CONTINUOUS, AssociativeConfig(addresses=512), seen=3, rewards=1, key=jax.random.key(0))
+    here = jax.random.normal(jax.random.key(1), (3,))
+    match = lambda there: (core._addresses(core.key, here) * core._addresses(core.query, there)).sum()  # noqa: E731
+    assert match(here) == pytest.approx(1, abs=0.1)
+    assert match(here) > match(here + 0.5) > match(here + 3.0) - 0.1
+    assert abs(match(here + 30.0)) < 0.2
+
+
+@pytest.mark.parametrize("steps", [1, BLOCK, BLOCK + 1, 3 * BLOCK - 5])
+def test_sums_by_blocks_are_those_step_by_step(steps):
+    keys = jax.random.split(jax.random.key(0), 4)
+    table = jax.random.normal(keys[0], (2, 3, 4, 5))
+    query, key = (jax.random.normal(k, (steps, 2, 3, 4)) for k in keys[1:3])
+    value = jax.random.normal(keys[3], (steps, 2, 5))
+    last, read = addressed_sums(table, query, key, value)
+    for t in range(steps):
+        np.testing.assert_allclose(read[t], jnp.einsum("lha,lhav->lhv", query[t], table), rtol=1e-3, atol=1e-3)
+        table = table + key[t][..., None] * value[t][:, None, None]
+    np.testing.assert_allclose(last, table, rtol=1e-3, atol=1e-3)
+
+
+def test_settings_out_of_range_are_refused():
+    for wrong in ({"heads": 0}, {"stored": -1}, {"addresses": 0}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            dataclasses.replace(AssociativeConfig(), **wrong)
