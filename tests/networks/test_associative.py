@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks.core_inputs import random_inputs
-from networks.test_cores import CONTINUOUS, SPEC
+from networks.core_inputs import CONTINUOUS, SPEC, random_inputs
 from quickstudy.networks.associative import Associative, AssociativeConfig
 from quickstudy.numerics.addressed_sums import BLOCK, addressed_sums
 from quickstudy.protocol.errors import UsageError
@@ -17,7 +16,7 @@ from quickstudy.protocol.errors import UsageError
 def test_at_birth_a_read_holds_the_counts_of_the_present_observation():
     core = Associative(SPEC, AssociativeConfig(), seen=3, rewards=1, key=jax.random.key(0))
     inputs = random_inputs(40)
-    state = core.take_in(core.initial(), inputs, jnp.arange(40) != 5)
+    state = core.take_in(core.initial(SPEC), inputs, jnp.arange(40) != 5)
     for place in range(3):
         seen = jax.nn.one_hot(place, 3)
         about = core.read(state, seen)[: 2 * core.each].reshape(2, -1)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from networks.core_inputs import random_inputs
+from networks.core_inputs import SPEC, random_inputs
 from quickstudy.networks.recurrent import GRU, LSTM
 
 HIDDEN, STEPS = 5, 7
@@ -32,7 +32,7 @@ def test_the_lstm_is_that_of_equinox():
 def check(core, cell, *, hidden, output):
     inputs = random_inputs(STEPS)
     valid, seen = jnp.arange(STEPS) != 3, jnp.zeros((STEPS, 1))
-    last, features = core.run(core.initial(), inputs, seen, valid)
+    last, features = core.run(core.initial(SPEC), inputs, seen, valid)
     for t in range(STEPS):
         np.testing.assert_allclose(features[t], output(hidden), atol=1e-5)
         hidden = cell(inputs.flat()[t], hidden) if valid[t] else hidden

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from networks.core_inputs import SPEC
 from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.reward_change import RewardChangeCore
 
@@ -14,7 +15,8 @@ class Shows:
     def __init__(self):
         self.got = []
 
-    def initial(self, *lifetimes):
+    def initial(self, spec, *lifetimes):
+        del spec
         return np.zeros((*lifetimes, 4), np.float32)
 
     def run(self, state, inputs, seen, valid):
@@ -47,7 +49,7 @@ def test_the_change_is_that_within_an_episode_whatever_did_not_happen():
     inputs = inputs_of(np.stack([reward - 7, reward], axis=-1), boundary[..., None])
     inner = Shows()
     core = RewardChangeCore(core=inner)
-    last, features = core.run(core.initial(5), inputs, np.zeros((40, 5, 1)), valid)
+    last, features = core.run(core.initial(SPEC, 5), inputs, np.zeros((40, 5, 1)), valid)
     expected = np.stack([by_hand(reward[:, one], boundary[:, one], valid[:, one]) for one in range(5)], axis=1)
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(np.where(valid, inner.got[0].reward[..., 1], 0), expected, atol=1e-5)
@@ -68,5 +70,5 @@ def test_an_uncommon_change_is_cut():
     reward[1, 0, 1] = 1000.0
     inputs = inputs_of(reward, np.zeros((2, 1, 1), bool))
     core = RewardChangeCore(core=Shows())
-    last, _ = core.run(core.initial(1), inputs, np.zeros((2, 1, 1)), np.ones((2, 1), bool))
+    last, _ = core.run(core.initial(SPEC, 1), inputs, np.zeros((2, 1, 1)), np.ones((2, 1), bool))
     assert last.newest[0, 1] == 10

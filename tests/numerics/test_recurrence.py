@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks.core_inputs import random_inputs
+from networks.core_inputs import SPEC, random_inputs
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.numerics.recurrence import steps_in_parallel, steps_in_turn
 
@@ -22,7 +22,7 @@ def test_states_and_gradients_of_many_lifetimes_are_those_of_each(kind):
     core = jax.tree.map(lambda leaf: leaf + 0.1, core)  # so that no bias is zero
     inputs = random_inputs(STEPS, LIFETIMES)
     valid = jax.random.bernoulli(keys[2], 0.7, (STEPS, LIFETIMES))
-    begin = jax.tree.map(lambda leaf: leaf + 0.3, core.initial(LIFETIMES))
+    begin = jax.tree.map(lambda leaf: leaf + 0.3, core.initial(SPEC, LIFETIMES))
     weights = jax.random.normal(keys[3], (STEPS, LIFETIMES, HIDDEN))
 
     def loss(run):
@@ -51,6 +51,6 @@ def test_a_linear_core_still_hears_the_first_step_after_a_thousand():
 
     def total(first):
         changed = dataclasses.replace(inputs, observation=inputs.observation.at[0].set(first))
-        return core.output(core.take_in(core.initial(), changed, jnp.ones(1000, bool))).sum()
+        return core.output(core.take_in(core.initial(SPEC), changed, jnp.ones(1000, bool))).sum()
 
     assert jnp.abs(jax.grad(total)(inputs.observation[0])).max() > 1e-4

@@ -25,8 +25,8 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic
-from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.networks.layers import Dense
+from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.numerics.distributions import policy_over
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -110,7 +110,7 @@ def hybrid_agent(spec: Spec, config: HybridConfig) -> Agent:
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
         network = params.network.actor_critic
-        return Memory(hidden=network.core.initial(), fast=_first_weights(network.policy))
+        return Memory(hidden=network.core.initial(spec), fast=_first_weights(network.policy))
 
     def decide(params: Params, features: Array, numbers: Array) -> dict[str, PyTree]:
         """Value from what the heads read; policy from the numbers of the policy head as it is now."""
@@ -137,7 +137,7 @@ def hybrid_agent(spec: Spec, config: HybridConfig) -> Agent:
     def unroll(params: Params, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         network = params.network.actor_critic
         seen, following = network.seen_along(params.statistics, lifetimes, spec)
-        first = network.core.initial(*lifetimes.valid.shape[1:])
+        first = network.core.initial(spec, *lifetimes.valid.shape[1:])
         hidden, features, error = _forward(params, first, lifetimes, seen, following, spec, config.inner)
         head_steps = lambda steps: _head_steps(params, _first_weights(network.policy), steps, spec, config.inner)  # noqa: E731
         for _ in lifetimes.valid.shape[1:]:

@@ -68,7 +68,7 @@ def rl2_agent(spec: Spec, config: MemoryNetworkConfig) -> Agent:
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
-        return params.network.core.initial()
+        return params.network.core.initial(spec)
 
     def act(params: Params, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
         network, statistics = params.network, params.statistics

@@ -27,8 +27,8 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic
-from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.networks.layers import Dense
+from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.networks.normalisation import see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.protocol.agent import Agent
@@ -113,7 +113,7 @@ class BeliefNetwork(eqx.Module):
         size, width = config.belief.embedding_size, config.belief.decoder_size
         observation, action = flat_size(spec.observation_space), flat_size(spec.action_space)
         self.actor_critic = ActorCritic(spec, config.network, memory_size=2 * size, key=key)
-        self.belief = Dense(self.actor_critic.core.size, 2 * size, gain=0.1, key=keys[0])
+        self.belief = Dense(self.actor_critic.core.size(spec), 2 * size, gain=0.1, key=keys[0])
         self.rewards = Decoder(size, 2 * observation + action, width, 1, key=keys[2])
         self.observations = Decoder(size, observation + action, width, observation, key=keys[3])
 
@@ -144,7 +144,7 @@ def varibad_agent(spec: Spec, config: VariBADConfig) -> Agent:
 
     def begin(params: Params, key: PRNGKeyArray) -> PyTree:
         del key
-        return params.network.actor_critic.core.initial()
+        return params.network.actor_critic.core.initial(spec)
 
     def decide(params: Params, read: Array, seen: Array) -> dict[str, PyTree]:
         """Policy, value and belief, at one step or many."""

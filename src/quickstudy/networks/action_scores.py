@@ -61,7 +61,7 @@ class ActionScores(MemoryNetwork):
             )
         self.named = config.names_actions
         actions, small, size = flat_size(spec.action_space), config.score_size, config.hidden_size
-        whole = self.core.size - actions * self.core.each + self.encoder.size
+        whole = self.core.size(spec) - actions * self.core.each + self.encoder.size
         gain = 2.0**0.5
         self.about = Dense(self.core.each + self.named * actions, small, gain=1.0, key=keys[2])
         self.about_whole = Dense(whole, small, gain=1.0, key=keys[9])

@@ -1,6 +1,6 @@
 """A network with a memory that decides by one shared layer, a policy head and a value head.
 
-    shared = relu(W [read, seen] + b)      policy = π(shared)      value = v(shared)
+shared = relu(W [read, seen] + b)      policy = π(shared)      value = v(shared)
 """
 
 import jax
@@ -31,7 +31,7 @@ class ActorCritic(MemoryNetwork):
         """
         keys, size = jax.random.split(key, 4), config.hidden_size
         super().__init__(spec, config, key_encoder=jax.random.fold_in(key, 2), key_core=keys[0])
-        read = self.core.size if memory_size is None else memory_size
+        read = self.core.size(spec) if memory_size is None else memory_size
         self.shared = Dense(read + self.encoder.size, size, gain=2.0**0.5, key=keys[1])
         self.policy = Dense(size, policy_parameters(spec.action_space), gain=0.01, key=keys[2])
         self.value = Dense(size, 1, gain=0.1, key=keys[3])

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from quickstudy.networks.core import Core, CoreInputs
+from quickstudy.networks.counts import Overview, numbers_of_counts, of_counts
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.recurrent import Linear
 from quickstudy.numerics.addressed_sums import addressed_sums
@@ -33,7 +34,8 @@ from quickstudy.protocol.sequences import shift_right
 from quickstudy.protocol.settings import check_above_zero, check_at_least
 from quickstudy.protocol.spaces import flat_size
 
-_PSEUDO_COUNTS = (0.5, 1.0, 2.0)
+_MOST_EXACT = 64
+"""Observations that may each have an address of their own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,17 +43,21 @@ class AssociativeConfig:
     """Settings of the associative core."""
 
     heads: int = 1
-    """Tables side by side, each with its own keys."""
+    """Tables side by side, each with its own keys, where keys are learned."""
     addresses: int | None = None
-    """Numbers in a key. If not given: as many as there are observations where they are at most 64 numbers, else 32."""
+    """Numbers in a learned key. If not given: where at most 64 observations are possible, each has an address of its own and no
+    key is learned; else 32."""
     stored: int = 0
     """Learned numbers of the successor that are stored beside count and reward."""
+    overview: int = 16
+    """Numbers that sum up the whole table, where each observation has an address of its own; none if 0. The value head needs
+    them: what was learned at one observation pays at others."""
     beside: int = 0
     """Hidden size of a linear recurrence beside the table, for what the observation does not address; none if 0."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "heads")
-        check_at_least(self, 0, "stored", "beside")
+        check_at_least(self, 0, "stored", "overview", "beside")
         if self.addresses is not None and self.addresses < 1:
             raise UsageError(f"addresses must be above zero; came {self.addresses}.")
 
@@ -60,25 +66,29 @@ class AssociativeConfig:
 class AssociativeState:
     """`table` `[*lifetimes, heads, addresses, values]`; `sums` `[*lifetimes, 1 + rewards]`: steps, and sums of rewards.
 
-    `beside`: the state of the recurrence beside the table, or None.
+    `length` `[*lifetimes]`: steps of the lifetime. `survey` `[*lifetimes, overview]`: the sum over all rows of the table of
+    what
+    the overview makes of a row, or None. `beside`: the state of the recurrence beside the table, or None.
     """
 
     table: Float[Array, "*lifetimes heads addresses values"]
     sums: Float[Array, "*lifetimes sums"]
+    length: Float[Array, "*lifetimes"]
+    survey: Float[Array, "*lifetimes overview"] | None
     beside: PyTree
 
 
 class Associative(eqx.Module):
     """The table, the maps to keys, queries and stored values, and a recurrence beside it."""
 
-    key: Dense
-    query: Dense
+    key: Dense | None
+    query: Dense | None
     value: Dense
+    overview: Overview | None
     beside: Core | None
     heads: int = eqx.field(static=True)
-    actions: int = eqx.field(static=True)
     rewards: int = eqx.field(static=True)
-    steps: int = eqx.field(static=True)
+    observations: int = eqx.field(static=True)
     discrete: bool = eqx.field(static=True)
     symbolic: bool = eqx.field(static=True)
 
@@ -94,44 +104,53 @@ class Associative(eqx.Module):
         """
         self.symbolic = isinstance(spec.observation_space, gymnasium.spaces.Discrete)
         self.discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
-        self.actions, self.rewards, self.steps = flat_size(spec.action_space), rewards, spec.lifetime_steps
-        self.heads = config.heads
-        key_map, key_value, key_beside = jax.random.split(key, 3)
-        addresses = config.addresses or (seen if self.symbolic and seen <= 64 else 32)
-        keys = jax.random.split(key_map, config.heads)
+        exact = self.symbolic and seen <= _MOST_EXACT and config.addresses is None
+        self.heads, self.rewards, self.observations = 1 if exact else config.heads, rewards, seen
+        key_map, key_value, key_overview, key_beside = jax.random.split(key, 4)
+        addresses = config.addresses or 32
+        keys = jax.random.split(key_map, self.heads)
         maps = [_orthogonal_map(one, addresses, seen) if self.symbolic else _random_map(one, addresses, seen) for one in keys]
         phase = 0.0 if self.symbolic else 2 * np.pi
         bias = phase * jax.random.uniform(key_map, (config.heads * addresses,))
         empty = Dense(seen, config.heads * addresses, gain=0.0, key=key_map)
-        self.key = eqx.tree_at(lambda dense: (dense.weight, dense.bias), empty, (jnp.concatenate(maps), bias))
-        self.query = jax.tree.map(jnp.copy, self.key)
+        learned = eqx.tree_at(lambda dense: (dense.weight, dense.bias), empty, (jnp.concatenate(maps), bias))
+        self.key, self.query = (None, None) if exact else (learned, jax.tree.map(jnp.copy, learned))
         self.value = Dense(seen + 1, config.stored, gain=1.0, key=key_value)
-        flat = 2 * seen + self.actions + rewards + 1
+        surveys = exact and self.discrete and seen > 1 and config.overview > 0
+        self.overview = Overview(rewards, config.overview, key=key_overview) if surveys else None
+        flat = 2 * seen + flat_size(spec.action_space) + rewards + 1
         self.beside = Linear(flat, config.beside, key=key_beside) if config.beside else None
 
     @property
     def each(self) -> int:
         """Numbers about each Discrete action."""
-        return self.heads * _statistics(self.rewards, self._stored) if self.discrete else 0
+        return self.heads * numbers_of_counts(self.rewards, self._stored) if self.discrete else 0
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
-        beside = self.beside.size if self.beside is not None else 0
-        table = self.actions * self.each if self.discrete else self.heads * (1 + self.actions) * self._columns
-        return table + 2 + self.rewards + beside
+        beside = self.beside.size(spec) if self.beside is not None else 0
+        actions = flat_size(spec.action_space)
+        table = actions * self.each if self.discrete else self.heads * (1 + actions) * self._columns
+        return table + 2 + self.rewards + beside + (self.overview.size if self.overview is not None else 0)
 
     @property
     def exchangeable(self) -> bool:
         """A sum has no order; a recurrence has."""
         return self.beside is None
 
-    def initial(self, *lifetimes: int) -> AssociativeState:
+    def initial(self, spec: Spec, *lifetimes: int) -> AssociativeState:
         """The state before anything has happened."""
-        entries = self.actions if self.discrete else 1 + self.actions
-        table = jnp.zeros((*lifetimes, self.heads, self.key.bias.size // self.heads, entries * self._columns))
-        beside = self.beside.initial(*lifetimes) if self.beside is not None else None
-        return AssociativeState(table=table, sums=jnp.zeros((*lifetimes, 1 + self.rewards)), beside=beside)
+        entries = flat_size(spec.action_space) + (not self.discrete)
+        addresses = self.observations if self.key is None else self.key.bias.size // self.heads
+        table = jnp.zeros((*lifetimes, self.heads, addresses, entries * self._columns))
+        beside = self.beside.initial(spec, *lifetimes) if self.beside is not None else None
+        length = jnp.full(lifetimes, float(spec.lifetime_steps))
+        survey = None
+        if self.overview is not None:
+            row = self.overview(jnp.zeros((*lifetimes, entries, self._columns)))
+            survey = row * float(addresses)
+        sums = jnp.zeros((*lifetimes, 1 + self.rewards))
+        return AssociativeState(table=table, sums=sums, length=length, survey=survey, beside=beside)
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
@@ -140,14 +159,16 @@ class Associative(eqx.Module):
         return AssociativeState(
             table=state.table + jnp.einsum("t...ha,t...v->...hav", keys, values),
             sums=state.sums + _counted(inputs, valid).sum(0),
+            length=state.length,
+            survey=None if self.overview is None else state.survey + self._survey_changes(state.table, keys, values).sum(0),
             beside=beside,
         )
 
     def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
-        """What the table holds about each action under this observation, the clock, and what the recurrence reads."""
+        """What the table holds about each action under this observation, the clock, the overview, and the recurrence's read."""
         read = jnp.einsum("...ha,...hav->...hv", self._addresses(self.query, seen), state.table)
         beside = self.beside.read(state.beside, seen) if self.beside is not None else None
-        return self._features(read, state.sums, beside)
+        return self._features(read, state.sums, state.length, [self._mean_row(state.survey), beside])
 
     def run(
         self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes seen"], valid: Bool[Array, "T *lifetimes"]
@@ -157,8 +178,27 @@ class Associative(eqx.Module):
         table, read = addressed_sums(state.table, self._addresses(self.query, seen), keys, values)
         sums = state.sums[None] + jnp.cumsum(_counted(inputs, valid), axis=0)
         last, beside = (None, None) if self.beside is None else self.beside.run(state.beside, inputs, seen, valid)
-        features = self._features(read, shift_right(state.sums, sums), beside)
-        return AssociativeState(table=table, sums=sums[-1], beside=last), features
+        survey, surveys = None, None
+        if self.overview is not None:
+            after = state.survey[None] + jnp.cumsum(self._survey_changes(state.table, keys, values), axis=0)
+            survey, surveys = after[-1], self._mean_row(shift_right(state.survey, after))
+        lengths = jnp.broadcast_to(state.length, valid.shape)
+        features = self._features(read, shift_right(state.sums, sums), lengths, [surveys, beside])
+        return AssociativeState(table=table, sums=sums[-1], length=state.length, survey=survey, beside=last), features
+
+    def _survey_changes(
+        self, table: Float[Array, "*lifetimes heads addresses values"], keys: Array, values: Array
+    ) -> Float[Array, "T *lifetimes overview"]:
+        """By how much each step changes the survey: a step changes one row, so the others need not be looked at."""
+        assert self.overview is not None
+        before = addressed_sums(table, keys, keys, values)[1][..., 0, :]
+        happened = keys.sum((-2, -1))[..., None]
+        rows = jnp.stack([before, before + happened * values])
+        rows = rows.reshape(*rows.shape[:-1], -1, self._columns)
+        return jnp.subtract(*self.overview(rows)[::-1])
+
+    def _mean_row(self, survey: Float[Array, "*time overview"] | None) -> Float[Array, "*time overview"] | None:
+        return None if survey is None else survey / self.observations
 
     @property
     def _stored(self) -> int:
@@ -169,8 +209,10 @@ class Associative(eqx.Module):
         """Numbers stored for each action: count, rewards, and learned ones."""
         return 1 + self.rewards + self._stored
 
-    def _addresses(self, dense: Dense, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
-        """Keys or queries: linear for Discrete observations, random features of a kernel for others."""
+    def _addresses(self, dense: Dense | None, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
+        """Keys or queries: one-hot or linear for Discrete observations, random features of a kernel for others."""
+        if dense is None:
+            return seen[..., None, :]
         flat = dense(seen)
         if not self.symbolic:
             flat = jnp.sqrt(2 * self.heads / flat.shape[-1]) * jnp.cos(flat)
@@ -188,16 +230,20 @@ class Associative(eqx.Module):
         return keys, values.reshape(*values.shape[:-2], -1)
 
     def _features(
-        self, read: Float[Array, "*time heads values"], sums: Float[Array, "*time sums"], beside: Array | None
+        self,
+        read: Float[Array, "*time heads values"],
+        sums: Float[Array, "*time sums"],
+        length: Float[Array, "*time"],
+        more: list[Array | None],
     ) -> Float[Array, "*time features"]:
         """Counts and sums as numbers that a small network can use: means under several priors, and how sure they are."""
         entries = read.reshape(*read.shape[:-1], -1, self._columns)
-        left = jnp.maximum(1 - sums[..., :1] / self.steps, 0.0)
+        left = jnp.maximum(1 - sums[..., :1] / length[..., None], 0.0)
         total = sums[..., 1:] / (1 + sums[..., :1])
-        whole = [left, jnp.sqrt(left), total] + ([] if beside is None else [beside])
+        whole = [left, jnp.sqrt(left), total, *(part for part in more if part is not None)]
         if self.discrete:
             entries = jnp.moveaxis(entries, -3, -2)  # [*time, actions, heads, columns]
-            numbers = _of_counts(entries, left[..., None, None, :], self.rewards)
+            numbers = of_counts(entries, left[..., None, None, :], self.rewards)
         else:
             count = jnp.maximum(entries[..., :1, :1], 0.0)
             numbers = jnp.concatenate([entries[..., 1:] / (1 + count), jax.lax.rsqrt(1 + jnp.abs(entries[..., :1]))], axis=-1)
@@ -210,31 +256,9 @@ def _counted(inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> Float[Ar
     return jnp.where(valid[..., None], counted, 0.0)
 
 
-def _statistics(rewards: int, stored: int) -> int:
-    """Numbers that `_of_counts` makes of one entry."""
-    return len(_PSEUDO_COUNTS) * rewards + stored + 7
-
-
-def _of_counts(
-    entry: Float[Array, "*entries columns"], left: Float[Array, "*entries 1"], rewards: int
-) -> Float[Array, "*entries numbers"]:
-    """Numbers about one action, from its count and its sums.
-
-    A posterior mean is (prior + sum) / (n + m), and an index adds what trying is still worth, which falls with the count n and
-    with the part of the lifetime that is left. All of these are close to linear in the numbers given here.
-    """
-    count, sums, stored = entry[..., :1], entry[..., 1 : 1 + rewards], entry[..., 1 + rewards :]
-    count = jnp.maximum(count, 0.0)
-    unsure, root = 1 / (1 + count), jax.lax.rsqrt(1 + count)
-    means = [sums / (count + pseudo) for pseudo in _PSEUDO_COUNTS]
-    sure = [unsure, root, 1 / (2 + count), jnp.log1p(count) / 4, left * unsure, left * root, jnp.sqrt(left) * unsure]
-    return jnp.concatenate([*means, *sure, stored * unsure], axis=-1)
-
-
 def _orthogonal_map(key: PRNGKeyArray, addresses: int, seen: int) -> Float[Array, "addresses seen"]:
     """Columns, or rows if there are fewer, of length one and orthogonal to each other."""
-    tall = jax.random.normal(key, (max(addresses, seen), min(addresses, seen)))
-    basis = jnp.linalg.qr(tall)[0]
+    basis = jnp.linalg.qr(jax.random.normal(key, (max(addresses, seen), min(addresses, seen))))[0]
     return basis if addresses >= seen else basis.T
 
 

@@ -25,12 +25,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.layers import Dense
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.records import record
+from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import scan, shift_right
 from quickstudy.protocol.settings import check_above_zero
 
 _NEVER = -1e9
 _SLOWEST_TURN = 1000.0
+_WIDEST_WINDOW = 256
+"""Steps that are kept at most, where no window is given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,15 @@ class AttentionConfig:
 
 @record
 class AttentionState:
-    """`keys`, `values` `[*lifetimes, layers, window, heads, size]`, a ring; `count` `[*lifetimes]`: steps that happened."""
+    """`keys`, `values` `[*lifetimes, layers, window, heads, size]`, a ring; `count` `[*lifetimes]`: steps that happened.
+
+    `length` `[*lifetimes]`: steps of the lifetime.
+    """
 
     keys: Float[Array, "*lifetimes layers window heads size"]
     values: Float[Array, "*lifetimes layers window heads size"]
     count: Int[Array, "*lifetimes"]
+    length: Float[Array, "*lifetimes"]
 
 
 class Layer(eqx.Module):
@@ -118,10 +124,9 @@ class Attention(eqx.Module):
     of_step: Dense
     of_seen: Dense
     layers: tuple[Layer, ...]
-    window: int = eqx.field(static=True)
-    steps: int = eqx.field(static=True)
+    window: int | None = eqx.field(static=True)
 
-    def __init__(self, inputs: int, seen: int, size: int, config: AttentionConfig, *, steps: int, key: PRNGKeyArray):
+    def __init__(self, inputs: int, seen: int, size: int, config: AttentionConfig, *, key: PRNGKeyArray):
         """The layers, close to passing their input on.
 
         Args:
@@ -129,7 +134,6 @@ class Attention(eqx.Module):
           seen: numbers in an encoded observation.
           size: of a token.
           config: its settings.
-          steps: of a lifetime.
           key: of the first weights.
         Raises:
           UsageError: heads that do not fit the size of a token.
@@ -141,27 +145,28 @@ class Attention(eqx.Module):
         self.of_step = Dense(inputs, size, gain=2.0, key=keys[0])
         self.of_seen = Dense(seen + 1, size, gain=2.0, key=keys[1])
         self.layers = tuple(Layer(size, heads, key=key) for key in keys[2:])
-        self.window = config.window or min(steps, 256)
-        self.steps = steps
+        self.window = config.window
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
+        del spec
         return self.of_seen.bias.size
 
-    def initial(self, *lifetimes: int) -> AttentionState:
+    def initial(self, spec: Spec, *lifetimes: int) -> AttentionState:
         """The state before anything has happened."""
-        heads = self.layers[0].nothing.size
-        ring = jnp.zeros((*lifetimes, len(self.layers), self.window, heads, self.size // heads))
-        return AttentionState(keys=ring, values=ring, count=jnp.zeros(lifetimes, jnp.int32))
+        heads, window = self.layers[0].nothing.size, self.window or min(spec.lifetime_steps, _WIDEST_WINDOW)
+        ring = jnp.zeros((*lifetimes, len(self.layers), window, heads, self.of_seen.bias.size // heads))
+        length = jnp.full(lifetimes, float(spec.lifetime_steps))
+        return AttentionState(keys=ring, values=ring, count=jnp.zeros(lifetimes, jnp.int32), length=length)
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
 
         def step(state: AttentionState, now: tuple[Array, Array]) -> tuple[AttentionState, None]:
             token, happened = now
-            slots = jnp.arange(self.window).reshape(-1, *(1,) * happened.ndim)
-            newest = slots == state.count[None] % self.window  # [window, *lifetimes]
+            window = state.keys.shape[-3]
+            slots = jnp.arange(window).reshape(-1, *(1,) * happened.ndim)
+            newest = slots == state.count[None] % window  # [window, *lifetimes]
             written = newest & happened[None]
             keys, values = _time_first(state.keys), _time_first(state.values)  # [layers, window, *lifetimes, heads, part]
             open = (self._numbers(state) >= 0) & ~newest
@@ -174,14 +179,14 @@ class Attention(eqx.Module):
                 write = lambda ring, new: jnp.where(written[..., None, None], new, ring)  # noqa: E731
                 kept.append((write(ring_keys, key), write(ring_values, value)))
             keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*kept, strict=True))
-            return AttentionState(keys=keys, values=values, count=state.count + happened.astype(jnp.int32)), None
+            return dataclasses.replace(state, keys=keys, values=values, count=state.count + happened.astype(jnp.int32)), None
 
         return scan(step, state, (self.of_step(inputs.flat()), valid))[0]
 
     def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
         """The last layer's token of the present observation."""
         count = state.count[None]
-        x, open = self._asking(seen[None], count), (self._numbers(state) >= 0)[None]
+        x, open = self._asking(seen[None], count, state.length[None]), (self._numbers(state) >= 0)[None]
         for layer, keys, values in zip(self.layers, _time_first(state.keys), _time_first(state.values), strict=True):
             x = layer.after(x, layer.queries(x, count), keys, values, open)
         return _normalised(x[0])
@@ -193,40 +198,45 @@ class Attention(eqx.Module):
         after = state.count[None] + jnp.cumsum(valid, axis=0, dtype=jnp.int32)
         number = shift_right(state.count, after)  # of every step, which is how many happened before it
         kept = jnp.concatenate([self._numbers(state), jnp.where(valid, number, -1)])
-        near = (kept[None] >= 0) & (kept[None] > number[:, None] - self.window)
-        before = near & (kept[None] < number[:, None])
-        # What asks has no slot of its own, so one step more is open to it.
-        asked = (kept[None] >= 0) & (kept[None] >= number[:, None] - self.window) & (kept[None] < number[:, None])
-        own = jnp.eye(len(valid), dtype=bool).reshape(len(valid), len(valid), *(1,) * (valid.ndim - 1))
-        itself = jnp.concatenate([jnp.zeros_like(before[:, : self.window]), jnp.broadcast_to(own, before[:, self.window :].shape)], 1)
-        steps, asks, rings = self.of_step(inputs.flat()), self._asking(seen, number), []
+        window, steps = state.keys.shape[-3], len(valid)
+        # What asks has no slot of its own, so one step more is open to it than to a step.
+        asked = (kept[None] >= 0) & (kept[None] >= number[:, None] - window) & (kept[None] < number[:, None])
+        itself = jnp.eye(steps, window + steps, window, dtype=bool).reshape(steps, window + steps, *(1,) * (valid.ndim - 1))
+        before = (asked & (kept[None] > number[:, None] - window)) | itself
+        lengths = jnp.broadcast_to(state.length, valid.shape)
+        tokens, asks, rings = self.of_step(inputs.flat()), self._asking(seen, number, lengths), []
         for layer, *ring in zip(self.layers, _time_first(state.keys), _time_first(state.values), strict=True):
-            stored = layer.stored(steps, number)
+            stored = layer.stored(tokens, number)
             keys, values = (jnp.concatenate([old, new]) for old, new in zip(ring, stored, strict=True))
             asks = layer.after(asks, layer.queries(asks, number), keys, values, asked)
-            steps = layer.after(steps, layer.queries(steps, number), keys, values, before | itself)
-            rings.append([self._newest(old, new, number, after[-1], valid) for old, new in zip(ring, stored, strict=True)])
+            tokens = layer.after(tokens, layer.queries(tokens, number), keys, values, before)
+            rings.append([_newest(old, new, number, after[-1], valid) for old, new in zip(ring, stored, strict=True)])
         keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*rings, strict=True))
-        return AttentionState(keys=keys, values=values, count=after[-1]), _normalised(asks)
+        return dataclasses.replace(state, keys=keys, values=values, count=after[-1]), _normalised(asks)
 
-    def _asking(self, seen: Float[Array, "*time seen"], number: Int[Array, "*time"]) -> Float[Array, "*time size"]:
+    def _asking(
+        self, seen: Float[Array, "*time seen"], number: Int[Array, "*time"], length: Float[Array, "*time"]
+    ) -> Float[Array, "*time size"]:
         """The token of an observation, which also holds the clock."""
-        return self.of_seen(seen, number[..., None].astype(jnp.float32) / self.steps)
+        return self.of_seen(seen, (number.astype(jnp.float32) / length)[..., None])
 
     def _numbers(self, state: AttentionState) -> Int[Array, "window *lifetimes"]:
         """The number of the step that each slot of the ring holds; -1 where it is empty."""
-        slots = jnp.arange(self.window).reshape(-1, *(1,) * state.count.ndim)
+        window = state.keys.shape[-3]
+        slots = jnp.arange(window).reshape(-1, *(1,) * state.count.ndim)
         last = state.count[None] - 1
-        number = last - (last - slots) % self.window
+        number = last - (last - slots) % window
         return jnp.where(number >= 0, number, -1)
 
-    def _newest(self, ring: Array, new: Array, number: Array, count: Array, valid: Array) -> Array:
-        """The ring `[window, *lifetimes, heads, part]` after steps whose entries are `new` `[T, *lifetimes, heads, part]`."""
-        kept = valid & (number >= count[None] - self.window)
-        slots = jnp.arange(self.window).reshape(-1, 1, *(1,) * (valid.ndim - 1))
-        chosen = (kept[None] & (number[None] % self.window == slots)).astype(new.dtype)  # [window, T, *lifetimes]
-        written = jnp.einsum("wt...,t...hd->w...hd", chosen, new)
-        return jnp.where(chosen.any(1)[..., None, None], written, ring)
+
+def _newest(ring: Array, new: Array, number: Array, count: Array, valid: Array) -> Array:
+    """The ring `[window, *lifetimes, heads, part]` after steps whose entries are `new` `[T, *lifetimes, heads, part]`."""
+    window = len(ring)
+    kept = valid & (number >= count[None] - window)
+    slots = jnp.arange(window).reshape(-1, 1, *(1,) * (valid.ndim - 1))
+    chosen = kept[None] & (number[None] % window == slots)  # [window, T, *lifetimes]
+    written = jnp.einsum("wt...,t...hd->w...hd", chosen.astype(new.dtype), new)
+    return jnp.where(chosen.any(1)[..., None, None], written, ring)
 
 
 def _normalised(x: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
@@ -244,7 +254,9 @@ def _turned(x: Float[Array, "*time heads part"], at: Int[Array, "*time"]) -> Flo
     return jnp.concatenate([one * jnp.cos(angle) - other * jnp.sin(angle), one * jnp.sin(angle) + other * jnp.cos(angle)], -1)
 
 
-def _time_first(ring: Float[Array, "*lifetimes layers window heads part"]) -> Float[Array, "layers window *lifetimes heads part"]:
+def _time_first(
+    ring: Float[Array, "*lifetimes layers window heads part"],
+) -> Float[Array, "layers window *lifetimes heads part"]:
     return jnp.moveaxis(ring, (-4, -3), (0, 1))
 
 

@@ -2,14 +2,15 @@
 
 A core holds the memory of an agent. It is asked rather than shown: a read names the present observation.
 
-    initial(*lifetimes) -> state                                      before anything has happened
+    initial(spec, *lifetimes) -> state                                before anything has happened
     take_in(state, inputs, valid) -> state                            after a step, or after a chunk of steps
     read(state, seen) -> features                                     seen: the encoded present observation
     run(state, inputs, seen, valid) -> (last state, features)         whole lifetimes at once: features[t] is what `read`
                                                                       gives before step t is taken in
 
 `run` returns what was read and not a state for every step, so a core whose state is large costs no more than it must. A law
-ties `run` to the other three.
+ties `run` to the other three. Lengths of lifetimes and numbers of actions are facts of the state and not of the weights: so
+trained weights serve lifetimes of other lengths, and some cores serve other numbers of actions.
 """
 
 from typing import Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from typing import Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.protocol.records import record
+from quickstudy.protocol.records import Spec, record
 
 
 @record
@@ -45,9 +46,8 @@ class CoreInputs:
 class Core(Protocol):
     """The memory of an agent, which is asked: see the head of this file."""
 
-    @property
-    def size(self) -> int:
-        """Numbers in what `read` gives."""
+    def size(self, spec: Spec) -> int:
+        """Numbers in what `read` gives on these tasks."""
 
     @property
     def each(self) -> int:
@@ -57,7 +57,7 @@ class Core(Protocol):
     def exchangeable(self) -> bool:
         """Whether the order of the steps leaves the state unchanged."""
 
-    def initial(self, *lifetimes: int) -> PyTree:
+    def initial(self, spec: Spec, *lifetimes: int) -> PyTree:
         """The state before anything has happened, leaves `[*lifetimes, ...]`."""
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:

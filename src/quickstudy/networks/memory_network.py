@@ -100,12 +100,10 @@ class MemoryNetwork(eqx.Module):
         """The core's state after whole lifetimes; what was read of it, and the encoded observation, at every step."""
         seen, following = self.seen_along(statistics, lifetimes, spec)
         inputs = self.inputs(statistics, lifetimes, seen, following, spec)
-        state, read = self.core.run(self.core.initial(*lifetimes.valid.shape[1:]), inputs, seen, lifetimes.valid)
+        state, read = self.core.run(self.core.initial(spec, *lifetimes.valid.shape[1:]), inputs, seen, lifetimes.valid)
         return state, read, seen
 
-    def inputs(
-        self, statistics: Statistics, experience: Transition, seen: Array, following: Array, spec: Spec
-    ) -> CoreInputs:
+    def inputs(self, statistics: Statistics, experience: Transition, seen: Array, following: Array, spec: Spec) -> CoreInputs:
         """What the core takes in of each step: observation, action, reward, successor, end of an episode.
 
         Args:
@@ -143,7 +141,7 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
         return Associative(spec, config.associative, seen=seen, rewards=rewards, key=key)
     inputs, size = 2 * seen + flat_size(spec.action_space) + rewards + 1, config.hidden_size
     if config.cell == "attention":
-        return Attention(inputs, seen, size, config.attention, steps=spec.lifetime_steps, key=key)
+        return Attention(inputs, seen, size, config.attention, key=key)
     return {"gru": GRU, "lstm": LSTM, "linear": Linear}[config.cell](inputs, size, key=key)
 
 

@@ -14,7 +14,7 @@ from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.layers import Dense, add_bias
 from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.numerics.recurrence import Shares, run_gated, run_linear
-from quickstudy.protocol.records import record
+from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import shift_right
 
 
@@ -40,13 +40,14 @@ class GRU(eqx.Module):
         self.recurrent = _orthogonal_gates(key_recurrent, gates=3, hidden_size=hidden_size)
         self.candidate_bias = jnp.zeros(hidden_size)
 
-    def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
+    def initial(self, spec: Spec, *lifetimes: int) -> Float[Array, "*lifetimes hidden"]:
         """The state before anything has happened."""
+        del spec
         return jnp.zeros((*lifetimes, self.recurrent.shape[0]))
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
+        del spec
         return self.recurrent.shape[0]
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
@@ -115,14 +116,15 @@ class LSTM(eqx.Module):
         self.input = eqx.tree_at(lambda d: d.bias, dense, remember)
         self.recurrent = _orthogonal_gates(key_recurrent, gates=4, hidden_size=hidden_size)
 
-    def initial(self, *lifetimes: int) -> LSTMState:
+    def initial(self, spec: Spec, *lifetimes: int) -> LSTMState:
         """The state before anything has happened."""
+        del spec
         zeros = jnp.zeros((*lifetimes, self.recurrent.shape[0]))
         return LSTMState(output=zeros, cell=zeros)
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
+        del spec
         return self.recurrent.shape[0]
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
@@ -186,13 +188,14 @@ class Linear(eqx.Module):
         self.write = Dense(inputs, units, gain=2.0, key=keys[1])
         self.project = Dense(units, hidden_size, gain=2.0**0.5, key=keys[2])
 
-    def initial(self, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
+    def initial(self, spec: Spec, *lifetimes: int) -> Float[Array, "*lifetimes units"]:
         """The state before anything has happened."""
+        del spec
         return jnp.zeros((*lifetimes, self.forget.bias.size))
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
+        del spec
         return self.project.bias.size
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from quickstudy.networks.core import Core, CoreInputs
-from quickstudy.protocol.records import record
+from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import fill_forward, shift_right
 
 
@@ -44,10 +44,9 @@ class RewardChangeCore(eqx.Module):
 
     core: Core
 
-    @property
-    def size(self) -> int:
+    def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
-        return self.core.size + 2
+        return self.core.size(spec) + 2
 
     @property
     def each(self) -> int:
@@ -59,11 +58,11 @@ class RewardChangeCore(eqx.Module):
         """The change of the reward depends on the order of the steps."""
         return False
 
-    def initial(self, *lifetimes: int) -> RewardChangeState:
+    def initial(self, spec: Spec, *lifetimes: int) -> RewardChangeState:
         """The state before anything has happened."""
         nothing = jnp.zeros(lifetimes)
         newest = jnp.zeros((*lifetimes, 2))
-        return RewardChangeState(state=self.core.initial(*lifetimes), last=nothing, counts=nothing > 0, newest=newest)
+        return RewardChangeState(state=self.core.initial(spec, *lifetimes), last=nothing, counts=nothing > 0, newest=newest)
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""

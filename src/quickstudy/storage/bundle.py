@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,16 +95,30 @@ class Bundle:
         return tasks.make(name, **(trained_with | settings))
 
     def agent_for(self, spec: Spec) -> Agent:
-        """The agent as it is made for these tasks: the same spaces, and lifetimes that may be longer or shorter than its own.
+        """The agent as it is made for these tasks.
+
+        Lifetimes may be longer or shorter than its own. Discrete actions may be more or fewer where no parameter depends on
+        their number, as in a network that scores all actions alike.
 
         Raises:
           SpecError: other spaces, or lifetimes that it does not fit into.
         """
         ours = self.agent.spec
-        same_spaces = (ours.observation_space, ours.action_space) == (spec.observation_space, spec.action_space)
-        agent = self.make(spec) if same_spaces else self.agent
+        kinds = {type(ours.action_space), type(spec.action_space)}
+        same_actions = ours.action_space == spec.action_space or kinds == {gymnasium.spaces.Discrete}
+        agent = self.agent
+        if ours.observation_space == spec.observation_space and same_actions:
+            made = self.make(spec)
+            agent = made if self._holds_parameters_of(made) else agent
         check_fit(agent, spec)
         return agent
+
+    def _holds_parameters_of(self, agent: Agent) -> bool:
+        """Whether this agent's parameters have the names and shapes of those of the bundle."""
+        wanted = jax.eval_shape(agent.init, jax.random.key(0))
+        held = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self.params)
+        shapes = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+        return jax.tree.structure(wanted) == jax.tree.structure(held) and shapes(wanted) == shapes(held)
 
     def params_of(self, seed: int = 0) -> PyTree:
         """The parameters of one of the seeds, ready for `agent.begin`.
