@@ -3,6 +3,7 @@
 Duan et al. 2016, table 2 gives means over 1,000 MDPs. The values in `REFERENCE` come from an independent simulation of the same
 methods with the true prior; those in `PUBLISHED` are the paper's, for agents that believe in mean rewards of 0, the belief
 under which they agree with it (docs/tabular-mdps.md). One standard error of either is taken from the lifetimes recorded here.
+Those in `STEP_WISE` come with their own standard errors.
 """
 
 from functools import partial
@@ -34,6 +35,9 @@ PUBLISHED = {
     10: {"PSRL, prior mean 0": 138.1, "OPSRL, prior mean 0": 144.1},
     25: {"PSRL, prior mean 0": 408.8},
 }
+# Episodes: mean lifetime return and its standard error, simulated.
+STEP_WISE = {10: (162.8, 0.24), 25: (460.0, 0.8), 50: (977.0, 2.2), 75: (1504.0, 3.6), 100: (2027.0, 5.3)}
+STEP_WISE_PLANNING = {10: (163.5, 0.8)}
 SLOW = pytest.mark.slow
 CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 10 else []) for episodes in REFERENCE]
 
@@ -78,6 +82,45 @@ def test_mean_return_is_the_known_one(episodes):
     for name, other in (("BEB", "greedy"), ("UCRL2", "PSRL"), ("visit bonus", "greedy")):
         ahead = returns[name] - returns[other]
         assert ahead.mean() > -3 * ahead.std() / np.sqrt(ahead.size), f"{other} beats {name}"
+
+
+def ahead(returns, name, other):
+    """How much one agent earns more than another, MDP by MDP, and the standard error."""
+    difference = returns[name] - returns[other]
+    mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
+    print(f"{name} minus {other}: {mean:+.2f} ± {error:.2f}")
+    return mean, error
+
+
+def check_simulated(value, known):
+    """A mean within three standard errors of the difference from one that was simulated."""
+    mean, error = known
+    combined = np.hypot(error, value.std(ddof=1) / np.sqrt(value.size))
+    assert abs(value.mean() - mean) < 3 * combined + 0.05, f"{value.mean()}, known {mean}"
+
+
+@pytest.mark.parametrize("episodes", CELLS)
+def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_episode(episodes):
+    distribution = tabular_mdp(episodes=episodes)
+    agents = {name: distribution.baselines[name]() for name in ("step-wise rule", "visit bonus")}
+    returns = play_lifetimes(agents, distribution, mdps=3_000, key=jax.random.key(2))
+    compare(returns, {}, known_mdps=1, label=f"episodes {episodes:3}")
+    check_simulated(returns["step-wise rule"], STEP_WISE[episodes])
+    mean, error = ahead(returns, "step-wise rule", "visit bonus")
+    assert mean > 3 * error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("episodes", "mdps"), [(10, 3_000), (50, 3_000)])
+def test_the_model_of_transitions_adds_less_than_half_a_percent(episodes, mdps):
+    distribution = tabular_mdp(episodes=episodes)
+    agents = {name: distribution.baselines[name]() for name in ("step-wise planning", "step-wise rule")}
+    returns = play_lifetimes(agents, distribution, mdps=mdps, key=jax.random.key(2))
+    compare(returns, {}, known_mdps=1, label=f"episodes {episodes:3}")
+    if episodes in STEP_WISE_PLANNING:
+        check_simulated(returns["step-wise planning"], STEP_WISE_PLANNING[episodes])
+    mean, error = ahead(returns, "step-wise planning", "step-wise rule")
+    assert abs(mean) < 0.005 * returns["step-wise rule"].mean() + 3 * error
 
 
 @pytest.mark.slow
