@@ -32,6 +32,7 @@ def test_imitation_alone_comes_close_to_the_teacher():
     assert mean["student"] > mean["random"] + 0.8 * (mean["teacher"] - mean["random"])
 
 
+@pytest.mark.slow
 def test_the_teacher_decides_on_what_the_student_lived():
     """The weight of imitation is one at the start and nothing at its end: then the teacher changes no update."""
     bandits = tasks.make("bernoulli-bandit", arms=3, pulls=4)

@@ -46,6 +46,7 @@ def on_one_device(update, *arguments):
     return jax.tree.map(lambda leaf: leaf[0], run(*arguments))
 
 
+@pytest.mark.slow
 def test_reptile_moves_towards_the_mean_of_what_was_adapted():
     algorithm = reptile(NAVIGATION.spec, made(ReptileConfig, **SMALL, learning_rate=0.5))
     state = jax.jit(algorithm.init)(jax.random.key(0))
@@ -57,6 +58,7 @@ def test_reptile_moves_towards_the_mean_of_what_was_adapted():
     assert np.abs(ended - start).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_promp_moves_the_start_several_times_on_one_batch_and_stays_near_what_lived():
     settings = dict(**SMALL, learning_rate=1e-2)
     algorithms = {

@@ -12,6 +12,13 @@ from quickstudy.baselines.mdps.beb import beb_agent, visit_bonus_agent
 from quickstudy.baselines.mdps.greedy import mdp_epsilon_greedy_agent, mdp_greedy_agent
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
+from quickstudy.baselines.mdps.step_wise import (
+    StepWiseMemory,
+    default_bonus,
+    index,
+    step_wise_planning_agent,
+    step_wise_rule_agent,
+)
 from quickstudy.baselines.mdps.transition_counts import PlanningMemory, TransitionCounts
 from quickstudy.baselines.mdps.ucrl2 import optimistic_backup, ucrl2_agent
 from quickstudy.numerics.value_iteration import backward_induction
@@ -21,6 +28,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MAKERS = [mdp_greedy_agent, mdp_epsilon_greedy_agent, psrl_agent, opsrl_agent, ucrl2_agent, beb_agent, visit_bonus_agent]
+STEP_WISE = [step_wise_rule_agent, step_wise_planning_agent]
 
 
 def spec(*, states=2, actions=2, horizon=2, episodes=4, start=0):
@@ -60,7 +68,7 @@ def action_of(agent, memory, state):
     return int(agent.act((), memory, jnp.int32(state), jax.random.key(1)).action)
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", [*MAKERS, step_wise_planning_agent])
 @pytest.mark.parametrize("start", [0, 3])
 def test_counts_follow_valid_steps_alone(make, start):
     agent = make(spec(start=start))
@@ -189,6 +197,98 @@ def test_backward_induction_by_hand():
     np.testing.assert_allclose(value, [-0.5 - 0.5 / 2 + 2.0 / 2, 4.0])
 
 
+def index_after(*steps, bonus):
+    """The first state's indices in lifetimes of 8 steps, prior mean 1."""
+    memory = after(step_wise_rule_agent(spec(), bonus=bonus), *steps)
+    here = memory.of_state(0)
+    return index(here, steps=jnp.float32(len(steps)), lifetime_steps=8, bonus=bonus, prior_mean=1.0)
+
+
+def test_the_index_falls_with_visits_and_with_the_clock():
+    """One visit that paid 2: r̂ = (1 + 2) / 2, and the bonus is halved. Visits elsewhere move the clock alone."""
+    here, elsewhere = recorded(0, 0, 2.0, 1), recorded(1, 1, 9.0, 1)
+    np.testing.assert_allclose(index_after(bonus=3.0), [1 + 3, 1 + 3], rtol=1e-6)
+    np.testing.assert_allclose(index_after(here, bonus=3.0), [1.5 + 3 * 7 / 8 / 2, 1 + 3 * 7 / 8], rtol=1e-6)
+    later = [here, *[elsewhere] * 4]
+    np.testing.assert_allclose(index_after(*later, bonus=3.0), [1.5 + 3 * 3 / 8 / 2, 1 + 3 * 3 / 8], rtol=1e-6)
+    # Equal where c (1 - t / 8) / 2 = 1 / 2: at c = 8 / 7 after one step, at 8 / 3 after five.
+    for steps, bonus, action in (([here], 1.1, 0), ([here], 1.2, 1), (later, 2.6, 0), (later, 2.7, 1)):
+        agent = step_wise_rule_agent(spec(), bonus=bonus)
+        assert action_of(agent, after(agent, *steps), 0) == action
+    # After the last step nothing is left of any bonus.
+    np.testing.assert_allclose(index_after(here, *[elsewhere] * 7, bonus=1000.0), [1.5, 1.0], rtol=1e-6)
+
+
+def test_default_bonus_is_near_the_tuned_ones():
+    for episodes, best in ((10, 1.0), (25, 1.2), (50, 1.6), (75, 2.0), (100, 2.4)):
+        assert default_bonus(episodes) == pytest.approx(best, abs=0.05)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_step_wise_rule_counts_valid_steps_in_any_order(start):
+    agent = step_wise_rule_agent(spec(start=start))
+    assert agent.exchangeable
+    steps = [(0, 1, 2.0, 1, True), (1, 0, -1.0, 1, True), (0, 1, 3.0, 0, True), (1, 1, np.nan, 0, False)]
+    experience = [recorded(s + start, a + start, r, n + start, valid=v) for s, a, r, n, v in steps]
+    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *experience)
+    for memory in (after(agent, *experience), after(agent, *experience[::-1]), after(agent, joined)):
+        np.testing.assert_array_equal(memory.visits, [[0, 2], [1, 0]])
+        np.testing.assert_array_equal(memory.reward_sums, [[0, 5], [-1, 0]])
+    # r̂ = (1 + 5) / 3 in state 0 for the second action, and 1 for the first, with 5 of 8 steps left: equal at c = 2.4.
+    for bonus, action in ((2.3, 1), (2.5, 0)):
+        assert action_of(step_wise_rule_agent(spec(start=start), bonus=bonus), memory, start) == start + action
+
+
+@pytest.mark.parametrize("make", STEP_WISE)
+def test_step_wise_agents_take_the_first_of_equals_up_to_rounding(make):
+    agent = make(spec(actions=3), bonus=1.0)
+    assert action_of(agent, after(agent), 0) == 0
+    # The first action disappoints. The others were never tried, or paid the same but for the rounding of sums.
+    disappointed = after(agent, recorded(0, 0, -9.0, 0))
+    assert action_of(agent, disappointed, 0) == 1
+    paid = [recorded(0, action, reward, 0) for action, reward in ((1, 2.0), (2, 2.00001), (1, 2.0), (2, 2.0))]
+    assert action_of(agent, after(agent, recorded(0, 0, -9.0, 0), *paid), 0) == 1
+
+
+@pytest.mark.parametrize("make", STEP_WISE)
+def test_step_wise_agents_learn_within_an_episode(make):
+    agent = make(spec())
+    assert action_of(agent, after(agent, recorded(0, 0, -1000.0, 0)), 0) == 1
+
+
+def test_step_wise_planning_knows_which_step_of_the_episode_it_is():
+    """Moving over costs 1 and pays 3 at the next step. Planning does it at the first of two steps, and the rule never does."""
+    transitions = 10_000 * jnp.asarray([[[1, 0], [0, 1]], [[0, 1], [0, 1]]])
+    reward = 10_000.0 * jnp.asarray([[0.0, -1.0], [3.0, 3.0]])
+    counts = TransitionCounts(transitions=transitions, reward_sums=reward)
+    planning = step_wise_planning_agent(spec(), bonus=0.0, prior_mean=0.0)
+    for step, action in ((0, 1), (1, 0)):
+        assert action_of(planning, StepWiseMemory(counts=counts, step=jnp.int32(step)), 0) == action
+    assert action_of(step_wise_rule_agent(spec(), bonus=0.0, prior_mean=0.0), counts.rewards, 0) == 0
+
+
+def test_step_wise_planning_counts_the_steps_of_the_episode():
+    agent = step_wise_planning_agent(spec(horizon=3))
+    steps = [recorded(0, 0, 0.0, 0), recorded(0, 0, 0.0, 0, valid=False), recorded(0, 0, 0.0, 0, over=True)]
+    assert [int(after(agent, *steps[:number]).step) for number in range(4)] == [0, 1, 1, 0]
+
+
+def test_step_wise_planning_is_the_rule_where_episodes_have_one_step():
+    one_step = spec(states=3, actions=4, horizon=1, episodes=40)
+    rule, planning = step_wise_rule_agent(one_step), step_wise_planning_agent(one_step)
+    generator, decided = np.random.default_rng(0), set()
+    by_rule, by_planning = after(rule), after(planning)
+    for _ in range(40):
+        state = int(generator.integers(3))
+        action = action_of(rule, by_rule, state)
+        assert action_of(planning, by_planning, state) == action
+        decided.add(action)
+        experience = recorded(state, action, generator.normal(), int(generator.integers(3)), over=True)
+        by_rule = rule.adapt((), by_rule, experience, jax.random.key(0))
+        by_planning = planning.adapt((), by_planning, experience, jax.random.key(0))
+    assert decided == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize(
     ("make", "setting"),
     [
@@ -197,6 +297,8 @@ def test_backward_induction_by_hand():
         (ucrl2_agent, {"scale": -1.0}),
         (beb_agent, {"bonus": -1.0}),
         (beb_agent, {"prior_visits": -1.0}),
+        (step_wise_rule_agent, {"bonus": -1.0}),
+        (step_wise_planning_agent, {"bonus": -1.0}),
     ],
 )
 def test_settings_out_of_range_are_refused(make, setting):
@@ -204,7 +306,7 @@ def test_settings_out_of_range_are_refused(make, setting):
         make(spec(), **setting)
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", [*MAKERS, *STEP_WISE])
 def test_states_that_are_not_discrete_are_refused(make):
     box = gymnasium.spaces.Box(0.0, 1.0, (2,))
     for spaces in ((box, gymnasium.spaces.Discrete(2)), (gymnasium.spaces.Discrete(2), box)):

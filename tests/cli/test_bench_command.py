@@ -18,6 +18,7 @@ from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.storage.bundle import load_bundle, save_bundle
 from quickstudy.tasks import make
 
+pytestmark = pytest.mark.slow
 ROWS = """
 title = "Toys"
 about = "Small bandits."

@@ -3,6 +3,7 @@
 Duan et al. 2016, table 2 gives means over 1,000 MDPs. The values in `REFERENCE` come from an independent simulation of the same
 methods with the true prior; those in `PUBLISHED` are the paper's, for agents that believe in mean rewards of 0, the belief
 under which they agree with it (docs/tabular-mdps.md). One standard error of either is taken from the lifetimes recorded here.
+Those in `STEP_WISE` come with their own standard errors.
 """
 
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
+from quickstudy.baselines.mdps.step_wise import step_wise_rule_agent
 from quickstudy.numerics.beliefs.dirichlet import draw_dirichlet, draw_gamma
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
@@ -33,6 +35,14 @@ REFERENCE = {
 PUBLISHED = {
     10: {"PSRL, prior mean 0": 138.1, "OPSRL, prior mean 0": 144.1},
     25: {"PSRL, prior mean 0": 408.8},
+}
+# Episodes: mean lifetime return and its standard error, simulated.
+STEP_WISE = {
+    10: {"step-wise rule": (162.8, 0.24), "step-wise rule, no bonus": (158.7, 0.6), "step-wise planning": (163.5, 0.8)},
+    25: {"step-wise rule": (460.0, 0.8)},
+    50: {"step-wise rule": (977.0, 2.2)},
+    75: {"step-wise rule": (1504.0, 3.6)},
+    100: {"step-wise rule": (2027.0, 5.3)},
 }
 SLOW = pytest.mark.slow
 CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 10 else []) for episodes in REFERENCE]
@@ -78,6 +88,47 @@ def test_mean_return_is_the_known_one(episodes):
     for name, other in (("BEB", "greedy"), ("UCRL2", "PSRL"), ("visit bonus", "greedy")):
         ahead = returns[name] - returns[other]
         assert ahead.mean() > -3 * ahead.std() / np.sqrt(ahead.size), f"{other} beats {name}"
+
+
+def ahead(returns, name, other):
+    """How much one agent earns more than another, MDP by MDP, and the standard error."""
+    difference = returns[name] - returns[other]
+    mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(difference.size)
+    print(f"{name} minus {other}: {mean:+.2f} ± {error:.2f}")
+    return mean, error
+
+
+def check_step_wise(returns, episodes):
+    """Every mean within three standard errors of the difference from the simulated one."""
+    for name in STEP_WISE[episodes].keys() & returns.keys():
+        (known, known_error), value = STEP_WISE[episodes][name], returns[name]
+        combined = np.hypot(known_error, value.std(ddof=1) / np.sqrt(value.size))
+        assert abs(value.mean() - known) < 3 * combined, f"{name}: {value.mean()}, known {known}"
+
+
+@pytest.mark.parametrize("episodes", CELLS)
+def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_episode(episodes):
+    distribution = tabular_mdp(episodes=episodes)
+    agents = {name: distribution.baselines[name]() for name in ("step-wise rule", "visit bonus")}
+    agents["step-wise rule, no bonus"] = step_wise_rule_agent(distribution.spec, bonus=0.0)
+    returns = play_lifetimes(agents, distribution, mdps=3_000, key=jax.random.key(2))
+    compare(returns, {}, known_mdps=1, label=f"episodes {episodes:3}")
+    check_step_wise(returns, episodes)
+    for other in ("visit bonus", "step-wise rule, no bonus"):
+        mean, error = ahead(returns, "step-wise rule", other)
+        assert mean > 3 * error, other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("episodes", STEP_WISE)
+def test_the_model_of_transitions_adds_about_half_a_percent_at_most(episodes):
+    distribution = tabular_mdp(episodes=episodes)
+    agents = {name: distribution.baselines[name]() for name in ("step-wise planning", "step-wise rule")}
+    returns = play_lifetimes(agents, distribution, mdps=3_000, key=jax.random.key(2))
+    compare(returns, {}, known_mdps=1, label=f"episodes {episodes:3}")
+    check_step_wise(returns, episodes)
+    mean, error = ahead(returns, "step-wise planning", "step-wise rule")
+    assert -3 * error < mean < 0.005 * returns["step-wise rule"].mean() + 3 * error
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """Every agent that must keep the laws: all baselines of all registered distributions, all registered algorithms, and toys.
 
-A new registered name joins by itself, with its default settings unless small ones are named here. Each agent is tried on one
-distribution at least in `make test`. Further distributions and further settings of the same agent are marked slow.
+A new registered name joins by itself, with its default settings unless small ones are named here. `make test` tries the agents
+of every algorithm on one distribution, and one baseline of each family. Everything else is marked slow: further distributions,
+further settings, and the other baselines.
 """
 
 import functools
@@ -67,8 +68,13 @@ FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"
 
 
 def with_suites():
-    """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed."""
-    return [*PURE, *(pytest.param(name, marks=[pytest.mark.suites, needs(name)]) for name in tasks.SUITES)]
+    """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed.
+
+    Tasks whose parameters are shown are those of another distribution with a longer observation, so they are slow tests.
+    """
+    shown = [name for name in PURE if name.startswith("privileged-")]
+    pure = [pytest.param(name, marks=pytest.mark.slow) if name in shown else name for name in PURE]
+    return [*pure, *(pytest.param(name, marks=[pytest.mark.suites, needs(name)]) for name in tasks.SUITES)]
 
 
 def needs(name):
@@ -98,16 +104,23 @@ def hidden_goal_of(spec):
 
 
 def baselines_of_all():
-    """Cases of baselines by id. A method that several distributions offer is tried on the first of them."""
-    cases, seen = {}, set()
+    """Cases of baselines by id, and the ids of those that are slow: all but one of each family.
+
+    A method that several distributions offer is tried on the first of them.
+    """
+    cases, slow, seen, families = {}, set(), set(), set()
     for name in PURE:
         distribution = functools.partial(small, name)
         for baseline, make in distribution().baselines.items():
             kind = getattr(make, "func", make)
             if kind not in seen:
+                family = kind.__module__.rpartition(".")[0]
                 cases[f"{baseline} on {name}"] = (distribution, lambda spec, make=make: make())
+                if family in families:
+                    slow.add(f"{baseline} on {name}")
+                families.add(family)
             seen.add(kind)
-    return cases
+    return cases, slow
 
 
 def algorithms_on_toys():
@@ -167,6 +180,8 @@ def others():
     return cases
 
 
-ALGORITHM_CASES, SLOW = algorithms_on_toys()
-MAKERS = baselines_of_all() | agents_on_toys(ALGORITHM_CASES) | others()
+ALGORITHM_CASES, SLOW_ALGORITHMS = algorithms_on_toys()
+BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
+SLOW = SLOW_ALGORITHMS | SLOW_BASELINES
+MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

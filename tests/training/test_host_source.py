@@ -118,6 +118,7 @@ def workers_of(pid):
     return [child for child in children if b"collecting.process_main" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_nothing(in_process, algorithm, distribution, capfd):
     killers = []
 
@@ -137,6 +138,7 @@ def test_a_worker_that_is_killed_changes_nothing(in_process, algorithm, distribu
     assert not workers_of(os.getpid())
 
 
+@pytest.mark.slow
 def test_a_learner_that_is_killed_leaves_no_worker_and_is_resumed(algorithm, in_process, tmp_path, capsys):
     task_file = f"{pathlib.Path(__file__).parents[1] / 'rollout' / 'collecting' / 'poles.py'}:poles"
     killed, whole = tmp_path / "killed", tmp_path / "whole"

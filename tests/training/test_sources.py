@@ -40,6 +40,7 @@ def test_the_source_is_what_the_algorithm_wants(distribution, pearl):
     assert (replay.room, int(replay.held)) == (6, 0)
 
 
+@pytest.mark.slow
 def test_every_seed_has_a_store_that_holds_its_newest_lifetimes(distribution, pearl):
     source, roots = source_for(pearl, distribution, tasks=4), jax.vmap(jax.random.key)(jnp.arange(2))
     program, state = update_program(pearl, source), initial_state(pearl, source, roots)
@@ -57,6 +58,7 @@ def test_every_seed_has_a_store_that_holds_its_newest_lifetimes(distribution, pe
     assert not np.array_equal(rewards[0], rewards[1])
 
 
+@pytest.mark.slow
 def test_a_run_with_a_store_resumes_to_the_same_bits(distribution, pearl, tmp_path):
     config = TrainingConfig(
         budget=f"{6 * STEPS_PER_UPDATE} steps", seeds=2, held_out_tasks=4, evaluation_seconds=600.0, checkpoint_seconds=0.0

@@ -33,6 +33,8 @@ BASELINES = {
     "low-rank-thompson-sampling": "quickstudy.baselines.bandits.low_rank_posterior:low_rank_thompson_agent",
     "ppo": "quickstudy.baselines.ppo:ppo_agent",
     "visit-bonus": "quickstudy.baselines.mdps.beb:visit_bonus_agent",
+    "step-wise-rule": "quickstudy.baselines.mdps.step_wise:step_wise_rule_agent",
+    "step-wise-planning": "quickstudy.baselines.mdps.step_wise:step_wise_planning_agent",
 }
 
 

@@ -18,6 +18,7 @@ from quickstudy.evaluation.belief_probe.targets import named_parameters, numbers
 from quickstudy.protocol.errors import BundleError, SpecError, TaskDistributionError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 
+pytestmark = pytest.mark.slow
 TABLE = jnp.array([1.0, 2.0, 3.0])
 
 

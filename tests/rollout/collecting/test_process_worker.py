@@ -120,6 +120,7 @@ def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raise
     assert list(pool.faults.values()) == [2]
 
 
+@pytest.mark.slow
 def test_one_pool_runs_batches_of_any_size_and_reports_a_missing_suite():
     distribution = slides()
     with open_pool(distribution, TWO) as pool:

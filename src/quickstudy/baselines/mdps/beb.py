@@ -48,7 +48,8 @@ def visit_bonus_agent(spec: Spec, *, bonus: float | None = None, prior_mean: flo
 
         r(s, a) = r̂(s, a) + β / (1 + n(s, a))
 
-    The strongest of the classical agents here from 25 episodes on: see docs/tabular-mdps.md.
+    From 25 episodes on, it is the strongest of the agents that plan once an episode. `step_wise_rule_agent`, which decides anew
+    at every step, is stronger: see docs/tabular-mdps.md.
 
     Args:
       spec: of the tasks; Discrete observations (the states) and actions.

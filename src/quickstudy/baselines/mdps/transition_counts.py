@@ -3,20 +3,20 @@
 Counts of transitions and sums of rewards are sufficient for the beliefs used here, independent for every state and action:
 
     P(. | s, a) ~ Dirichlet(1, ..., 1)                posterior  Dirichlet(1 + counts of the successors)
-    r(s, a)     ~ N(m, 1), noise of variance 1        posterior  N((m + sum of rewards) / (1 + n), 1 / (1 + n))
+    r(s, a)     ~ N(m, 1), noise of variance 1        posterior  as `reward_counts.py` has it
 
-All of them plan once an episode, for a whole episode ahead, so the memory holds the plan too, and the step of the episode.
+Most of them plan once an episode, for a whole episode ahead. So their memory holds the plan too, and the step of the episode.
 """
 
 from collections.abc import Callable
+from typing import Self
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from quickstudy.baselines.mdps.reward_counts import FiniteSpaces, RewardCounts
 from quickstudy.numerics.beliefs.belief import DirichletBelief, JointBelief
-from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.value_iteration import best_actions
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
@@ -31,15 +31,36 @@ class TransitionCounts:
     transitions: Int[Array, "states actions states"]
     reward_sums: Float[Array, "states actions"]
 
+    @classmethod
+    def none(cls, spaces: FiniteSpaces) -> Self:
+        """Before the first step."""
+        states, actions = spaces.states, spaces.actions
+        return cls(transitions=jnp.zeros((states, actions, states), jnp.int32), reward_sums=jnp.zeros((states, actions)))
+
+    def after(self, transition: Transition, spaces: FiniteSpaces) -> Self:
+        """With one more step, if it is valid."""
+        state, action = spaces.state_and_action(transition)
+        successor = transition.outcome.observation - spaces.first_state
+        reward = jnp.where(transition.valid, transition.outcome.reward, 0.0)
+        return type(self)(
+            transitions=self.transitions.at[state, action, successor].add(transition.valid.astype(jnp.int32)),
+            reward_sums=self.reward_sums.at[state, action].add(reward),
+        )
+
     @property
     def visits(self) -> Float[Array, "states actions"]:
         """Number of times that each action was taken in each state."""
         return self.transitions.sum(axis=-1).astype(jnp.float32)
 
+    @property
+    def rewards(self) -> RewardCounts:
+        """What is known of the mean rewards."""
+        return RewardCounts(visits=self.visits, reward_sums=self.reward_sums)
+
     def belief(self, prior_mean: float) -> JointBelief:
         """Of the `transition` probabilities `[states, actions, states]` and the mean `reward` `[states, actions]`."""
-        reward = LatentBelief(mean=self.mean_reward(prior_mean), log_variance=-jnp.log(1.0 + self.visits))
-        return JointBelief(parts={"reward": reward, "transition": DirichletBelief.from_counts(self.transitions)})
+        transition = DirichletBelief.from_counts(self.transitions)
+        return JointBelief(parts={"reward": self.rewards.belief(prior_mean), "transition": transition})
 
     @property
     def mean_transition(self) -> Float[Array, "states actions states"]:
@@ -48,7 +69,7 @@ class TransitionCounts:
 
     def mean_reward(self, prior_mean: float) -> Float[Array, "states actions"]:
         """Posterior mean of the mean rewards, whose prior is N(prior_mean, 1) under noise of variance 1."""
-        return (prior_mean + self.reward_sums) / (1.0 + self.visits)
+        return self.rewards.mean_reward(prior_mean)
 
 
 @record
@@ -78,23 +99,20 @@ def planning_agent(
     Raises:
       SpecError: observations or actions that are not Discrete, or an epsilon outside [0, 1].
     """
-    state_space, action_space = _discrete(spec.observation_space), _discrete(spec.action_space)
+    spaces = FiniteSpaces.of(spec)
     if not 0 <= epsilon <= 1:
         raise SpecError(f"epsilon must be within [0, 1]; came {epsilon!r}.")
-    states, actions = int(state_space.n), int(action_space.n)
-    first_state, first_action = int(state_space.start), int(action_space.start)
+    actions, first_action = spaces.actions, spaces.first_action
 
     def begin(params: tuple, key: PRNGKeyArray) -> PlanningMemory:
         del params
-        counts = TransitionCounts(
-            transitions=jnp.zeros((states, actions, states), jnp.int32), reward_sums=jnp.zeros((states, actions))
-        )
+        counts = TransitionCounts.none(spaces)
         return PlanningMemory(counts=counts, plan=best_actions(plan(counts, key)), step=jnp.int32(0))
 
     def act(params: tuple, memory: PlanningMemory, observation: Array, key: PRNGKeyArray) -> Decision:
         del params
         extras = {"belief": memory.counts.belief(prior_mean)}
-        planned = memory.plan[memory.step, observation - first_state]
+        planned = memory.plan[memory.step, observation - spaces.first_state]
         if epsilon == 0:
             return Decision(action=first_action + planned, extras={"log_probability": jnp.float32(0.0)} | extras)
         key_explore, key_action = jax.random.split(key)
@@ -103,20 +121,11 @@ def planning_agent(
         probability = jnp.where(action == planned, 1.0 - epsilon, 0.0) + epsilon / actions
         return Decision(action=first_action + action, extras={"log_probability": jnp.log(probability)} | extras)
 
-    def count(counts: TransitionCounts, transition: Transition) -> TransitionCounts:
-        state, action = transition.observation - first_state, transition.decision.action - first_action
-        successor = transition.outcome.observation - first_state
-        reward = jnp.where(transition.valid, transition.outcome.reward, 0.0)
-        return TransitionCounts(
-            transitions=counts.transitions.at[state, action, successor].add(transition.valid.astype(jnp.int32)),
-            reward_sums=counts.reward_sums.at[state, action].add(reward),
-        )
-
     def adapt(params: tuple, memory: PlanningMemory, experience: Transition, key: PRNGKeyArray) -> PlanningMemory:
         del params
 
         def take_in(memory: PlanningMemory, transition: Transition) -> tuple[PlanningMemory, None]:
-            counts = count(memory.counts, transition)
+            counts = memory.counts.after(transition, spaces)
             over = transition.valid & transition.boundary
             # Where all lifetimes end their episodes at the same steps, `over` is one number for all of them even under
             # `vmap`, and this stays a branch: planning costs once an episode, not at every step.
@@ -127,9 +136,3 @@ def planning_agent(
         return scan(take_in, memory, experience)[0]
 
     return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
-
-
-def _discrete(space: gymnasium.Space) -> gymnasium.spaces.Discrete:
-    if not isinstance(space, gymnasium.spaces.Discrete):
-        raise SpecError(f"an agent that counts transitions needs Discrete states and actions; came {space!r}.")
-    return space

@@ -17,9 +17,9 @@ standard deviations away.
 
 Floor and ceiling are exact, by dynamic programming on the drawn process.
 
-Baselines: the classical agents of the paper's table 2, and a stronger one. All of them have the prior of `train`, on every
-split. Expected results: `docs/tabular-mdps.md` compares them with the published returns. Command: `pytest
-tests/golden/test_mdp_baselines.py`.
+Baselines: the classical agents of the paper's table 2, one more that plans once an episode, and two that decide anew at every
+step. These two are the strongest. All have the prior of `train`, on every split. Expected results: `docs/tabular-mdps.md`
+compares them with the published returns. Command: `pytest tests/golden/test_mdp_baselines.py`.
 """
 
 from collections.abc import Callable
@@ -33,6 +33,7 @@ from quickstudy.baselines.mdps.beb import beb_agent, visit_bonus_agent
 from quickstudy.baselines.mdps.greedy import mdp_epsilon_greedy_agent, mdp_greedy_agent
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
+from quickstudy.baselines.mdps.step_wise import step_wise_planning_agent, step_wise_rule_agent
 from quickstudy.baselines.mdps.ucrl2 import ucrl2_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.numerics.value_iteration import backward_induction, expected_backup
@@ -129,4 +130,6 @@ def _baselines(spec: Spec) -> dict[str, Callable[[], Agent]]:
         "UCRL2": partial(ucrl2_agent, spec),
         "BEB": partial(beb_agent, spec),
         "visit bonus": partial(visit_bonus_agent, spec),
+        "step-wise rule": partial(step_wise_rule_agent, spec),
+        "step-wise planning": partial(step_wise_planning_agent, spec),
     }
