@@ -45,19 +45,26 @@ SMALL_DISTRIBUTIONS = {
 }
 SMALL_ALGORITHMS = {
     "energy": [{"hidden_size": 8, "ridges": 4, "particles": 4, "step_sizes": (8,), "moments": 2}],
-    "hybrid": [{"hidden_size": 8}],
+    "hybrid": [{"hidden_size": 8}, {"cell": "associative", "hidden_size": 8}, {"cell": "attention", "hidden_size": 8}],
     "maml": [{"hidden_sizes": (8,), "rollouts": 1}, {"hidden_sizes": (8,), "rollouts": 1, "adapts": "context"}],
     "multi-task": [{"hidden_sizes": (8,), "rollouts": 1, "epochs": 2, "minibatches": 1}],
     "pearl": [{"hidden_sizes": (8,), "lifetimes": 4, "room": 8, "gradient_steps": 2, "replayed": 4, "steps": 4}],
     "promp": [{"hidden_sizes": (8,), "rollouts": 1}],
     "reptile": [{"hidden_sizes": (8,), "rollouts": 1}],
     "sparse-maml": [{"hidden_sizes": (8, 8), "rollouts": 1, "adapted_fraction": 0.3}],
-    "varibad": [{"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 2, "decodes": "both"}],
+    "varibad": [
+        {"hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 2, "decodes": "both"},
+        {"cell": "associative", "hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 2},
+        {"cell": "attention", "hidden_size": 8, "decoder_size": 8, "decoded_beliefs": 2},
+    ],
     "rl2": [
         {"cell": "gru", "hidden_size": 8},
         {"cell": "lstm", "hidden_size": 8},
         {"cell": "linear", "hidden_size": 8},
         {"cell": "gru", "hidden_size": 8, "reward_change": True},
+        {"cell": "associative", "hidden_size": 8},
+        {"cell": "associative", "hidden_size": 8, "scores_alike": False, "addresses": 4, "heads": 2, "stored": 2, "beside": 4},
+        {"cell": "attention", "hidden_size": 8, "attention_heads": 2, "window": 5},
     ],
 }
 EPISODIC = ("corridor", "aiming")
