@@ -24,44 +24,41 @@ HISTORY = Path(__file__).with_name("peers.jsonl")
 ARMS, PULLS, LIFETIMES, HIDDEN, EPOCHS, MINIBATCHES, UPDATES = 5, 100, 512, 64, 4, 4, 4
 
 
-def time_peer():
-    """Environment steps per second of whole updates."""
-    import torch
-    from sb3_contrib import RecurrentPPO
-    from stable_baselines3.common.callbacks import BaseCallback
+def bandits(lifetimes, *, arms, pulls, seed=0):
+    """A vectorised environment of the library that holds all lifetimes, in NumPy."""
     from stable_baselines3.common.vec_env import VecEnv
 
     class Bandits(VecEnv):
         """All lifetimes at once; an observation is the last action, its reward, and whether there was one."""
 
         def __init__(self):
-            box = gymnasium.spaces.Box(0.0, 1.0, (ARMS + 2,), np.float32)
-            super().__init__(LIFETIMES, box, gymnasium.spaces.Discrete(ARMS))
-            self.random = np.random.default_rng(0)
+            box = gymnasium.spaces.Box(0.0, 1.0, (arms + 2,), np.float32)
+            super().__init__(lifetimes, box, gymnasium.spaces.Discrete(arms))
+            self.random = np.random.default_rng(seed)
 
         def reset(self):
-            self.probability, self.pulls = self.random.random((LIFETIMES, ARMS)), 0
-            return np.zeros((LIFETIMES, ARMS + 2), np.float32)
+            self.probability, self.pulls = self.random.random((lifetimes, arms)), 0
+            return np.zeros((lifetimes, arms + 2), np.float32)
 
         def step_async(self, actions):
             self.actions = actions
 
         def step_wait(self):
-            rows = np.arange(LIFETIMES)
-            reward = (self.random.random(LIFETIMES) < self.probability[rows, self.actions]).astype(np.float32)
-            seen = np.zeros((LIFETIMES, ARMS + 2), np.float32)
-            seen[rows, self.actions], seen[:, ARMS], seen[:, ARMS + 1] = 1.0, reward, 1.0
+            rows = np.arange(lifetimes)
+            reward = (self.random.random(lifetimes) < self.probability[rows, self.actions]).astype(np.float32)
+            seen = np.zeros((lifetimes, arms + 2), np.float32)
+            seen[rows, self.actions], seen[:, arms], seen[:, arms + 1] = 1.0, reward, 1.0
             self.pulls += 1
-            over = self.pulls == PULLS
+            over = self.pulls == pulls
             infos = [{"terminal_observation": row} for row in seen] if over else [{} for _ in rows]
-            return (self.reset() if over else seen), reward, np.full(LIFETIMES, over), infos
+            return (self.reset() if over else seen), reward, np.full(lifetimes, over), infos
 
         def close(self):
             """Nothing to close."""
 
         def get_attr(self, attr_name, indices=None):
             """The library asks for the render mode alone."""
-            return [None] * LIFETIMES
+            return [None] * lifetimes
 
         def set_attr(self, attr_name, value, indices=None):
             """Nothing to set."""
@@ -71,7 +68,16 @@ def time_peer():
 
         def env_is_wrapped(self, wrapper_class, indices=None):
             """Nothing is wrapped."""
-            return [False] * LIFETIMES
+            return [False] * lifetimes
+
+    return Bandits()
+
+
+def time_peer():
+    """Environment steps per second of whole updates."""
+    import torch
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.callbacks import BaseCallback
 
     class Watch(BaseCallback):
         """When each collection of lifetimes began."""
@@ -86,8 +92,9 @@ def time_peer():
 
     torch.set_num_threads(os.cpu_count())
     policy = {"lstm_hidden_size": HIDDEN, "net_arch": [HIDDEN], "shared_lstm": True, "enable_critic_lstm": False}
+    shape = {"n_steps": PULLS, "batch_size": LIFETIMES * PULLS // MINIBATCHES, "n_epochs": EPOCHS}
     model = RecurrentPPO(
-        "MlpLstmPolicy", Bandits(), n_steps=PULLS, batch_size=LIFETIMES * PULLS // MINIBATCHES, n_epochs=EPOCHS,
+        "MlpLstmPolicy", bandits(LIFETIMES, arms=ARMS, pulls=PULLS), **shape,
         gamma=0.99, gae_lambda=0.9, policy_kwargs=policy, device="cpu", seed=0,
     )  # fmt: skip
     watch = Watch()

@@ -17,6 +17,8 @@ from quickstudy.training.loop import TrainingConfig, meta_train
 LIFETIMES = 4096
 RL2 = {"hidden_size": 32, "lifetimes": 256, "learning_rate": 5e-3, "entropy_bonus": 0.02, "minibatches": 2, "discount": 1.0}
 SMALL = {"rl2": [RL2 | {"cell": "gru"}, RL2 | {"cell": "lstm"}, RL2 | {"cell": "linear", "hidden_size": 16}]}
+# A riddle shows its answer under another observation, and an answer is an action's number.
+SMALL["rl2"] += [RL2 | {"cell": "associative", "beside": 16, "names_actions": True}, RL2 | {"cell": "attention"}]
 GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
 SMALL |= {
     "energy": [RL2 | {"particles": 8, "ridges": 12, "step_sizes": (32,), "moments": 4}],
