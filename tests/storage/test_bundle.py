@@ -9,14 +9,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from quickstudy import algorithms, tasks
-from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
+from quickstudy.protocol.errors import BundleError, SpecError, UnknownNameError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.storage.bundle import load_bundle, save_bundle
 
 DISTRIBUTION = tasks.make("bernoulli-bandit", arms=3, pulls=6)
 
 
-@pytest.fixture(params=["gru", "lstm", "linear"])
+@pytest.fixture(params=["gru", "lstm", "linear", "associative", "attention"])
 def algorithm(request):
     return algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=request.param)
 
@@ -43,6 +43,23 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
         jax.tree.map(np.testing.assert_array_equal, before, after)
     with pytest.raises(BundleError, match="seeds 0 to 1; came 2"):
         bundle.params_of(2)
+
+
+def test_an_agent_that_scores_actions_alike_serves_more_arms_and_fewer(tmp_path):
+    for cell, serves in (("associative", True), ("gru", False)):
+        algorithm = algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=cell)
+        params = jax.vmap(algorithm.agent.init)(jax.random.split(jax.random.key(0), 1))
+        bundle = load_bundle(save_bundle(tmp_path / cell, algorithm, params, distribution=DISTRIBUTION))
+        for arms in (2, 7):
+            others = tasks.make("bernoulli-bandit", arms=arms, pulls=12)
+            if not serves:
+                with pytest.raises(SpecError, match="action_space"):
+                    bundle.agent_for(others.spec)
+                continue
+            agent, task = bundle.agent_for(others.spec), others.sample("test", jax.random.key(1))
+            lifetime, _ = run_lifetime(agent, others, bundle.params_of(), task, jax.random.key(2))
+            assert set(np.unique(lifetime.decision.action)) <= set(range(arms))
+            assert lifetime.decision.extras["policy"].logits.shape == (12, arms)
 
 
 def test_the_tasks_are_those_of_training_or_those_that_are_named(path):
@@ -82,11 +99,11 @@ def test_a_card_that_is_cut_off_is_refused(path):
 def test_parameters_of_another_size_are_named(path):
     file, card = path / "parameters.safetensors", path / "bundle.json"
     tensors = load_file(file)
-    tensors["network.policy.bias"] = tensors["network.policy.bias"][:, :2]
+    tensors["network.value.weight"] = np.ascontiguousarray(tensors["network.value.weight"][..., :2])
     save_file(tensors, file)
     content = json.loads(card.read_text()) | {"parameters_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     card.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match=r"network.policy.bias must be float32\[3\] per seed; came float32\[2\]"):
+    with pytest.raises(BundleError, match=r"network.value.weight must be float32\[1, 8\] per seed; came float32\[1, 2\]"):
         load_bundle(path)
 
 
