@@ -100,11 +100,11 @@ class Layer(eqx.Module):
         queries: Float[Array, "tokens *lifetimes heads part"],
         keys: Float[Array, "kept *lifetimes heads part"],
         values: Float[Array, "kept *lifetimes heads part"],
-        open: Bool[Array, "tokens kept *lifetimes"],
+        seen: Bool[Array, "tokens kept *lifetimes"],
     ) -> Float[Array, "tokens *lifetimes size"]:
-        """The tokens after this layer; each attends to what is open to it."""
+        """The tokens after this layer; each attends to what it may see."""
         logits = jnp.einsum("t...hd,s...hd->ts...h", queries, keys) / math.sqrt(queries.shape[-1])
-        logits = jnp.where(open[..., None], logits, _NEVER)
+        logits = jnp.where(seen[..., None], logits, _NEVER)
         nothing = jnp.broadcast_to(self.nothing, (len(x), 1, *logits.shape[2:]))
         shares = jax.nn.softmax(jnp.concatenate([nothing, logits], axis=1), axis=1)[:, 1:]
         mixed = jnp.einsum("ts...h,s...hd->t...hd", shares, values)
@@ -169,13 +169,15 @@ class Attention(eqx.Module):
             newest = slots == state.count[None] % window  # [window, *lifetimes]
             written = newest & happened[None]
             keys, values = _time_first(state.keys), _time_first(state.values)  # [layers, window, *lifetimes, heads, part]
-            open = (self._numbers(state) >= 0) & ~newest
+            older = (self._numbers(state) >= 0) & ~newest
             x, kept = token[None], []
             for layer, ring_keys, ring_values in zip(self.layers, keys, values, strict=True):
                 key, value = layer.stored(x, state.count[None])
-                joined = [jnp.concatenate(pair) for pair in ((ring_keys, key), (ring_values, value))]
-                itself = jnp.ones_like(open[:1])
-                x = layer.after(x, layer.queries(x, state.count[None]), *joined, jnp.concatenate([open, itself])[None])
+                all_keys, all_values = (jnp.concatenate(pair) for pair in ((ring_keys, key), (ring_values, value)))
+                itself = jnp.ones_like(older[:1])
+                x = layer.after(
+                    x, layer.queries(x, state.count[None]), all_keys, all_values, jnp.concatenate([older, itself])[None]
+                )
                 write = lambda ring, new: jnp.where(written[..., None, None], new, ring)  # noqa: E731
                 kept.append((write(ring_keys, key), write(ring_values, value)))
             keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*kept, strict=True))
@@ -186,9 +188,9 @@ class Attention(eqx.Module):
     def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
         """The last layer's token of the present observation."""
         count = state.count[None]
-        x, open = self._asking(seen[None], count, state.length[None]), (self._numbers(state) >= 0)[None]
+        x, kept = self._asking(seen[None], count, state.length[None]), (self._numbers(state) >= 0)[None]
         for layer, keys, values in zip(self.layers, _time_first(state.keys), _time_first(state.values), strict=True):
-            x = layer.after(x, layer.queries(x, count), keys, values, open)
+            x = layer.after(x, layer.queries(x, count), keys, values, kept)
         return _normalised(x[0])
 
     def run(

@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -142,7 +143,8 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
     inputs, size = 2 * seen + flat_size(spec.action_space) + rewards + 1, config.hidden_size
     if config.cell == "attention":
         return Attention(inputs, seen, size, config.attention, key=key)
-    return {"gru": GRU, "lstm": LSTM, "linear": Linear}[config.cell](inputs, size, key=key)
+    recurrent: dict[str, Callable[..., Core]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
+    return recurrent[config.cell](inputs, size, key=key)
 
 
 def first_statistics(spec: Spec, config: MemoryNetworkConfig) -> Statistics:

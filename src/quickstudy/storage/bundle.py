@@ -117,8 +117,8 @@ class Bundle:
         """Whether this agent's parameters have the names and shapes of those of the bundle."""
         wanted = jax.eval_shape(agent.init, jax.random.key(0))
         held = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self.params)
-        shapes = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
-        return jax.tree.structure(wanted) == jax.tree.structure(held) and shapes(wanted) == shapes(held)
+        shapes = lambda tree: [(name, leaf.shape, leaf.dtype) for name, leaf in _named_leaves(tree).items()]  # noqa: E731
+        return shapes(wanted) == shapes(held)
 
     def params_of(self, seed: int = 0) -> PyTree:
         """The parameters of one of the seeds, ready for `agent.begin`.
