@@ -9,7 +9,6 @@ import pytest
 
 from networks.core_inputs import CONTINUOUS, SPEC, random_inputs
 from quickstudy.networks.associative import Associative, AssociativeConfig
-from quickstudy.numerics.addressed_sums import BLOCK, addressed_sums
 from quickstudy.protocol.errors import UsageError
 
 
@@ -35,19 +34,6 @@ def test_keys_of_continuous_observations_match_where_they_are_near():
     assert match(here) == pytest.approx(1, abs=0.1)
     assert match(here) > match(here + 0.5) > match(here + 3.0) - 0.1
     assert abs(match(here + 30.0)) < 0.2
-
-
-@pytest.mark.parametrize("steps", [1, BLOCK, BLOCK + 1, 3 * BLOCK - 5])
-def test_sums_by_blocks_are_those_step_by_step(steps):
-    keys = jax.random.split(jax.random.key(0), 4)
-    table = jax.random.normal(keys[0], (2, 3, 4, 5))
-    query, key = (jax.random.normal(k, (steps, 2, 3, 4)) for k in keys[1:3])
-    value = jax.random.normal(keys[3], (steps, 2, 5))
-    last, read = addressed_sums(table, query, key, value)
-    for t in range(steps):
-        np.testing.assert_allclose(read[t], jnp.einsum("lha,lhav->lhv", query[t], table), rtol=1e-3, atol=1e-3)
-        table = table + key[t][..., None] * value[t][:, None, None]
-    np.testing.assert_allclose(last, table, rtol=1e-3, atol=1e-3)
 
 
 def test_settings_out_of_range_are_refused():

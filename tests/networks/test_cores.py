@@ -19,6 +19,8 @@ CELLS = {
     "associative, two heads, stored numbers, a recurrence": {
         "associative": AssociativeConfig(heads=2, addresses=5, stored=3, beside=4)
     },
+    "associative, forgets": {"associative": AssociativeConfig(rule="forget", heads=2, addresses=5)},
+    "associative, replaces": {"associative": AssociativeConfig(rule="replace")},
     "attention": {},
     "attention within a window": {"attention": AttentionConfig(window=3)},
     "attention within a window of one": {"attention": AttentionConfig(window=1)},

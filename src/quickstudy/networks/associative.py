@@ -15,6 +15,7 @@ values by action, Pritzel et al. 2017 (neural episodic control). Changed: counts
 """
 
 import dataclasses
+from typing import Literal
 
 import equinox as eqx
 import gymnasium
@@ -27,7 +28,7 @@ from quickstudy.networks.core import Core, CoreInputs
 from quickstudy.networks.counts import Overview, numbers_of_counts, of_counts
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.recurrent import Linear
-from quickstudy.numerics.addressed_sums import addressed_sums
+from quickstudy.numerics.addressed_sums import addressed_sums, replaced_sums
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import shift_right
@@ -47,6 +48,9 @@ class AssociativeConfig:
     addresses: int | None = None
     """Numbers in a learned key. If not given: where at most 64 observations are possible, each has an address of its own and no
     key is learned; else 32."""
+    rule: Literal["count", "forget", "replace"] = "count"
+    """How a step is stored. `count`: added, so that counts are exact and the order of steps does not matter. `forget`: added,
+    while everything older fades at a learned rate, for tasks that drift. `replace`: the delta rule, for keys that overlap."""
     stored: int = 0
     """Learned numbers of the successor that are stored beside count and reward."""
     overview: int = 16
@@ -84,6 +88,7 @@ class Associative(eqx.Module):
     key: Dense | None
     query: Dense | None
     value: Dense
+    gate: Dense | None
     overview: Overview | None
     beside: Core | None
     heads: int = eqx.field(static=True)
@@ -91,6 +96,7 @@ class Associative(eqx.Module):
     observations: int = eqx.field(static=True)
     discrete: bool = eqx.field(static=True)
     symbolic: bool = eqx.field(static=True)
+    rule: str = eqx.field(static=True)
 
     def __init__(self, spec: Spec, config: AssociativeConfig, *, seen: int, rewards: int, key: PRNGKeyArray):
         """The query map is the key map at first.
@@ -106,7 +112,7 @@ class Associative(eqx.Module):
         self.discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
         exact = self.symbolic and seen <= _MOST_EXACT and config.addresses is None
         self.heads, self.rewards, self.observations = 1 if exact else config.heads, rewards, seen
-        key_map, key_value, key_overview, key_beside = jax.random.split(key, 4)
+        key_map, key_value, key_overview, key_beside, key_gate = jax.random.split(key, 5)
         addresses = config.addresses or 32
         keys = jax.random.split(key_map, self.heads)
         maps = [_orthogonal_map(one, addresses, seen) if self.symbolic else _random_map(one, addresses, seen) for one in keys]
@@ -116,7 +122,13 @@ class Associative(eqx.Module):
         learned = eqx.tree_at(lambda dense: (dense.weight, dense.bias), empty, (jnp.concatenate(maps), bias))
         self.key, self.query = (None, None) if exact else (learned, jax.tree.map(jnp.copy, learned))
         self.value = Dense(seen + 1, config.stored, gain=1.0, key=key_value)
-        surveys = exact and self.discrete and seen > 1 and config.overview > 0
+        surveys = exact and self.discrete and seen > 1 and config.overview > 0 and config.rule == "count"
+        self.rule, self.gate = config.rule, None
+        if config.rule != "count":
+            # At first a step fades to a half within 700 steps; or half of what was stored is replaced.
+            gate = Dense(2 * seen + rewards + 1, self.heads, gain=0.1, key=key_gate)
+            bias = jnp.full(self.heads, 7.0 if config.rule == "forget" else 0.0)
+            self.gate = eqx.tree_at(lambda dense: dense.bias, gate, bias)
         self.overview = Overview(rewards, config.overview, key=key_overview) if surveys else None
         flat = 2 * seen + flat_size(spec.action_space) + rewards + 1
         self.beside = Linear(flat, config.beside, key=key_beside) if config.beside else None
@@ -136,7 +148,7 @@ class Associative(eqx.Module):
     @property
     def exchangeable(self) -> bool:
         """A sum has no order; a recurrence has."""
-        return self.beside is None
+        return self.beside is None and self.rule == "count"
 
     def initial(self, spec: Spec, *lifetimes: int) -> AssociativeState:
         """The state before anything has happened."""
@@ -157,7 +169,7 @@ class Associative(eqx.Module):
         keys, values = self._stored_steps(inputs, valid)
         beside = self.beside.take_in(state.beside, inputs, valid) if self.beside is not None else None
         return AssociativeState(
-            table=state.table + jnp.einsum("t...ha,t...v->...hav", keys, values),
+            table=self._written(state.table, keys, keys, values, inputs, valid)[0],
             sums=state.sums + _counted(inputs, valid).sum(0),
             length=state.length,
             survey=None if self.overview is None else state.survey + self._survey_changes(state.table, keys, values).sum(0),
@@ -175,7 +187,7 @@ class Associative(eqx.Module):
     ) -> tuple[PyTree, Float[Array, "T *lifetimes features"]]:
         """The state after the last step, and what was read before each step was taken in."""
         keys, values = self._stored_steps(inputs, valid)
-        table, read = addressed_sums(state.table, self._addresses(self.query, seen), keys, values)
+        table, read = self._written(state.table, self._addresses(self.query, seen), keys, values, inputs, valid)
         sums = state.sums[None] + jnp.cumsum(_counted(inputs, valid), axis=0)
         last, beside = (None, None) if self.beside is None else self.beside.run(state.beside, inputs, seen, valid)
         survey, surveys = None, None
@@ -185,6 +197,17 @@ class Associative(eqx.Module):
         lengths = jnp.broadcast_to(state.length, valid.shape)
         features = self._features(read, shift_right(state.sums, sums), lengths, [surveys, beside])
         return AssociativeState(table=table, sums=sums[-1], length=state.length, survey=survey, beside=last), features
+
+    def _written(
+        self, table: Array, queries: Array, keys: Array, values: Array, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]
+    ) -> tuple[Array, Array]:
+        """The table after these steps, and what each step reads of those before it."""
+        if self.gate is None:
+            return addressed_sums(table, queries, keys, values)
+        gate = self.gate(inputs.observation, inputs.successor, inputs.reward, inputs.boundary)
+        if self.rule == "replace":
+            return replaced_sums(table, queries, keys, values, jax.nn.sigmoid(gate))
+        return addressed_sums(table, queries, keys, values, jnp.where(valid[..., None], jax.nn.log_sigmoid(gate), 0.0))
 
     def _survey_changes(
         self, table: Float[Array, "*lifetimes heads addresses values"], keys: Array, values: Array
