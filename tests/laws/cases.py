@@ -62,7 +62,7 @@ SMALL_ALGORITHMS = {
         {"cell": "lstm", "hidden_size": 8},
         {"cell": "linear", "hidden_size": 8},
         {"cell": "gru", "hidden_size": 8, "reward_change": True},
-        {"cell": "associative", "hidden_size": 8},
+        {"cell": "associative", "hidden_size": 8, "beside": 0},
         {"cell": "associative", "hidden_size": 8, "scores_alike": False, "addresses": 4, "heads": 2, "stored": 2, "beside": 4},
         {"cell": "attention", "hidden_size": 8, "attention_heads": 2, "window": 5},
     ],

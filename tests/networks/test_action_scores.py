@@ -10,10 +10,13 @@ import pytest
 from networks.core_inputs import CONTINUOUS, SPEC
 from quickstudy.networks.action_scores import ActionScores, network_for
 from quickstudy.networks.actor_critic import ActorCritic
+from quickstudy.networks.associative import AssociativeConfig
 from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.protocol.errors import SpecError
 
-ALIKE = MemoryNetworkConfig(cell="associative", hidden_size=8, score_size=4)
+ALIKE = MemoryNetworkConfig(
+    cell="associative", hidden_size=8, score_size=4, names_actions=False, associative=AssociativeConfig(beside=0)
+)
 MANY = dataclasses.replace(SPEC, action_space=gymnasium.spaces.Discrete(5))
 
 

@@ -13,7 +13,7 @@ from quickstudy.protocol.errors import UsageError
 
 
 def test_at_birth_a_read_holds_the_counts_of_the_present_observation():
-    core = Associative(SPEC, AssociativeConfig(), seen=3, rewards=1, key=jax.random.key(0))
+    core = Associative(SPEC, AssociativeConfig(beside=0), seen=3, rewards=1, key=jax.random.key(0))
     inputs = random_inputs(40)
     state = core.take_in(core.initial(SPEC), inputs, jnp.arange(40) != 5)
     for place in range(3):
@@ -28,7 +28,7 @@ def test_at_birth_a_read_holds_the_counts_of_the_present_observation():
 
 
 def test_keys_of_continuous_observations_match_where_they_are_near():
-    core = Associative(CONTINUOUS, AssociativeConfig(addresses=512), seen=3, rewards=1, key=jax.random.key(0))
+    core = Associative(CONTINUOUS, AssociativeConfig(addresses=512, beside=0), seen=3, rewards=1, key=jax.random.key(0))
     here = jax.random.normal(jax.random.key(1), (3,))
     match = lambda there: (core._addresses(core.key, here) * core._addresses(core.query, there)).sum()  # noqa: E731
     assert match(here) == pytest.approx(1, abs=0.1)

@@ -15,12 +15,12 @@ CELLS = {
     "gru": {},
     "lstm": {},
     "linear": {},
-    "associative": {},
+    "associative": {"associative": AssociativeConfig(beside=0)},
     "associative, two heads, stored numbers, a recurrence": {
         "associative": AssociativeConfig(heads=2, addresses=5, stored=3, beside=4)
     },
-    "associative, forgets": {"associative": AssociativeConfig(rule="forget", heads=2, addresses=5)},
-    "associative, replaces": {"associative": AssociativeConfig(rule="replace")},
+    "associative, forgets": {"associative": AssociativeConfig(rule="forget", heads=2, addresses=5, beside=0)},
+    "associative, replaces": {"associative": AssociativeConfig(rule="replace", beside=0)},
     "attention": {},
     "attention within a window": {"attention": AttentionConfig(window=3)},
     "attention within a window of one": {"attention": AttentionConfig(window=1)},

@@ -33,7 +33,7 @@ import jax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
-from quickstudy.networks.action_scores import network_for
+from quickstudy.networks.action_scores import chosen_core, network_for
 from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -55,6 +55,8 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
       spec: any observations, Discrete or bounded Box actions.
       config: its settings.
     """
+    # The core is part of the record, so that a stored agent does not change with a later default.
+    config = dataclasses.replace(config, network=chosen_core(spec, config.network))
     return lifetime_ppo("rl2", spec, config, rl2_agent(spec, config.network), ppo=config.ppo)
 
 

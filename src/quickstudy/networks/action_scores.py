@@ -10,6 +10,8 @@ with more actions, or with fewer. If the actions' numbers mean something (moves 
 Source: deep sets, Zaheer et al. 2017. Changed: mean and largest are both pooled.
 """
 
+import dataclasses
+
 import equinox as eqx
 import gymnasium
 import jax
@@ -59,7 +61,7 @@ class ActionScores(MemoryNetwork):
                 f"scores_alike needs Discrete actions and a core that remembers every action apart, such as associative; "
                 f"came {spec.action_space} and the core {config.cell}."
             )
-        self.named = config.names_actions
+        self.named = spec.horizon > 1 if config.names_actions is None else config.names_actions
         actions, small, size = flat_size(spec.action_space), config.score_size, config.hidden_size
         whole = self.core.size(spec) - actions * self.core.each + self.encoder.size
         gain = 2.0**0.5
@@ -90,6 +92,14 @@ class ActionScores(MemoryNetwork):
         }
 
 
+def chosen_core(spec: Spec, config: MemoryNetworkConfig) -> MemoryNetworkConfig:
+    """The configuration with a core that suits the tasks, where none is named."""
+    if config.cell is not None:
+        return config
+    discrete = all(isinstance(space, gymnasium.spaces.Discrete) for space in (spec.observation_space, spec.action_space))
+    return dataclasses.replace(config, cell="associative" if discrete else "gru")
+
+
 def network_for(spec: Spec, config: MemoryNetworkConfig, *, key: PRNGKeyArray) -> ActorCritic | ActionScores:
     """The network that a configuration names.
 
@@ -100,6 +110,7 @@ def network_for(spec: Spec, config: MemoryNetworkConfig, *, key: PRNGKeyArray) -
     Raises:
       SpecError: scores_alike where it cannot be.
     """
+    config = chosen_core(spec, config)
     remembers_each = config.cell == "associative" and isinstance(spec.action_space, gymnasium.spaces.Discrete)
     alike = remembers_each if config.scores_alike is None else config.scores_alike
     return (ActionScores if alike else ActorCritic)(spec, config, key=key)

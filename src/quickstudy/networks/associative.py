@@ -35,6 +35,7 @@ from quickstudy.protocol.sequences import shift_right
 from quickstudy.protocol.settings import check_above_zero, check_at_least
 from quickstudy.protocol.spaces import flat_size
 
+_BESIDE = 32
 _MOST_EXACT = 64
 """Observations that may each have an address of their own."""
 
@@ -56,12 +57,15 @@ class AssociativeConfig:
     overview: int = 16
     """Numbers that sum up the whole table, where each observation has an address of its own; none if 0. The value head needs
     them: what was learned at one observation pays at others."""
-    beside: int = 0
-    """Hidden size of a linear recurrence beside the table, for what the observation does not address; none if 0."""
+    beside: int | None = None
+    """Hidden size of a linear recurrence beside the table, for what the observation does not address; none if 0. If not given:
+    32 where an episode has more than one step, else none."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "heads")
-        check_at_least(self, 0, "stored", "overview", "beside")
+        check_at_least(self, 0, "stored", "overview")
+        if self.beside is not None:
+            check_at_least(self, 0, "beside")
         if self.addresses is not None and self.addresses < 1:
             raise UsageError(f"addresses must be above zero; came {self.addresses}.")
 
@@ -131,7 +135,8 @@ class Associative(eqx.Module):
             self.gate = eqx.tree_at(lambda dense: dense.bias, gate, bias)
         self.overview = Overview(rewards, config.overview, key=key_overview) if surveys else None
         flat = 2 * seen + flat_size(spec.action_space) + rewards + 1
-        self.beside = Linear(flat, config.beside, key=key_beside) if config.beside else None
+        beside = _BESIDE * (spec.horizon > 1) if config.beside is None else config.beside
+        self.beside = Linear(flat, beside, key=key_beside) if beside else None
 
     @property
     def each(self) -> int:

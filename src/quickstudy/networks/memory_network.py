@@ -31,8 +31,9 @@ from quickstudy.protocol.spaces import encode, flat_size
 class MemoryNetworkConfig:
     """Architecture of a network with a memory."""
 
-    cell: Literal["gru", "lstm", "linear", "associative", "attention"] = "gru"
-    """The core that holds the memory. `associative`: a table that is addressed by the observation."""
+    cell: Literal["gru", "lstm", "linear", "associative", "attention"] | None = None
+    """The core that holds the memory. `associative`: a table that is addressed by the observation. If not given: `associative`
+    in `rl2` where observations and actions are Discrete, else `gru`."""
     hidden_size: int = 64
     """Numbers in the hidden state, and units of the shared layer."""
     associative: AssociativeConfig = AssociativeConfig()
@@ -41,8 +42,9 @@ class MemoryNetworkConfig:
     """One small network scores all Discrete actions. If not given: where the core remembers every action apart."""
     score_size: int = 32
     """Units of the layers that score an action."""
-    names_actions: bool = False
-    """The network that scores actions also reads which action it is. Weights then fit one number of actions only."""
+    names_actions: bool | None = None
+    """The network that scores actions also reads which action it is. Weights then fit one number of actions only. If not given:
+    where an episode has more than one step."""
     reward_change: bool | None = None
     """The core and the heads also read the change of the reward since the step before. If not given: where actions are
     continuous, since rewards are mostly dense there."""
@@ -144,7 +146,7 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
     if config.cell == "attention":
         return Attention(inputs, seen, size, config.attention, key=key)
     recurrent: dict[str, Callable[..., Core]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
-    return recurrent[config.cell](inputs, size, key=key)
+    return recurrent[config.cell or "gru"](inputs, size, key=key)
 
 
 def first_statistics(spec: Spec, config: MemoryNetworkConfig) -> Statistics:
