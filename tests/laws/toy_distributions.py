@@ -133,3 +133,47 @@ def aiming(*, horizon: int = 2, episodes: int = 2) -> TaskDistribution:
         floor=lambda task: -10.0 * horizon * episodes,
         ceiling=lambda task: jnp.float32(0.0),
     )
+
+
+@record
+class ShopTask:
+    """`pays` `[4]`: what each item pays."""
+
+    pays: Float[Array, "4"]
+
+
+def shop(*, horizon: int = 4, episodes: int = 4) -> TaskDistribution:
+    """Four items with hidden prices; at every step some of them are sold out, and the observation says which are left."""
+
+    def sample(split, key):
+        return ShopTask(pays=mark_split(jax.random.uniform(key, (4,)), split, SPLITS))
+
+    def on_sale(key):
+        key_one, key_more = jax.random.split(key)
+        one = jnp.arange(4) == jax.random.randint(key_one, (), 0, 4)
+        return (one | jax.random.bernoulli(key_more, 0.3, (4,))).astype(jnp.float32)
+
+    def reset(task, key):
+        del task
+        observation = jnp.concatenate([jnp.ones(1), on_sale(key)])
+        return observation, observation
+
+    def step(task, state, action, key):
+        del state
+        observation, no = jnp.concatenate([jnp.ones(1), on_sale(key)]), jnp.asarray(False)
+        return observation, Outcome(observation=observation, reward=task.pays[action], terminated=no, truncated=no)
+
+    return TaskDistribution(
+        name="shop",
+        spec=Spec(
+            observation_space=gymnasium.spaces.Box(0.0, 1.0, (5,)),
+            action_space=gymnasium.spaces.Discrete(4),
+            horizon=horizon,
+            episodes=episodes,
+            action_mask=True,
+        ),
+        sample=sample,
+        reset=reset,
+        step=step,
+        describe=lambda task: {"pays": task.pays},
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense
-from quickstudy.numerics.distributions import Policy, policy_over, policy_parameters
+from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.settings import check_above_zero
@@ -72,7 +72,8 @@ class PolicyNetwork(eqx.Module):
 
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
-        return policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+        policy = policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+        return policy.only(spec.allowed(observation)) if spec.action_mask and isinstance(policy, Categorical) else policy
 
 
 def _random_bias_dense(inputs: int, outputs: int, *, gain: float, key: PRNGKeyArray) -> Dense:

@@ -11,11 +11,13 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from quickstudy.protocol.records import record
 from quickstudy.protocol.spaces import ActionSpace, flat_size
 
+_FORBIDDEN = -1e9
+"""Logit of a forbidden action. It is finite, so that entropy and gradients are."""
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -38,6 +40,10 @@ class Categorical:
     def mode(self) -> Array:
         """The likeliest action; the first of equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32) + self.start
+
+    def only(self, allowed: Bool[Array, "*time n"]) -> Self:
+        """The choice among the allowed actions; among all where none is."""
+        return dataclasses.replace(self, logits=jax.nn.log_softmax(jnp.where(allowed, self.logits, _FORBIDDEN)))
 
     def log_probability(self, action: Array) -> Array:
         """Log-probability of an action."""

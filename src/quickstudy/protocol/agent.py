@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PRNGKeyArray
 
+from quickstudy.protocol.allowed_actions import held_to_allowed, only_allowed_along
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Spec, Transition
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
@@ -38,7 +39,8 @@ class Agent(Generic[Params, Memory]):
       spec: spaces, horizon and episodes that the agent was made for.
       init: `(key) -> params`, before any meta-training.
       begin: `(params, key) -> memory`, at the start of a new task.
-      act: `(params, memory, observation, key) -> Decision`; never changes memory.
+      act: `(params, memory, observation, key) -> Decision`; never changes memory. Where tasks forbid actions, it is held to the
+        allowed ones (`allowed_actions.py`).
       adapt: `(params, memory, experience, key) -> memory`, the inner loop; `experience` is a `Transition` with a leading
         axis of length `cadence`. Steps that are not `valid` must change nothing.
       cadence: environment steps per call of `adapt`, at least 1; it divides the lifetime.
@@ -57,6 +59,7 @@ class Agent(Generic[Params, Memory]):
     fast_unroll: "FastUnroll | None" = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "act", held_to_allowed(self.act, self.spec))
         if self.cadence < 1 or self.spec.lifetime_steps % self.cadence:
             raise SpecError(
                 f"cadence must be a whole number that divides the lifetime of {self.spec.lifetime_steps} steps; "
@@ -76,7 +79,11 @@ class Agent(Generic[Params, Memory]):
           The memory, leaves `[*lifetimes, ...]`, and the decisions, leaves `[T, *lifetimes, ...]`.
         """
         if self.fast_unroll is not None and self.fast_unroll.fits(self):
-            return self.fast_unroll.run(params, lifetimes, key)
+            memory, decisions = self.fast_unroll.run(params, lifetimes, key)
+            if self.spec.action_mask:
+                keys_act = lambda key: slot_keys(key, self.spec)[:-1, 1]  # noqa: E731
+                decisions = only_allowed_along(decisions, lifetimes, keys_act, key, self.spec)
+            return memory, decisions
         return over_lifetimes(derived_unroll(self))(params, lifetimes, key)
 
     def with_fast_unroll(self, run: Unroll) -> "Agent[Params, Memory]":

@@ -49,14 +49,17 @@ class Spec:
       action_space: `Discrete`, or a bounded `Box` of one axis; one action, unbatched.
       horizon: most steps in one episode, at least 1.
       episodes: episodes in one lifetime, at least 1.
+      action_mask: whether the last numbers of an observation, one for each action, say which actions are allowed now: 1 for an
+        allowed action, 0 for a forbidden one. At least one is allowed. Then no agent chooses a forbidden action.
     Raises:
-      SpecError: a length below 1, or a space of another kind.
+      SpecError: a length below 1, a space of another kind, or an action mask that the spaces have no room for.
     """
 
     observation_space: Space
     action_space: ActionSpace
     horizon: int
     episodes: int
+    action_mask: bool = False
 
     def __post_init__(self) -> None:
         for name in ("horizon", "episodes"):
@@ -77,6 +80,25 @@ class Spec:
         if isinstance(action, gymnasium.spaces.Box) and not (action.is_bounded() and len(action.shape) == 1):
             raise SpecError(f"action_space must be bounded on both sides and have one axis; came {action!r}.")
 
+        if self.action_mask and not self._has_room_for_mask():
+            raise SpecError(
+                "action_mask needs Discrete actions, and as observations a Box of one axis whose last numbers are the mask; "
+                f"came {action!r} and {self.observation_space!r}."
+            )
+
+    def _has_room_for_mask(self) -> bool:
+        observation, action = self.observation_space, self.action_space
+        if not (isinstance(action, gymnasium.spaces.Discrete) and isinstance(observation, gymnasium.spaces.Box)):
+            return False
+        return len(observation.shape) == 1 and observation.shape[0] >= int(action.n)
+
+    def allowed(self, observation: Array) -> Bool[Array, "*time actions"]:
+        """Which actions are allowed where this is observed; all of them where the tasks have no action mask."""
+        actions = int(self.action_space.n)  # type: ignore[union-attr]
+        if not self.action_mask:
+            return jnp.ones((*observation.shape[: observation.ndim - len(self.observation_space.shape or ())], actions), bool)
+        return observation[..., -actions:] > 0.5
+
     @property
     def lifetime_steps(self) -> int:
         """Slots in one lifetime, T = episodes x horizon."""
@@ -89,13 +111,14 @@ class Spec:
             "action_space": describe_space(self.action_space),
             "horizon": self.horizon,
             "episodes": self.episodes,
-        }
+        } | ({"action_mask": True} if self.action_mask else {})
 
 
 def spec_from_description(description: Mapping[str, Any]) -> Spec:
     """The inverse of `Spec.describe`."""
     spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
-    return Spec(horizon=description["horizon"], episodes=description["episodes"], **spaces)
+    masked = bool(description.get("action_mask", False))
+    return Spec(horizon=description["horizon"], episodes=description["episodes"], action_mask=masked, **spaces)
 
 
 def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:

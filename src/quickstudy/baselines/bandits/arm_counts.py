@@ -110,6 +110,8 @@ def counting_agent_of_score(
 
     def choose(params: Any, counts: ArmCounts, key: PRNGKeyArray) -> tuple[Array, dict[str, Array]]:
         del key
-        return certain(jnp.argmax(score(params, counts)))
+        scores = score(params, counts)
+        arm, extras = certain(jnp.argmax(scores))
+        return arm, extras | {"scores": scores}
 
     return counting_agent(spec, choose, init=init)
