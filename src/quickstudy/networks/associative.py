@@ -29,6 +29,7 @@ from quickstudy.networks.counts import Overview, numbers_of_counts, of_counts
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.recurrent import Linear
 from quickstudy.numerics.addressed_sums import addressed_sums, replaced_sums
+from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import shift_right
@@ -286,8 +287,8 @@ def _counted(inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> Float[Ar
 
 def _orthogonal_map(key: PRNGKeyArray, addresses: int, seen: int) -> Float[Array, "addresses seen"]:
     """Columns, or rows if there are fewer, of length one and orthogonal to each other."""
-    basis = jnp.linalg.qr(jax.random.normal(key, (max(addresses, seen), min(addresses, seen))))[0]
-    return basis if addresses >= seen else basis.T
+    size = max(addresses, seen)
+    return orthogonalised(jax.random.normal(key, (size, size)))[:addresses, :seen]
 
 
 def _random_map(key: PRNGKeyArray, addresses: int, seen: int) -> Float[Array, "addresses seen"]:
