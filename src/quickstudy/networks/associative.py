@@ -8,7 +8,7 @@ where φ is one-hot for Discrete actions. If keys of different observations are 
 action was taken under the present observation, and the sum of what followed. Sums have no order, so the memory is exchangeable.
 
 A recurrent state must hand on all that may ever be asked. A table is asked for one thing at a time, so it may hold much more
-than is read. docs/tabular-mdps.md shows what this is worth.
+than is read. docs/memory.md shows what this is worth.
 
 Source: outer products as fast weights, Schmidhuber 1992; linear attention, Katharopoulos et al. 2020; keys of experience and
 values by action, Pritzel et al. 2017 (neural episodic control). Changed: counts are kept apart from sums, for each action.
@@ -36,7 +36,8 @@ from quickstudy.protocol.sequences import shift_right
 from quickstudy.protocol.settings import check_above_zero, check_at_least
 from quickstudy.protocol.spaces import flat_size
 
-_BESIDE = 32
+_ADDRESSES, _BESIDE = 32, 32
+"""Sizes, where none are given."""
 _MOST_EXACT = 64
 """Observations that may each have an address of their own."""
 
@@ -75,9 +76,8 @@ class AssociativeConfig:
 class AssociativeState:
     """`table` `[*lifetimes, heads, addresses, values]`; `sums` `[*lifetimes, 1 + rewards]`: steps, and sums of rewards.
 
-    `length` `[*lifetimes]`: steps of the lifetime. `survey` `[*lifetimes, overview]`: the sum over all rows of the table of
-    what
-    the overview makes of a row, or None. `beside`: the state of the recurrence beside the table, or None.
+    `length` `[*lifetimes]`: steps of the lifetime. `survey` `[*lifetimes, overview]`: what the overview makes of each row of
+    the table, summed over rows, or None. `beside`: the state of the recurrence beside the table, or None.
     """
 
     table: Float[Array, "*lifetimes heads addresses values"]
@@ -117,27 +117,32 @@ class Associative(eqx.Module):
         self.discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
         exact = self.symbolic and seen <= _MOST_EXACT and config.addresses is None
         self.heads, self.rewards, self.observations = 1 if exact else config.heads, rewards, seen
+        self.rule = config.rule
         key_map, key_value, key_overview, key_beside, key_gate = jax.random.split(key, 5)
-        addresses = config.addresses or 32
-        keys = jax.random.split(key_map, self.heads)
-        maps = [_orthogonal_map(one, addresses, seen) if self.symbolic else _random_map(one, addresses, seen) for one in keys]
-        phase = 0.0 if self.symbolic else 2 * np.pi
-        bias = phase * jax.random.uniform(key_map, (config.heads * addresses,))
-        empty = Dense(seen, config.heads * addresses, gain=0.0, key=key_map)
-        learned = eqx.tree_at(lambda dense: (dense.weight, dense.bias), empty, (jnp.concatenate(maps), bias))
-        self.key, self.query = (None, None) if exact else (learned, jax.tree.map(jnp.copy, learned))
+        self.key = None if exact else self._key_map(config.addresses or _ADDRESSES, key=key_map)
+        self.query = jax.tree.map(jnp.copy, self.key)
         self.value = Dense(seen + 1, config.stored, gain=1.0, key=key_value)
+        self.gate = None if config.rule == "count" else self._first_gate(key=key_gate)
         surveys = exact and self.discrete and seen > 1 and config.overview > 0 and config.rule == "count"
-        self.rule, self.gate = config.rule, None
-        if config.rule != "count":
-            # At first a step fades to a half within 700 steps; or half of what was stored is replaced.
-            gate = Dense(2 * seen + rewards + 1, self.heads, gain=0.1, key=key_gate)
-            bias = jnp.full(self.heads, 7.0 if config.rule == "forget" else 0.0)
-            self.gate = eqx.tree_at(lambda dense: dense.bias, gate, bias)
         self.overview = Overview(rewards, config.overview, key=key_overview) if surveys else None
-        flat = 2 * seen + flat_size(spec.action_space) + rewards + 1
         beside = _BESIDE * (spec.horizon > 1) if config.beside is None else config.beside
-        self.beside = Linear(flat, beside, key=key_beside) if beside else None
+        inputs = 2 * seen + flat_size(spec.action_space) + rewards + 1
+        self.beside = Linear(inputs, beside, key=key_beside) if beside else None
+
+    def _key_map(self, addresses: int, *, key: PRNGKeyArray) -> Dense:
+        """From an observation to keys of all heads: orthogonal for Discrete observations, random frequencies for others."""
+        kind = _orthogonal_map if self.symbolic else _random_map
+        maps = [kind(one, addresses, self.observations) for one in jax.random.split(key, self.heads)]
+        phases = jax.random.uniform(key, (self.heads * addresses,), maxval=2 * np.pi)
+        dense = Dense(self.observations, self.heads * addresses, gain=0.0, key=key)
+        bias = jnp.zeros_like(phases) if self.symbolic else phases
+        return eqx.tree_at(lambda dense: (dense.weight, dense.bias), dense, (jnp.concatenate(maps), bias))
+
+    def _first_gate(self, *, key: PRNGKeyArray) -> Dense:
+        """At first a step fades to a half within 700 steps; or half of what was stored is replaced."""
+        gate = Dense(2 * self.observations + self.rewards + 1, self.heads, gain=0.1, key=key)
+        bias = jnp.full(self.heads, 7.0 if self.rule == "forget" else 0.0)
+        return eqx.tree_at(lambda dense: dense.bias, gate, bias)
 
     @property
     def each(self) -> int:
