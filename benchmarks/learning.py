@@ -59,7 +59,7 @@ def train_package(settings, *, plain_recurrence):
         layers.run_gated = run
     try:
         bandits = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)
-        algorithm = algorithms.make("rl2", bandits.spec, lifetimes=settings.lifetimes)
+        algorithm = algorithms.make("rl2", bandits.spec, cell="gru", lifetimes=settings.lifetimes)
         roots = jax.vmap(jax.random.key)(jnp.arange(settings.seeds))
         source = source_for(algorithm, bandits, tasks=1)
         state, program = initial_state(algorithm, source, roots), update_program(algorithm, source)

@@ -66,7 +66,7 @@ def time_package(settings, hidden_size):
     jax.config.update("jax_enable_compilation_cache", False)  # what is read from a cache was not compiled
     distribution = tasks.make("bernoulli-bandit", arms=settings.arms, pulls=settings.pulls)
     shape = {name: getattr(settings, name) for name in ("lifetimes", "minibatches", "epochs")}
-    algorithm = algorithms.make("rl2", distribution.spec, hidden_size=hidden_size, **shape)
+    algorithm = algorithms.make("rl2", distribution.spec, cell="gru", hidden_size=hidden_size, **shape)
     roots = jax.vmap(jax.random.key)(jnp.arange(1))
     source = source_for(algorithm, distribution, tasks=1)
     state = initial_state(algorithm, source, roots)
