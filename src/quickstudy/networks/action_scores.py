@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.networks.actor_critic import ActorCritic
-from quickstudy.networks.layers import Dense
+from quickstudy.networks.layers import Dense, largest
 from quickstudy.networks.memory_network import MemoryNetwork, MemoryNetworkConfig
 from quickstudy.networks.normalisation import Statistics
 from quickstudy.numerics.distributions import policy_over
@@ -83,7 +83,7 @@ class ActionScores(MemoryNetwork):
         whole = jnp.concatenate([read[..., actions * each :], seen], axis=-1)
         names = [jnp.broadcast_to(jnp.eye(actions), (*of_each.shape[:-1], actions))] if self.named else []
         about = jax.nn.relu(self.about(of_each, *names) + self.about_whole(whole)[..., None, :])
-        together = jax.nn.relu(self.together(about.mean(-2), about.max(-2), whole))
+        together = jax.nn.relu(self.together(about.mean(-2), largest(about), whole))
         judged = jax.nn.relu(self.of_action(about) + self.of_all(together)[..., None, :])
         value = self.value(jax.nn.relu(self.critic(together)))[..., 0]
         return {

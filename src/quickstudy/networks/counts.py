@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.networks.layers import Dense
+from quickstudy.networks.layers import Dense, largest
 
 _PSEUDO_COUNTS = (0.5, 1.0, 2.0)
 
@@ -54,4 +54,4 @@ class Overview(eqx.Module):
         count, sums = jnp.maximum(row[..., :1], 0.0), row[..., 1 : 1 + rewards]
         unsure, root = 1 / (1 + count), jax.lax.rsqrt(1 + count)
         entry = jax.nn.relu(self.of_entry(sums * unsure, sums * root, unsure, root))
-        return jax.nn.relu(self.of_row(entry.mean(-2), entry.max(-2)))
+        return jax.nn.relu(self.of_row(entry.mean(-2), largest(entry)))

@@ -35,6 +35,16 @@ def add_bias(x: Float[Array, "*time size"], bias: Float[Array, " size"]) -> Floa
     return x + jnp.ones((*x.shape[:-1], 1)) @ bias[None]
 
 
+def largest(x: Float[Array, "*time things size"]) -> Float[Array, "*time size"]:
+    """The largest of several things, number by number; the gradient flows to the first of those that tie.
+
+    The gradient of `max` divides by the number of ties. If a compiler computes the things a second time and rounds otherwise,
+    none ties, and the gradient is not a number.
+    """
+    first = jax.nn.one_hot(jnp.argmax(jax.lax.stop_gradient(x), axis=-2), x.shape[-2], axis=-2)
+    return (first * x).sum(-2)
+
+
 class Perceptron(eqx.Module):
     """Layers of relu, and a linear head."""
 
