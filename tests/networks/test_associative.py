@@ -30,7 +30,7 @@ def test_at_birth_a_read_holds_the_counts_of_the_present_observation():
 def test_keys_of_continuous_observations_match_where_they_are_near():
     core = Associative(CONTINUOUS, AssociativeConfig(addresses=512, beside=0), seen=3, rewards=1, key=jax.random.key(0))
     here = jax.random.normal(jax.random.key(1), (3,))
-    match = lambda there: (core._addresses(core.key, here) * core._addresses(core.query, there)).sum()  # noqa: E731
+    match = lambda there: (core._addresses(here) * core._addresses(there)).sum()  # noqa: E731
     assert match(here) == pytest.approx(1, abs=0.1)
     assert match(here) > match(here + 0.5) > match(here + 3.0) - 0.1
     assert abs(match(here + 30.0)) < 0.2

@@ -2,7 +2,7 @@
 
 Every step is stored under a key, which is made of its observation. A read asks with the present observation:
 
-    table += k(observation) ⊗ φ(action) ⊗ [1, reward, W (successor, boundary)]        read = q(present observation) · table
+    table += k(observation) ⊗ φ(action) ⊗ [1, reward, W (successor, boundary)]        read = k(present observation) · table
 
 where φ is one-hot for Discrete actions. If keys of different observations are orthogonal, the read holds exactly how often each
 action was taken under the present observation, and the sum of what followed. Sums have no order, so the memory is exchangeable.
@@ -91,7 +91,6 @@ class Associative(eqx.Module):
     """The table, the maps to keys, queries and stored values, and a recurrence beside it."""
 
     key: Dense | None
-    query: Dense | None
     value: Dense
     gate: Dense | None
     overview: Overview | None
@@ -104,7 +103,7 @@ class Associative(eqx.Module):
     rule: str = eqx.field(static=True)
 
     def __init__(self, spec: Spec, config: AssociativeConfig, *, seen: int, rewards: int, key: PRNGKeyArray):
-        """The query map is the key map at first.
+        """Keys are orthogonal, or features of a kernel.
 
         Args:
           spec: of the tasks.
@@ -120,7 +119,6 @@ class Associative(eqx.Module):
         self.rule = config.rule
         key_map, key_value, key_overview, key_beside, key_gate = jax.random.split(key, 5)
         self.key = None if exact else self._key_map(config.addresses or _ADDRESSES, key=key_map)
-        self.query = jax.tree.map(jnp.copy, self.key)
         self.value = Dense(seen + 1, config.stored, gain=1.0, key=key_value)
         self.gate = None if config.rule == "count" else self._first_gate(key=key_gate)
         surveys = exact and self.discrete and seen > 1 and config.overview > 0 and config.rule == "count"
@@ -189,7 +187,7 @@ class Associative(eqx.Module):
 
     def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
         """What the table holds about each action under this observation, the clock, the overview, and the recurrence's read."""
-        read = jnp.einsum("...ha,...hav->...hv", self._addresses(self.query, seen), state.table)
+        read = jnp.einsum("...ha,...hav->...hv", self._addresses(seen), state.table)
         beside = self.beside.read(state.beside, seen) if self.beside is not None else None
         return self._features(read, state.sums, state.length, [self._mean_row(state.survey), beside])
 
@@ -198,7 +196,7 @@ class Associative(eqx.Module):
     ) -> tuple[PyTree, Float[Array, "T *lifetimes features"]]:
         """The state after the last step, and what was read before each step was taken in."""
         keys, values = self._stored_steps(inputs, valid)
-        table, read = self._written(state.table, self._addresses(self.query, seen), keys, values, inputs, valid)
+        table, read = self._written(state.table, self._addresses(seen), keys, values, inputs, valid)
         sums = state.sums[None] + jnp.cumsum(_counted(inputs, valid), axis=0)
         last, beside = (None, None) if self.beside is None else self.beside.run(state.beside, inputs, seen, valid)
         survey, surveys = None, None
@@ -243,18 +241,20 @@ class Associative(eqx.Module):
         """Numbers stored for each action: count, rewards, and learned ones."""
         return 1 + self.rewards + self._stored
 
-    def _addresses(self, dense: Dense | None, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
-        """Keys or queries: one-hot or linear for Discrete observations, random features of a kernel for others."""
-        if dense is None:
+    def _addresses(self, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
+        """Keys, and queries alike: one-hot or linear for Discrete observations, random features of a kernel for others.
+
+        Keys have length one, so that every observation matches itself alike.
+        """
+        if self.key is None:
             return seen[..., None, :]
-        flat = dense(seen)
-        if not self.symbolic:
-            flat = jnp.sqrt(2 * self.heads / flat.shape[-1]) * jnp.cos(flat)
-        return flat.reshape(*flat.shape[:-1], self.heads, -1)
+        flat = self.key(seen)
+        keys = (flat if self.symbolic else jnp.cos(flat)).reshape(*flat.shape[:-1], self.heads, -1)
+        return keys * jax.lax.rsqrt(jnp.square(keys).sum(-1, keepdims=True) + 1e-6)
 
     def _stored_steps(self, inputs: CoreInputs, valid: Array) -> tuple[Array, Array]:
         """Keys `[T, *lifetimes, heads, addresses]`, zero where nothing happened, and values `[T, *lifetimes, values]`."""
-        keys = jnp.where(valid[..., None, None], self._addresses(self.key, inputs.observation), 0.0)
+        keys = jnp.where(valid[..., None, None], self._addresses(inputs.observation), 0.0)
         one = jnp.ones_like(inputs.boundary)
         columns = [one, inputs.reward]
         if self._stored:
