@@ -16,7 +16,7 @@ def numbers_of_counts(rewards: int, stored: int) -> int:
 
 
 def of_counts(
-    entry: Float[Array, "*entries columns"], left: Float[Array, "*entries 1"], rewards: int
+    entry: Float[Array, "*entries columns"], left: Float[Array, "*#entries 1"], rewards: int
 ) -> Float[Array, "*entries numbers"]:
     """Numbers about one action, from its count and its sums.
 
