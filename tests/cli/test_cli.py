@@ -157,9 +157,9 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert "arms was 2, now 3" in err
     assert trained(folder, capsys, "--overwrite")[0] == 0
 
-    status, _, err = run("evaluate", folder / "bundle", "--on", "bernoulli-bandit", "--arms", "9", capsys=capsys)
+    status, _, err = run("evaluate", folder / "bundle", "--on", "tabular-mdp", capsys=capsys)
     assert status == 2
-    assert "action_space" in err
+    assert "observation_space" in err
     status, _, err = run("evaluate", folder, "--splits", "tst", capsys=capsys)
     assert status == 2
     assert "Did you mean 'test'?" in err
