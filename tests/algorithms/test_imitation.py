@@ -51,7 +51,7 @@ def updated(algorithm, distribution, progresses):
     for progress in progresses:
         state = initial_state(algorithm, source, roots)
         state, _ = run_update(program, source, state, roots, 0, progress)
-        yield np.asarray(state.train.params.network.policy.bias)
+        yield np.asarray(state.train.params.network.score.weight)
 
 
 def test_a_teacher_that_is_not_there_or_cannot_play_is_named_before_a_folder_is_made(tmp_path):
