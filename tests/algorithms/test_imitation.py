@@ -40,7 +40,7 @@ def test_the_teacher_decides_on_what_the_student_lived():
     taught = algorithms.make("rl2", bandits.spec, teacher="greedy", imitation=0.5, **SMALL)
     begun, ended = zip(*(tuple(updated(algorithm, bandits, (0.0, 0.7))) for algorithm in (alone, taught)), strict=True)
     assert not np.array_equal(*begun)
-    np.testing.assert_allclose(*ended, rtol=1e-6)
+    np.testing.assert_allclose(*ended, rtol=1e-6, atol=1e-8)  # two programs round differently
 
 
 def updated(algorithm, distribution, progresses):
