@@ -36,6 +36,7 @@ SMALL_DISTRIBUTIONS = {
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
+    "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
