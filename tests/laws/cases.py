@@ -73,15 +73,19 @@ TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "prom
 """Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
 FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"}
 """The toy on which `make test` tries an algorithm's agents, where it is not the corridor. The other toys are slow tests."""
+QUICK_SETTINGS = {"rl2": (0, 4, 6)}
+"""Which of its settings above `make test` tries an algorithm with; the first where it is not named. For RL² it is one core of
+each kind: recurrent, associative, attention."""
+QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation", "low-rank-bandit", "tabular-mdp")
+"""Whose laws `make test` tries: one of each kind. The tests of every distribution of its own are beside them."""
 
 
 def with_suites():
     """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed.
 
-    Tasks whose parameters are shown are those of another distribution with a longer observation, so they are slow tests.
+    All but one of each kind are slow tests.
     """
-    shown = [name for name in PURE if name.startswith("privileged-")]
-    pure = [pytest.param(name, marks=pytest.mark.slow) if name in shown else name for name in PURE]
+    pure = [name if name in QUICK_DISTRIBUTIONS else pytest.param(name, marks=pytest.mark.slow) for name in PURE]
     return [*pure, *(pytest.param(name, marks=[pytest.mark.suites, needs(name)]) for name in tasks.SUITES)]
 
 
@@ -141,17 +145,16 @@ def algorithms_on_toys():
     toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
-            for config in SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []:
+            for place, config in enumerate(SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []):
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, distribution)
-                if toy != FIRST_TOY.get(name, "corridor"):
+                if toy != FIRST_TOY.get(name, "corridor") or place not in QUICK_SETTINGS.get(name, (0,)):
                     slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
             cases[label] = (name, SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}, shown)
-            if name != "rl2":
-                slow.add(label)
+            slow.add(label)
     return cases, slow
 
 
@@ -190,6 +193,6 @@ def others():
 
 ALGORITHM_CASES, SLOW_ALGORITHMS = algorithms_on_toys()
 BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
-SLOW = SLOW_ALGORITHMS | SLOW_BASELINES
+SLOW = SLOW_ALGORITHMS | SLOW_BASELINES | {"readout of certainty equivalence on drifting-control"}
 MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

@@ -177,6 +177,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distributio
     assert "No space left" in run.metrics[-1]["trouble"]
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(1), folder=tmp_path / "warm")  # compiling takes most of so small a budget
     run = meta_train(algorithm, distribution, config(1, budget="10s"), folder=tmp_path / "run")
