@@ -86,7 +86,8 @@ class Panel:
                 "Training goes on.",
             )
         if "trouble" in progress.metrics:
-            self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+            trouble = progress.metrics["trouble"]
+            self._warn_once(trouble, f"{trouble}; training goes on.")
 
     def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
         """Shows held-out returns of the baselines, and the names of those that are being measured."""
