@@ -89,7 +89,7 @@ class MetricsFile:
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], int, int]:
-    """The whole lines of a file of metrics in the order of their updates, the number of damaged ones, and 1 for a torn last one.
+    """The whole lines of a file of metrics, oldest first, the number of damaged ones, and 1 where the last one was cut off.
 
     A last line without an end may be one that is being written now.
     """
@@ -111,7 +111,10 @@ def read(path: Path) -> tuple[list[dict[str, Any]], int, int]:
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
-    """Every whole line of a run's `metrics.jsonl`, oldest first; empty where there is none. A damaged line is left out and said."""
+    """Every whole line of a run's `metrics.jsonl`, oldest first; empty where there is none.
+
+    A line that is damaged is left out, and the log says how many there are.
+    """
     path = Path(folder) / "metrics.jsonl"
     lines, damaged, _ = read(path)
     _say_what_is_left_out(path, damaged)

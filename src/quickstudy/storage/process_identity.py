@@ -52,7 +52,7 @@ class ProcessIdentity:
         return cls(process=data["process"], host=data["host"], **texts)
 
     def can_be_seen_from(self, other: "ProcessIdentity") -> bool:
-        """Whether the number of this process means the same to the other one: same machine, same start of it, same container."""
+        """Whether the other process is in the same container, since the same start of the machine."""
         return (self.host, self.boot, self.namespace) == (other.host, other.boot, other.namespace)
 
     def is_running(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import read_regular_file
 
+_FORMAT = 1
 _MOST_BYTES = 2**24
 _PARTS = ("algorithm", "distribution", "training")
 _FREE = ("evaluation_seconds", "checkpoint_seconds", "held_out_tasks")
@@ -24,12 +25,13 @@ _shown.maxstring = _shown.maxother = 80
 
 
 def description_text(description: dict[str, Any]) -> str:
-    """The content of `run.json`: the description and a digest of it."""
-    return json.dumps({**description, "digest": _digest(description)}, indent=2, ensure_ascii=False) + "\n"
+    """The content of `run.json`: the description, the version of its format, and a digest of both."""
+    content = {**description, "format": _FORMAT}
+    return json.dumps(content | {"digest": _digest(content)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """The description of the run in a folder, without its digest.
+    """The description of the run in a folder, without its format and its digest.
 
     Raises:
       UsageError: `run.json` is missing, or not as it was written.
@@ -43,10 +45,11 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path} is damaged: {error}.") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path} is damaged: it must hold one JSON object.")
-    digest = data.pop("digest", None)  # earlier versions wrote none
-    if digest is not None and digest != _digest(data):
+    digest = data.pop("digest", None)
+    by_earlier_version = digest is None and "format" not in data
+    if not by_earlier_version and digest != _digest(data):
         raise UsageError(f"{path} is damaged or was changed: it does not agree with its digest.")
-    return data
+    return {name: value for name, value in data.items() if name != "format"}
 
 
 def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def check_folder(path: str | Path, *, resume: bool = False, overwrite: bool = Fa
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file. Choose a folder for the run.")
     held = _held_by(path) if path.is_dir() else set()
-    # A run that was killed before it wrote `run.json` leaves its lock. One whose `run.json` was lost can go on from a checkpoint.
+    # A run that was killed before it wrote `run.json` leaves its lock. Without `run.json` it can go on from a checkpoint.
     begun, is_run = held == {LOCK}, bool({"run.json", "checkpoints"} & held)
     if resume and not (is_run or begun):
         raise UsageError(f"{path} holds no run to resume. Leave out --resume to start one.")
@@ -115,7 +115,7 @@ class RunFolder:
         self._description = description
 
     def description(self) -> dict[str, Any] | None:
-        """The content of `run.json`. Where it is missing or damaged, it is written again from a checkpoint; None if there is none.
+        """The content of `run.json`; None where there is none. It is written again from a checkpoint if it is damaged.
 
         Raises:
           UsageError: it is damaged, and no checkpoint holds it.

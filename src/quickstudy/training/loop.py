@@ -8,7 +8,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,24 +154,24 @@ def training_run(
     }
     if folder is not None:
         description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
-    with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
-        record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
-        with closing(record):
+    with ExitStack() as folder_in_use:
+        with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
+            record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
+            folder_in_use.callback(record.close)
             update, state, accounts, finished = _train(algorithm, source, config, record, watch)
-            source.close()
-            yield Run(
-                algorithm=algorithm,
-                distribution=distribution,
-                config=config,
-                params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
-                metrics=record.metrics,
-                steps=update * steps_per_update(algorithm),
-                nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
-                lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
-                seconds=accounts.total(),
-                finished=finished,
-                folder=record.path,
-            )
+        yield Run(
+            algorithm=algorithm,
+            distribution=distribution,
+            config=config,
+            params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
+            metrics=record.metrics,
+            steps=update * steps_per_update(algorithm),
+            nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
+            lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
+            seconds=accounts.total(),
+            finished=finished,
+            folder=record.path,
+        )
 
 
 def steps_per_update(algorithm: MetaAlgorithm) -> int:
