@@ -96,7 +96,7 @@ def test_other_spaces_and_lengths_are_refused_by_name(folder, change, says):
 def test_other_tasks_are_refused_by_name(folder):
     changed = written(folder)
     object.__setattr__(changed, "sample", lambda split, key: {"best": jnp.int32(1), "held_out": jnp.float32(split == "test")})
-    with pytest.raises(UsageError, match="the tasks are not those that the run was started with: .*best of a task was"):
+    with pytest.raises(UsageError, match=r"the tasks are not those that the run was started with: .*best of a task was"):
         start(folder, changed, resume=True)
 
 
