@@ -7,6 +7,7 @@
 something. A write is cut off in the middle. Nothing is computed here, because JAX does not survive a fork.
 """
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -20,14 +21,25 @@ EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate
 FIRST, SECOND = {"weights": np.zeros((1, 40), np.float32)}, {"weights": np.ones((1, 40), np.float32)}
 
 
-class AgentOfOneArray:
-    """What a bundle stores of an algorithm and of a distribution."""
+class Tasks:
+    """What a bundle stores of a distribution."""
 
-    name, config, agent, spec = "one", {}, None, None
-    describe = staticmethod(dict)
+    name, config = "tasks", {}
 
 
-AgentOfOneArray.agent = AgentOfOneArray.spec = AgentOfOneArray
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A configuration without settings."""
+
+
+class Algorithm:
+    """What a bundle stores of an algorithm."""
+
+    class agent:  # noqa: N801
+        class spec:  # noqa: N801
+            describe = staticmethod(dict)
+
+    name, config = "algorithm", Config()
 
 
 def save_checkpoint(folder):
@@ -41,7 +53,7 @@ def save_checkpoint(folder):
 def replace_bundle(folder):
     from quickstudy.storage.bundle import save_bundle
 
-    save_bundle(folder / "bundle", AgentOfOneArray, SECOND, distribution=AgentOfOneArray, command="second")
+    save_bundle(folder / "bundle", Algorithm, SECOND, distribution=Tasks, command="second")
 
 
 def replace_bundle_without_exchange(folder):

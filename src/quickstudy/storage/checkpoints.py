@@ -69,16 +69,15 @@ class Checkpoints:
         arrays = _arrays(state)
         content = {"format": _FORMAT, "update": update, "notes": notes, "arrays": _in_words(arrays), "run": description}
         files = {_STATE: render_tensors(arrays), _NOTES: (json.dumps(content, indent=1) + "\n").encode()}
-        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+        sums = "".join(_sum(name, data) for name, data in files.items())
         with errors_name(self.path_of(update)), whole_folder(self.path_of(update)) as building:
             for name, data in (files | {_SUMS: sums.encode()}).items():
                 write_new_file(building / name, data)
         self._whole.add(update)
         self._whole = set(sorted(self._whole)[-_KEPT:])
-        for number in self._numbers():
-            if number not in self._whole:
-                with suppress(OSError):
-                    remove_at_once(self.path_of(number))
+        with suppress(OSError):  # what is too old, or damaged, is removed with the next checkpoint
+            for number in set(self._numbers()) - self._whole:
+                remove_at_once(self.path_of(number))
 
     def restore(self, state: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
         """The newest whole checkpoint as (update, state, notes); None where there is none.
@@ -124,7 +123,7 @@ class Checkpoints:
         """Numbers of the updates of all checkpoints, whole or not, newest first."""
         try:
             names = [path.name for path in self._folder.iterdir()]
-        except OSError:
+        except FileNotFoundError:
             return []
         return sorted(
             (int(name) for name in names if name.isascii() and name.isdigit() and name == str(int(name))), reverse=True
@@ -202,9 +201,14 @@ def _read(folder: Path, name: str, *, most_bytes: int) -> bytes:
         raise _DamagedError(f"{name} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise _DamagedError(f"{_SUMS} is no text" if isinstance(error, UnicodeDecodeError) else str(error)) from error
-    if f"{hashlib.sha256(data).hexdigest()}  {name}" not in sums.split("\n"):
+    if _sum(name, data) not in sums.splitlines(keepends=True):
         raise _DamagedError(f"{name} ({len(data):,} bytes) does not agree with its digest in {_SUMS}")
     return data
+
+
+def _sum(name: str, data: bytes) -> str:
+    """A line of `SHA256SUMS`."""
+    return f"{hashlib.sha256(data).hexdigest()}  {name}\n"
 
 
 def _arrays(state: PyTree) -> dict[str, np.ndarray]:
@@ -229,7 +233,7 @@ def _with_leaves(like: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
     def restored(path: Any, leaf: Any) -> Any:
         array = arrays[jax.tree_util.keystr(path)]
         if _is_key(leaf):
-            return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
+            return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(leaf))
         return jax.numpy.asarray(array.view(leaf.dtype))
 
     return jax.tree_util.tree_map_with_path(restored, like)

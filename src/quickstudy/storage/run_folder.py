@@ -97,6 +97,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock.take(self.path)
         try:
+            check_folder(self.path, resume=resume, overwrite=overwrite)  # another run may have begun and ended meanwhile
             for folder in (self.path, self.path / "checkpoints", self.path / "pictures", self.path / "bundle"):
                 clear_leftovers(folder)
             recover_folder(self.path / "bundle")

@@ -35,7 +35,7 @@ def drawn_tasks(distribution: AnyDistribution) -> dict[str, Any]:
 
 def _summary(array: np.ndarray) -> dict[str, Any]:
     flat = array.ravel()
-    places = np.unique(np.linspace(0, max(flat.size - 1, 0), _VALUES).round().astype(int)) if flat.size else []
+    places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, _VALUES)).round().astype(int))
     return {"type": str(array.dtype), "shape": list(array.shape), "values": [flat[place].item() for place in places]}
 
 
