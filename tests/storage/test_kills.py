@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from quickstudy.storage.atomic import is_temporary
 from quickstudy.storage.bundle import holds_parameters, save_bundle
@@ -63,7 +62,7 @@ def resumed(folder):
 
 def test_a_kill_during_a_checkpoint_leaves_a_whole_one(before):
     seen = set()
-    for state in states_after_kills("save_checkpoint", before, least=30):
+    for state in states_after_kills("save_checkpoint", before, least=25):
         _, (update, found, _), lines = resumed(state)
         np.testing.assert_array_equal(found["weights"], (SECOND if update == 3 else FIRST)["weights"])
         assert [line["update"] for line in lines] == list(range(1, update + 1))
@@ -90,7 +89,7 @@ def test_a_kill_while_results_are_noted_leaves_the_card_whole(before):
     results = []
     for state in states_after_kills("note_results", before, least=5):
         results.append(json.loads((state / "bundle" / "bundle.json").read_text())["results"])
-        assert load_file(state / "bundle" / "parameters.safetensors")["weights"].shape == (1, 40)
+        assert holds_parameters(state / "bundle", FIRST)
     assert {json.dumps(one) for one in results} == {"{}", '{"test": {"second": 1}}'}
 
 

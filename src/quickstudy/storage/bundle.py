@@ -242,7 +242,7 @@ def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, par
       BundleError: the folder holds no bundle, or one with other parameters by now.
       OSError: the disk is full, gone or read-only. The card is as it was before.
     """
-    path = Path(path)
+    path = existing_folder(Path(path))
     with held(path):  # another evaluation may note its results now, or a run may replace the bundle
         card = _read_card(path)
         if parameters_sha256 not in (None, card["parameters_sha256"]):
