@@ -29,9 +29,12 @@ def test_a_second_run_in_a_folder_is_refused_in_one_line(tmp_path, capsys, more)
 def test_trouble_of_the_disk_is_shown_once(capsys):
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=5)
     algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
-    trouble = {"trouble": "the metrics could not be written: [Errno 28] No space left on device", "nonfinite_steps": [0.0]}
+    trouble = {
+        "trouble": "the metrics could not be written: No space left on device (runs/[/x]/metrics.jsonl)",
+        "nonfinite_steps": [0.0],
+    }
     with Panel(algorithm, distribution, TrainingConfig()) as panel:
         for update in (7, 8, 9):
             panel.watch(Mock(metrics=trouble, evaluations=[], update=update))
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("No space left on device; training goes on.") == 1
+    assert said.count("No space left on device (runs/[/x]/metrics.jsonl); training goes on.") == 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quickstudy.storage.atomic import is_temporary
-from quickstudy.storage.bundle import holds_parameters, save_bundle
+from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.storage.folder_lock import LOCK
 from quickstudy.storage.metrics_file import read_metrics
 from quickstudy.storage.run_folder import RunFolder
@@ -32,6 +32,10 @@ def before(tmp_path):
     run.close()
     save_bundle(run.path / "bundle", Algorithm, FIRST, distribution=Tasks, command="first")
     return run.path
+
+
+def is_saved_bundle(path, params):
+    return is_saved(path, Algorithm, params, distribution=Tasks)
 
 
 def states_after_kills(change, before, *, least):
@@ -78,7 +82,7 @@ def test_a_kill_during_the_replacement_of_a_bundle_leaves_the_old_or_the_new_one
         bundle = existing_folder(state / "bundle")
         card = json.loads((bundle / "bundle.json").read_text())
         seen.append(card["command"])
-        assert holds_parameters(bundle, {"first": FIRST, "second": SECOND}[card["command"]])
+        assert is_saved_bundle(bundle, {"first": FIRST, "second": SECOND}[card["command"]])
         resumed(state)
         assert json.loads((state / "bundle" / "bundle.json").read_text()) == card
     assert seen == sorted(seen)
@@ -89,7 +93,7 @@ def test_a_kill_while_results_are_noted_leaves_the_card_whole(before):
     results = []
     for state in states_after_kills("note_results", before, least=5):
         results.append(json.loads((state / "bundle" / "bundle.json").read_text())["results"])
-        assert holds_parameters(state / "bundle", FIRST)
+        assert is_saved_bundle(state / "bundle", FIRST)
     assert {json.dumps(one) for one in results} == {"{}", '{"test": {"second": 1}}'}
 
 
@@ -117,7 +121,7 @@ def test_a_run_that_is_killed_while_it_is_overwritten_can_go_on_or_be_overwritte
             assert (found, lines) == (None, [])
         seen.add((description or {}).get("command"))
         if (state / "bundle").exists():
-            assert holds_parameters(state / "bundle", FIRST)
+            assert is_saved_bundle(state / "bundle", FIRST)
         RunFolder(again, overwrite=True).close()
         assert not list(again.iterdir())
     assert {"first", "second"} <= seen

@@ -12,7 +12,7 @@ from faults import FailingDisk, fill, small_disk
 from quickstudy import algorithms, tasks
 from quickstudy.cli import main
 from quickstudy.protocol.errors import QuickstudyError
-from quickstudy.storage.bundle import holds_parameters, load_bundle
+from quickstudy.storage.bundle import is_saved, load_bundle
 from quickstudy.storage.run_folder import read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
 from quickstudy.training.train_and_save import train_and_save
@@ -101,7 +101,7 @@ def test_a_bundle_that_does_not_fit_is_written_on_resume(algorithm, distribution
     disk.number = None
     run = train_and_save(algorithm, distribution, CONFIG, **asked, resume=True)
     assert digest(run.params) == undisturbed
-    assert holds_parameters(folder / "bundle", run.params)
+    assert is_saved(folder / "bundle", algorithm, run.params, distribution=distribution)
 
 
 def test_a_run_that_has_ended_keeps_its_bundle_on_resume(algorithm, distribution, tmp_path):
@@ -113,7 +113,7 @@ def test_a_run_that_has_ended_keeps_its_bundle_on_resume(algorithm, distribution
     assert load_bundle(tmp_path).card["results"] == {"test": {"tasks": 3}}
     card.unlink()  # what is damaged is written again
     train_and_save(algorithm, distribution, CONFIG, **asked, resume=True)
-    assert holds_parameters(tmp_path / "bundle", run.params)
+    assert is_saved(tmp_path / "bundle", algorithm, run.params, distribution=distribution)
 
 
 TINY = ["--arms", "2", "--pulls", "5", "--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32"]
@@ -122,7 +122,7 @@ TINY = ["--arms", "2", "--pulls", "5", "--hidden-size", "8", "--lifetimes", "32"
 @pytest.mark.slow
 def test_measuring_and_drawing_on_a_full_disk_leave_what_was_there(tmp_path, capsys):
     """Training, evaluation, noting in the bundle, and the report, each with one plain line, and each again with room."""
-    with small_disk(tmp_path / "disk", size="4m") as disk:
+    with small_disk(tmp_path / "disk", size="8m") as disk:
         run = str(disk / "run")
         measure = ["evaluate", run, "--tasks", "16", "--splits", "test", "--no-baselines"]
         assert main(["train", "rl2", "bernoulli-bandit", *TINY, "--budget", "1000 steps", "--folder", run]) == 0

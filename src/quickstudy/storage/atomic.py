@@ -136,6 +136,11 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def in_words(error: OSError) -> str:
+    """An error of the disk, as in `No space left on device (runs/demo/metrics.jsonl)`."""
+    return f"{error.strerror or error}{'' if error.filename is None else f' ({error.filename})'}"
+
+
 @contextmanager
 def errors_name(path: Path) -> Iterator[None]:
     """Errors of the disk that name no file get this one."""

@@ -156,12 +156,7 @@ def save_bundle(
     if path.exists() and not _is_bundle(path):
         raise BundleError(f"{path} exists and is not a bundle, so it is not replaced. Name another folder.")
     tensors = _tensor_bytes(params)
-    card = {
-        "format": _FORMAT,
-        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
-        "spec": algorithm.agent.spec.describe(),
-        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
-        "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+    card = _identity(algorithm, tensors, distribution) | {
         "results": dict(results or {}),
         "command": command,
         "versions": versions(),
@@ -172,15 +167,33 @@ def save_bundle(
     return path
 
 
-def holds_parameters(path: str | Path, params: PyTree) -> bool:
-    """Whether a folder holds a whole bundle with exactly these parameters, bit for bit."""
+def is_saved(path: str | Path, algorithm: MetaAlgorithm, params: PyTree, *, distribution: AnyDistribution) -> bool:
+    """Whether a folder holds a whole bundle of exactly this agent, bit for bit.
+
+    Args:
+      path: of the bundle's folder.
+      algorithm, params, distribution: as of `save_bundle`.
+    """
     tensors = _tensor_bytes(params)
+    identity = json.loads(_rendered(_identity(algorithm, tensors, distribution)))
     try:
         card = json.loads((Path(path) / "bundle.json").read_text(encoding="utf-8"))
-        same = card["parameters_sha256"] == hashlib.sha256(tensors).hexdigest()
-        return same and read_regular_file(Path(path) / "parameters.safetensors", most_bytes=len(tensors)) == tensors
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = read_regular_file(Path(path) / "parameters.safetensors", most_bytes=len(tensors))
+    except (OSError, ValueError, RecursionError):
         return False
+    same = isinstance(card, dict) and all(card.get(name) == value for name, value in identity.items())
+    return same and isinstance(card.get("results"), dict) and stored == tensors
+
+
+def _identity(algorithm: MetaAlgorithm, tensors: bytes, distribution: AnyDistribution) -> dict[str, Any]:
+    """What a card says of the agent itself."""
+    return {
+        "format": _FORMAT,
+        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
+        "spec": algorithm.agent.spec.describe(),
+        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
+        "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+    }
 
 
 def _is_bundle(path: Path) -> bool:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from quickstudy.storage.atomic import write_all, write_atomically
+from quickstudy.storage.atomic import errors_name, write_all, write_atomically
 
 _DIGITS = 16
 _MARK = ', "digest": "'
@@ -54,24 +54,27 @@ class MetricsFile:
         Raises:
           OSError: the disk is full, gone or read-only. The lines wait for the next call.
         """
-        if not self._waiting and not (durable and self._path.exists()):
-            return
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        if self._waiting or (durable and self._path.exists()):
+            with errors_name(self._path):
+                handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                try:
+                    self._write_waiting(handle)
+                    if durable:
+                        os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+    def _write_waiting(self, handle: int) -> None:
+        size = os.fstat(handle).st_size
         try:
-            size = os.fstat(handle).st_size
-            try:
-                write_all(handle, ("\n" if self._torn else "").encode() + "".join(self._waiting).encode())
-            except OSError:
-                self._torn = True  # until the part that was written is gone, the next line must not join it
-                with suppress(OSError):
-                    os.ftruncate(handle, size)
-                    self._torn = False
-                raise
-            self._torn, self._waiting = False, []
-            if durable:
-                os.fsync(handle)
-        finally:
-            os.close(handle)
+            write_all(handle, ("\n" if self._torn else "").encode() + "".join(self._waiting).encode())
+        except OSError:
+            self._torn = True  # until the part that was written is gone, the next line must not join it
+            with suppress(OSError):
+                os.ftruncate(handle, size)
+                self._torn = False
+            raise
+        self._torn, self._waiting = False, []
 
     def keep(self, update: int) -> list[dict[str, Any]]:
         """Drops the lines after an update, and those that are damaged; gives the others, oldest first.

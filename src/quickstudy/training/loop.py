@@ -114,7 +114,7 @@ def meta_train(
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
       SpecError: the algorithm was made for other tasks.
-      UsageError: the folder holds a run already, or one of another configuration.
+      UsageError: the folder holds a run already, or one of another configuration or on other tasks; or another process uses it.
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
     """
     with training_run(

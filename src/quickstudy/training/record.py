@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from quickstudy.storage.atomic import in_words
 from quickstudy.storage.run_description import check_same_run
 from quickstudy.storage.run_folder import RunFolder
 from quickstudy.training.update import RunState
@@ -103,7 +104,7 @@ class RunRecord:
         try:
             yield
         except OSError as error:
-            self._trouble = f"the {what} could not be written: {error}"
+            self._trouble = f"the {what} could not be written: {in_words(error)}"
             if self.metrics:
                 self.metrics[-1]["trouble"] = self._trouble
 

@@ -9,7 +9,8 @@ from quickstudy.protocol.errors import CollectingError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.storage.bundle import holds_parameters, save_bundle
+from quickstudy.storage.atomic import in_words
+from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
 from quickstudy.training.loop import Run, TrainingConfig, training_run
 from quickstudy.training.progress import Progress
@@ -97,7 +98,7 @@ def train_and_save(
         try:
             baselines.save(folder)
         except OSError as error:  # pages then show fewer baselines
-            _log.warning("The returns of the baselines could not be written: %s.", error)
+            _log.warning("The returns of the baselines could not be written: %s.", in_words(error))
         return run
 
 
@@ -107,14 +108,14 @@ def _save(run: Run, path: Path, *, command: str | None) -> None:
     Raises:
       QuickstudyError: the disk is full, gone or read-only.
     """
-    if holds_parameters(path, run.params):
+    if is_saved(path, run.algorithm, run.params, distribution=run.distribution):
         return
     try:
         save_bundle(path, run.algorithm, run.params, distribution=run.distribution, command=command)
     except OSError as error:
         raise QuickstudyError(
-            f"training has ended, but the bundle could not be written: {error}. The checkpoints in {path.parent} are as they "
-            "were. Make room, then give the same command with --resume: it writes the bundle."
+            f"training has ended, but the bundle could not be written: {in_words(error)}. The checkpoints in {path.parent} are "
+            "as they were. Make room, then give the same command with --resume: it writes the bundle."
         ) from error
 
 
