@@ -73,7 +73,8 @@ def run(arguments: list[str]) -> int:
     for evaluation in evaluations:
         evaluation.save(folder)
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
-        note_results(folder / "bundle", evaluations)
+        (bundle,) = bundles.values()
+        note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
     print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
     return 0
 

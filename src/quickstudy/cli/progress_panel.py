@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -86,7 +87,8 @@ class Panel:
                 "Training goes on.",
             )
         if "trouble" in progress.metrics:
-            self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+            trouble = progress.metrics["trouble"]
+            self._warn_once(trouble, f"{escape(trouble)}; training goes on.")
 
     def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
         """Shows held-out returns of the baselines, and the names of those that are being measured."""

@@ -11,8 +11,6 @@ no file that it names, is ever executed.
 import dataclasses
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +32,9 @@ from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec, spec_from_description
 from quickstudy.protocol.settings import flat_settings
 from quickstudy.rollout.compiled import check_fit
-from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.atomic import read_regular_file, write_atomically, write_new_file
 from quickstudy.storage.run_folder import versions
+from quickstudy.storage.whole_folders import existing_folder, held, whole_folder
 
 _FORMAT = 1
 
@@ -140,7 +139,7 @@ def save_bundle(
     results: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
-    """Writes a bundle, whole or not at all.
+    """Writes a bundle, whole or not at all. Whenever the process is killed, the old one or the new one is there.
 
     Args:
       path: of the bundle's folder; an older bundle there is replaced.
@@ -151,33 +150,64 @@ def save_bundle(
       command: that trains it again.
     Raises:
       BundleError: the path holds something that is not a bundle.
+      OSError: the disk is full, gone or read-only. An older bundle is as it was before.
     """
     path = Path(path)
-    if path.exists() and not (path / "bundle.json").is_file():
+    if path.exists() and not _is_bundle(path):
         raise BundleError(f"{path} exists and is not a bundle, so it is not replaced. Name another folder.")
-    tensors = render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
-    card = {
+    tensors = _tensor_bytes(params)
+    card = _identity(algorithm, tensors, distribution) | {
+        "results": dict(results or {}),
+        "command": command,
+        "versions": versions(),
+    }
+    with whole_folder(path) as building:
+        write_new_file(building / "parameters.safetensors", tensors)
+        write_new_file(building / "bundle.json", _rendered(card))
+    return path
+
+
+def is_saved(path: str | Path, algorithm: MetaAlgorithm, params: PyTree, *, distribution: AnyDistribution) -> bool:
+    """Whether a folder holds a whole bundle of exactly this agent, bit for bit.
+
+    Args:
+      path: of the bundle's folder.
+      algorithm, params, distribution: as of `save_bundle`.
+    """
+    tensors = _tensor_bytes(params)
+    identity = json.loads(_rendered(_identity(algorithm, tensors, distribution)))
+    try:
+        card = json.loads((Path(path) / "bundle.json").read_text(encoding="utf-8"))
+        stored = read_regular_file(Path(path) / "parameters.safetensors", most_bytes=len(tensors))
+    except (OSError, ValueError, RecursionError):
+        return False
+    same = isinstance(card, dict) and all(card.get(name) == value for name, value in identity.items())
+    return same and isinstance(card.get("results"), dict) and stored == tensors
+
+
+def _identity(algorithm: MetaAlgorithm, tensors: bytes, distribution: AnyDistribution) -> dict[str, Any]:
+    """What a card says of the agent itself."""
+    return {
         "format": _FORMAT,
         "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
         "distribution": {"name": distribution.name, "config": dict(distribution.config)},
         "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
-        "results": dict(results or {}),
-        "command": command,
-        "versions": versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        write_atomically(temporary / "parameters.safetensors", tensors)
-        write_atomically(temporary / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-        temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return path
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a folder is a bundle, or what damage has left of one."""
+    held = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    return "bundle.json" in held or held == {"parameters.safetensors"}
+
+
+def _tensor_bytes(params: PyTree) -> bytes:
+    return render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
+
+
+def _rendered(card: dict[str, Any]) -> bytes:
+    return (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorithm] | None = None) -> Bundle:
@@ -191,8 +221,9 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
       BundleError: a file is missing, damaged or altered, or parameters and algorithm do not fit; says what differs.
     """
     path = Path(path)
-    if not (path / "bundle.json").is_file() and (path / "bundle" / "bundle.json").is_file():
+    if not (path / "bundle.json").is_file() and existing_folder(path / "bundle").is_dir():
         path = path / "bundle"
+    path = existing_folder(path)
     card = _read_card(path)
     leaves = _read_parameters(path, card["parameters_sha256"])
     name, config = card["algorithm"]["name"], card["algorithm"]["config"]
@@ -212,12 +243,27 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card, make=make)
 
 
-def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:
-    """Notes what was measured on a split in a bundle's card."""
-    path = Path(path)
-    card = _read_card(path)
-    card["results"][split] = dict(results)
-    write_atomically(path / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, parameters_sha256: str | None = None) -> None:
+    """Notes what was measured on a split in a bundle's card.
+
+    Args:
+      path: of the bundle's folder.
+      split: that was measured on.
+      results: as of `save_bundle`.
+      parameters_sha256: of the parameters that were measured; None does not compare them.
+    Raises:
+      BundleError: the folder holds no bundle, or one with other parameters by now.
+      OSError: the disk is full, gone or read-only. The card is as it was before.
+    """
+    path = existing_folder(Path(path))
+    with held(path):  # another evaluation may note its results now, or a run may replace the bundle
+        card = _read_card(path)
+        if parameters_sha256 not in (None, card["parameters_sha256"]):
+            raise BundleError(
+                f"{path} was replaced while it was measured, so the results are not noted in it. Measure it again."
+            )
+        card["results"][split] = dict(results)
+        write_atomically(path / "bundle.json", _rendered(card))
 
 
 def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:

@@ -8,9 +8,8 @@ of this package and of the files that define the tasks and the baseline.
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.training.source_files import file_digests
 from quickstudy.training.sources import held_out_tasks
 
 _FILE = "baselines.json"
@@ -104,11 +104,11 @@ class BaselineReturns:
             "task_hash": task_hash(tasks),
             "keys": np.asarray(jax.random.key_data(keys)).tolist(),
             "package": _package_digest(),
-            "files": _file_digests(getattr(self._distribution, f.name) for f in dataclasses.fields(self._distribution)),
+            "files": _digests(getattr(self._distribution, f.name) for f in dataclasses.fields(self._distribution)),
         }
 
     def _path(self, name: str) -> Path:
-        files = _file_digests([self._distribution.baselines[name]])
+        files = _digests([self._distribution.baselines[name]])
         described = json.dumps(self._settings | {"baseline": name, "baseline_files": files}, sort_keys=True, default=str)
         return self._cache / f"{hashlib.sha256(described.encode()).hexdigest()}.json"
 
@@ -136,16 +136,6 @@ def _package_digest() -> str:
     return digest.hexdigest()
 
 
-def _file_digests(values: Any) -> list[str]:
-    """Hashes of the files that functions among these values are defined in."""
-    files = {_source_file(value) for value in values if callable(value)} - {None}
-    return sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file is not None)
-
-
-def _source_file(function: Callable) -> str | None:
-    while isinstance(function, functools.partial):
-        function = function.func
-    try:
-        return inspect.getsourcefile(inspect.unwrap(function))
-    except (TypeError, OSError):
-        return None
+def _digests(values: Iterable[Any]) -> list[str]:
+    """Digests of the files that functions among these values are defined in."""
+    return sorted(set(file_digests(values).values()))

@@ -7,7 +7,8 @@ in updates. So a run that was stopped anywhere goes on to the same parameters, b
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
 from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds
+from quickstudy.training.drawn_tasks import drawn_tasks
 from quickstudy.training.finite import check_update
 from quickstudy.training.interrupts import finish_on_interrupt
 from quickstudy.training.lifetime_source import LifetimeSource
 from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
+from quickstudy.training.source_files import user_files
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import RunState, initial_state, run_update, update_program
 
@@ -111,8 +114,32 @@ def meta_train(
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
       SpecError: the algorithm was made for other tasks.
-      UsageError: the folder holds a run already, or one of another configuration.
+      UsageError: the folder holds a run already, or one of another configuration or on other tasks; or another process uses it.
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
+    """
+    with training_run(
+        algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
+        collecting=collecting, watch=watch,
+    ) as run:  # fmt: skip
+        return run
+
+
+@contextmanager
+def training_run(
+    algorithm: MetaAlgorithm,
+    distribution: AnyDistribution,
+    config: TrainingConfig,
+    *,
+    folder: str | Path | None,
+    resume: bool,
+    overwrite: bool,
+    command: str | None,
+    collecting: CollectingConfig,
+    watch: Callable[[Progress], None],
+) -> Iterator[Run]:
+    """`meta_train`, but no other run can have the folder until the block ends. What is written at the end is written inside it.
+
+    Args, Raises: as of `meta_train`.
     """
     check_fit(algorithm.agent, distribution.spec)
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # refuses what it refuses before a folder is made
@@ -125,28 +152,26 @@ def meta_train(
         "versions": versions(),
         "machine": machine(),
     }
-    source = source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)
-    try:
-        record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
-        try:
+    if folder is not None:
+        description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
+    with ExitStack() as folder_in_use:
+        with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
+            record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
+            folder_in_use.callback(record.close)
             update, state, accounts, finished = _train(algorithm, source, config, record, watch)
-        finally:
-            record.close()
-    finally:
-        source.close()
-    return Run(
-        algorithm=algorithm,
-        distribution=distribution,
-        config=config,
-        params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
-        metrics=record.metrics,
-        steps=update * steps_per_update(algorithm),
-        nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
-        lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
-        seconds=accounts.total(),
-        finished=finished,
-        folder=record.path,
-    )
+        yield Run(
+            algorithm=algorithm,
+            distribution=distribution,
+            config=config,
+            params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
+            metrics=record.metrics,
+            steps=update * steps_per_update(algorithm),
+            nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
+            lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
+            seconds=accounts.total(),
+            finished=finished,
+            folder=record.path,
+        )
 
 
 def steps_per_update(algorithm: MetaAlgorithm) -> int:

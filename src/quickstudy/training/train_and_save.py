@@ -1,17 +1,21 @@
 """Meta-training as an application: train, save the bundle, and measure the baselines after it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from quickstudy.protocol.errors import CollectingError
+from quickstudy.protocol.errors import CollectingError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.storage.bundle import save_bundle
+from quickstudy.storage.atomic import in_words
+from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
-from quickstudy.training.loop import Run, TrainingConfig, meta_train
+from quickstudy.training.loop import Run, TrainingConfig, training_run
 from quickstudy.training.progress import Progress
+
+_log = logging.getLogger("quickstudy")
 
 
 class Watcher(Protocol):
@@ -70,6 +74,7 @@ def train_and_save(
       watcher: shows the run.
     Raises:
       CollectingError, SpecError, UsageError, NonFiniteError: see `meta_train`.
+      QuickstudyError: the bundle could not be written.
     """
     baselines = BaselineReturns(distribution, tasks=config.held_out_tasks, collecting=collecting)
     loaded = False
@@ -82,16 +87,36 @@ def train_and_save(
             baselines.load()
             watcher.show_baselines(baselines.returns, missing=())
 
-    run = meta_train(
+    with training_run(
         algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
         collecting=collecting, watch=watch,
-    )  # fmt: skip
-    if run.finished:
-        save_bundle(Path(folder) / "bundle", algorithm, run.params, distribution=distribution, command=command)
-        if measure_baselines:
-            _measure(baselines, watcher)
-    baselines.save(folder)
-    return run
+    ) as run:  # fmt: skip
+        if run.finished:
+            _save(run, Path(folder) / "bundle", command=command)
+            if measure_baselines:
+                _measure(baselines, watcher)
+        try:
+            baselines.save(folder)
+        except OSError as error:  # pages then show fewer baselines
+            _log.warning("The returns of the baselines could not be written: %s.", in_words(error))
+        return run
+
+
+def _save(run: Run, path: Path, *, command: str | None) -> None:
+    """Saves the agent of a run that has ended. A bundle of it that is there already stays, with the results noted in it.
+
+    Raises:
+      QuickstudyError: the disk is full, gone or read-only.
+    """
+    if is_saved(path, run.algorithm, run.params, distribution=run.distribution):
+        return
+    try:
+        save_bundle(path, run.algorithm, run.params, distribution=run.distribution, command=command)
+    except OSError as error:
+        raise QuickstudyError(
+            f"training has ended, but the bundle could not be written: {in_words(error)}. The checkpoints in {path.parent} are "
+            "as they were. Make room, then give the same command with --resume: it writes the bundle."
+        ) from error
 
 
 def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:

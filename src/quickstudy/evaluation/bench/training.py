@@ -5,6 +5,7 @@ from pathlib import Path
 
 from quickstudy.evaluation.bench.stored import Training
 from quickstudy.storage.bundle import Bundle
+from quickstudy.storage.run_description import read_description
 from quickstudy.storage.run_folder import read_metrics
 
 CURVE_POINTS = 20
@@ -26,7 +27,7 @@ def training_of(run: Path, parameters_sha256: str, *, processor: str) -> Trainin
     """
     if not (run / "run.json").is_file() or not (run / "bundle" / "bundle.json").is_file():
         return None
-    described, metrics = json.loads((run / "run.json").read_text()), read_metrics(run)
+    described, metrics = read_description(run), read_metrics(run)
     card = json.loads((run / "bundle" / "bundle.json").read_text())
     if card["parameters_sha256"] != parameters_sha256 or not metrics:
         return None
