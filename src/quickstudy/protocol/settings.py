@@ -81,6 +81,13 @@ def check_at_least(config: Any, least: int, *names: str) -> None:
             raise UsageError(f"{name} must be {least} or more; came {getattr(config, name)}.")
 
 
+def check_at_most(config: Any, most: int, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is above the most."""
+    for name in names:
+        if getattr(config, name) > most:
+            raise UsageError(f"{name} must be {most} or less; came {getattr(config, name)}.")
+
+
 def check_fractions(config: Any, *names: str) -> None:
     """Raises UsageError for the first of these settings of a record that is not within 0 and 1."""
     for name in names:
