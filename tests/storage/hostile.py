@@ -302,9 +302,15 @@ FILES: dict[str, Change] = {
     "a pickle": parameters_are(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR."),
     "an archive": parameters_are(b"PK\x03\x04" + b"\x00" * 100),
     "bytes behind the numbers": with_header(lambda header: None, more=b"\x00"),
-    "a file that is cut off": lambda folder: (folder / PARAMETERS).write_bytes((folder / PARAMETERS).read_bytes()[:-4]) and None,
-    "a changed number": lambda folder: (folder / PARAMETERS).write_bytes((folder / PARAMETERS).read_bytes()[:-1] + b"\x7f") and None,
-    "numbers that are not finite": lambda folder: parameters_are(joined(split(folder)[0], b"\xff" * len(split(folder)[1])))(folder),
+    "a file that is cut off": lambda folder: (
+        (folder / PARAMETERS).write_bytes((folder / PARAMETERS).read_bytes()[:-4]) and None
+    ),
+    "a changed number": lambda folder: (
+        (folder / PARAMETERS).write_bytes((folder / PARAMETERS).read_bytes()[:-1] + b"\x7f") and None
+    ),
+    "numbers that are not finite": lambda folder: parameters_are(joined(split(folder)[0], b"\xff" * len(split(folder)[1])))(
+        folder
+    ),
     "an array that is missing": with_header(lambda header: {n: e for n, e in header.items() if n != first(header)}),
     "an array of another name": with_header(lambda header: {f"{n}x": e for n, e in header.items()}),
     "an array of escapes": with_header(lambda header: {f"\x1b[2J{n}": e for n, e in header.items()}),
@@ -323,7 +329,9 @@ FILES: dict[str, Change] = {
     "places the wrong way round": entry_with(data_offsets=[8, 0]),
     "places beyond the file": entry_with(data_offsets=[0, 2**60]),
     "places that are text": entry_with(data_offsets=["0", "4"]),
-    "places that overlap": with_header(lambda header: {n: e | {"data_offsets": [0, 0], "shape": [0]} for n, e in header.items()}),
+    "places that overlap": with_header(
+        lambda header: {n: e | {"data_offsets": [0, 0], "shape": [0]} for n, e in header.items()}
+    ),
     "one more field": entry_with(more=1),
     "a folder as parameters": replaced(PARAMETERS, Path.mkdir),
     "a link to nothing as parameters": replaced(PARAMETERS, lambda path: path.symlink_to("nowhere")),

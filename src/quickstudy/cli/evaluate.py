@@ -7,10 +7,12 @@ from typing import Any
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
+from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
@@ -74,7 +76,7 @@ def run(arguments: list[str]) -> int:
         evaluation.save(folder)
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
         note_results(folder / "bundle", evaluations)
-    print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
+    say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
     return 0
 
 

@@ -20,6 +20,8 @@ DTYPES = (
 """Types that the elements of a space may have."""
 MOST_ELEMENTS, MOST_CHOICES, MOST_AXES = 2**22, 2**24, 8
 """Numbers in one element of a space; ids that a Discrete or a MultiDiscrete space has in all; axes."""
+MOST_PARTS = 256
+"""Spaces that a Tuple or a Dict is made of."""
 MOST_LIFETIME_STEPS = 2**24
 """Slots of one lifetime."""
 
@@ -41,7 +43,7 @@ def check_space_description(description: Any, name: str) -> None:
     """Raises SpecError for what `describe_space` could not have given, or for sizes beyond the limits.
 
     Args:
-      description: of a space.
+      description: of a space, plain data that is nested to some depth only.
       name: of the space, for the message.
     """
     if not isinstance(description, Mapping) or not isinstance(description.get("kind"), str):
@@ -71,16 +73,21 @@ def _check_multi_discrete(description: Mapping[str, Any], name: str) -> None:
 def _check_box(description: Mapping[str, Any], name: str) -> None:
     _check_names(description, name, ("kind", "shape", "dtype", "low", "high"))
     _check_dtype(description["dtype"], name)
-    shape = description["shape"]
-    if not isinstance(shape, list | tuple) or len(shape) > MOST_AXES:
-        raise SpecError(f"{name}.shape must be a list of at most {MOST_AXES} lengths; came {_shown(shape)}.")
-    elements = math.prod(_whole(length, f"{name}.shape", least=1, most=MOST_ELEMENTS) for length in shape)
-    if elements > MOST_ELEMENTS:
-        raise SpecError(f"{name} may have {MOST_ELEMENTS:,} elements; came {elements:,}.")
+    elements = _elements(description["shape"], f"{name}.shape")
     low, high = (_bounds(description[side], elements, description["dtype"], f"{name}.{side}") for side in ("low", "high"))
     if (low > high).any():
         place = int(np.argmax(low > high))
         raise SpecError(f"{name}: low must be at most high; came {low[place]} and {high[place]} at place {place}.")
+
+
+def _elements(shape: Any, name: str) -> int:
+    """The number of elements of a shape."""
+    if not isinstance(shape, list | tuple) or len(shape) > MOST_AXES:
+        raise SpecError(f"{name} must be a list of at most {MOST_AXES} lengths; came {_shown(shape)}.")
+    elements = math.prod(_whole(length, name, least=1, most=MOST_ELEMENTS) for length in shape)
+    if elements > MOST_ELEMENTS:
+        raise SpecError(f"{name} may hold {MOST_ELEMENTS:,} elements; came {elements:,}.")
+    return elements
 
 
 def _bounds(values: Any, count: int, dtype: str, name: str) -> np.ndarray:
@@ -144,4 +151,25 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 80 else f"{shown[:80]} …"
 
 
-_KINDS = {"Discrete": _check_discrete, "MultiDiscrete": _check_multi_discrete, "Box": _check_box}
+def _check_multi_binary(description: Mapping[str, Any], name: str) -> None:
+    _check_names(description, name, ("kind", "shape"))
+    _elements(description["shape"], f"{name}.shape")
+
+
+def _check_parts(description: Mapping[str, Any], name: str) -> None:
+    _check_names(description, name, ("kind", "parts"))
+    parts, kind = description["parts"], Mapping if description["kind"] == "Dict" else list | tuple
+    if not isinstance(parts, kind) or not 1 <= len(parts) <= MOST_PARTS:  # type: ignore[arg-type]
+        raise SpecError(f"{name} must have 1 to {MOST_PARTS} parts; came {_shown(parts)}.")
+    for key, part in parts.items() if isinstance(parts, Mapping) else enumerate(parts):
+        check_space_description(part, f"{name}.{key:.80}" if isinstance(key, str) else f"{name}.{key}")
+
+
+_KINDS = {
+    "Discrete": _check_discrete,
+    "MultiDiscrete": _check_multi_discrete,
+    "MultiBinary": _check_multi_binary,
+    "Box": _check_box,
+    "Tuple": _check_parts,
+    "Dict": _check_parts,
+}

@@ -6,6 +6,7 @@ import shlex
 # Control characters (C0, delete, C1), line separators, marks that turn the direction of text, invisible tags, lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]")
 _SAFE_IN_LINES = frozenset("\n\t")
+_LONGEST_WORD = 60
 
 
 def printable(text: object, *, lines: bool = False) -> str:
@@ -27,6 +28,16 @@ def printable(text: object, *, lines: bool = False) -> str:
 def shell_word(text: object) -> str:
     """A name as one word of a command that a person may copy; also safe to print."""
     return shlex.quote(printable(text))
+
+
+def file_word(text: object) -> str:
+    """A name as a part of the name of a file, which cannot lead to another folder: letters, digits, points and underscores.
+
+    Example:
+      >>> file_word("../ood:two arms")
+      '..-ood-two-arms'
+    """
+    return re.sub(r"[^\w.]+", "-", printable(text)).strip("-")[:_LONGEST_WORD] or "unnamed"
 
 
 def _visible(character: str) -> str:

@@ -1,11 +1,12 @@
 """The page of a folder: its evaluations, and the run that they belong to."""
 
-import json
 from pathlib import Path
 
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.page import write_report
+from quickstudy.storage.reading import DESCRIPTION, read_json
 from quickstudy.storage.run_folder import read_metrics
 
 
@@ -23,7 +24,8 @@ def report_on(folder: str | Path, *, title: str | None = None) -> Path:
     folder = Path(folder)
     stored = sorted(folder.glob("evaluation-*.json"), key=lambda path: (path.name != "evaluation-test.json", path.name))
     if not stored:
-        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {folder}")
-    run = json.loads((folder / "run.json").read_text()) if (folder / "run.json").is_file() else None
+        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {shell_word(folder)}")
+    described = folder / "run.json"
+    run = read_json(described, what="description of the run", limit=DESCRIPTION, finite=False) if described.exists() else None
     evaluations = [Evaluation.load(path) for path in stored]
     return write_report(folder, evaluations=evaluations, metrics=read_metrics(folder) or None, run=run, title=title)

@@ -152,7 +152,9 @@ def check_agent_size(agent: Agent, params: PyTree) -> None:
     sizes = {"parameters": _bytes(params), "memory of one lifetime": _bytes(jax.eval_shape(agent.begin, params, key))}
     for what, size in sizes.items():
         if size > MOST_BYTES:
-            raise BundleError(f"the {what} would have {size:,} bytes, and {MOST_BYTES:,} are allowed. The card asks for too much.")
+            raise BundleError(
+                f"the {what} would have {size:,} bytes, and {MOST_BYTES:,} are allowed. The card asks for too much."
+            )
 
 
 def _bytes(tree: PyTree) -> int:

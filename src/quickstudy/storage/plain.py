@@ -129,7 +129,8 @@ def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
     """A setting from anybody's file, of the type that its annotation names.
 
     Args:
-      hint: its annotation. One that no plain data can have, as in a user's own file, allows everything.
+      hint: its annotation. One that no plain data can have allows everything, and so does an enumeration: whoever makes the
+        configuration takes its members by their names.
       value: plain data.
       where: what the setting is of, for the message.
       name: of the setting.
@@ -140,7 +141,7 @@ def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
         `LARGEST_SETTING` (the number of a seed may be larger).
     """
     try:
-        checked = _value(hint, value, where, name)
+        checked = value if _names_members(hint) else _value(hint, value, where, name)
     except TypeError:
         checked = value
     if isinstance(checked, list | tuple | dict) and len(checked) > MOST_OF_A_SETTING:
@@ -149,6 +150,11 @@ def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
         if isinstance(one, int) and abs(one) > LARGEST_SETTING and not name.endswith("seed"):
             raise UsageError(f"{_place(where, name)} must be at most {LARGEST_SETTING:,}; came {_shown(one)}.")
     return checked
+
+
+def _names_members(hint: Any) -> bool:
+    """Whether an annotation is an enumeration, or holds one."""
+    return (isinstance(hint, type) and issubclass(hint, enum.Enum)) or any(map(_names_members, get_args(hint)))
 
 
 def _record(kind: type, data: Any, where: str, field: str) -> Any:

@@ -44,8 +44,8 @@ RESULTS = Limit(bytes=256 * 2**20, values=2**24)
 """Results, which hold a number for each step of a lifetime and each contender."""
 DESCRIPTION = Limit(bytes=16 * 2**20, values=2**20)
 """Files that describe a run, and small results."""
-METRICS_BYTES, METRICS_LINE_BYTES = 2**30, 2**20
-"""A file of metrics, and a line of it."""
+METRICS_BYTES = 2**30
+"""Of a file of metrics: a run of a month has that many."""
 
 
 @contextlib.contextmanager
@@ -82,6 +82,30 @@ def regular_file(
             raise refusal(f"{name} cannot be read as the {what}: {error.strerror or error}.") from error
 
 
+def read_file(
+    path: str | os.PathLike,
+    *,
+    what: str,
+    most_bytes: int,
+    refusal: type[QuickstudyError] = UsageError,
+    begins: bytes = b"",
+) -> bytes:
+    """The content of a file.
+
+    Args:
+      path: of the file.
+      what: what it should hold, in words.
+      most_bytes: that it may have.
+      refusal: kind of the error.
+      begins: how the content begins, after blank characters. Of a large file that begins otherwise only a part is read.
+    Raises:
+      UsageError: (or what `refusal` names) as of `regular_file`.
+    """
+    with regular_file(path, what=what, most_bytes=most_bytes, refusal=refusal) as (file, size):
+        start = file.read(min(size, _BLOCK))
+        return start + file.read(size - len(start)) if start.lstrip().startswith(begins) else start
+
+
 def read_json(
     path: str | os.PathLike,
     *,
@@ -101,10 +125,7 @@ def read_json(
     Raises:
       UsageError: (or what `refusal` names) as of `regular_file`; or it does not parse, or holds something else than an object.
     """
-    with regular_file(path, what=what, most_bytes=limit.bytes, refusal=refusal) as (file, size):
-        start = file.read(min(size, _BLOCK))
-        # Whatever a large file holds, it is not read to its end if it does not begin as an object.
-        content = start + file.read(size - len(start)) if start.lstrip()[:1] == b"{" else start
+    content = read_file(path, what=what, most_bytes=limit.bytes, refusal=refusal, begins=b"{")
     try:
         data = parse_json(content, limit=limit, finite=finite)
     except ValueError as error:
@@ -136,30 +157,6 @@ def parse_json(content: bytes | str, *, limit: Limit, finite: bool = True) -> An
         _check_depth(text, limit.depth)
     refused = {"parse_constant": _refuse_constant} if finite else {}
     return json.loads(text, parse_int=_integer, parse_float=_number, object_pairs_hook=_object, **refused)  # type: ignore[arg-type]
-
-
-def read_lines(path: str | os.PathLike, *, what: str, most_bytes: int, most_bytes_of_line: int) -> Iterator[bytes]:
-    """The whole lines of a file, one after another; a last line that was cut off is passed over.
-
-    Args:
-      path: of the file.
-      what: what it should hold, in words.
-      most_bytes: that it may have.
-      most_bytes_of_line: that a line may have.
-    Raises:
-      UsageError: as of `regular_file`, or a line is too long.
-    """
-    with regular_file(path, what=what, most_bytes=most_bytes) as (file, size):
-        left = size
-        while line := file.readline(min(left, most_bytes_of_line)):
-            left -= len(line)
-            if not line.endswith(b"\n"):
-                if left <= 0 and len(line) < most_bytes_of_line:
-                    return
-                raise UsageError(
-                    f"{os.fspath(path)} has a line of more than {most_bytes_of_line:,} bytes, so it is not the {what} of a run."
-                )
-            yield line
 
 
 def is_file(path: str | Path) -> bool:

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +25,7 @@ from jaxtyping import PyTree
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.reading import DESCRIPTION, METRICS_BYTES, parse_json, read_file, read_json
 
 
 def versions() -> dict[str, str]:
@@ -96,11 +97,11 @@ class RunFolder:
 
     def description(self) -> dict[str, Any]:
         """Reads `run.json`."""
-        return json.loads((self.path / "run.json").read_text())
+        return read_json(self.path / "run.json", what="description of the run", limit=DESCRIPTION, finite=False)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Adds one line to `metrics.jsonl`."""
-        with open(self.path / "metrics.jsonl", "a") as file:
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -149,8 +150,14 @@ class RunFolder:
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     """Every whole line of a run's `metrics.jsonl`, oldest first; empty where there is none."""
     path = Path(folder) / "metrics.jsonl"
-    lines: Sequence[str] = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    if not path.exists():
+        return []
+    content = read_file(path, what="metrics of the run", most_bytes=METRICS_BYTES, begins=b"{")
+    try:
+        lines = [parse_json(line, limit=DESCRIPTION, finite=False) for line in content.split(b"\n")[:-1]]
+    except ValueError as error:
+        raise UsageError(f"{path} does not parse as the metrics of the run: {error}.") from error
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def steps_of_run(folder: str | Path) -> int | None:

@@ -161,4 +161,8 @@ def _tensor(name: str, entry: Any, path: str) -> Tensor:
 
 
 def _counts(values: Any) -> bool:
-    return isinstance(values, list) and len(values) <= _MOST_AXES and all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in values)
+    return (
+        isinstance(values, list)
+        and len(values) <= _MOST_AXES
+        and all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in values)
+    )

@@ -20,11 +20,13 @@ import platformdirs
 from jaxtyping import Array, Key, PyTree
 
 import quickstudy
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.reading import DESCRIPTION, read_json
 from quickstudy.training.sources import held_out_tasks
 
 _FILE = "baselines.json"
@@ -63,7 +65,7 @@ class BaselineReturns:
         """Reads the returns that are in the cache; measures nothing."""
         for name in self.missing:
             try:
-                self.returns[name] = float(json.loads(self._path(name).read_text())["return"])
+                self.returns[name] = float(json.loads(self._path(name).read_text(encoding="utf-8"))["return"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # not there, or written by another program
 
@@ -122,9 +124,18 @@ class BaselineReturns:
 
 
 def read_baselines(folder: str | Path) -> dict[str, float]:
-    """Held-out returns of the baselines by name, from a run folder; empty where it has none."""
+    """Held-out returns of the baselines by name, from a run folder; empty where it has none.
+
+    Raises:
+      UsageError: the file does not parse, or holds something else.
+    """
     path = Path(folder) / _FILE
-    return json.loads(path.read_text())["returns"] if path.is_file() else {}
+    if not path.exists():
+        return {}
+    returns = read_json(path, what="returns of the baselines", limit=DESCRIPTION).get("returns")
+    if not isinstance(returns, dict) or not all(type(value) in (int, float) for value in returns.values()):
+        raise UsageError(f"{path}: returns must be a table of names and numbers. Delete the file, or train again.")
+    return {name: float(value) for name, value in returns.items()}
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.plain import from_document, read_object, to_document
 
 FORMAT = 1
+_LONGEST_WORD = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class AdaptationSpeed:
     def file_name(self) -> str:
         """Of its files, without an ending: `speed-AGENT-against-BASELINE-SPLIT`."""
         words = ("speed", self.agent.name, "against", self.baseline.name, self.split)
-        return "-".join(re.sub(r"\W+", "-", word).strip("-").lower() for word in words)
+        return "-".join(re.sub(r"\W+", "-", word).strip("-").lower()[:_LONGEST_WORD] for word in words)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes itself as JSON into a folder, whole or not at all, and gives the file's path."""
