@@ -16,6 +16,7 @@ from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.card import made_tasks
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 
@@ -58,7 +59,7 @@ def run(arguments: list[str]) -> int:
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
     asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
     assert on is not None  # only help goes without, and help has ended the program
-    distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
+    distribution = made_tasks(on, dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}

@@ -10,7 +10,6 @@ _REPLACEMENTS = {
     "“": '"', "”": '"', "’": "'", "ε": "e", "µ": "u", "λ": "l", "γ": "g", "θ": "t", "█": "#", "━": "-", "─": "-", "│": "|",
     **dict.fromkeys("▁▂▃▄▅▆▇", "."), **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╸╺╴╶", "+"),
 }  # fmt: skip
-_ERRORS = "quickstudy.replace"
 
 
 def show_every_letter() -> None:

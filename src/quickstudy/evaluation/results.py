@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quickstudy.evaluation.stored_evaluation import check_evaluation
+from quickstudy.evaluation.stored_results import check_evaluation
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.printable import file_word

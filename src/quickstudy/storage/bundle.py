@@ -39,6 +39,7 @@ from quickstudy.storage.card import (
     algorithm_settings,
     bundle_folder,
     check_agent_size,
+    made_tasks,
     read_card,
     task_settings,
     unknown_algorithm,
@@ -100,7 +101,7 @@ class Bundle:
           MissingExtraError: the tasks need a suite that is not installed.
         """
         name, trained_with = self.origin(on)
-        return tasks.make(name, **(trained_with | settings))
+        return made_tasks(name, trained_with | settings)
 
     def agent_for(self, spec: Spec) -> Agent:
         """The agent as it is made for these tasks.

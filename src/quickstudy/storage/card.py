@@ -12,7 +12,9 @@ from jaxtyping import PyTree
 
 from quickstudy import algorithms, tasks
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.descriptions import MOST_LIFETIME_STEPS
 from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_settings, config_class, resolve, settings_of
 from quickstudy.protocol.settings import settings_with_types
@@ -129,6 +131,34 @@ def task_settings(card: Mapping[str, Any], name: str) -> dict[str, Any]:
         }
     except QuickstudyError as error:
         raise BundleError(f"the tasks of the bundle: {error} {_newer(card, only_if_newer=True)}".rstrip()) from error
+
+
+def made_tasks(name: str, settings: Mapping[str, Any]) -> AnyDistribution:
+    """The tasks of a name, with settings that came from a card.
+
+    Args:
+      name: of a distribution: registered, or a user's file.
+      settings: of it, of the right types.
+    Raises:
+      UsageError: as of `tasks.make`.
+      BundleError: registered tasks cannot be made with these settings, or a lifetime would be longer than the limit.
+    """
+    try:
+        made = tasks.make(name, **settings)
+    except QuickstudyError:
+        raise
+    except Exception as error:
+        if name not in tasks.DISTRIBUTIONS:  # a fault of the user's own file is shown where it is
+            raise
+        raise BundleError(
+            f"the tasks {name} cannot be made with the settings {dict(settings)!s:.200}: {type(error).__name__}: {error!s:.200}"
+        ) from error
+    if made.spec.lifetime_steps > MOST_LIFETIME_STEPS:
+        raise BundleError(
+            f"the tasks {name} with the settings {dict(settings)!s:.200} have {made.spec.lifetime_steps:,} steps in a lifetime, and "
+            f"{MOST_LIFETIME_STEPS:,} are allowed."
+        )
+    return made
 
 
 def unknown_algorithm(card: Mapping[str, Any], path: Path) -> BundleError:

@@ -20,7 +20,9 @@ from quickstudy.protocol.errors import QuickstudyError, UsageError
 
 _IN_FULL = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.S)
 _LARGEST_INTEGER = 2**64
-_BLOCK = 2**20
+_BLOCK, _SMALL = 2**20, 2**24
+_BLOCK_OF_DISK, _MOST_COMPRESSED = 512, 8
+"""A file of holes claims bytes that no disk holds. Disks may compress, but no disk compresses parameters so far."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,12 @@ def regular_file(
         _check_regular(found.st_mode, name, what, refusal)
         if found.st_size > most_bytes:
             raise refusal(
-                f"{name} has {found.st_size:,} bytes; the {what} may have {most_bytes:,}. It is damaged, or no file of quickstudy."
+                f"{name} has {found.st_size:,} bytes; the {what} may have {most_bytes:,}. It is damaged, or another file."
+            )
+        on_disk = _BLOCK_OF_DISK * getattr(found, "st_blocks", 0)
+        if found.st_size > _SMALL and 0 < on_disk < found.st_size // _MOST_COMPRESSED:
+            raise refusal(
+                f"{name} has {found.st_size:,} bytes, and {on_disk:,} of them are there. It is damaged; copy it again."
             )
         try:
             yield file, found.st_size

@@ -140,7 +140,7 @@ def _parsed(header: bytes, path: str, *, left: int) -> tuple[dict[str, Tensor], 
         end = tensor.end
     if end != left:
         raise BundleError(
-            f"{path} is truncated or altered: its header describes {end:,} bytes of numbers, and {left:,} follow. Copy it again."
+            f"{path} is truncated or altered: its header describes {end:,} bytes, and {left:,} follow. Copy it again."
         )
     return tensors, metadata
 

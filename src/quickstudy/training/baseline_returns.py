@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import platformdirs
 from jaxtyping import Array, Key, PyTree
 
 import quickstudy
@@ -26,6 +25,7 @@ from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.caches import cache_folder
 from quickstudy.storage.reading import DESCRIPTION, read_json
 from quickstudy.training.sources import held_out_tasks
 
@@ -39,7 +39,7 @@ class BaselineReturns:
       distribution: whose baselines they are.
       tasks: the number of held-out tasks; fewer where lifetimes are long.
       collecting: where lifetimes on tasks outside JAX are collected.
-      cache: a folder for returns that were measured; the user's cache folder where not given.
+      cache: a folder for returns that were measured; the user's cache folder where not given, if it can be written.
 
     The attribute `returns` holds what is known, by name, in reward units.
     """
@@ -53,7 +53,7 @@ class BaselineReturns:
         cache: str | Path | None = None,
     ):
         self._distribution, self._tasks, self._collecting = distribution, tasks, collecting
-        self._cache = Path(cache) if cache is not None else Path(platformdirs.user_cache_dir("quickstudy")) / "baselines"
+        self._cache = Path(cache) if cache is not None else cache_folder("baselines")
         self.returns: dict[str, float] = {}
 
     @property
@@ -63,7 +63,7 @@ class BaselineReturns:
 
     def load(self) -> None:
         """Reads the returns that are in the cache; measures nothing."""
-        for name in self.missing:
+        for name in self.missing if self._cache is not None else ():
             try:
                 self.returns[name] = float(json.loads(self._path(name).read_text(encoding="utf-8"))["return"])
             except (OSError, ValueError, KeyError, TypeError):
@@ -112,9 +112,12 @@ class BaselineReturns:
     def _path(self, name: str) -> Path:
         files = _file_digests([self._distribution.baselines[name]])
         described = json.dumps(self._settings | {"baseline": name, "baseline_files": files}, sort_keys=True, default=str)
+        assert self._cache is not None  # nothing is read or kept without it
         return self._cache / f"{hashlib.sha256(described.encode()).hexdigest()}.json"
 
     def _keep(self, name: str) -> None:
+        if self._cache is None:
+            return
         content = {"distribution": self._distribution.name, "baseline": name, "return": self.returns[name]}
         try:
             self._cache.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy.evaluation.results import DIGITS, Curve
+from quickstudy.evaluation.stored_results import check_speed
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.plain import from_document, read_object, to_document
@@ -145,9 +146,12 @@ class AdaptationSpeed:
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field. Or
+            parts that do not fit each other.
         """
-        return from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
+        found = from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
+        check_speed(found)
+        return found
 
     @property
     def file_name(self) -> str:
