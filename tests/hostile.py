@@ -314,7 +314,7 @@ FILES: dict[str, Change] = {
     "an array that is missing": with_header(lambda header: {n: e for n, e in header.items() if n != first(header)}),
     "an array of another name": with_header(lambda header: {f"{n}x": e for n, e in header.items()}),
     "an array of escapes": with_header(lambda header: {f"\x1b[2J{n}": e for n, e in header.items()}),
-    "an array that is text": with_header(lambda header: {n: "F32" for n in header}),
+    "an array that is text": with_header(lambda header: dict.fromkeys(header, "F32")),
     "metadata that is a list": with_header(lambda header: header | {"__metadata__": []}),
     "metadata of numbers": with_header(lambda header: header | {"__metadata__": {"a": 1}}),
     "a type that there is not": entry_with(dtype="F128"),

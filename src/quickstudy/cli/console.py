@@ -1,7 +1,7 @@
 """The terminal: what names hold is shown and never obeyed.
 
-Names come from files and from command lines of anybody. So text is no markup here, and characters that would steer a terminal are
-visible. What is to have a style gets it by name, as in `console.print("...", style="yellow")`.
+Names come from files and from command lines of anybody. So text is no markup here, and characters that would steer a terminal
+are visible. What is to have a style gets it by name, as in `console.print("...", style="yellow")`.
 """
 
 from collections.abc import Iterable

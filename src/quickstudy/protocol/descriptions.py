@@ -1,7 +1,7 @@
 """Checks of a described spec before anything is made of it: its types, and its size. A description may come from anybody.
 
-A space that says that it has a thousand million elements is a line of text. So everything that arrays or networks are sized by is
-bounded here, far above what one machine can train.
+A line of text can claim a space of a thousand million elements. So everything that arrays or networks are sized by is bounded
+here, far above what one machine can train.
 """
 
 import math

@@ -84,8 +84,8 @@ class Bundle:
         trained_on = self.card["distribution"]["name"]
         if on is None and trained_on not in tasks.DISTRIBUTIONS:
             raise UsageError(
-                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {shell_word(trained_on)} on the command "
-                f"line, on={trained_on!r} in Python."
+                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {shell_word(trained_on)} "
+                f"on the command line, on={trained_on!r} in Python."
             )
         return on or trained_on, task_settings(self.card, trained_on) if on in (None, trained_on) else {}
 

@@ -154,10 +154,8 @@ def made_tasks(name: str, settings: Mapping[str, Any]) -> AnyDistribution:
             f"the tasks {name} cannot be made with the settings {dict(settings)!s:.200}: {type(error).__name__}: {error!s:.200}"
         ) from error
     if made.spec.lifetime_steps > MOST_LIFETIME_STEPS:
-        raise BundleError(
-            f"the tasks {name} with the settings {dict(settings)!s:.200} have {made.spec.lifetime_steps:,} steps in a lifetime, and "
-            f"{MOST_LIFETIME_STEPS:,} are allowed."
-        )
+        came = f"{made.spec.lifetime_steps:,} steps in a lifetime, and {MOST_LIFETIME_STEPS:,} are allowed"
+        raise BundleError(f"the tasks {name} with the settings {dict(settings)!s:.200} have {came}.")
     return made
 
 

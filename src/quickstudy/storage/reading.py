@@ -1,8 +1,8 @@
 """Files that may come from anybody are read here, and nowhere else.
 
-A file is read only if it is a regular file (a link to one is followed; devices, pipes and folders are refused, and never
-opened), and only if its size, which is known before, is within a limit. Text is UTF-8, whatever the locale. JSON has limits too:
-of its nesting, of its values, and of its numbers, which must be finite and fit into 64 bits; a key stands once in an object.
+A file is read only if it is a regular file. A link to one is followed; devices, pipes and folders are refused and never opened.
+Its size is known before it is read, and has a limit. Text is UTF-8, whatever the locale. JSON has more limits: its nesting, the
+number of its values, and its numbers, which must be finite and fit into 64 bits. A key stands once in an object.
 """
 
 import contextlib
