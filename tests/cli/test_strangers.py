@@ -148,7 +148,7 @@ def test_the_page_of_a_strangers_results_is_safe(capsys, tmp_path):
     (folder / "metrics.jsonl").write_text(
         '{"update": 1, "steps": 1, "train_return": "x"}\n{"update": 2, "train_return": [[1]]}\n'
     )
-    before = {one for one in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     status, out, err = run("report", folder, "--title", evil, capsys=capsys)
     assert status == 0, err
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -156,7 +156,7 @@ def test_the_page_of_a_strangers_results_is_safe(capsys, tmp_path):
     for content in (out, page, *pictures):
         assert "\x1b" not in content
         assert "<script" not in content
-    new = {one for one in tmp_path.rglob("*")} - before
+    new = set(tmp_path.rglob("*")) - before
     assert all(folder in one.parents for one in new)
 
 
