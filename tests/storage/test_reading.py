@@ -1,8 +1,10 @@
 """Files of anybody: regular files only, sizes known before reading, JSON within limits, UTF-8 whatever the locale."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from quickstudy.protocol.errors import BundleError, UsageError
 from quickstudy.storage.caches import cache_folder
 from quickstudy.storage.reading import Limit, is_file, parse_json, read_file, read_json
 
+ROOT = Path(__file__).parents[2]
 SMALL = Limit(bytes=1000, values=50, depth=5)
 NOT_JSON = {
     "nested too deeply": ("[" * 6 + "]" * 6, "nested more than 5 deep"),
@@ -111,3 +114,24 @@ def test_files_are_utf_8_under_any_locale(tmp_path):
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def without_encoding(source):
+    """Calls that read or write text in the encoding of the locale."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        texts = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        opens = name in ("open", "fdopen") and any(set(text) <= set("rwax+t") for text in texts)
+        if (name in ("read_text", "write_text") or opens) and not any(one.arg == "encoding" for one in call.keywords):
+            found.append(f"line {call.lineno}: {name}")
+    return found
+
+
+def test_every_file_is_read_and_written_with_its_encoding():
+    for path in (ROOT / "src").rglob("*.py"):
+        assert not without_encoding(path.read_text(encoding="utf-8")), path
+    assert without_encoding("p.read_text()\nopen(p, 'a')\np.open('w')\np.open('wb')\nopen(p, 'r', encoding='utf-8')") == [
+        "line 1: read_text", "line 2: open", "line 3: open",
+    ]  # fmt: skip

@@ -25,6 +25,7 @@ from quickstudy.evaluation.numbers import bounded
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.adaptation_speed_page import write_speed_page
 from quickstudy.reports.algorithms_page import write_algorithms_table
 from quickstudy.reports.results_page import write_pages
@@ -169,7 +170,7 @@ def _checkout(asked: WhereArguments) -> Path:
 def _no_checkout(folder: Path) -> str:
     return (
         f"there is no {folder / 'results'}: results and bundles lie in quickstudy's checkout, not in the installed "
-        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {folder / 'results'}"
+        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {shell_word(folder / 'results')}"
     )
 
 
