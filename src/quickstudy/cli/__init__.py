@@ -3,7 +3,9 @@
 import importlib
 import sys
 
+from quickstudy.cli.letters import show_every_letter
 from quickstudy.protocol.errors import QuickstudyError, UnknownNameError, UsageError
+from quickstudy.protocol.printable import printable
 
 VERBS = {
     "list": "what there is: algorithms, task distributions, their splits and baselines",
@@ -21,6 +23,7 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit status: 0 done, 1 failed, 2 wrongly asked for, 130 interrupted."""
+    show_every_letter()
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
@@ -40,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"quickstudy: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        print(f"quickstudy: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        said = printable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        print(f"quickstudy: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("quickstudy: interrupted.", file=sys.stderr)

@@ -111,7 +111,7 @@ def read_toml(path: str, sections: Mapping[str, type]) -> dict[str, dict[str, An
       UnknownNameError: a section or key that is not known.
     """
     try:
-        content = tomllib.loads(Path(path).read_text())
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"the configuration file {path} cannot be read: {error.strerror}.") from error
     except tomllib.TOMLDecodeError as error:

@@ -4,6 +4,7 @@ import dataclasses
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import say
 from quickstudy.protocol.errors import QuickstudyError, UsageError
 from quickstudy.tasks.checks.check import fault_lines, findings
 from quickstudy.tasks.checks.faults import raised
@@ -36,5 +37,5 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"{words[0]} raises {raised(error)}.{hint}") from error
     found = findings(distribution, samples=asked.samples, seed=asked.seed, budget_seconds=asked.budget_seconds)
     for line in [found.seen] * bool(found.seen) + fault_lines(found.faults):
-        print(line)
+        say(line)
     return 1 if any(not fault.warning for fault in found.faults) else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse
+from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.contenders import Contender, baselines_of
@@ -49,7 +50,7 @@ def run(arguments: list[str]) -> int:
             measure_baselines=False, watcher=panel,
         )  # fmt: skip
     if not trained.finished:
-        print(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
+        say(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
         return 130
     contenders = {"rl2": Contender(agent=algorithm.agent, params=trained.params, trained=True)}
     contenders |= baselines_of(distribution)
@@ -58,5 +59,5 @@ def run(arguments: list[str]) -> int:
         evaluation.save(asked.folder)
     note_results(Path(asked.folder) / "bundle", evaluations)
     page = report_on(asked.folder)
-    print(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
+    say(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
     return 0

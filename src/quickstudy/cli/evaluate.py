@@ -7,13 +7,16 @@ from typing import Any
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
+from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_settings, resolve, settings_of
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.card import made_tasks
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 
@@ -56,7 +59,7 @@ def run(arguments: list[str]) -> int:
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
     asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
     assert on is not None  # only help goes without, and help has ended the program
-    distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
+    distribution = made_tasks(on, dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
@@ -75,7 +78,7 @@ def run(arguments: list[str]) -> int:
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
         (bundle,) = bundles.values()
         note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
-    print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
+    say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.padding import Padding
@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.cli.console import Console
 from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -48,7 +49,7 @@ class Panel:
 
     def __enter__(self) -> Self:
         """Opens the panel."""
-        self._console.print(self._title, highlight=False)
+        self._console.print(self._title)
         if self._console.is_terminal:
             self._live = Live(Text("compiling the training program ..."), console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
@@ -65,7 +66,7 @@ class Panel:
         self._evaluations_shown, self._progress = len(progress.evaluations), progress
         if self._live is None:
             if evaluated:
-                self._console.print(self._line(progress), soft_wrap=True, highlight=False)
+                self._console.print(self._line(progress), soft_wrap=True)
         elif evaluated or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
@@ -103,12 +104,12 @@ class Panel:
             )
         elif returns and not missing:
             known = ", ".join(f"{name} {value:.2f}" for name, value in returns.items())
-            self._console.print(f"held-out return of the baselines: {known}", soft_wrap=True, highlight=False)
+            self._console.print(f"held-out return of the baselines: {known}", soft_wrap=True)
 
     def _warn_once(self, of: str, said: str) -> None:
         if of not in self._warned_of:
             self._warned_of.add(of)
-            self._console.print(f"[yellow]{said}[/yellow]", soft_wrap=True, highlight=False)
+            self._console.print(said, style="yellow", soft_wrap=True)
 
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"

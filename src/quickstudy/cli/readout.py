@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import PyTree
-from rich.console import Console
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import Console
 from quickstudy.evaluation.belief_probe.calibration import calibration_of
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.lifetimes import probe_lifetimes
@@ -86,7 +86,7 @@ def run(arguments: list[str]) -> int:
         write_atomically(folder / f"{picture.name}.png", picture.png)
     save_readout(folder / "readout.safetensors", readout)
     files = ", ".join(f"{picture.name}.svg and .png" for picture in pictures)
-    console.print(f"Saved in {folder}: readout.safetensors, calibration.json, {files}", soft_wrap=True, highlight=False)
+    console.print(f"Saved in {folder}: readout.safetensors, calibration.json, {files}", soft_wrap=True)
     return 0
 
 

@@ -5,11 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
 from quickstudy.evaluation.contenders import (
     Contender,
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
         opponents[label(name, word, [*agents, *opponents])] = opponent
     folder, console = Path(asked.folder or words[0]), Console()
     for split in chosen_splits(distribution, asked.splits):
-        with Progress(console=console, transient=True) as bars:
+        with progress_bars(console) as bars:
             bar = bars.add_task(split, total=1.0)
             measured = adaptation_speeds(
                 agents,
@@ -97,7 +97,7 @@ def run(arguments: list[str]) -> int:
             )
         for found in measured:
             console.print(speed_table(found))
-            print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
+            say(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
     return 0
 
 

@@ -5,10 +5,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
+from quickstudy.cli.console import Console
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
@@ -74,9 +73,9 @@ def run(arguments: list[str]) -> int:
     console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
-        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.", highlight=False)
+        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.")
     if trained.lost:
-        console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.", highlight=False)
+        console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.")
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])

@@ -2,10 +2,8 @@
 
 import dataclasses
 
-from rich.console import Console
-from rich.progress import Progress
-
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
 from quickstudy.reports.video_files import write_video
@@ -47,7 +45,7 @@ def run(arguments: list[str]) -> int:
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = bundle.distribution(asked.on)
     console = Console()
-    with Progress(console=console, transient=True) as bars:
+    with progress_bars(console) as bars:
         bar = bars.add_task("recording", total=1.0)
         video = adaptation_video(
             bundle.agent_for(distribution.spec),
@@ -66,8 +64,7 @@ def run(arguments: list[str]) -> int:
         f"{video.title}. First episode: {first.reward:.1f} in {first.step} steps; last, number {video.episodes}: "
         f"{last.reward:.1f} in {last.step}; lifetime: {video.lifetime_return:.1f}.",
         soft_wrap=True,
-        highlight=False,
     )
     written = write_video(video, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
-    print(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
+    say(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
     return 0

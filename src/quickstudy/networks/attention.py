@@ -27,10 +27,11 @@ from quickstudy.networks.layers import Dense
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import scan, shift_right
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.settings import check_above_zero, check_at_most
 
 _NEVER = -1e9
 _SLOWEST_TURN = 1000.0
+_MOST_LAYERS = 64
 _WIDEST_WINDOW = 256
 """Steps that are kept at most, where no window is given."""
 
@@ -48,6 +49,7 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "attention_layers", "attention_heads")
+        check_at_most(self, _MOST_LAYERS, "attention_layers")
         if self.window is not None and self.window < 1:
             raise UsageError(f"window must be above zero; came {self.window}.")
 

@@ -10,19 +10,31 @@
     ├── CollectingError             lifetimes in environments outside JAX could not be run
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
 
-A message says what was wrong, what came, what is allowed and what to do next.
+A message says what was wrong, what came, what is allowed and what to do next. It is one line, unless it quotes a traceback.
+Names in it may come from anybody's file, so characters that would steer a terminal are visible in it.
 """
 
 import difflib
 from collections.abc import Iterable
 
+from quickstudy.protocol.printable import printable
+
 
 class QuickstudyError(Exception):
     """Base of every error that quickstudy raises on purpose."""
 
+    _quotes_lines = False
+
+    def __init__(self, message: object = ""):
+        super().__init__(printable(message, lines=self._quotes_lines))
+
 
 class UsageError(QuickstudyError):
     """What was asked for does not exist or does not fit."""
+
+
+_LONGEST_NAME = 200
+"""Characters of a name that a message quotes."""
 
 
 class UnknownNameError(UsageError):
@@ -30,6 +42,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str]):
         allowed = sorted(allowed)
+        name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]} …"
         near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(allowed) or 'none'}.")
@@ -64,6 +77,8 @@ class TaskDistributionError(QuickstudyError):
 
 class CollectingError(QuickstudyError):
     """Lifetimes in environments outside the compiled program could not be run."""
+
+    _quotes_lines = True
 
 
 class NonFiniteError(QuickstudyError):

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.spaces import ActionSpace, Space, describe_space, space_from_description
 
@@ -115,7 +116,12 @@ class Spec:
 
 
 def spec_from_description(description: Mapping[str, Any]) -> Spec:
-    """The inverse of `Spec.describe`."""
+    """The inverse of `Spec.describe`. The description may come from anybody.
+
+    Raises:
+      SpecError: it is not what `describe` gives, or sizes are beyond the limits of `descriptions.py`.
+    """
+    check_spec_description(description)
     spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
     masked = bool(description.get("action_mask", False))
     return Spec(horizon=description["horizon"], episodes=description["episodes"], action_mask=masked, **spaces)

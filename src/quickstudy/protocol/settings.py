@@ -7,7 +7,7 @@ name stands once in a configuration. This file goes from one form to the other.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 
@@ -32,6 +32,21 @@ def flat_settings(config: Any) -> dict[str, Any]:
             raise UsageError(f"{type(config).__name__} has two settings of the name {name!r}; rename that of {record}.")
         flat[name] = value
     return flat
+
+
+def settings_with_types(kind: type) -> dict[str, Any]:
+    """The annotation of every setting of a configuration's class, by flat name; `Any` where it names nothing that is there."""
+    found: dict[str, Any] = {}
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # of a user's file that imports a type for type checkers only
+        hints = {}
+    for name, hint in hints.items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found |= settings_with_types(hint)
+        else:
+            found[name] = hint
+    return {name: found.get(name, Any) for name in flat_settings(kind())}
 
 
 def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
@@ -64,6 +79,13 @@ def check_at_least(config: Any, least: int, *names: str) -> None:
     for name in names:
         if getattr(config, name) < least:
             raise UsageError(f"{name} must be {least} or more; came {getattr(config, name)}.")
+
+
+def check_at_most(config: Any, most: int, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is above the most."""
+    for name in names:
+        if getattr(config, name) > most:
+            raise UsageError(f"{name} must be {most} or less; came {getattr(config, name)}.")
 
 
 def check_fractions(config: Any, *names: str) -> None:

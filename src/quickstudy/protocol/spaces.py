@@ -36,7 +36,7 @@ def describe_space(space: Space) -> dict[str, Any]:
 
 
 def space_from_description(description: Mapping[str, Any]) -> Space:
-    """The inverse of `describe_space`."""
+    """The inverse of `describe_space`, of a description that `descriptions.py` has checked."""
     if description["kind"] == "Discrete":
         return gymnasium.spaces.Discrete(description["n"], start=description["start"])
     dtype = np.dtype(description["dtype"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.page import write_report
 from quickstudy.storage.run_description import read_description
 from quickstudy.storage.run_folder import read_metrics
@@ -23,7 +24,7 @@ def report_on(folder: str | Path, *, title: str | None = None) -> Path:
     folder = Path(folder)
     stored = sorted(folder.glob("evaluation-*.json"), key=lambda path: (path.name != "evaluation-test.json", path.name))
     if not stored:
-        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {folder}")
-    run = read_description(folder) if (folder / "run.json").is_file() else None
+        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {shell_word(folder)}")
+    run = read_description(folder) if (folder / "run.json").exists() else None
     evaluations = [Evaluation.load(path) for path in stored]
     return write_report(folder, evaluations=evaluations, metrics=read_metrics(folder) or None, run=run, title=title)

@@ -20,8 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as render_tensors
 
 from quickstudy import algorithms, tasks
@@ -29,14 +27,24 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.records import Spec, spec_from_description
 from quickstudy.protocol.settings import flat_settings
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import read_regular_file, write_atomically, write_new_file
+from quickstudy.storage.card import (
+    FORMAT,
+    algorithm_settings,
+    bundle_folder,
+    check_agent_size,
+    made_tasks,
+    read_card,
+    task_settings,
+    unknown_algorithm,
+)
 from quickstudy.storage.run_folder import versions
+from quickstudy.storage.tensors import Tensor, check_finite, tensor_file
 from quickstudy.storage.whole_folders import existing_folder, held, whole_folder
-
-_FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,14 +78,15 @@ class Bundle:
         Raises:
           UsageError: the tasks of training stand in a user's file, and `on` does not name it. A file that a bundle names is
             run only if it is named here, too.
+          BundleError: the card has a setting of these tasks that is not known or not allowed.
         """
-        trained_on, settings = self.card["distribution"]["name"], self.card["distribution"]["config"]
+        trained_on = self.card["distribution"]["name"]
         if on is None and trained_on not in tasks.DISTRIBUTIONS:
             raise UsageError(
-                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {trained_on} on the command "
-                f"line, on={trained_on!r} in Python."
+                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {shell_word(trained_on)} "
+                f"on the command line, on={trained_on!r} in Python."
             )
-        return on or trained_on, dict(settings) if on in (None, trained_on) else {}
+        return on or trained_on, task_settings(self.card, trained_on) if on in (None, trained_on) else {}
 
     def distribution(self, on: str | None = None, **settings: Any) -> AnyDistribution:
         """The tasks that the agent was trained on, or others that are named.
@@ -91,7 +100,7 @@ class Bundle:
           MissingExtraError: the tasks need a suite that is not installed.
         """
         name, trained_with = self.origin(on)
-        return tasks.make(name, **(trained_with | settings))
+        return made_tasks(name, trained_with | settings)
 
     def agent_for(self, spec: Spec) -> Agent:
         """The agent as it is made for these tasks.
@@ -188,7 +197,7 @@ def is_saved(path: str | Path, algorithm: MetaAlgorithm, params: PyTree, *, dist
 def _identity(algorithm: MetaAlgorithm, tensors: bytes, distribution: AnyDistribution) -> dict[str, Any]:
     """What a card says of the agent itself."""
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
         "distribution": {"name": distribution.name, "config": dict(distribution.config)},
@@ -211,36 +220,44 @@ def _rendered(card: dict[str, Any]) -> bytes:
 
 
 def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorithm] | None = None) -> Bundle:
-    """Reads a bundle and rebuilds its agent.
+    """Reads a bundle and rebuilds its agent. The bundle may come from anybody: nothing in it is run.
 
     Args:
       path: the bundle's folder, or a run's folder that holds one.
       algorithm: for an agent whose algorithm is not registered, the function `(spec, config)` that makes it, or its
         `path/to/file.py:function`. A file that a bundle names is never run unless it is named here too.
     Raises:
-      BundleError: a file is missing, damaged or altered, or parameters and algorithm do not fit; says what differs.
+      BundleError: a file is missing, damaged, altered, of another version or no regular file; a size is beyond the limits; or
+        parameters and algorithm do not fit. Says what differs.
     """
-    path = Path(path)
-    if not (path / "bundle.json").is_file() and existing_folder(path / "bundle").is_dir():
-        path = path / "bundle"
-    path = existing_folder(path)
-    card = _read_card(path)
-    leaves = _read_parameters(path, card["parameters_sha256"])
-    name, config = card["algorithm"]["name"], card["algorithm"]["config"]
-    if algorithm is None and name not in algorithms.ALGORITHMS:
-        raise BundleError(
-            f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "
-            f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
-        )
+    path = bundle_folder(path)
+    card = read_card(path)
+    if algorithm is None and card["algorithm"]["name"] not in algorithms.ALGORITHMS:
+        raise unknown_algorithm(card, path)
+    maker = algorithm or card["algorithm"]["name"]
+    config = algorithm_settings(card, maker, path)
 
     def make(spec: Spec) -> Agent:
-        return algorithms.make(algorithm or name, spec, **config).agent
+        return algorithms.make(maker, spec, **config).agent
 
     try:
         agent = make(spec_from_description(card["spec"]))
-    except QuickstudyError as error:
-        raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
-    return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card, make=make)
+        expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
+        check_agent_size(agent, expected)
+    except Exception as error:  # settings and spaces that no check foresaw may fail anywhere in the algorithm
+        said = error if isinstance(error, QuickstudyError) else f"{type(error).__name__}: {error!s:.200}"
+        raise BundleError(f"{path}: the algorithm cannot be made again: {said}") from error
+    with tensor_file(path / "parameters.safetensors", what="parameters of the bundle") as file:
+        _check_tensors(file.tensors, expected, path)
+        leaves, digest = file.read()
+    if digest != card["parameters_sha256"]:
+        raise BundleError(
+            f"{path}/parameters.safetensors is not the file that the bundle was saved with: its digest differs. It is "
+            "truncated or altered; copy the bundle again."
+        )
+    check_finite(leaves, path / "parameters.safetensors")
+    params = jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in _named_leaves(expected)])
+    return Bundle(agent=agent, params=params, card=card, make=make)
 
 
 def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, parameters_sha256: str | None = None) -> None:
@@ -257,7 +274,7 @@ def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, par
     """
     path = existing_folder(Path(path))
     with held(path):  # another evaluation may note its results now, or a run may replace the bundle
-        card = _read_card(path)
+        card = read_card(path)
         if parameters_sha256 not in (None, card["parameters_sha256"]):
             raise BundleError(
                 f"{path} was replaced while it was measured, so the results are not noted in it. Measure it again."
@@ -266,52 +283,29 @@ def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, par
         write_atomically(path / "bundle.json", _rendered(card))
 
 
-def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    try:
-        tensors = (path / "parameters.safetensors").read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}/parameters.safetensors cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(tensors).hexdigest() != sha256:
-        raise BundleError(
-            f"{path}/parameters.safetensors ({len(tensors)} bytes) is not the file that the bundle was saved with: its digest "
-            "differs. It is truncated or altered; copy the bundle again."
-        )
-    try:
-        return parse_tensors(tensors)
-    except SafetensorError as error:
-        raise BundleError(f"{path}/parameters.safetensors does not parse: {error}.") from error
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    if not (path / "bundle.json").is_file():
-        raise BundleError(f"{path} is not a bundle: it holds no bundle.json.")
-    try:
-        card = json.loads((path / "bundle.json").read_text())
-        missing = {"format", "algorithm", "spec", "parameters_sha256", "results"} - set(card)
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"{path}/bundle.json does not parse: {error}. Copy the bundle again.") from error
-    if missing:
-        raise BundleError(f"{path}/bundle.json lacks {', '.join(sorted(missing))}. Copy the bundle again.")
-    if card["format"] != _FORMAT:
-        raise BundleError(f"{path} has format {card['format']}; this version reads format {_FORMAT}.")
-    return card
-
-
 def _named_leaves(tree: PyTree) -> dict[str, Any]:
     """Leaves by their path, as in `network.core.recurrent`."""
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _fill(agent: Agent, leaves: dict[str, np.ndarray], path: Path) -> PyTree:
-    """The parameters' tree with its leaves from disk, each checked for name, shape and type."""
-    expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
+def _check_tensors(tensors: Mapping[str, Tensor], expected: PyTree, path: Path) -> None:
+    """Compares names, shapes and types with those of the algorithm, and the numbers of seeds with each other."""
     named = _named_leaves(expected)
-    if set(named) != set(leaves):
-        missing, extra = sorted(set(named) - set(leaves)), sorted(set(leaves) - set(named))
-        raise BundleError(f"{path}: parameters and algorithm differ. Missing: {missing}; not known: {extra}.")
+    if set(named) != set(tensors):
+        missing, extra = sorted(set(named) - set(tensors)), sorted(set(tensors) - set(named))
+        raise BundleError(f"{path}: parameters and algorithm differ. Missing: {_some(missing)}; not known: {_some(extra)}.")
     for name, leaf in named.items():
-        came = leaves[name]
-        if came.shape[1:] != leaf.shape or came.dtype != leaf.dtype:
+        came = tensors[name]
+        if len(came.shape) != 1 + len(leaf.shape) or came.shape[1:] != leaf.shape or came.dtype != leaf.dtype:
             wanted, got = f"{leaf.dtype}{list(leaf.shape)}", f"{came.dtype}{list(came.shape[1:])}"
+            got = got if came.shape else "a single number, without an axis of seeds"
             raise BundleError(f"{path}: {name} must be {wanted} per seed; came {got}.")
-    return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in named])
+    seeds = sorted({tensor.shape[0] for tensor in tensors.values()})
+    if len(seeds) > 1 or seeds[0] < 1:
+        raise BundleError(f"{path}: every array must hold the same number of seeds, 1 or more; came {_some(seeds)}.")
+
+
+def _some(things: list[Any]) -> str:
+    """The first few of a list in words, each of them short."""
+    shown = ", ".join(f"{thing!s:.100}" for thing in things[:5])
+    return f"[{shown}{f', and {len(things) - 5} more' if len(things) > 5 else ''}]"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.storage.atomic import errors_name, write_all, write_atomically
+from quickstudy.storage.reading import DESCRIPTION, METRICS_BYTES, parse_json, read_file
 
 _DIGITS = 16
 _MARK = ', "digest": "'
@@ -96,10 +97,9 @@ def read(path: Path) -> tuple[list[dict[str, Any]], int, int]:
 
     A last line without an end may be one that is being written now.
     """
-    try:
-        text = path.read_bytes().decode(errors="replace")
-    except FileNotFoundError:
+    if not path.exists():
         return [], 0, 0
+    text = read_file(path, what="metrics of the run", most_bytes=METRICS_BYTES).decode(errors="replace")
     *ended, last = text.split("\n")
     with_digests = any(_MARK in line for line in ended)
     lines: list[dict[str, Any]] = []
@@ -143,7 +143,7 @@ def _parsed(text: str, *, with_digest: bool) -> dict[str, Any] | None:
         if digest != _digest(text) + _END:
             return None
     try:
-        line = json.loads(text)
+        line = parse_json(text, limit=DESCRIPTION, finite=False)
     except ValueError:
         return None
     return line if isinstance(line, dict) and type(line.get("update")) is int else None

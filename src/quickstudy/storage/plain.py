@@ -10,9 +10,7 @@ types: `int`, `float`, `bool`, `str`, an enumeration, `Literal`, a record, `X | 
 
 import dataclasses
 import enum
-import json
 import os
-import pathlib
 import reprlib
 import types
 from collections.abc import Mapping, Sequence
@@ -21,11 +19,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.storage.reading import read_json
 
 Record = TypeVar("Record")
 
 _IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _MOST_CHARACTERS = 80
+LARGEST_SETTING, MOST_OF_A_SETTING = 2**20, 64
+"""Limits of what a file may ask for, above everything that a run on one machine needs."""
 
 
 def to_plain(value: Any, *, digits: int | None = None) -> Any:
@@ -121,15 +122,39 @@ def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
     Raises:
       UsageError: no such file, one that does not parse, or one that holds something else than an object.
     """
+    return read_json(path, what=what)
+
+
+def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
+    """A setting from anybody's file, of the type that its annotation names.
+
+    Args:
+      hint: its annotation. One that no plain data can have allows everything, and so does an enumeration: whoever makes the
+        configuration takes its members by their names.
+      value: plain data.
+      where: what the setting is of, for the message.
+      name: of the setting.
+    Returns:
+      The value; a list becomes a tuple.
+    Raises:
+      UsageError: another type, a list of more than `MOST_OF_A_SETTING` values, or a whole number that is larger than
+        `LARGEST_SETTING` (the number of a seed may be larger).
+    """
     try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{os.fspath(path)} cannot be read as the {what}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UsageError(f"{os.fspath(path)} does not parse as the {what}: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{os.fspath(path)} must hold one JSON object, the {what}; came {_shown(data)}.")
-    return data
+        checked = value if _names_members(hint) else _value(hint, value, where, name)
+    except TypeError:
+        checked = value
+    if isinstance(checked, list | tuple | dict) and len(checked) > MOST_OF_A_SETTING:
+        raise UsageError(f"{_place(where, name)} has {len(checked):,} values; at most {MOST_OF_A_SETTING} are allowed.")
+    for one in checked if isinstance(checked, list | tuple) else (checked,):
+        if isinstance(one, int) and abs(one) > LARGEST_SETTING and not name.endswith("seed"):
+            raise UsageError(f"{_place(where, name)} must be at most {LARGEST_SETTING:,}; came {_shown(one)}.")
+    return checked
+
+
+def _names_members(hint: Any) -> bool:
+    """Whether an annotation is an enumeration, or holds one."""
+    return (isinstance(hint, type) and issubclass(hint, enum.Enum)) or any(map(_names_members, get_args(hint)))
 
 
 def _record(kind: type, data: Any, where: str, field: str) -> Any:
@@ -228,6 +253,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _within(field: str, name: str) -> str:
+    name = name[:_MOST_CHARACTERS]
     return f"{field}.{name}" if field else name
 
 

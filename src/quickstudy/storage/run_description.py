@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.storage.atomic import read_regular_file
+from quickstudy.storage.reading import DESCRIPTION, read_json
 
 _FORMAT = 1
-_MOST_BYTES = 2**24
 _PARTS = ("algorithm", "distribution", "training")
 _FREE = ("evaluation_seconds", "checkpoint_seconds", "held_out_tasks")
 """How often to evaluate or to save may change: training does not depend on it."""
@@ -37,14 +36,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
       UsageError: `run.json` is missing, or not as it was written.
     """
     path = Path(folder) / "run.json"
-    try:
-        data = json.loads(read_regular_file(path, most_bytes=_MOST_BYTES))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{path} is damaged: it must hold one JSON object.")
+    data = read_json(path, what="description of the run", limit=DESCRIPTION, finite=False)
     digest = data.pop("digest", None)
     by_earlier_version = digest is None and "format" not in data
     if not by_earlier_version and digest != _digest(data):
