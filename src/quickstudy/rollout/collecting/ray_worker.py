@@ -23,6 +23,7 @@ from quickstudy.rollout.collecting.remote_end import (
     packed,
     single_threaded,
 )
+from quickstudy.rollout.collecting.user_code import UserCode
 from quickstudy.rollout.collecting.worker import Job, WorkerLostError
 
 _ASKING_SECONDS = 0.5
@@ -83,13 +84,13 @@ class RayWorker:
         self._actor = actor_class.options(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment).remote()
 
     def open(
-        self, files: Any, distribution: bytes, *, seconds: float, stop_waiting: Callable[[], bool] = lambda: False
+        self, code: UserCode, distribution: bytes, *, seconds: float, stop_waiting: Callable[[], bool] = lambda: False
     ) -> bool:
         """Whether it started within so many seconds, and before `stop_waiting` said so."""
         import ray
 
         cache, began = jax.config.values["jax_compilation_cache_dir"], time.monotonic()
-        opened = self._actor.open.remote(files, distribution, self._config.parallel_environments, cache and str(cache))
+        opened = self._actor.open.remote(code, distribution, self._config.parallel_environments, cache and str(cache))
         while not ray.wait([opened], timeout=_ASKING_SECONDS)[0]:
             if time.monotonic() - began > seconds or stop_waiting():
                 return False
@@ -165,13 +166,15 @@ class _Actor:
         self._progress, self._current = (0, 0, 0), -1
         self._remote_end = RemoteEnd(heartbeat=self._heartbeat, mark_current=self._mark_current)
 
-    def open(self, files: Any, distribution: bytes, parallel_environments: int, cache: str | None) -> QuickstudyError | None:
+    def open(
+        self, code: UserCode, distribution: bytes, parallel_environments: int, cache: str | None
+    ) -> QuickstudyError | None:
         """Opens the distribution; compiled programs are kept in the folder `cache`, if that can be made."""
         if cache:
             with suppress(OSError):
                 Path(cache).mkdir(parents=True, exist_ok=True)
                 jax.config.update("jax_compilation_cache_dir", cache)
-        return self._remote_end.open(files, distribution, parallel_environments)
+        return self._remote_end.open(code, distribution, parallel_environments)
 
     def run(self, number: int, *job: Any) -> CollectedBatch | QuickstudyError:
         """Runs the share of this number."""
