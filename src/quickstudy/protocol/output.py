@@ -81,6 +81,7 @@ def _open_if_closed(descriptor: int) -> None:
         if opened != descriptor:
             os.dup2(opened, descriptor)
             os.close(opened)
+        os.set_inheritable(descriptor, True)  # as the standard streams are, for programs that this one starts
 
 
 def _flush(stream: io.TextIOWrapper) -> None:

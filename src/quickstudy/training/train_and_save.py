@@ -1,6 +1,7 @@
 """Meta-training as an application: train, save the bundle, and measure the baselines after it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
+from quickstudy.training.interrupts import finish_on_interrupt, skip_on_interrupt
 from quickstudy.training.loop import Run, TrainingConfig, meta_train
 from quickstudy.training.progress import Progress
 
@@ -87,8 +89,9 @@ def train_and_save(
         collecting=collecting, watch=watch,
     )  # fmt: skip
     if run.finished:
-        save_bundle(Path(folder) / "bundle", algorithm, run.params, distribution=distribution, command=command)
-        if measure_baselines:
+        with finish_on_interrupt() as interrupted:
+            save_bundle(Path(folder) / "bundle", algorithm, run.params, distribution=distribution, command=command)
+        if measure_baselines and not interrupted.is_set():
             _measure(baselines, watcher)
     baselines.save(folder)
     return run
@@ -99,8 +102,8 @@ def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
     if not baselines.missing:
         return
     watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    try:
+    with skip_on_interrupt(), suppress(CollectingError):
         for _ in baselines.measure():
             watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    except (KeyboardInterrupt, CollectingError):
+    if baselines.missing:
         watcher.show_baselines(baselines.returns, missing=())

@@ -64,15 +64,15 @@ class WorkerPool:
         self.faults: dict[str, int] = {}
         self._threads: Executor = _Here() if in_this_thread else ThreadPoolExecutor(workers)
         self._closed, self._steps_taken = False, [0] * workers
-        self._workers: list[Worker] = []
         starting = [self._threads.submit(spawn) for _ in range(workers)]
         try:
             wait(starting)
-            self._workers += [one.result() for one in starting if one.exception() is None]
-            for one in starting:
-                one.result()
+            self._workers: list[Worker] = [one.result() for one in starting]
         except BaseException:
-            self.close()
+            for one in starting:  # after an interrupt some may start later
+                one.add_done_callback(_close_if_started)
+            self._threads.shutdown(wait=False)
+            on_close()
             raise
 
     def __enter__(self) -> Self:
@@ -169,6 +169,11 @@ class WorkerPool:
             if fault not in self.faults:
                 sys.stderr.write(f"quickstudy: an environment failed, and its lifetime is left out:\n{fault}")
             self.faults[fault] = self.faults.get(fault, 0) + count
+
+
+def _close_if_started(starting: Future) -> None:
+    if starting.exception() is None:
+        starting.result().close(kill=True)
 
 
 class _Here(Executor):
