@@ -3,9 +3,9 @@
     python benchmarks/interrupts.py --tries 3
     python benchmarks/interrupts.py --phases compiling training --signal SIGTERM
 
-A signal is heard if the command ends with 128 and the signal's number, within `--most-seconds`, without a traceback. Python itself
-starts before the command does, so the first phase begins when the package is being imported. Compiled programs and returns of
-baselines are not kept between tries, so that every phase is there in every try. Exit status 1 if one was not heard.
+A signal is heard if the command ends with 128 and the signal's number, within `--most-seconds`, without a traceback. The first
+phase begins when Python itself has started. Compiled programs and returns of baselines are not kept between tries, so that every
+phase is there in every try. Exit status 1 if one was not heard.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "import sys; from quickstudy.cli import main; sys.exit(main())"]
-SIZES = "--arms 3 --pulls 20 --hidden-size 16 --lifetimes 64 --held-out-tasks 64 --checkpoint-seconds 1".split()
-TRAIN = ["train", "rl2", "bernoulli-bandit", *SIZES]
+TRAIN = ["train", "rl2", "bernoulli-bandit", "--arms", "3", "--pulls", "20", "--hidden-size", "16", "--lifetimes", "64"]
+TRAIN += ["--held-out-tasks", "64", "--checkpoint-seconds", "1"]
 LONG, SHORT = ["--budget", "1e8 steps"], ["--budget", "1e5 steps"]
 HOST_TASKS = """
 import time

@@ -186,7 +186,7 @@ class CommandInterrupts:
         """Keeps the first signal. Both threads come here for it, in any order, and do the same."""
         if self.number is None:
             self._since, self.number = time.monotonic(), number
-            for event in list(_sections):
+            for event in _sections:
                 self.heard = True
                 event.set()
 
