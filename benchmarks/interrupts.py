@@ -4,7 +4,7 @@
     python benchmarks/interrupts.py --phases compiling training --signal SIGTERM
 
 A signal is heard if the command ends with 128 and the signal's number, within `--most-seconds`, without a traceback. The first
-phase begins when Python itself has started. Compiled programs and returns of baselines are not kept between tries, so that every
+phase begins when Python itself has started. Compiled programs and returns of baselines are not kept between tries, so every
 phase is there in every try. Exit status 1 if one was not heard.
 """
 

@@ -1,8 +1,8 @@
 """The command line: one verb a file, imported only when it is called."""
 
-import sys
-
-from quickstudy.training.interrupts import CommandInterrupts
+TYPE_CHECKING = False  # importing typing would take longer than everything before the command listens to signals
+if TYPE_CHECKING:
+    from quickstudy.training.interrupts import CommandInterrupts
 
 VERBS = {
     "list": "what there is: algorithms, task distributions, their splits and baselines",
@@ -27,6 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
       arguments: of the command; those of the program if not given.
     """
+    if arguments is None:
+        _end_at_signals()
+    from quickstudy.training.interrupts import CommandInterrupts
+
     interrupts = CommandInterrupts(own_process=arguments is None)
     try:
         with interrupts:
@@ -36,7 +40,24 @@ def main(arguments: list[str] | None = None) -> int:
     return interrupts.status(status)
 
 
-def _main(arguments: list[str] | None, interrupts: CommandInterrupts) -> int:
+def _end_at_signals() -> None:
+    """A signal ends the program in good order even while the module that hears signals is being imported."""
+    import os
+    import signal
+
+    def end(number: int, frame: object) -> None:
+        os.write(2, b"quickstudy: interrupted.\n")
+        os._exit(128 + number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def _main(arguments: list[str] | None, interrupts: "CommandInterrupts") -> int:
+    import sys
+
     from quickstudy.protocol.output import keep_writing
 
     files = keep_writing() if arguments is None else []
@@ -49,8 +70,9 @@ def _main(arguments: list[str] | None, interrupts: CommandInterrupts) -> int:
     return status or 1
 
 
-def _run(arguments: list[str], interrupts: CommandInterrupts) -> int:
+def _run(arguments: list[str], interrupts: "CommandInterrupts") -> int:
     import importlib
+    import sys
 
     from quickstudy.protocol.errors import QuickstudyError, UnknownNameError, UsageError
 
@@ -80,6 +102,8 @@ def _run(arguments: list[str], interrupts: CommandInterrupts) -> int:
 
 
 def _interrupted() -> int:
+    import sys
+
     print("quickstudy: interrupted.", file=sys.stderr)
     return 130
 

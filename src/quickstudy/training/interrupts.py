@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -77,7 +78,8 @@ class CommandInterrupts:
     A first signal raises KeyboardInterrupt in the main thread, but for a section that is finished first. Python drops an
     exception that is raised in a callback, a finaliser or a compilation, or raises another one in its place. So a thread looks
     whether the exception is on its way, and raises it again if not. If the main thread is busy in compiled code, the thread
-    ends the program after a few seconds. A second signal ends the program at once.
+    ends the program after a few seconds. While a module is being imported nothing can be lost, and the program ends at once. A
+    second signal always ends it at once.
 
     Args:
       own_process: the program ends after the command. Then signals are heard up to its very end.
@@ -141,11 +143,13 @@ class CommandInterrupts:
                 raise KeyboardInterrupt from error
             raise
 
-    def hear(self, number: int, frame: Any) -> None:
+    def hear(self, number: int, frame: FrameType | None) -> None:
         """The handler of all signals, in the main thread."""
         self._note_first(number)
         if _sections or self.heard or _holds_interrupt(sys.exc_info()[1]):
             return
+        if self._own_process and _is_importing(frame):  # compiled modules print the exception, and raise another one
+            self._end()
         self.raised, self._retry_at = True, time.monotonic() + _SPEAKING_SECONDS
         raise KeyboardInterrupt
 
@@ -237,6 +241,13 @@ def _holds_interrupt(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _say(text: str) -> None:
