@@ -2,9 +2,11 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -80,7 +82,18 @@ def test_a_reader_that_leaves_does_not_end_training(tmp_path):
 def test_a_terminal_that_is_closed_ends_training_in_order(tmp_path):
     """The panel writes to a terminal that is gone, and the run is saved all the same."""
     ours, theirs = pty.openpty()
+    closing = threading.Event()
+
+    def read():
+        while not closing.is_set():
+            if select.select([ours], [], [], 0.05)[0]:
+                os.read(ours, 65536)
+
+    reading = threading.Thread(target=read)
+    reading.start()
     process = begun(tmp_path / "run", *LONG, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    closing.set()
+    reading.join()
     os.close(theirs)
     os.close(ours)
     process.send_signal(signal.SIGHUP)
