@@ -146,6 +146,7 @@ def begun(body):
     program = textwrap.dedent(COMMAND).format(body=textwrap.indent(textwrap.dedent(body).strip(), "    "))
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    time.sleep(0.2)  # until it is where it stays
     return process
 
 
