@@ -62,7 +62,8 @@ def _main(arguments: list[str] | None, interrupts: "CommandInterrupts") -> int:
 
     files = keep_writing() if arguments is None else []
     status = _run(sys.argv[1:] if arguments is None else arguments, interrupts)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     trouble = next((file.trouble for file in files if file.trouble is not None), None)
     if trouble is None:
         return status

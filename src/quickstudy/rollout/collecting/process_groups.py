@@ -17,12 +17,16 @@ _ENDING_SECONDS = 5.0
 _lock = threading.Lock()
 _groups: set[int] = set()
 _guard: subprocess.Popen | None = None
+_owner = os.getpid()
 
 
 def guard_group(group: int) -> None:
     """From now on this group is ended if this process is killed."""
-    global _guard
+    global _guard, _owner
     with _lock:
+        if _owner != os.getpid():  # a child by fork: the workers and the guard are its parent's
+            _owner, _guard = os.getpid(), None
+            _groups.clear()
         if _guard is not None and _guard.poll() is not None:  # somebody ended it
             _drop_guard()
         if _guard is None:

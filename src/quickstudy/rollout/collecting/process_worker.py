@@ -22,7 +22,7 @@ from quickstudy.rollout.collecting.process_channel import Channel
 from quickstudy.rollout.collecting.process_groups import end_group, guard_group
 from quickstudy.rollout.collecting.process_main import SHARED_CELL
 from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, AgentCache, packed, single_threaded
-from quickstudy.rollout.collecting.user_code import own_folders, user_code
+from quickstudy.rollout.collecting.user_code import module_path, own_folders, user_code
 from quickstudy.rollout.collecting.worker import Job, WorkerLostError
 
 _CLOSING_SECONDS = 5.0
@@ -176,7 +176,7 @@ def _environment(*, own: bool) -> dict[str, str]:
     cache = jax.config.values["jax_compilation_cache_dir"]
     if cache:
         variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    folders = sys.path if own else variables.get("PYTHONPATH", "").split(os.pathsep)
+    folders = module_path() if own else variables.get("PYTHONPATH", "").split(os.pathsep)
     last = own_folders()
     variables["PYTHONPATH"] = os.pathsep.join(path for path in folders if path and os.path.abspath(path) not in last)
     return variables

@@ -194,4 +194,4 @@ def _actor_class(ray: Any) -> type:
 def _not_in_front() -> list[str]:
     """The folders that Ray puts in front, but for the one that this package was imported from."""
     home = str(Path(quickstudy.__file__).parents[1])
-    return [folder for folder in (os.getcwd(), os.path.dirname(os.path.realpath(sys.argv[0]))) if folder != home]
+    return [folder for folder in (os.path.abspath(os.curdir), os.path.dirname(os.path.realpath(sys.argv[0]))) if folder != home]

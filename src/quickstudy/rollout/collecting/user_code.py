@@ -61,10 +61,20 @@ def own_folders() -> list[str]:
     Python puts them in front of the module path, or the user did. Another process puts them at its end, where they cannot take
     the place of the standard library or of what is installed. The folder that this package was imported from stays in place.
     """
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    own = {os.getcwd()} | ({os.path.dirname(os.path.abspath(script))} if script else set())
-    own -= {str(Path(quickstudy.__file__).parents[1])}
-    return list(dict.fromkeys(folder for folder in map(os.path.abspath, sys.path) if folder in own))
+    own = set()
+    with suppress(OSError):  # the working folder may have been deleted
+        own.add(os.getcwd())
+        script = getattr(sys.modules.get("__main__"), "__file__", None)
+        if script:
+            own.add(os.path.dirname(os.path.abspath(script)))
+        own.discard(str(Path(quickstudy.__file__).parents[1]))
+        return list(dict.fromkeys(folder for folder in map(os.path.abspath, module_path()) if folder in own))
+    return []
+
+
+def module_path() -> list[str]:
+    """The module path without what is no text, which imports ignore."""
+    return [folder for folder in sys.path if isinstance(folder, str)]
 
 
 def install(code: UserCode) -> None:
@@ -93,11 +103,13 @@ def _imported_by_script() -> Iterator[str]:
     names = dict.fromkeys(
         value.__name__ if isinstance(value, ModuleType) else value.__module__
         for value in list(vars(sys.modules["__main__"]).values())
-        if isinstance(value, (ModuleType, FunctionType)) or type(value) is type
+        if isinstance(value, (ModuleType, FunctionType, type))
     )
     skipped = {"__main__", "quickstudy", *sys.stdlib_module_names}
     for name in names:
-        if name in sys.modules and name.partition(".")[0] not in skipped and sys.modules[name].__spec__ is not None:
+        if not isinstance(name, str) or name.partition(".")[0] in skipped:
+            continue
+        if getattr(sys.modules.get(name), "__spec__", None) is not None and not name.startswith("quickstudy_file_"):
             yield name
 
 
