@@ -173,7 +173,7 @@ class WorkerPool:
 
 def _close_if_started(starting: Future) -> None:
     if starting.exception() is None:
-        starting.result().close(kill=True)
+        starting.result().close()
 
 
 class _Here(Executor):
