@@ -54,9 +54,7 @@ def run(arguments: list[str]) -> int:
         return 130
     contenders = {"rl2": Contender(agent=algorithm.agent, params=trained.params, trained=True)}
     contenders |= baselines_of(distribution)
-    evaluations = evaluate_and_show(contenders, distribution, tasks=asked.tasks, command=command)
-    for evaluation in evaluations:
-        evaluation.save(asked.folder)
+    evaluations = evaluate_and_show(contenders, distribution, folder=asked.folder, tasks=asked.tasks, command=command)
     note_results(Path(asked.folder) / "bundle", evaluations)
     page = report_on(asked.folder)
     say(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")

@@ -63,18 +63,17 @@ def run(arguments: list[str]) -> int:
     wanted: EvaluateArguments = asked.evaluation
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
+    folder = Path(wanted.folder or _home(words))
     evaluations = evaluate_and_show(
         contenders | (baselines_of(distribution) if wanted.baselines else {}),
         distribution,
+        folder=folder,
         splits=wanted.splits,
         tasks=wanted.tasks,
         seed=wanted.seed,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )
-    folder = Path(wanted.folder or _home(words))
-    for evaluation in evaluations:
-        evaluation.save(folder)
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
         (bundle,) = bundles.values()
         note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])

@@ -1,6 +1,7 @@
 """What the verbs show while they evaluate, and of an evaluation that is done."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.console import Console, progress_bars
@@ -20,9 +21,14 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def evaluate_and_show(
-    contenders: Mapping[str, Contender], distribution: AnyDistribution, *, splits: Sequence[str] = (), **asked: Any
+    contenders: Mapping[str, Contender],
+    distribution: AnyDistribution,
+    *,
+    folder: str | Path,
+    splits: Sequence[str] = (),
+    **asked: Any,
 ) -> list[Evaluation]:
-    """`evaluate_splits` below a bar of progress; each evaluation is printed as soon as it is done."""
+    """`evaluate_splits` below a bar of progress; each evaluation is printed and saved in the folder as soon as it is done."""
     console, evaluations = Console(), []
     with progress_bars(console) as bars:
         bar = bars.add_task("", total=1.0)
@@ -31,6 +37,7 @@ def evaluate_and_show(
             bars.update(bar, completed=share, description=f"{split}: {contender}")
 
         for evaluation in evaluate_splits(contenders, distribution, splits=splits, progress=show, **asked):
+            evaluation.save(folder)
             show_evaluation(console, evaluation)
             evaluations.append(evaluation)
     return evaluations

@@ -77,6 +77,7 @@ def load_file(path: str | Path) -> ModuleType:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file {str(path)!r}. Give the path of a Python file, as in my_tasks.py:make.")
+    find_beside(path)
     name = f"quickstudy_file_{path.stem}"  # a file may be called like a module of the standard library
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # a file that ends in .py always has a spec and a loader
@@ -90,6 +91,16 @@ def load_file(path: str | Path) -> ModuleType:
         raise UsageError(f"{path} does not import: {type(error).__name__}: {error}") from error
     _loaded[path.absolute()] = None
     return module
+
+
+def find_beside(path: Path) -> None:
+    """Lets imports find the modules that lie beside a user's file, after the standard library and what is installed.
+
+    Python finds the modules beside a script first. At the end of the path they cannot take the place of another module.
+    """
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _from_file(path: Path, attribute: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.atomic import in_words
 from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
+from quickstudy.training.interrupts import finish_on_interrupt, skip_on_interrupt
 from quickstudy.training.loop import Run, TrainingConfig, training_run
 from quickstudy.training.progress import Progress
 
@@ -92,8 +94,9 @@ def train_and_save(
         collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         if run.finished:
-            _save(run, Path(folder) / "bundle", command=command)
-            if measure_baselines:
+            with finish_on_interrupt() as interrupted:
+                _save(run, Path(folder) / "bundle", command=command)
+            if measure_baselines and not interrupted.is_set():
                 _measure(baselines, watcher)
         try:
             baselines.save(folder)
@@ -124,8 +127,8 @@ def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
     if not baselines.missing:
         return
     watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    try:
+    with skip_on_interrupt(), suppress(CollectingError):
         for _ in baselines.measure():
             watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    except (KeyboardInterrupt, CollectingError):
+    if baselines.missing:
         watcher.show_baselines(baselines.returns, missing=())

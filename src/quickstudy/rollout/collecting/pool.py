@@ -7,11 +7,12 @@ the run goes on.
 
 import dataclasses
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Self
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -41,6 +42,7 @@ class WorkerPool:
       distribution: of the tasks.
       spawn: `() -> Worker`, starts a worker.
       workers: how many.
+      in_this_thread: run the shares in the thread that calls `run`, so that Ctrl-C and debuggers reach the environments.
       on_close: called when all workers have ended.
     Attributes:
       replaced: workers that died or hung so far.
@@ -54,21 +56,23 @@ class WorkerPool:
         spawn: Callable[[], Worker],
         *,
         workers: int,
+        in_this_thread: bool = False,
         on_close: Callable[[], None] = lambda: None,
     ):
         self.distribution, self._spawn, self._on_close = distribution, spawn, on_close
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
-        self._threads, self._closed, self._steps_taken = ThreadPoolExecutor(workers), False, [0] * workers
-        self._workers: list[Worker] = []
+        self._threads: Executor = _Here() if in_this_thread else ThreadPoolExecutor(workers)
+        self._closed, self._steps_taken = False, [0] * workers
         starting = [self._threads.submit(spawn) for _ in range(workers)]
         try:
             wait(starting)
-            self._workers += [one.result() for one in starting if one.exception() is None]
-            for one in starting:
-                one.result()
+            self._workers: list[Worker] = [one.result() for one in starting]
         except BaseException:
-            self.close()
+            for one in starting:  # after an interrupt some may start later
+                one.add_done_callback(_close_if_started)
+            self._threads.shutdown(wait=False)
+            on_close()
             raise
 
     def __enter__(self) -> Self:
@@ -128,8 +132,14 @@ class WorkerPool:
     def close(self) -> None:
         """Ends all workers."""
         self._closed = True
-        for worker in self._workers:
+        # All at once: each may take seconds. One alone is closed by the thread that made it, if it has to be.
+        closing = [threading.Thread(target=worker.close) for worker in self._workers[1:]]
+        for thread in closing:
+            thread.start()
+        for worker in self._workers[:1]:
             worker.close()
+        for thread in closing:
+            thread.join()
         self._threads.shutdown()
         self._on_close()
 
@@ -161,6 +171,24 @@ class WorkerPool:
             self.faults[fault] = self.faults.get(fault, 0) + count
 
 
+def _close_if_started(starting: Future) -> None:
+    if starting.exception() is None:
+        starting.result().close()
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in the thread that submits it. An interrupt passes through."""
+
+    def submit(self, call: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """The result or the error of the call."""
+        future: Future = Future()
+        try:
+            future.set_result(call(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 def open_pool(distribution: HostDistribution, config: CollectingConfig = CollectingConfig()) -> WorkerPool:
     """The workers that a configuration asks for.
 
@@ -175,6 +203,7 @@ def open_pool(distribution: HostDistribution, config: CollectingConfig = Collect
             distribution,
             lambda: InProcessWorker(distribution, parallel_environments=config.parallel_environments),
             workers=1,
+            in_this_thread=True,
         )
     if kind == "processes":
         workers = config.workers or usable_cores()
