@@ -5,11 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.terminal import plain_console, progress_bar
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
 from quickstudy.evaluation.contenders import (
     Contender,
@@ -20,6 +20,7 @@ from quickstudy.evaluation.contenders import (
     trained_contender,
 )
 from quickstudy.evaluation.splits import chosen_splits
+from quickstudy.protocol.setting_values import Count, Seed
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
 from quickstudy.rollout.collecting.config import CollectingConfig
@@ -35,17 +36,17 @@ class SpeedArguments:
 
     against: tuple[str, ...] = ("ppo",)
     """What the agents are compared with: baselines, or other runs or bundles."""
-    episodes: int | None = None
+    episodes: Count | None = None
     """In a lifetime of the agents; as they were trained if not given."""
-    against_episodes: int = 400
+    against_episodes: Count = 400
     """In a lifetime of a baseline: as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
-    tasks: int = 50
+    tasks: Count = 50
     """Tasks per split, the same for everyone."""
-    lifetimes: int = 4
+    lifetimes: Count = 4
     """Of each training seed on each task; their mean is the curve."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and of the common random numbers on them."""
     shuffled: bool = True
     """Measure the agents again with shuffled rewards: an improvement that remains does not come from reward."""
@@ -78,9 +79,9 @@ def run(arguments: list[str]) -> int:
     for word in asked.against:
         name, opponent = load_opponent(word, longer, algorithm=asked.algorithm)
         opponents[label(name, word, [*agents, *opponents])] = opponent
-    folder, console = Path(asked.folder or words[0]), Console()
+    folder, console = Path(asked.folder or words[0]), plain_console()
     for split in chosen_splits(distribution, asked.splits):
-        with Progress(console=console, transient=True) as bars:
+        with progress_bar(console) as bars:
             bar = bars.add_task(split, total=1.0)
             measured = adaptation_speeds(
                 agents,

@@ -94,7 +94,8 @@ def load_opponent(name: str, spec: Spec, *, algorithm: str | None = None) -> tup
     if (Path(name) / "bundle.json").is_file() or (Path(name) / "bundle" / "bundle.json").is_file():
         bundle = load_bundle(name, algorithm=algorithm)
         return algorithm_of(bundle), trained_contender(bundle, spec)
-    if name in baselines.BASELINES or ".py:" in name:
+    name = baselines.registered_name(name)
+    if name in baselines.BASELINES or name.endswith(".py") or ".py:" in name:
         return name, contender(baselines.make(name, spec))
     raise UnknownNameError("run, bundle or baseline", name, baselines.BASELINES)
 

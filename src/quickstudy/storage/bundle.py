@@ -32,7 +32,7 @@ from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec, spec_from_description
-from quickstudy.protocol.settings import flat_settings
+from quickstudy.protocol.settings import plain_mapping, plain_settings
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.run_folder import versions
@@ -158,9 +158,9 @@ def save_bundle(
     tensors = render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
     card = {
         "format": _FORMAT,
-        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
+        "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
-        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
+        "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
         "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
         "results": dict(results or {}),
         "command": command,
@@ -237,6 +237,8 @@ def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise BundleError(f"there is no folder {str(path)!r}. Name the folder of a run or of a bundle.")
     if not (path / "bundle.json").is_file():
         raise BundleError(f"{path} is not a bundle: it holds no bundle.json.")
     try:

@@ -4,7 +4,8 @@ import dataclasses
 import re
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.setting_values import Seconds
+from quickstudy.protocol.settings import check_above_zero, check_at_least
 
 _KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
 
@@ -27,10 +28,12 @@ class CollectingConfig:
     """Lifetimes that each worker runs side by side, each with an environment of its own."""
     worker_python: str = ""
     """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
-    patience_seconds: float = 120.0
+    patience_seconds: Seconds = 120.0
     """A worker that sends nothing for so long is replaced."""
 
     def __post_init__(self) -> None:
+        check_at_least(self, 0, "workers")
+        check_above_zero(self, "parallel_environments", "patience_seconds")
         if not _KINDS.fullmatch(self.collectors):
             raise UsageError(
                 "collectors must be inline, processes, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT; "
@@ -38,7 +41,3 @@ class CollectingConfig:
             )
         if self.worker_python and self.collectors != "processes":
             raise UsageError(f"worker_python is for worker processes; came {self.worker_python!r} with {self.collectors!r}.")
-        for name, least in (("workers", 0), ("parallel_environments", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
-        check_above_zero(self, "patience_seconds")
