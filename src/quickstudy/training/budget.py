@@ -4,15 +4,19 @@ Progress through the budget is counted in updates alone, because learning depend
 budget in time is turned into a number of updates once, from the speed of the first updates, and that number stays.
 """
 
+import logging
 import math
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.setting_values import shown
 
+_log = logging.getLogger(__name__)
 _UPDATES_BEFORE_TIMING = 2
 _TIMED_UPDATES = 3
 _TIMED_SHARE = 0.05
@@ -118,6 +122,28 @@ def slow_update(budget: str, update_seconds: float) -> str | None:
         f"One update took {update_seconds:,.0f} s, longer than the budget of {budget}, so the run ends after it. For "
         "more updates, give more time, or make an update smaller: fewer lifetimes, shorter lifetimes, fewer seeds."
     )
+
+
+@contextmanager
+def telling_of_slow_update(budget: str, *, first: bool) -> Iterator[None]:
+    """Inside this context a warning is logged as soon as one update has taken the whole budget in time.
+
+    Args:
+      budget: as for `parse_budget`.
+      first: whether it is the first update of this process. Nothing is logged of later ones.
+    """
+    seconds, _ = parse_budget(budget)
+    if seconds is None or not first:
+        yield
+        return
+    said = f"The first update has taken {budget}, the whole budget. The run ends after this update; Ctrl-C twice stops it now."
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _log.warning, [said])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def recent_seconds(update_seconds: Sequence[float]) -> float:

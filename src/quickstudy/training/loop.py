@@ -26,7 +26,7 @@ from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
-from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds
+from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds, telling_of_slow_update
 from quickstudy.training.finite import check_update
 from quickstudy.training.interrupts import finish_on_interrupt
 from quickstudy.training.lifetime_source import LifetimeSource
@@ -194,7 +194,7 @@ def _train(
                 with accounts.timed("compiling"):
                     program = compiled(state, supplied)
                 began += accounts["compiling"] - compiling
-            with accounts.timed("training"):
+            with accounts.timed("training"), telling_of_slow_update(config.budget, first=not update_seconds):
                 state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update))
                 metrics |= collecting
             update_seconds.append(time.monotonic() - began)

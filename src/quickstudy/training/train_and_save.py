@@ -1,5 +1,8 @@
 """Meta-training as an application: train, save the bundle, and measure the baselines after it."""
 
+import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +13,12 @@ from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
+from quickstudy.training.budget import parse_budget
 from quickstudy.training.loop import Run, TrainingConfig, meta_train
 from quickstudy.training.progress import Progress
+
+_log = logging.getLogger(__name__)
+_LEAST_BASELINE_SECONDS = 30.0
 
 
 class Watcher(Protocol):
@@ -66,7 +73,8 @@ def train_and_save(
       overwrite: start again in a folder that holds a run.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected.
-      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out.
+      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out, and
+        so does a budget in time: none is begun once they have taken as long as the budget, and at least half a minute.
       watcher: shows the run.
     Raises:
       CollectingError, SpecError, UsageError, NonFiniteError: see `meta_train`.
@@ -89,18 +97,29 @@ def train_and_save(
     if run.finished:
         save_bundle(Path(folder) / "bundle", algorithm, run.params, distribution=distribution, command=command)
         if measure_baselines:
-            _measure(baselines, watcher)
+            _measure(baselines, watcher, seconds=max(_LEAST_BASELINE_SECONDS, parse_budget(config.budget)[0] or math.inf))
     baselines.save(folder)
     return run
 
 
-def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
-    """Measures the returns that are missing. The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything."""
+def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) -> None:
+    """Measures the returns that are missing; none is begun after so many seconds.
+
+    The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything.
+    """
     if not baselines.missing:
         return
     watcher.show_baselines(baselines.returns, missing=baselines.missing)
+    began = time.monotonic()
     try:
         for _ in baselines.measure():
-            watcher.show_baselines(baselines.returns, missing=baselines.missing)
+            late = time.monotonic() - began > seconds and bool(baselines.missing)
+            watcher.show_baselines(baselines.returns, missing=() if late else baselines.missing)
+            if late:
+                _log.warning(
+                    "There was no time left for the baselines %s. `quickstudy evaluate` measures all.",
+                    ", ".join(baselines.missing),
+                )
+                break
     except (KeyboardInterrupt, CollectingError):
         watcher.show_baselines(baselines.returns, missing=())

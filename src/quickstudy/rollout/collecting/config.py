@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
+from typing import Annotated
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.setting_values import Seconds
-from quickstudy.protocol.settings import check_above_zero, check_at_least
+from quickstudy.protocol.setting_values import Range, Seconds
+from quickstudy.protocol.settings import check_above_zero
 
 _KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
 
@@ -22,7 +23,7 @@ class CollectingConfig:
     """`inline` (in this process), `processes`, or on the machines of a Ray cluster: `ray` (the one at RAY_ADDRESS; if that is
     not set, the one that was started on this machine; if there is none, one that is started for this run), `ray:HOST:PORT` or
     `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
-    workers: int = 0
+    workers: Annotated[int, Range(least=0, most=65_536)] = 0
     """Worker processes or Ray actors; 0 is one for each core of this machine, or of the Ray cluster."""
     parallel_environments: int = 64
     """Lifetimes that each worker runs side by side, each with an environment of its own."""
@@ -32,7 +33,6 @@ class CollectingConfig:
     """A worker that sends nothing for so long is replaced."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, 0, "workers")
         check_above_zero(self, "parallel_environments", "patience_seconds")
         if not _KINDS.fullmatch(self.collectors):
             raise UsageError(
