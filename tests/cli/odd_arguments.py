@@ -66,8 +66,8 @@ NUMBERS = (
 )  # fmt: skip
 TEXTS = (
     "", " ", "\t", "\n", "a\x00b", "\udcff", "caf\udce9", "[/x]", "[bold]", "]", "x" * 10_000, "\U0001f600", "ε", "\x1b[2J",
-    "--", "-", "-x", "=", "a=b", "'", '"', "$(ls)", "..", ".", "/dev/null", "/dev/zero", "/proc/self/mem", "~", "~nobody/x", "a/b/c",
-    "\u202etxt", "null", "[]", "{}", "%s", "{0}", "\\", "C:\\x",
+    "--", "-", "-x", "=", "a=b", "'", '"', "$(ls)", "..", ".", "/dev/null", "/dev/zero", "/proc/self/mem", "~", "~nobody/x",
+    "a/b/c", "\u202etxt", "null", "[]", "{}", "%s", "{0}", "\\", "C:\\x",
 )  # fmt: skip
 BUDGETS = (
     "1e400 steps", "1e18 steps", "1e30 steps", "-3m", "0s", "0.1 steps", "1e400s", "1e9h", "1..2s", "5 parsecs", "1 step", "s",

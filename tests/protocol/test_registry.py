@@ -12,13 +12,13 @@ FAULTS = {
     "leaves at import": ("import sys\n\nsys.exit(0)\n", "make", "it ends the program (SystemExit: 0) (line 3)"),
     "raises at import": ("x = 1\nraise ValueError('two\\nlines')\n", "make", "ValueError: two lines (line 2)"),
     "does not parse": ("def make(:\n", "make", "SyntaxError: invalid syntax (mine.py, line 1)"),
-    "leaves when called": ("def make():\n    raise SystemExit(3)\n", "make", "function make: it ends the program (SystemExit: 3) (line 2)"),
-    "raises when called": ("def make():\n    return inner()\ndef inner():\n    return {}['a']\n", "make", "KeyError: 'a' (line 4)"),
-    "returns something else": ("def make():\n    return 5\n", "make", "must return a TaskDistribution or a HostDistribution; came int"),
+    "leaves when called": ("def make():\n    raise SystemExit(3)\n", "make", "it ends the program (SystemExit: 3) (line 2)"),
+    "raises when called": ("def make():\n    return f()\ndef f():\n    return {}['a']\n", "make", "KeyError: 'a' (line 4)"),
+    "returns something else": ("def make():\n    return 5\n", "make", "or a HostDistribution; came int"),
     "needs an argument": ("def make(size):\n    pass\n", "make", "give every setting a default"),
     "not UTF-8": (b"# caf\xe9\n", "make", "SyntaxError"),
     "no such function": ("def male():\n    pass\n", "make", "Did you mean 'male'"),
-    "stored nowhere": ("def make(*, table=object()):\n    pass\n", "make", "setting 'table' cannot be stored: it is of type object"),
+    "stored nowhere": ("def make(*, table=object()):\n    pass\n", "make", "setting 'table' cannot be stored"),
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_a_file_without_a_function_names_those_that_there_are_and_is_not_run(tmp
     path.write_text("raise SystemExit\ndef _private(): ...\ndef draw(): ...\ndef make(): ...\n")
     with pytest.raises(UsageError, match=rf"name a function of {path}, as in {path}:make. Functions in it: draw, make\."):
         tasks.make(str(path))
-    with pytest.raises(UsageError, match="there is no file 'nowhere.py'"):
+    with pytest.raises(UsageError, match=r"there is no file 'nowhere\.py'"):
         tasks.make("nowhere.py")
 
 
@@ -64,7 +64,8 @@ def test_settings_of_a_users_file_come_back_as_they_were(tmp_path):
     path.write_text(
         "from __future__ import annotations\nimport enum\nfrom pathlib import Path\nfrom quickstudy import tasks\n"
         "class Mode(enum.Enum):\n    EASY = 1\n    HARD = 2\n"
-        "def make(*, table: Path = Path('a.csv'), mode: Mode = Mode.EASY, sizes: tuple[int, ...] = (1,), note: str | None = None):\n"
+        "def make(*, table: Path = Path('a.csv'), mode: Mode = Mode.EASY, sizes: tuple[int, ...] = (1,),\n"
+        "         note: str | None = None):\n"
         "    assert isinstance(table, Path) and isinstance(mode, Mode) and isinstance(sizes, tuple), (table, mode, sizes)\n"
         "    return tasks.make('bernoulli-bandit', arms=2, pulls=len(sizes))\n"
     )

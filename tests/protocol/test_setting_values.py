@@ -66,7 +66,7 @@ def test_values_come_in_the_type_of_their_annotation(kind, came, wanted):
         (Seed, 2**32, "it must lie within 0 and 4294967295; came 4294967296."),
         (Count, 0, "it must lie within 1 and 2147483647; came 0."),
         (Annotated[float, Range(above=0)], 0, "it must be above zero; came 0."),
-        (Annotated[float, Range(above=0)], math.nan, "it must be finite and be above zero; came nan."),
+        (Annotated[float, Range(above=0)], math.nan, "it must be finite and above zero; came nan."),
         (int | None, "x", "it must be a whole number; came 'x'."),
         (int | str, 1.5, "it must be a whole number or text; came 1.5."),
         (Mode, "easy", "it must be one of EASY, HARD; came 'easy'."),
@@ -115,15 +115,7 @@ REAL_SETTINGS = [
 @pytest.mark.parametrize(("name", "setting"), REAL_SETTINGS)
 def test_no_number_of_an_algorithm_may_be_unbounded(name, setting):
     config = config_class(algorithms.factory_of(name))()
-    for odd in (
-        math.nan,
-        math.inf,
-        -math.inf,
-        1e300,
-        10**30,
-        "1",
-        None if isinstance(flat_settings(config)[setting], int) else (),
-    ):
+    for odd in (math.nan, math.inf, -math.inf, 1e300, 10**39, "1", ()):
         with pytest.raises(UsageError, match=setting):
             with_settings(config, {setting: odd}, of=name)
     assert setting in flat_annotations(config)

@@ -8,16 +8,8 @@ from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.suggestions import suggestion
 
 FLAGS = [
-    "--folder",
-    "--learning-rate",
-    "--discount",
-    "--hidden-size",
-    "--lifetimes",
-    "--budget",
-    "--workers",
-    "--help",
-    "--seeds",
-]
+    "--folder", "--learning-rate", "--discount", "--hidden-size", "--lifetimes", "--budget", "--workers", "--help", "--seeds",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,8 @@ def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
     if kind not in (int, float):
         return value
     if isinstance(value, float) and not math.isfinite(value):
-        raise _refusal(name, f"be finite{'' if allowed is None else f' and {str(allowed).removeprefix('be ')}'}", value)
+        bounds = "" if allowed is None else f" and {str(allowed).removeprefix('be ')}"
+        raise _refusal(name, f"be finite{bounds}", value)
     if allowed is not None and value not in allowed:
         raise _refusal(name, str(allowed), value)
     if value not in (generic := _WHOLE if kind is int else _REAL) and (allowed is None or allowed.most == math.inf):
