@@ -162,6 +162,10 @@ def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
         bounds = "" if allowed is None else f" and {str(allowed).removeprefix('be ')}"
         raise _refusal(name, f"be finite{bounds}", value)
     if allowed is not None and value not in allowed:
+        if (
+            allowed.most == MOST_WHOLE and allowed.least != -math.inf
+        ):  # a bound that only 32 bits set is no news below the other
+            allowed = Range(least=allowed.least) if value < allowed.least else Range(most=allowed.most)
         raise _refusal(name, str(allowed), value)
     if value not in (generic := _WHOLE if kind is int else _REAL) and (allowed is None or allowed.most == math.inf):
         raise _refusal(name, f"be {shown(generic.most)} or less" if value > 0 else f"be {shown(generic.least)} or more", value)
