@@ -1,5 +1,9 @@
 """Odd argument lines: each ends in work or in one clear line, for every verb. `odd_arguments.py` makes and runs them."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,3 +65,32 @@ def test_lines_reach_the_work_and_are_refused(odd):
     assert odd.run(["evaluate", "bundle", "--splits", "test", "--tasks", "20"]).kind == "reached"
     assert odd.run(["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"]).kind == "refused"
     assert odd.run(["evaluate", "bundle", "--tasks", "1000000000"]).said.count("needs about") == 1
+
+
+AS_PROCESSES = {
+    "a byte that is no text": (["train", "rl2", "bernoulli-bandit", "--folder", b"caf\xe9"], "an argument is not UTF-8 text"),
+    "a path of such bytes": (["evaluate", b"\xff"], "an argument is not UTF-8 text"),
+    "a budget beyond all bounds": (["train", "rl2", "bernoulli-bandit", "--budget", "1e400 steps"], "at most 1e+18 steps"),
+    "a seed of 64 bits": (["train", "rl2", "bernoulli-bandit", "--seed", str(2**63)], "seed must lie within 0 and 4294967295"),
+    "no number": (["train", "rl2", "bernoulli-bandit", "--checkpoint-seconds", "nan"], "checkpoint_seconds must be finite"),
+    "more seeds than fit": (["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"], "20,000,000 seeds needs about"),
+    "more tasks than fit": (["evaluate", "bundle", "--tasks", "1000000000"], "measuring on 1,000,000,000 tasks needs about"),
+    "a flag of another library": (["train", "rl2", "bernoulli-bandit", "--lr", "0.1"], "Did you mean '--learning-rate'?"),
+    "a file that ends the program": (["check", "leaves.py:make"], "it ends the program (SystemExit: 0) (line 2)"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", AS_PROCESSES)
+def test_odd_lines_as_processes(case, odd):
+    words, expected = AS_PROCESSES[case]
+    line = [word if isinstance(word, bytes) else word.encode() for word in words]
+    done = subprocess.run(
+        [sys.executable.encode(), b"-c", b"import sys; from quickstudy.cli import main; sys.exit(main())", *line],
+        cwd=odd.folder, capture_output=True, timeout=120, env=os.environ | {"QUICKSTUDY_MEMORY_GB": "4"}, check=False,
+    )  # fmt: skip
+    said = done.stderr.decode()
+    assert done.returncode == 2, said
+    assert said.startswith("quickstudy: ")
+    assert said.count("\n") == 1
+    assert expected in said
