@@ -52,9 +52,16 @@ def test_an_update_that_outlasts_the_budget_is_told(caplog):
     assert slow_update("20s", 19.0) is None
     assert slow_update("20 steps", 1e9) is None
     assert "One update took 309 s, longer than the budget of 20s" in slow_update("20s", 309.0)
-    for budget, first, told in (("0.02s", True, 1), ("0.02s", False, 0), ("9 steps", True, 0), ("1h", True, 0)):
+    cases = (
+        ("0.02s", 0.0, True, 1),
+        ("0.02s", 9.0, True, 0),
+        ("0.02s", 0.0, False, 0),
+        ("9 steps", 0.0, True, 0),
+        ("1h", 0.0, True, 0),
+    )
+    for budget, spent, first, told in cases:
         caplog.clear()
-        with telling_of_slow_update(budget, first=first):
+        with telling_of_slow_update(budget, spent=spent, first=first):
             time.sleep(0.1)
         assert len(caplog.records) == told
 

@@ -6,7 +6,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 def plain_console() -> Console:
     """A console that prints text as it is."""
-    return Console(markup=False)
+    return Console(markup=False, emoji=False)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -125,19 +125,20 @@ def slow_update(budget: str, update_seconds: float) -> str | None:
 
 
 @contextmanager
-def telling_of_slow_update(budget: str, *, first: bool) -> Iterator[None]:
+def telling_of_slow_update(budget: str, *, spent: float, first: bool) -> Iterator[None]:
     """Inside this context a warning is logged as soon as one update has taken the whole budget in time.
 
     Args:
       budget: as for `parse_budget`.
+      spent: seconds that the update has taken before; nothing is logged if they exceed the budget.
       first: whether it is the first update of this process. Nothing is logged of later ones.
     """
     seconds, _ = parse_budget(budget)
-    if seconds is None or not first:
+    if seconds is None or not first or spent >= seconds:
         yield
         return
     said = f"The first update has taken {budget}, the whole budget. The run ends after this update; Ctrl-C twice stops it now."
-    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _log.warning, [said])
+    timer = threading.Timer(min(seconds - spent, threading.TIMEOUT_MAX), _log.warning, [said])
     timer.daemon = True
     timer.start()
     try:

@@ -188,13 +188,14 @@ def _train(
     with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
             began, compiling = time.monotonic(), accounts["compiling"]
-            with accounts.timed("training"):
+            telling = functools.partial(telling_of_slow_update, config.budget, first=not update_seconds)
+            with accounts.timed("training"), telling(spent=0.0):
                 supplied, collecting = source.supply(state.train, roots, update)
             if program is None:  # the arrays that were supplied show their shapes only now
                 with accounts.timed("compiling"):
                     program = compiled(state, supplied)
                 began += accounts["compiling"] - compiling
-            with accounts.timed("training"), telling_of_slow_update(config.budget, first=not update_seconds):
+            with accounts.timed("training"), telling(spent=time.monotonic() - began):
                 state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update))
                 metrics |= collecting
             update_seconds.append(time.monotonic() - began)
