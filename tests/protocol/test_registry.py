@@ -16,7 +16,7 @@ FAULTS = {
     "raises when called": ("def make():\n    return f()\ndef f():\n    return {}['a']\n", "make", "KeyError: 'a' (line 4)"),
     "returns something else": ("def make():\n    return 5\n", "make", "or a HostDistribution; came int"),
     "needs an argument": ("def make(size):\n    pass\n", "make", "give every setting a default"),
-    "not UTF-8": (b"# caf\xe9\n", "make", "SyntaxError"),
+    "not UTF-8": (b"x = 'caf\xe9'\n", "make", "SyntaxError"),
     "no such function": ("def male():\n    pass\n", "make", "Did you mean 'male'"),
     "stored nowhere": ("def make(*, table=object()):\n    pass\n", "make", "setting 'table' cannot be stored"),
 }  # fmt: skip

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,6 @@ from quickstudy import algorithms
 from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.cli.evaluations import show_evaluation
 from quickstudy.cli.progress_panel import Panel
-from quickstudy.cli.terminal import plain_console, progress_bar
 from quickstudy.evaluation.bench import stored as storage
 from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measure_entry
 from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
@@ -81,7 +81,7 @@ def run(arguments: list[str]) -> int:
 
 def _list(arguments: list[str]) -> int:
     asked = parse(WhereArguments, arguments, program="quickstudy bench list", description="Lists rows and their results.")
-    groups, folder, console = _groups(asked), Path(asked.folder), plain_console()
+    groups, folder, console = _groups(asked), Path(asked.folder), Console()
     for group in groups:
         shown = Table("row", "tasks", "seeds", "budget", "target", "result", title=group.title, title_justify="left")
         shown.columns[0].no_wrap = True
@@ -107,7 +107,7 @@ def _run(arguments: list[str]) -> int:
     command = f"quickstudy bench run {entry.name}"
     if training is not None:  # a row with an agent of its own
         command = training.command if trains else f"{command} --evaluate-only"
-    with progress_bar(plain_console()) as bars:
+    with Progress(console=Console(), transient=True) as bars:
         bar = bars.add_task(entry.name, total=1.0)
         result, evaluations = measure_entry(
             entry, folder, command=command, training=training, progress=functools.partial(_show, bars, bar)
@@ -128,16 +128,16 @@ def _verify(arguments: list[str]) -> int:
         if words and result is None:
             raise UsageError(f"{entry.name} was not run: there is no {storage.result_path(folder, entry.name)}.")
     there = [(entry, result) for entry, result in results if result is not None]
-    console, faults, checks, without = plain_console(), 0, 0, 0
+    console, faults, checks, without = Console(), 0, 0, 0
     for (entry, result), bundles in zip(there, load_bundles(there, folder), strict=True):
         try:
             for check in verify(entry, result, bundles, quick=asked.quick):
-                console.print(_line(check), soft_wrap=True, highlight=False)
+                console.print(_line(check), soft_wrap=True, highlight=False, markup=False)
                 faults, checks = faults + bool(check.fault), checks + 1
         except MissingExtraError as error:
             if words:
                 raise
-            console.print(f"{entry.name}: not measured. {error}", soft_wrap=True, highlight=False)
+            console.print(f"{entry.name}: not measured. {error}", soft_wrap=True, highlight=False, markup=False)
             without += 1
     left = f"; {without} rows need a suite that is not installed" if without else ""
     print(f"{checks - faults} of {checks} stored results came out again; {len(results) - len(there)} rows were not run{left}.")
@@ -226,7 +226,7 @@ def _training(entry: Row | Matrix, folder: Path) -> Training | None:
 
 def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], folder: Path) -> None:
     """Saves what was measured, and prints it."""
-    console = plain_console()
+    console = Console()
     for evaluation in evaluations:
         show_evaluation(console, evaluation)
     if isinstance(entry, Row) and entry.bundle is None:

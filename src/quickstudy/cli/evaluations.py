@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress
 
-from quickstudy.cli.terminal import plain_console, progress_bar
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
@@ -17,7 +17,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the table of an evaluation and its summary."""
     console.print(table(evaluation, width=max(80, console.width)))
     for line in summary_sentences(evaluation):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print()
 
 
@@ -25,8 +25,8 @@ def evaluate_and_show(
     contenders: Mapping[str, Contender], distribution: AnyDistribution, *, splits: Sequence[str] = (), **asked: Any
 ) -> list[Evaluation]:
     """`evaluate_splits` below a bar of progress; each evaluation is printed as soon as it is done."""
-    console, evaluations = plain_console(), []
-    with progress_bar(console) as bars:
+    console, evaluations = Console(), []
+    with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("", total=1.0)
 
         def show(split: str, contender: str, share: float) -> None:

@@ -2,11 +2,12 @@
 
 import inspect
 
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse_nothing
-from quickstudy.cli.terminal import plain_console
 from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.protocol.registry import resolve
 
@@ -14,7 +15,7 @@ from quickstudy.protocol.registry import resolve
 def run(arguments: list[str]) -> int:
     """Prints algorithms and task distributions, a line each."""
     parse_nothing(arguments, program="quickstudy list", description="Lists algorithms and task distributions.")
-    console = plain_console()
+    console = Console()
     table = Table("algorithm", "what it is", title="Algorithms", title_justify="left")
     for name in algorithms.ALGORITHMS:
         module = inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS))
@@ -29,7 +30,7 @@ def run(arguments: list[str]) -> int:
         try:
             distribution = tasks.make(name)
         except MissingExtraError as missing:
-            table.add_row(name, f"{_first_line(module)} {missing}")
+            table.add_row(name, escape(f"{_first_line(module)} {missing}"))
         else:
             table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
     console.print(table)

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from quickstudy.cli.terminal import plain_console
 from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -38,7 +37,7 @@ class Panel:
     """
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: AnyDistribution, config: TrainingConfig):
-        self._console = plain_console()
+        self._console = Console()
         steps = short_count(config.seeds * steps_per_update(algorithm))
         self._title = (
             f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}, "
@@ -96,7 +95,7 @@ class Panel:
                 "Training goes on.",
             )
         if "trouble" in progress.metrics:
-            self._console.print(f"{progress.metrics['trouble']}; training goes on.", style="yellow")
+            self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
 
     def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
         """Shows held-out returns of the baselines, and the names of those that are being measured."""
@@ -116,7 +115,7 @@ class Panel:
     def _warn_once(self, of: str, said: str) -> None:
         if of not in self._warned_of:
             self._warned_of.add(of)
-            self._console.print(said, style="yellow", soft_wrap=True, highlight=False)
+            self._console.print(f"[yellow]{said}[/yellow]", soft_wrap=True, highlight=False)
 
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"

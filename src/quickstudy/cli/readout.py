@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from jaxtyping import PyTree
+from rich.console import Console
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.cli.terminal import plain_console
 from quickstudy.evaluation.belief_probe.calibration import calibration_of
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.lifetimes import probe_lifetimes
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     kinds = {"readout": ReadoutArguments, "fit": ReadoutConfig}
     kind = dataclasses.make_dataclass("Readout", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
     parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
-    asked, console = parsed.readout, plain_console()
+    asked, console = parsed.readout, Console()
     title, distribution, agent, params = _subject(words[0], asked)
     splits = chosen_splits(distribution, asked.splits)
     with console.status("fitting a readout to lifetimes on training tasks ..."):

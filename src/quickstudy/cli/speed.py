@@ -5,11 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import Progress
 
 from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
-from quickstudy.cli.terminal import plain_console, progress_bar
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
 from quickstudy.evaluation.contenders import (
     Contender,
@@ -79,9 +79,9 @@ def run(arguments: list[str]) -> int:
     for word in asked.against:
         name, opponent = load_opponent(word, longer, algorithm=asked.algorithm)
         opponents[label(name, word, [*agents, *opponents])] = opponent
-    folder, console = Path(asked.folder or words[0]), plain_console()
+    folder, console = Path(asked.folder or words[0]), Console()
     for split in chosen_splits(distribution, asked.splits):
-        with progress_bar(console) as bars:
+        with Progress(console=console, transient=True) as bars:
             bar = bars.add_task(split, total=1.0)
             measured = adaptation_speeds(
                 agents,

@@ -5,10 +5,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
 from quickstudy.cli.progress_panel import Panel
-from quickstudy.cli.terminal import plain_console
 from quickstudy.evaluation.numbers import counted
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
@@ -71,7 +72,7 @@ def run(arguments: list[str]) -> int:
             collecting=asked.collecting,
             watcher=panel,
         )
-    console = plain_console()
+    console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
         console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.", highlight=False)

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Annotated
 
+from rich.console import Console
+from rich.progress import Progress
+
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.cli.terminal import plain_console, progress_bar
 from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
 from quickstudy.protocol.setting_values import MOST_WHOLE, Count, Range, Seed
@@ -46,8 +48,8 @@ def run(arguments: list[str]) -> int:
     asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. For tasks that live outside JAX.")
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = bundle.distribution(asked.on)
-    console = plain_console()
-    with progress_bar(console) as bars:
+    console = Console()
+    with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("recording", total=1.0)
         video = adaptation_video(
             bundle.agent_for(distribution.spec),
