@@ -7,6 +7,7 @@ in updates. So a run that was stopped anywhere goes on to the same parameters, b
 import dataclasses
 import functools
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.memory import bytes_of
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
@@ -136,6 +138,10 @@ def meta_train(
         record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
         try:
             update, state, accounts, finished = _train(algorithm, source, config, schedule, record, watch)
+        except UsageError:
+            if record.path is not None and not resume and not record.metrics:
+                shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
+            raise
         finally:
             record.close()
     finally:
