@@ -28,7 +28,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
-from quickstudy.protocol.settings import check_above_zero, check_fractions
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,11 @@ class LifetimePPOConfig:
     """Part of the budget over which the weight of imitation falls from one to nothing, where there is a teacher."""
 
     def __post_init__(self) -> None:
+        check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
+        check_at_least(self, 0, "entropy_bonus", "value_weight")
+        check_fractions(self, "discount", "trace_decay", "imitation")
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
-        check_fractions(self, "discount", "trace_decay", "imitation")
         if self.lifetimes % self.minibatches:
             raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
 

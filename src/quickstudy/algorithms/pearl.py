@@ -46,6 +46,7 @@ from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 from quickstudy.rollout.replay import ReplayedLifetimes, Step, some_steps, steps_of
 
@@ -82,16 +83,13 @@ class PEARLConfig:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in ("hidden_sizes", "divergence_weight", "discount") and value <= 0:
-                raise UsageError(f"{field.name} must be above zero; came {value}.")
-        if self.divergence_weight < 0 or not 0 <= self.discount <= 1 or self.target_rate > 1:
-            raise UsageError("divergence_weight must be zero or above, discount and target_rate within 0 and 1.")
+        others = ("hidden_sizes", "divergence_weight", "discount")
+        check_above_zero(self, *(field.name for field in dataclasses.fields(self) if field.name not in others))
+        check_at_least(self, 0, "divergence_weight")
+        check_fractions(self, "discount", "target_rate")
+        check_sizes(self, "hidden_sizes")
         if self.room < self.lifetimes:
             raise UsageError(f"room must hold the {self.lifetimes} lifetimes of one update at least; came {self.room}.")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
 
 
 @record

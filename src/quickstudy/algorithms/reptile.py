@@ -40,9 +40,9 @@ class ReptileConfig:
     """Part of the way towards the adapted weights that the start moves; it falls linearly to a twentieth."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate <= 1:
+        check_above_zero(self, "lifetimes", "learning_rate")
+        if self.learning_rate > 1:
             raise UsageError(f"learning_rate must be above zero and at most 1; came {self.learning_rate}.")
-        check_above_zero(self, "lifetimes")
         if self.inner.adapts == "context":
             raise UsageError("adapts must be 'all' or 'head' for Reptile; came 'context'.")
 

@@ -44,6 +44,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.settings import check_above_zero
 from quickstudy.protocol.spaces import encode
 
 
@@ -59,7 +60,8 @@ class SparseMAMLConfig:
     """Part of the hidden units of each layer that inner steps change, at least one unit."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.adapted_fraction <= 1:
+        check_above_zero(self, "adapted_fraction")
+        if self.adapted_fraction > 1:
             raise UsageError(f"adapted_fraction must be above zero and at most 1; came {self.adapted_fraction}.")
         if self.inner.adapts != "all":
             raise UsageError(f"adapts must be 'all' here, where adapted_fraction says what adapts; came {self.inner.adapts!r}.")

@@ -89,6 +89,7 @@ def _run(arguments: list[str], interrupts: "CommandInterrupts") -> int:
         print(f"quickstudy {version('quickstudy')}")
         return 0
     try:
+        _check_text(arguments)
         if arguments[0] not in VERBS:
             raise UnknownNameError("command", arguments[0], VERBS)
         with interrupts.errors_are_interrupts():
@@ -101,6 +102,9 @@ def _run(arguments: list[str], interrupts: "CommandInterrupts") -> int:
     except OSError as error:
         said = printable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
         print(f"quickstudy: {said}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"quickstudy: not enough memory{f': {error}' if str(error) else ''}. Ask for less at once.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _interrupted()
@@ -121,6 +125,17 @@ def _help() -> str:
         f"commands:\n{verbs}\n\n"
         "`quickstudy COMMAND --help` describes a command. `quickstudy --version` prints the version."
     )
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Raises UsageError for an argument that no file of a run could hold as text."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"an argument is not UTF-8 text: {argument!r}. Give files and folders names in UTF-8.") from None
+        if "\0" in argument:
+            raise UsageError(f"an argument holds a zero byte: {argument!r}. Leave it out.")
 
 
 def _prepare_machine() -> None:

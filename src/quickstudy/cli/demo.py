@@ -11,7 +11,9 @@ from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.contenders import Contender, baselines_of
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.evaluation.splits import note_results
+from quickstudy.protocol.setting_values import Count
 from quickstudy.reports.run_report import report_on
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
@@ -23,11 +25,11 @@ class DemoArguments:
 
     budget: str = "90s"
     """How long to train, as for `quickstudy train`."""
-    arms: int = 5
+    arms: Count = 5
     """Arms of each bandit."""
-    pulls: int = 100
+    pulls: Count = 100
     """Pulls in one lifetime."""
-    tasks: int = 4000
+    tasks: Count = 4000
     """Held-out bandits per split."""
     folder: str = "runs/demo"
     """Where everything goes."""
@@ -43,6 +45,9 @@ def run(arguments: list[str]) -> int:
     distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)
     algorithm = algorithms.make("rl2", distribution.spec)
     config = TrainingConfig(budget=asked.budget)
+    # What is evaluated after training is checked before it.
+    counts = [1] * (1 + len(distribution.baselines))
+    check_tasks(distribution, asked.tasks, seeds=counts, steps=distribution.spec.lifetime_steps)
     with Panel(algorithm, distribution, config) as panel:
         # The baselines are measured below, on more tasks.
         trained = train_and_save(

@@ -13,7 +13,9 @@ from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
-from quickstudy.protocol.registry import check_settings, resolve, settings_of
+from quickstudy.protocol.registry import check_names, resolve, settings_of
+from quickstudy.protocol.setting_values import Count, Seed
+from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import made_tasks
@@ -27,9 +29,9 @@ class EvaluateArguments:
 
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
-    tasks: int = 2000
+    tasks: Count = 2000
     """Tasks per split, the same for everyone."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
@@ -53,9 +55,10 @@ def run(arguments: list[str]) -> int:
     fields: list[Any] = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
     if on is not None:
         factory = resolve("task distribution", on, tasks.DISTRIBUTIONS)
-        check_settings(on, given, settings_of(factory))
+        check_names(on, given, settings_of(factory))
         kind = settings_class(on, factory)
-        fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
+        begun = with_settings(kind(), given, of=on)
+        fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: begun)))
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
     asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
     assert on is not None  # only help goes without, and help has ended the program

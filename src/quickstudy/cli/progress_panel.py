@@ -17,7 +17,8 @@ from quickstudy.cli.console import Console
 from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.budget import slow_update
+from quickstudy.training.loop import TrainingConfig, steps_per_update
 from quickstudy.training.progress import Progress
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -39,7 +40,12 @@ class Panel:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: AnyDistribution, config: TrainingConfig):
         self._console = Console()
-        self._title = f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}"
+        steps = short_count(config.seeds * steps_per_update(algorithm))
+        self._title = (
+            f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}, "
+            f"{steps} steps an update"
+        )
+        self._budget = config.budget
         self._evaluations_shown, self._last_shown = 0, 0.0
         self._baselines: dict[str, float] = {}
         self._missing: tuple[str, ...] = ()
@@ -70,6 +76,9 @@ class Panel:
         elif evaluated or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
+        slow = slow_update(self._budget, progress.seconds_per_update) if progress.update == 1 else None
+        if slow is not None:
+            self._warn_once("slow update", slow)
         worse = worsening(progress.metrics) if evaluated else None
         if worse is not None:
             self._warn_once("worsening", worse)

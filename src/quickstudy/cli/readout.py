@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxtyping import PyTree
 
@@ -19,6 +19,7 @@ from quickstudy.evaluation.numbers import number
 from quickstudy.evaluation.splits import chosen_splits
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.host_distribution import written_in_jax
+from quickstudy.protocol.setting_values import Count, Range, Seed
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.reports.belief_charts import belief_picture, surprise_picture
 from quickstudy.reports.belief_tables import alarm_table, coverage_table
@@ -34,13 +35,13 @@ class ReadoutArguments:
 
     baseline: str | None = None
     """Take this baseline of a task distribution in place of a trained agent."""
-    seed_of_training: int = 0
+    seed_of_training: Seed = 0
     """Which of the independently trained agents."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given."""
-    test_tasks: int = 500
+    test_tasks: Count = 500
     """Tasks per split."""
-    rate: float = 0.01
+    rate: Annotated[float, Range(above=0, most=1)] = 0.01
     """Accepted rate of false alarms, per step."""
     on: str | None = None
     """A task distribution, if not the registered one trained on: a name, or PATH.py:FUNCTION."""

@@ -20,6 +20,7 @@ from quickstudy.evaluation.contenders import (
     trained_contender,
 )
 from quickstudy.evaluation.splits import chosen_splits
+from quickstudy.protocol.setting_values import Count, Seed
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
 from quickstudy.rollout.collecting.config import CollectingConfig
@@ -35,17 +36,17 @@ class SpeedArguments:
 
     against: tuple[str, ...] = ("ppo",)
     """What the agents are compared with: baselines, or other runs or bundles."""
-    episodes: int | None = None
+    episodes: Count | None = None
     """In a lifetime of the agents; as they were trained if not given."""
-    against_episodes: int = 400
+    against_episodes: Count = 400
     """In a lifetime of a baseline: as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
-    tasks: int = 50
+    tasks: Count = 50
     """Tasks per split, the same for everyone."""
-    lifetimes: int = 4
+    lifetimes: Count = 4
     """Of each training seed on each task; their mean is the curve."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and of the common random numbers on them."""
     shuffled: bool = True
     """Measure the agents again with shuffled rewards: an improvement that remains does not come from reward."""

@@ -9,6 +9,7 @@ from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
 from quickstudy.cli.console import Console
 from quickstudy.cli.progress_panel import Panel
+from quickstudy.evaluation.numbers import counted
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
@@ -84,7 +85,8 @@ def run(arguments: list[str]) -> int:
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
     then = shlex.join(["quickstudy", "evaluate", folder, *named])
-    console.print(f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
+    updates = counted(len(trained.metrics), "update")
+    console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
 
 
@@ -93,7 +95,7 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     sections = {
         "training": TrainingConfig,
         "collecting": CollectingConfig,
-        "algorithm": config_class(resolve("algorithm", algorithm, algorithms.ALGORITHMS)),
+        "algorithm": config_class(algorithms.factory_of(algorithm)),
         "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
     }
     kinds = {"run": RunArguments} | sections

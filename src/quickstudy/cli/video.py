@@ -1,11 +1,13 @@
 """`quickstudy video PATH`: a trained agent's first episode on a new task beside its last."""
 
 import dataclasses
+from typing import Annotated
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
+from quickstudy.protocol.setting_values import MOST_WHOLE, Count, Range, Seed
 from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import load_bundle
 
@@ -18,17 +20,17 @@ class VideoArguments:
 
     split: str = "test"
     """Split that the task is of."""
-    task: int = 0
+    task: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 0
     """Number of the task in the list that an evaluation measures on."""
-    tasks: int = 2000
+    tasks: Count = 2000
     """Length of that list."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and the keys of the lifetimes."""
-    seed_of_training: int = 0
+    seed_of_training: Seed = 0
     """Which of the independently trained agents."""
-    every: int = 4
+    every: Count = 4
     """Steps from one picture to the next."""
-    pictures_per_second: float = 10.0
+    pictures_per_second: Annotated[float, Range(least=0.1, most=50)] = 10.0
     """Speed of the video."""
     on: str | None = None
     """A task distribution, if not the registered one trained on."""

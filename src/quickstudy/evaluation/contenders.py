@@ -97,7 +97,8 @@ def load_opponent(name: str, spec: Spec, *, algorithm: str | None = None) -> tup
     if is_file(bundle_folder(name) / "bundle.json"):
         bundle = load_bundle(name, algorithm=algorithm)
         return algorithm_of(bundle), trained_contender(bundle, spec)
-    if name in baselines.BASELINES or ".py:" in name:
+    name = baselines.registered_name(name)
+    if name in baselines.BASELINES or name.endswith(".py") or ".py:" in name:
         return name, contender(baselines.make(name, spec))
     raise UnknownNameError("run, bundle or baseline", name, baselines.BASELINES)
 

@@ -17,8 +17,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics import statistics
-from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.numerics.statistics import RESAMPLES, Draws, Estimate
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -26,9 +27,6 @@ from quickstudy.protocol.records import Transition, blank_observation
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
-
-RESAMPLES = 2000
-"""Bootstrap resamples for every interval of a single number."""
 
 _TIMED_SECONDS = 0.15
 
@@ -69,12 +67,14 @@ def evaluate(
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
     Raises:
-      UsageError: no contender, no task, or a threshold outside (0, 1].
+      UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
       SpecError: a contender that was made for other tasks.
       CollectingError: an environment failed twice in one lifetime; without it the result would be another.
     """
     _check(contenders, tasks, reference, thresholds)
+    seeds = [one.seeds for one in contenders.values()]
+    check_tasks(distribution, tasks, seed=seed, seeds=seeds, steps=distribution.spec.lifetime_steps)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     anchors = Anchors(floor=on_each(distribution.floor, task_list), ceiling=on_each(distribution.ceiling, task_list))
     draws = draw_resamples(contenders, tasks, seed)
@@ -127,7 +127,9 @@ def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: i
 
     Raises:
       UnknownNameError: no such split.
+      UsageError: a number out of range, or more tasks than fit into memory.
     """
+    check_tasks(distribution, tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
     if split in distribution.splits:
         # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.

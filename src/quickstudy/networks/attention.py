@@ -15,7 +15,7 @@ attention to nothing, and the token of the present observation, which only asks.
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import equinox as eqx
 import jax
@@ -27,11 +27,11 @@ from quickstudy.networks.layers import Dense
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import scan, shift_right
-from quickstudy.protocol.settings import check_above_zero, check_at_most
+from quickstudy.protocol.setting_values import Range
+from quickstudy.protocol.settings import check_above_zero
 
 _NEVER = -1e9
 _SLOWEST_TURN = 1000.0
-_MOST_LAYERS = 64
 _WIDEST_WINDOW = 256
 """Steps that are kept at most, where no window is given."""
 
@@ -40,7 +40,7 @@ _WIDEST_WINDOW = 256
 class AttentionConfig:
     """Settings of the attention core."""
 
-    attention_layers: int = 2
+    attention_layers: Annotated[int, Range(least=1, most=64)] = 2
     """Layers, each of attention and of two dense parts."""
     attention_heads: int = 4
     """Heads of each layer; twice their number divides the hidden size."""
@@ -48,10 +48,7 @@ class AttentionConfig:
     """Steps that are kept. If not given: the whole lifetime, but at most 256."""
 
     def __post_init__(self) -> None:
-        check_above_zero(self, "attention_layers", "attention_heads")
-        check_at_most(self, _MOST_LAYERS, "attention_layers")
-        if self.window is not None and self.window < 1:
-            raise UsageError(f"window must be above zero; came {self.window}.")
+        check_above_zero(self, "attention_heads", "window")
 
 
 @record

@@ -9,9 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense, Perceptron
 from quickstudy.numerics.distributions import policy_parameters
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
-from quickstudy.protocol.settings import check_at_least
+from quickstudy.protocol.settings import check_at_least, check_sizes
 from quickstudy.protocol.spaces import flat_size
 
 _FIRST_PRECISION = -3.0
@@ -37,8 +36,7 @@ class EnergyNetworkConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "hidden_size", "embedding_size", "ridges", "particles", "refinements")
-        if not self.step_sizes or min(self.step_sizes) < 1:
-            raise UsageError(f"step_sizes must name one width or more, each above zero; came {self.step_sizes}.")
+        check_sizes(self, "step_sizes")
 
 
 @record

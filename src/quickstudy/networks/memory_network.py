@@ -21,9 +21,8 @@ from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_
 from quickstudy.networks.normalisation import Statistics
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.networks.reward_change import RewardChangeCore
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, Transition
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -53,8 +52,7 @@ class MemoryNetworkConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "hidden_size", "score_size")
-        if not self.image_channels or min(self.image_channels) < 1:
-            raise UsageError(f"image_channels must name channels, each above zero; came {self.image_channels}.")
+        check_sizes(self, "image_channels")
 
     def reads_changes(self, spec: Spec) -> bool:
         """Whether the change of the reward is read: as it was set, or as suits the actions."""

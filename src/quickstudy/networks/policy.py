@@ -11,9 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -28,8 +27,7 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "input_gain")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
+        check_sizes(self, "hidden_sizes")
 
 
 class PolicyNetwork(eqx.Module):

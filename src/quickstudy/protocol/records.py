@@ -30,6 +30,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.setting_values import MOST_WHOLE
 from quickstudy.protocol.spaces import ActionSpace, Space, describe_space, space_from_description
 
 Record = TypeVar("Record", bound=type)
@@ -67,6 +68,11 @@ class Spec:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
+        if self.lifetime_steps > MOST_WHOLE:
+            raise SpecError(
+                f"a lifetime has at most {MOST_WHOLE:,} steps; came {self.episodes:,} episodes of {self.horizon:,}. "
+                "Use fewer or shorter episodes."
+            )
         for name, kinds, allowed in (
             ("observation_space", Space, "Discrete, MultiDiscrete or Box"),
             ("action_space", ActionSpace, "Discrete or Box"),

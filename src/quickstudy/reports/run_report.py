@@ -19,9 +19,11 @@ def report_on(folder: str | Path, *, title: str | None = None) -> Path:
     Returns:
       The path of the page.
     Raises:
-      UsageError: the folder holds no evaluation yet, one that cannot be read, or a damaged `run.json`.
+      UsageError: there is no such folder, or it holds no evaluation yet, one that cannot be read, or a damaged `run.json`.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {str(folder)!r}. Name the folder of a run or of a comparison.")
     stored = sorted(folder.glob("evaluation-*.json"), key=lambda path: (path.name != "evaluation-test.json", path.name))
     if not stored:
         raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {shell_word(folder)}")

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.memory import check_memory
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import WorkerPool, open_pool
@@ -162,10 +163,16 @@ def run_on_tasks(
       keys: `[tasks]`, as `run_lifetime` takes them.
     Raises:
       SpecError: the agent was made for other tasks.
+      UsageError: not even one lifetime fits into memory.
     """
     count = len(keys)
     # A loop holds several copies of the memory; the records of a slot take a few dozen bytes.
     each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
+    check_memory(
+        each,
+        what=f"one lifetime of {distribution.spec.lifetime_steps:,} steps",
+        remedy="Use shorter lifetimes, or an agent with a smaller memory.",
+    )
     blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
     size = -(-count // blocks)
     pair, program, parts = _ByIdentity(agent, distribution), _compiled(), []

@@ -29,7 +29,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.records import Spec, spec_from_description
-from quickstudy.protocol.settings import flat_settings
+from quickstudy.protocol.settings import plain_mapping, plain_settings
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.atomic import read_regular_file, write_atomically, write_new_file
 from quickstudy.storage.card import (
@@ -198,9 +198,9 @@ def _identity(algorithm: MetaAlgorithm, tensors: bytes, distribution: AnyDistrib
     """What a card says of the agent itself."""
     return {
         "format": FORMAT,
-        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
+        "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
         "spec": algorithm.agent.spec.describe(),
-        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
+        "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
         "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
     }
 

@@ -16,7 +16,7 @@ from quickstudy.protocol.descriptions import MOST_LIFETIME_STEPS
 from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.printable import shell_word
-from quickstudy.protocol.registry import check_settings, config_class, resolve, settings_of
+from quickstudy.protocol.registry import check_names, config_class, resolve, settings_of
 from quickstudy.protocol.settings import settings_with_types
 from quickstudy.storage.plain import checked_setting, from_plain
 from quickstudy.storage.reading import CARD, is_file, read_json
@@ -76,7 +76,7 @@ def read_card(path: Path) -> dict[str, Any]:
       BundleError: no card, one that does not parse or is of another format, or a field that is missing or of another type.
     """
     if not path.exists():
-        raise BundleError(f"{path} is not a bundle: there is no such folder.")
+        raise BundleError(f"there is no folder {str(path)!r}. Name the folder of a run or of a bundle.")
     if not (path / FILE).exists():
         raise BundleError(f"{path} is not a bundle: it holds no {FILE}.")
     card = read_json(path / FILE, what="card of the bundle", limit=CARD, refusal=BundleError)
@@ -109,7 +109,7 @@ def algorithm_settings(card: Mapping[str, Any], factory: str | Callable[..., Any
     made = resolve("algorithm", factory, algorithms.ALGORITHMS) if isinstance(factory, str) else factory
     hints = settings_with_types(config_class(made))
     try:
-        check_settings(name, config, hints)
+        check_names(name, config, hints)
         return {one: checked_setting(hints[one], value, where=name, name=one) for one, value in config.items()}
     except QuickstudyError as error:
         raise BundleError(f"{path}: {error} {_newer(card, only_if_newer=True)}".rstrip()) from error
@@ -127,7 +127,7 @@ def task_settings(card: Mapping[str, Any], name: str) -> dict[str, Any]:
     factory, config = resolve("task distribution", name, tasks.DISTRIBUTIONS), card["distribution"]["config"]
     hints, settings = get_type_hints(factory), settings_of(factory)
     try:
-        check_settings(name, config, settings)
+        check_names(name, config, settings)
         return {
             one: checked_setting(_annotation(hints.get(one), settings[one]), value, where=name, name=one)
             for one, value in config.items()

@@ -33,10 +33,10 @@ def to_plain(value: Any, *, digits: int | None = None) -> Any:
     """A record, or a structure of records, as plain data.
 
     Args:
-      value: records, mappings, sequences, scalars of Python or NumPy, enumerations.
+      value: records, mappings, sequences, scalars of Python or NumPy, enumerations, paths.
       digits: significant digits that every number with a fraction keeps; None keeps all of them.
     Returns:
-      Plain data. Tuples become lists, an enumeration becomes its value.
+      Plain data. Tuples become lists, an enumeration becomes its value, a path its text.
     Raises:
       UsageError: something that plain data cannot hold.
     Example:
@@ -47,6 +47,8 @@ def to_plain(value: Any, *, digits: int | None = None) -> Any:
         return to_plain(value.value, digits=digits)
     if value is None or isinstance(value, str | bool):
         return value
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):

@@ -60,7 +60,7 @@ class LifetimeSource(Protocol):
         """What the source keeps from update to update, for one seed; checkpoints hold it. `()` where it keeps nothing."""
 
     def compile(self, train: PyTree) -> None:
-        """Compiles what `held_out` runs, so that no evaluation waits for it.
+        """Compiles what `held_out` runs, so that no evaluation waits for it. Raises UsageError if it does not fit into memory.
 
         Args:
           train: train states of the algorithm `[seeds]`.

@@ -1,6 +1,8 @@
 """Meta-training as an application: train, save the bundle, and measure the baselines after it."""
 
 import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +15,13 @@ from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.atomic import in_words
 from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
+from quickstudy.training.budget import parse_budget
 from quickstudy.training.interrupts import finish_on_interrupt, skip_on_interrupt
 from quickstudy.training.loop import Run, TrainingConfig, training_run
 from quickstudy.training.progress import Progress
 
 _log = logging.getLogger("quickstudy")
+_LEAST_BASELINE_SECONDS = 30.0
 
 
 class Watcher(Protocol):
@@ -72,7 +76,8 @@ def train_and_save(
       overwrite: start again in a folder that holds a run.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected.
-      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out.
+      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out, and
+        so does a budget in time: none is begun once they have taken as long as the budget, and at least half a minute.
       watcher: shows the run.
     Raises:
       CollectingError, SpecError, UsageError, NonFiniteError: see `meta_train`.
@@ -97,7 +102,7 @@ def train_and_save(
             with finish_on_interrupt() as interrupted:
                 _save(run, Path(folder) / "bundle", command=command)
             if measure_baselines and not interrupted.is_set():
-                _measure(baselines, watcher)
+                _measure(baselines, watcher, seconds=max(_LEAST_BASELINE_SECONDS, parse_budget(config.budget)[0] or math.inf))
         try:
             baselines.save(folder)
         except OSError as error:  # pages then show fewer baselines
@@ -122,13 +127,24 @@ def _save(run: Run, path: Path, *, command: str | None) -> None:
         ) from error
 
 
-def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
-    """Measures the returns that are missing. The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything."""
+def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) -> None:
+    """Measures the returns that are missing; none is begun after so many seconds.
+
+    The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything.
+    """
     if not baselines.missing:
         return
     watcher.show_baselines(baselines.returns, missing=baselines.missing)
+    began = time.monotonic()
     with skip_on_interrupt(), suppress(CollectingError):
         for _ in baselines.measure():
-            watcher.show_baselines(baselines.returns, missing=baselines.missing)
+            late = time.monotonic() - began > seconds and bool(baselines.missing)
+            watcher.show_baselines(baselines.returns, missing=() if late else baselines.missing)
+            if late:
+                _log.warning(
+                    "There was no time left for the baselines %s. `quickstudy evaluate` measures all.",
+                    ", ".join(baselines.missing),
+                )
+                break
     if baselines.missing:
         watcher.show_baselines(baselines.returns, missing=())

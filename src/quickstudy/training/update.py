@@ -86,8 +86,16 @@ def run_update(
       progress: the spent part of the budget, in [0, 1).
     """
     supplied, collecting = source.supply(state.train, roots, update)
+    state, metrics = apply_supplied(program, state, supplied, roots, update, progress)
+    return state, metrics | collecting
+
+
+def apply_supplied(
+    program: Any, state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: int, progress: float
+) -> tuple[RunState, Metrics]:
+    """The part of `run_update` that comes after `source.supply`, whose arrays are `supplied`; other arguments as there."""
     state, metrics = program(state, supplied, roots, jnp.uint32(update), jnp.float32(progress))
-    return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()} | collecting
+    return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()}
 
 
 def apply_update(

@@ -22,9 +22,11 @@ from quickstudy.evaluation.evaluate import (
     split_label,
 )
 from quickstudy.evaluation.measures import Anchors
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.setting_values import Count, checked_value
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
@@ -72,7 +74,7 @@ def adaptation_speed(
       collecting: where lifetimes on tasks outside JAX run.
       progress: called with a name and the fraction of its lifetimes that are done.
     Raises:
-      UsageError: no task, no lifetime, no threshold or one outside (0, 1], or two equal names.
+      UsageError: no task, no lifetime, no threshold or one outside (0, 1], two equal names, or more than fits into memory.
       UnknownNameError: no such split.
       SpecError: an agent or a baseline that was made for other tasks.
     Source: none; published claims of such speed-ups that say how they were measured are not known to us.
@@ -121,6 +123,11 @@ def adaptation_speeds(
     homes = {name: _with_episodes(distribution, one.agent.spec.episodes) for name, one in contenders.items()}
     for name, one in contenders.items():
         check_fit(one.agent, homes[name].spec)
+    lifetimes = checked_value("lifetimes", Count, lifetimes)
+    longest = max(one.agent.spec.episodes for one in contenders.values())
+    counts = [one.seeds for one in contenders.values()] * (1 + shuffled)
+    steps = longest * distribution.spec.horizon // max(counts)  # rewards of single steps are kept of one agent at a time
+    check_tasks(distribution, tasks, seed=seed, seeds=counts, episodes=longest, steps=steps)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     report = progress or (lambda name, done: None)
 

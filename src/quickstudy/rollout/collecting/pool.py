@@ -22,6 +22,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.machine import usable_cores
+from quickstudy.protocol.memory import check_memory
 from quickstudy.rollout.collecting.batch import CollectedBatch, joined, lost_lifetimes, with_lost_lifetimes
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.process_worker import WorkerProcess
@@ -29,6 +30,8 @@ from quickstudy.rollout.collecting.ray_pool import RayPool
 from quickstudy.rollout.collecting.worker import InProcessWorker, Job, Worker, WorkerLostError
 from quickstudy.rollout.compiled import check_fit
 
+_BYTES_OF_WORKER = 150e6
+"""Of a worker process that has imported JAX, before it opens an environment."""
 _TRIES = 2
 """Workers that a lifetime may end before it is lost."""
 _MOST_REPLACED = 10
@@ -194,7 +197,7 @@ def open_pool(distribution: HostDistribution, config: CollectingConfig = Collect
 
     Raises:
       MissingExtraError: Ray is asked for and not installed.
-      UsageError: no Ray cluster answers, or there is no such interpreter.
+      UsageError: more worker processes than memory has room for, no Ray cluster answers, or there is no such interpreter.
       CollectingError: a worker does not start.
     """
     kind = config.collectors.partition(":")[0]
@@ -207,6 +210,11 @@ def open_pool(distribution: HostDistribution, config: CollectingConfig = Collect
         )
     if kind == "processes":
         workers = config.workers or usable_cores()
+        check_memory(
+            workers * _BYTES_OF_WORKER,
+            what=f"{workers:,} worker processes",
+            remedy=f"Use fewer --workers; this process may run on {usable_cores()} cores.",
+        )
         return WorkerPool(distribution, lambda: WorkerProcess(distribution, config), workers=workers)
     ray_pool = RayPool(distribution, config)
     return WorkerPool(distribution, ray_pool.spawn, workers=ray_pool.workers, on_close=ray_pool.close)

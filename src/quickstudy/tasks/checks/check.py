@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.memory import check_memory, task_bytes
 from quickstudy.tasks.checks.faults import Fault
 from quickstudy.tasks.checks.host_check import inspect_host, summary_of
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
@@ -29,10 +30,12 @@ def check(distribution: AnyDistribution, *, samples: int = 10_000, seed: int = 0
     """Tries every law on a task distribution; an empty list means that nothing was found.
 
     Args:
-      distribution: in JAX or outside it; whatever it does, `check` raises nothing.
+      distribution: in JAX or outside it; whatever it does is reported and never raised.
       samples: tasks drawn from every split, to look for tasks that two of them share.
       seed: of the tasks, the actions and the episodes.
       budget_seconds: about how long to play where environments run outside JAX; as many tasks are played as fit.
+    Raises:
+      UsageError: more samples than fit into memory.
     Returns:
       Faults in the order of the laws, then those that are only warnings.
     Example:
@@ -48,6 +51,11 @@ def findings(distribution: AnyDistribution, *, samples: int, seed: int, budget_s
     if distribution.runs_in == "python":
         found, trial = inspect_host(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds)
         return Findings(_ordered(found, HOST_LAWS), summary_of(trial))
+    check_memory(
+        (len(distribution.splits) + 2) * samples * task_bytes(distribution),
+        what=f"drawing {samples:,} tasks from each split",
+        remedy="Use fewer --samples.",
+    )
     key_tasks, key_play = jax.random.split(jax.random.key(seed))
     faults: list[Fault] = []
     inspect(JaxTrial(distribution=distribution, key=key_play, key_tasks=key_tasks), JAX_LAWS, faults, samples=samples)
