@@ -9,7 +9,7 @@ from quickstudy.protocol.records import Spec
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import with_settings
 
-__all__ = ["ALGORITHMS", "make"]
+__all__ = ["ALGORITHMS", "default_config", "make"]
 
 ALGORITHMS = {
     "energy": "quickstudy.algorithms.energy:energy",
@@ -37,7 +37,16 @@ def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, config: Any = Non
       UnknownNameError: no such algorithm or setting.
       UsageError: a setting out of its range, or a file that does not import.
     """
-    factory = resolve("algorithm", name, ALGORITHMS) if isinstance(name, str) else name
+    factory = _factory(name)
     config = config_class(factory)() if config is None else config
     algorithm = factory(spec, with_settings(config, settings, of=str(name)) if settings else config)
     return dataclasses.replace(algorithm, name=name) if isinstance(name, str) else algorithm
+
+
+def default_config(name: str | Callable[..., MetaAlgorithm]) -> Any:
+    """The configuration that `make` gives an algorithm where nothing is set; `name` and errors as there."""
+    return config_class(_factory(name))()
+
+
+def _factory(name: str | Callable[..., MetaAlgorithm]) -> Callable[..., MetaAlgorithm]:
+    return resolve("algorithm", name, ALGORITHMS) if isinstance(name, str) else name

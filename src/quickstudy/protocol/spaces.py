@@ -15,6 +15,8 @@ from quickstudy.protocol.errors import SpecError
 Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
 ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
+_LARGEST_RANGE = 1e37
+
 
 def describe_space(space: Space) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
@@ -69,13 +71,29 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         cells = one_hot_cells(element, space)
         return cells.reshape(*cells.shape[:-2], -1)
-    size = flat_size(space)
-    flat = element.astype(jnp.float32).reshape(*element.shape[: element.ndim - len(space.shape or ())], size)
+    flat = flattened(element, space)
     if not space.is_bounded():
         return flat
-    shape = (1,) * (flat.ndim - 1) + (size,)
-    low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
+    shape = (1,) * (flat.ndim - 1) + (flat.shape[-1],)
+    low, high = (np.asarray(bound, np.float64).reshape(shape) for bound in (space.low, space.high))
+    if (high - low).max(initial=0.0) > _LARGEST_RANGE:  # twice a number near a bound would overflow
+        centre, half = (jnp.asarray(x, jnp.float32) for x in (high / 2 + low / 2, high / 2 - low / 2))
+        return (flat - centre) / jnp.maximum(half, 1e-8)
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+
+
+def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
+    """The numbers of an element of a Box as they are, or those of `encode` for ids.
+
+    Args:
+      element: with or without leading time axis.
+      space: its space.
+    """
+    if not isinstance(space, gymnasium.spaces.Box):
+        return encode(element, space)
+    leading = element.shape[: element.ndim - len(space.shape or ())]
+    return element.astype(jnp.float32).reshape(*leading, flat_size(space))
 
 
 def symbol_cells(space: gymnasium.spaces.MultiDiscrete) -> tuple[int, tuple[int, ...]]:

@@ -38,6 +38,7 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.run_folder import versions
 
 _FORMAT = 1
+_BEFORE_THE_SETTING = {"observation_scale": "bounds"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,6 +203,8 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
             f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
         )
 
+    config = _settings_of_older_agents(algorithm or name) | config
+
     def make(spec: Spec) -> Agent:
         return algorithms.make(algorithm or name, spec, **config).agent
 
@@ -210,6 +213,12 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     except QuickstudyError as error:
         raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
     return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card, make=make)
+
+
+def _settings_of_older_agents(algorithm: str | Callable[..., MetaAlgorithm]) -> dict[str, Any]:
+    """What agents did before there was a setting for it, so that a card that lacks the setting makes the same agent again."""
+    known = flat_settings(algorithms.default_config(algorithm))
+    return {name: value for name, value in _BEFORE_THE_SETTING.items() if name in known}
 
 
 def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:

@@ -50,7 +50,8 @@ def from_gymnasium(
         have made it; for environments that are slow to make.
       splits: names of the splits; `"train"` and `"test"` are among them.
       measures: entries of the environment's `info` that are recorded beside the reward, and how each is reduced over an
-        episode: `{"success": "any"}`.
+        episode: `{"success": "any"}`. A step whose `info` lacks one counts as not measured, so an entry may come with the last
+        step of an episode alone.
       describe: `(task) -> dict` of named arrays, for people.
       baselines: makers of classical agents, by name.
       floor: `(task) -> []`, expected lifetime return of random actions in reward units, written in JAX; None if not known.
@@ -150,8 +151,9 @@ class GymnasiumEnvironment:
         del slot
         assert self.environment is not None
         observation, reward, terminated, truncated, info = self.environment.step(action)
-        measured = {name: float(info[name]) for name in self.measures} if self.measures else _NOTHING
-        return StepResult(observation, float(reward), bool(terminated), bool(truncated), measured)
+        # Success is often given at the end of an episode alone.
+        measured = {name: info[name] for name in self.measures if name in info} if self.measures else _NOTHING
+        return StepResult(observation, reward, terminated, truncated, measured)  # type: ignore[arg-type]  # cast by the driver
 
     def close(self) -> None:
         """Closes the environment."""

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
+from quickstudy.protocol.casting import host_flag, host_number, host_observation
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.records import blank_observation
 from quickstudy.rollout.collecting.batch import CollectedBatch
@@ -61,7 +62,7 @@ class ParallelLifetimes:
         self._steps, self._faults, self._next, self._lifetimes = 0, dict[str, int](), 0, len(keys)
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
-        self._shape = tuple(blank.shape)
+        self._space = spec.observation_space
         # One entry an environment: its lifetime (-1: none), the slot of the next decision, the end of the chunk under way.
         self._row, self._slot, self._chunk_end = np.full(count, -1), np.zeros(count, int), np.zeros(count, int)
         self._keys, self._numbers = np.zeros((count, 2), np.uint32), np.zeros((count, COLUMNS), np.int32)
@@ -138,18 +139,24 @@ class ParallelLifetimes:
 
         This is the one loop in Python that runs once for every step of every environment.
         """
-        followed, environments, successor, shape = [], self._environments.opened, self._successor, self._shape
+        followed, environments, successor, space = [], self._environments.opened, self._successor, self._space
+        kind, shape = successor.dtype, successor.shape[1:]
         mark_current, measured_of = self._mark_current, list(self._recording.measures.items())
         for number, slot, row in zip(numbers, slots, rows, strict=True):
             mark_current(row)
             try:
                 observation, reward, terminated, truncated, measures = environments[number].step(slot, actions[number])
-                if getattr(observation, "shape", ()) != shape:
-                    observation = self._checked(observation)
+                if not (type(observation) is np.ndarray and observation.dtype == kind and observation.shape == shape):
+                    observation = host_observation("step", observation, space)
                 successor[number] = observation
+                # What has its type already is passed on: a conversion of every number would take as long as some environments.
+                reward = reward if type(reward) is float else host_number("a reward", reward)
+                terminated = terminated if type(terminated) is bool else host_flag("terminated", terminated)
+                truncated = truncated if type(truncated) is bool else host_flag("truncated", truncated)
                 for name, measured in measured_of:
-                    measured[slot, row] = measures[name]
-                followed.append((number, float(reward), bool(terminated), bool(truncated)))
+                    if name in measures:
+                        measured[slot, row] = host_number(f"the measure {name!r}", measures[name])
+                followed.append((number, reward, terminated, truncated))
             except Exception:
                 self._lose(number)
         return followed
@@ -165,7 +172,7 @@ class ParallelLifetimes:
         slots, rows, reward = self._slot[numbers], self._row[numbers], reward.astype(np.float32)
         terminated, truncated = end_of_episode(slots, terminated, truncated, horizon=self._horizon)
         ends, successor = terminated | truncated, self._successor[numbers]
-        self._recording.followed(slots, rows, successor, reward, terminated, truncated)
+        self._recording.followed(slots, rows, self._seen[numbers], successor, reward, terminated, truncated)
         self._slot[numbers] = following = next_slot(slots, ends, horizon=self._horizon)
         # The bits of the reward, in an array of whole numbers: one transfer to the device instead of five.
         columns = (np.ones_like(slots), np.zeros_like(slots), terminated, truncated, reward.view(np.int32))
@@ -180,10 +187,7 @@ class ParallelLifetimes:
                 self._lose(number)
 
     def _checked(self, observation: Any) -> np.ndarray:
-        if np.shape(observation) != self._shape:
-            raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
-        with np.errstate(over="ignore"):
-            return np.asarray(observation, self._seen.dtype)
+        return host_observation("reset", observation, self._space)
 
     def _lose(self, number: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled, and drops its environment."""
