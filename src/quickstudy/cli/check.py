@@ -5,6 +5,7 @@ import dataclasses
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.protocol.errors import QuickstudyError, UsageError
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks.check import fault_lines, findings
 from quickstudy.tasks.checks.faults import raised
 
@@ -21,6 +22,7 @@ class CheckArguments:
     """Of everything that is drawn."""
     budget_seconds: float = 10.0
     """About how long to run episodes where environments live outside JAX."""
+    collecting: CollectingConfig = CollectingConfig()
 
 
 def run(arguments: list[str]) -> int:
@@ -34,7 +36,13 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the user's code may raise anything at all
         hint = " It is called without arguments: give every setting a default." if isinstance(error, TypeError) else ""
         raise UsageError(f"{words[0]} raises {raised(error)}.{hint}") from error
-    found = findings(distribution, samples=asked.samples, seed=asked.seed, budget_seconds=asked.budget_seconds)
+    found = findings(
+        distribution,
+        samples=asked.samples,
+        seed=asked.seed,
+        budget_seconds=asked.budget_seconds,
+        collecting=asked.collecting,
+    )
     for line in [found.seen] * bool(found.seen) + fault_lines(found.faults):
         print(line)
     return 1 if any(not fault.warning for fault in found.faults) else 0

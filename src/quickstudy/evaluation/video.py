@@ -25,8 +25,8 @@ from quickstudy.protocol.host_distribution import (
     outside_jax,
 )
 from quickstudy.rollout.collecting.collector import Collector
-from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.compiled import check_fit
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 WIDEST, HIGHEST = 320, 256
 """Pixels of a picture. Larger pictures are made smaller, much smaller ones larger by a whole number."""

@@ -5,7 +5,6 @@ cast to the types of the spec. What cannot be cast without losing something is r
 wide whole number where the space says bytes, text.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.protocol.errors import TaskDistributionError
+from quickstudy.protocol.errors import SpecError, TaskDistributionError
 from quickstudy.protocol.records import Outcome, Spec
 from quickstudy.protocol.spaces import Space
+
+_MOST_SHOWN = 8
+"""Numbers of an observation that a message shows."""
 
 
 def cast_reset(reset: Callable, spec: Spec) -> Callable:
@@ -82,7 +84,7 @@ def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
         raise TaskDistributionError(
             f"{giver} gives an observation {described(observation)}; the observation space asks for {wanted}."
         )
-    return came.astype(_type_of(space)).reshape(space.shape or ())
+    return came.astype(_type_of(space))
 
 
 def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
@@ -102,11 +104,10 @@ def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{giver} gives an observation that is no array: {error}.") from error
     shape, wanted = tuple(space.shape or ()), _type_of(space)
-    fits = came.dtype.kind in "biuf" and _same_shape(came.shape, shape)
-    if fits:
+    if came.dtype.kind in "biuf" and came.shape == shape:
         with np.errstate(over="ignore", invalid="ignore"):
-            cast = came.astype(wanted).reshape(shape)
-        if wanted.kind == "f" or np.array_equal(cast, came.reshape(shape)):
+            cast = came.astype(wanted)
+        if wanted.kind == "f" or np.array_equal(cast, came):
             return cast
     raise ValueError(f"{giver} gives an observation {described(observation)}; the observation space asks for {_wanted(space)}.")
 
@@ -135,8 +136,61 @@ def host_flag(name: str, value: Any) -> bool:
     return bool(came.reshape(()))
 
 
+class Elements:
+    """The elements of a space, as they come from a service, a sensor or a person: cast, or refused by name.
+
+    Numbers of a Box may lie outside its bounds by 1e-4 of their distance, which rounding leaves. Numbers that are not finite
+    pass, since a guard masks them.
+
+    Args:
+      space: of observations.
+    """
+
+    def __init__(self, space: Space):
+        self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self._low, self._high = np.int64(space.start), np.int64(space.start + space.n - 1)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            self._low, self._high = space.start.astype(np.int64), space.start.astype(np.int64) + space.nvec - 1
+        else:
+            low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+            with np.errstate(invalid="ignore"):
+                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self._kind.kind == "f")
+            self._low, self._high = low - slack, high + slack
+
+    def cast(self, observation: Any) -> np.ndarray:
+        """An element with the shape and type of the space.
+
+        Raises:
+          SpecError: something that is no element; names the space and what came.
+        """
+        if type(observation) is np.ndarray and observation.dtype == self._kind and observation.shape == self._shape:
+            element = observation
+        else:
+            try:
+                element = host_observation("the program around the agent", observation, self.space)
+            except ValueError as error:
+                raise self._refusal(observation) from error
+        if ((element < self._low) | (element > self._high)).any() and not self._only_nonfinite_outside(element):
+            raise self._refusal(observation)
+        return element
+
+    def _only_nonfinite_outside(self, element: np.ndarray) -> bool:
+        outside = (element < self._low) | (element > self._high)
+        return not (outside & np.isfinite(element)).any()
+
+    def _refusal(self, observation: Any) -> SpecError:
+        try:
+            came = observation if np.size(observation) <= _MOST_SHOWN else described(observation)
+        except ValueError:  # rows of different lengths
+            came = type(observation).__name__
+        return SpecError(f"an observation must be an element of {self.space}; came {str(came)[:80]!r}. Nothing was changed.")
+
+
 def described(value: Any) -> str:
     """Type and shape of what came, or the name of its type where it is no array of numbers."""
+    if isinstance(value, tuple) and not all(isinstance(x, bool | int | float) for x in value):
+        return f"a tuple of {len(value)}"
     if isinstance(value, bool | int | float | str | None):
         return f"{value!r}" if not isinstance(value, str) or len(value) < 40 else "text"
     kind, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
@@ -152,16 +206,11 @@ def described(value: Any) -> str:
 def _fits(came: jax.Array, space: Space) -> bool:
     """Whether every array of this shape and type can be cast to the space's without loss."""
     wanted = _type_of(space)
-    if not _same_shape(came.shape, tuple(space.shape or ())):
+    if came.shape != tuple(space.shape or ()):
         return False
     if jnp.issubdtype(came.dtype, jnp.floating) or wanted.kind == "f":
         return wanted.kind == "f" and _kind(came.dtype) in "biuf"
     return _kind(came.dtype) in "biu" and np.can_cast(came.dtype, wanted)
-
-
-def _same_shape(came: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Equal, or one number either way."""
-    return came == wanted or math.prod(came) == 1 == math.prod(wanted)
 
 
 def _kind(dtype: Any) -> str:
@@ -206,9 +255,10 @@ def _leaf_like(path: tuple, before: Any, after: Any) -> Any:
     before, after = _strong(before), _strong(after)
     if before.shape == after.shape and before.dtype == after.dtype:
         return after
-    if before.shape == after.shape and not any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (before, after)):
-        if _kind(before.dtype) == "f" or np.can_cast(after.dtype, before.dtype):
-            return after.astype(before.dtype)
+    is_key = any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (before, after))
+    castable = not is_key and (_kind(before.dtype) == "f" or np.can_cast(after.dtype, before.dtype))
+    if castable and before.shape == after.shape:
+        return after.astype(before.dtype)
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     came, given = (f"{x.dtype}{list(x.shape)}" for x in (after, before))
     raise TaskDistributionError(

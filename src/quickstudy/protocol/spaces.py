@@ -50,6 +50,34 @@ def space_from_description(description: Mapping[str, Any]) -> Space:
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
+def check_fits_32_bits(space: Space, name: str) -> None:
+    """Raises SpecError for whole numbers that 32 bits do not hold: computations would wrap them around.
+
+    Args:
+      space: of observations or actions.
+      name: of the space, for the message.
+    """
+    if isinstance(space, gymnasium.spaces.Box):
+        if space.dtype.kind not in "iu" or space.dtype.itemsize < 8:
+            return
+        least, most, remedy = (
+            int(space.low.min(initial=0)),
+            int(space.high.max(initial=0)),
+            "a Box of float32, or narrower bounds",
+        )
+    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+        start = space.start.astype(object)
+        least, most, remedy = int(start.min()), int((start + space.nvec.astype(object)).max()) - 1, "fewer ids"
+    else:
+        least, most, remedy = int(space.start), int(space.start) + int(space.n) - 1, "fewer ids"
+    known = np.iinfo(np.int32)
+    if least < known.min or most > known.max:
+        raise SpecError(
+            f"{name} holds whole numbers from {least} to {most}; allowed are {known.min} to {known.max}, which 32 bits hold. "
+            f"Declare {remedy}."
+        )
+
+
 def flat_size(space: Space) -> int:
     """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
     if isinstance(space, gymnasium.spaces.Discrete):

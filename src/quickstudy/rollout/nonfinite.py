@@ -11,12 +11,10 @@ is the agent that is deployed.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent

@@ -40,8 +40,8 @@ class RolloutRewards:
 class Runner:
     """Runs lifetimes: by compiled programs for tasks written in JAX, by a worker pool for all others. A context manager.
 
-    Agents run with the guard of `with_nonfinite_guard`, as they are trained and deployed. Steps whose numbers are not finite are
-    masked, as in meta-training.
+    Agents run with the guard of `with_nonfinite_guard`, as they are trained and deployed. Steps whose numbers are not finite
+    are masked, as in meta-training.
 
     Args:
       distribution: of the tasks, of either kind.

@@ -1,6 +1,7 @@
 """Task distributions from Gymnasium environments, made from a factory and a sampler of tasks."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,6 +77,7 @@ def from_gymnasium(
         limit = horizon if horizon is not None else getattr(example.spec, "max_episode_steps", None)
         if limit is None:
             raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
+        _say_what_is_rounded(example.observation_space)
         spec = Spec(
             observation_space=narrow(example.observation_space),
             action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
@@ -104,22 +106,40 @@ def from_gymnasium(
 def narrow(space: gymnasium.Space) -> Space:
     """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
 
+    Whole numbers whose bounds 32 bits do not hold become real numbers. Those above 16,777,216 are then rounded.
+
     Raises:
       SpecError: a space other than Discrete, MultiDiscrete or Box.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return gymnasium.spaces.Discrete(int(space.n), start=int(space.start))
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        ids = np.dtype(np.int32) if np.dtype(space.dtype) == np.int64 else np.dtype(space.dtype)
+        ids = np.dtype(np.int32) if np.dtype(space.dtype).itemsize == 8 else np.dtype(space.dtype)
         return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
     if not isinstance(space, gymnasium.spaces.Box):
         raise SpecError(
             f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
             "gymnasium.wrappers.FlattenObservation."
         )
-    kinds = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
-    kind = kinds.get(np.dtype(space.dtype), space.dtype)
-    return gymnasium.spaces.Box(space.low.astype(kind), space.high.astype(kind), space.shape, kind)
+    kind = np.dtype(space.dtype)
+    if kind.kind in "iu" and kind.itemsize == 8:
+        known = np.iinfo(np.int32)
+        fits = space.low.min(initial=0) >= known.min and space.high.max(initial=0) <= known.max
+        kind = np.dtype(np.int32 if fits else np.float32)
+    elif kind.kind == "f" and kind.itemsize != 4:
+        kind = np.dtype(np.float32)
+    with np.errstate(over="ignore"):  # what 32 bits cannot hold is no bound
+        low, high = (np.asarray(bound).astype(kind) for bound in (space.low, space.high))
+    return gymnasium.spaces.Box(low, high, space.shape, kind.type)
+
+
+def _say_what_is_rounded(space: gymnasium.Space) -> None:
+    """Names observations whose bounds 32 bits do not hold as whole numbers."""
+    if isinstance(space, gymnasium.spaces.Box) and space.dtype.kind in "iu" and narrow(space).dtype == np.float32:
+        sys.stderr.write(
+            f"quickstudy: observations are declared as {space.dtype} from {space.low.min()} to {space.high.max()}, more than "
+            "32 bits hold. They are read as real numbers of 32 bits: whole numbers above 16,777,216 are rounded.\n"
+        )
 
 
 @dataclasses.dataclass(kw_only=False)

@@ -51,7 +51,9 @@ def check_update(
         what, remedy = "rewards or observations were not finite", "Look at the tasks with `quickstudy check`."
         if overflowing > nonfinite / 2:
             what, remedy = f"rewards overflowed: they were larger than {LARGEST_REWARD:g}", _SCALE_REWARDS
-        raise NonFiniteError(f"{where}: {what}, on {nonfinite:.0%} of the steps. There is too little left to learn from. {remedy}")
+        raise NonFiniteError(
+            f"{where}: {what}, on {nonfinite:.0%} of the steps. There is too little left to learn from. {remedy}"
+        )
     bad = [name for name, values in metrics.items() if not np.isfinite(values).all()]
     if bad:
         largest = np.max(np.abs(metrics.get("train_return", 0.0)))

@@ -34,7 +34,8 @@ class Collected:
     """The lifetimes of one update of one seed: this device's share.
 
     `fresh`: `[T, lifetimes]`, run under the present parameters; non-finite steps are masked. `nonfinite`: `[T, lifetimes]`,
-    true at those steps. `overflowing`: those of them whose reward is too large. `given`: the lifetimes that the algorithm's `update` receives, see `MetaAlgorithm.wants`.
+    true at those steps. `overflowing`: those of them whose reward is too large. `given`: the lifetimes that the algorithm's
+    `update` receives, see `MetaAlgorithm.wants`.
     """
 
     fresh: Transition

@@ -96,7 +96,8 @@ def apply_update(
     """The train state of one seed after learning from its lifetimes, this device's share, and metrics `[]`.
 
     Metrics are the algorithm's and these. `train_return`: the mean return of the fresh lifetimes. `nonfinite_steps`: steps per
-    lifetime that were masked, as their numbers were not finite; `overflowing_steps`: those of them whose reward was too large. And the change through adaptation, see `adaptation_metrics`.
+    lifetime that were masked, as their numbers were not finite. `overflowing_steps`: those of them whose reward was too large.
+    And the change through adaptation, see `adaptation_metrics`.
 
     Args:
       algorithm: its `update` is called.

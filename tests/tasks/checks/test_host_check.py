@@ -11,8 +11,14 @@ import quickstudy as qs
 from laws.broken_environments import BROKEN
 from laws.toy_environments import Dial, Shown, dials, set_target, stepped
 from quickstudy.cli import main
-from quickstudy.tasks.checks.check import check
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.tasks.checks import check as checks
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
+
+
+def check(distribution, **asked):
+    """`check`, with lifetimes in this process: a worker process takes seconds to start."""
+    return checks.check(distribution, collecting=CollectingConfig(collectors="inline"), **asked)
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -182,7 +188,18 @@ def impossible():
 def test_the_command_line_checks_environments_too(function, status, expected, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(MINE)
     try:
-        ended = main(["check", f"{tmp_path / 'mine.py'}:{function}", "--samples", "500", "--budget-seconds", "3"])
+        ended = main(
+            [
+                "check",
+                f"{tmp_path / 'mine.py'}:{function}",
+                "--samples",
+                "500",
+                "--budget-seconds",
+                "3",
+                "--collectors",
+                "inline",
+            ]
+        )
     except SystemExit as stop:
         ended = stop.code
     printed = "".join(capsys.readouterr())

@@ -123,9 +123,10 @@ def judged(
     """One number of each episode from an environment's measure at each of its steps.
 
     Args:
-      steps: NaN in slots that did not happen, and where nothing was measured. Axes before `episodes` are free: `[lifetimes]` or `[seeds, tasks]`, for example.
+      steps: NaN in slots that did not happen, and where nothing was measured. Axes before `episodes` are free: `[lifetimes]` or
+        `[seeds, tasks]`, for example.
       reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
-        was measured: environments may give it at the end of an episode alone.
+        was measured: environments may measure at the end of an episode alone.
     Returns:
       NaN of an episode whose `"last"` measure was never given; the other two take that for nothing.
     """
