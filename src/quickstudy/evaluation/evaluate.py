@@ -212,8 +212,8 @@ def _check_enough_is_finite(name: str, nonfinite: int, *, steps: int) -> None:
     if nonfinite > _MOST_NONFINITE * steps:
         raise NonFiniteError(
             f"{name}: on {nonfinite / steps:.0%} of the steps a reward or an observation was not finite, or a reward was "
-            f"larger than {LARGEST_REWARD:g}. There is too little left to measure. Look at the tasks with `quickstudy check`; divide "
-            "rewards that are too large."
+            f"larger than {LARGEST_REWARD:g}. There is too little left to measure. Look at the tasks with `quickstudy "
+            "check`; divide rewards that are too large."
         )
 
 

@@ -52,11 +52,12 @@ def _wide_bounds(space: gymnasium.spaces.Box, flat: np.ndarray) -> Iterator[str]
         wide = np.isfinite(high - low) & (seen > 0) & (high - low > _WIDE * seen)
     if wide.any():
         number = int(np.argmax(wide))
+        least, most = flat[:, number].min(), flat[:, number].max()
         yield (
-            f"?the bounds of {wide.sum()} of {flat.shape[1]} numbers of an observation lie more than {_WIDE:g} times "
-            f"further apart than what play saw: number {number} lay within {flat[:, number].min():.4g} and "
-            f"{flat[:, number].max():.4g}, declared are {low[number]:.4g} and {high[number]:.4g}. Agents measure it by what they see. Narrower bounds, or "
-            "infinite ones where they are not known, say more."
+            f"?the bounds of {wide.sum()} of {flat.shape[1]} numbers of an observation lie more than {_WIDE:g} times as far "
+            f"apart as what play saw: number {number} lay within {least:.4g} and {most:.4g}, declared are {low[number]:.4g} and "
+            f"{high[number]:.4g}. Agents measure it by what they see. Narrower bounds, or infinite ones where they are not "
+            "known, say more."
         )
 
 
