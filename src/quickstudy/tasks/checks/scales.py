@@ -55,9 +55,9 @@ def _wide_bounds(space: gymnasium.spaces.Box, flat: np.ndarray) -> Iterator[str]
         least, most = flat[:, number].min(), flat[:, number].max()
         yield (
             f"?the bounds of {wide.sum()} of {flat.shape[1]} numbers of an observation lie more than {_WIDE:g} times as far "
-            f"apart as what play saw: number {number} lay within {least:.4g} and {most:.4g}, declared are {low[number]:.4g} and "
-            f"{high[number]:.4g}. Agents measure it by what they see. Narrower bounds, or infinite ones where they are not "
-            "known, say more."
+            f"apart as what play saw: number {number} lay within {least:.4g} and {most:.4g}, declared are "
+            f"{low[number]:.4g} and {high[number]:.4g}. Agents measure it by what they see. Narrower bounds say more, or "
+            "infinite ones where they are not known."
         )
 
 
