@@ -49,7 +49,10 @@ def cues(*, bound: float, glitch: float = 0.0, rate: float = 0.0) -> TaskDistrib
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("rl2", {"hidden_size": 16, "lifetimes": 64})],
+    [
+        ("rl2", {"hidden_size": 16, "lifetimes": 64}),
+        ("multi-task", {"fine_tunes": False, "rollouts": 1}),
+    ],
 )
 @pytest.mark.parametrize(
     "tasks",
