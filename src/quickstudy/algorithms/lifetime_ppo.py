@@ -18,8 +18,7 @@ import optax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
-from quickstudy.networks.normalisation import Statistics, observed
-from quickstudy.numerics.bulk import cut_to_bulk
+from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
@@ -248,6 +247,6 @@ def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPO
         first = (nothing, nothing > 0)
         before, counts = shift_right(first, fill_forward((reward, ~lifetimes.boundary), first, valid))
         steps = (valid & counts).reshape(-1)
-        change = masked_mean(jnp.square(cut_to_bulk((reward - before).reshape(-1), steps)), steps)
+        change = masked_mean(jnp.square(usual_rewards((reward - before).reshape(-1), steps)), steps)
     value = returns_to_go(reward, valid, discount=config.discount)
     return statistics.of_batch(reward, value, flat, valid, change=change, axis=LIFETIMES_AXIS)

@@ -104,6 +104,8 @@ def thing_numbers(observation: Array, space: gymnasium.spaces.MultiDiscrete) -> 
 class Images(eqx.Module):
     """Strided convolutions in the manner of Mnih et al. 2015, with fewer channels, and a dense layer; pixels within 0 and 1.
 
+    The brightest pixel is that of the space, which is 255 as a rule.
+
     Changed: the last convolution is strided too and its window is 4 x 4, and windows pass the border, so that images of any
     size fit.
     """
@@ -130,9 +132,9 @@ class Images(eqx.Module):
 
     def __call__(self, statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
         """One observation, or many."""
-        del statistics, spec
         leading = observation.shape[:-3]
-        pixels = observation.astype(jnp.float32).reshape(-1, *observation.shape[-3:]) / 255
+        brightest = 255 if statistics is None or statistics.scaled_by == "bounds" else int(spec.observation_space.high.max())  # type: ignore[union-attr]
+        pixels = observation.astype(jnp.float32).reshape(-1, *observation.shape[-3:]) / max(1, brightest)
         for window, bias in zip(self.windows, self.biases, strict=True):
             pixels = jax.nn.relu(add_bias(convolved(pixels, window), bias))
         return jax.nn.relu(self.together(pixels.reshape(*leading, -1)))

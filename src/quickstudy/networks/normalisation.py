@@ -123,7 +123,7 @@ class Statistics:
         """
         average = lambda tree: tree if axis is None else jax.lax.pmean(tree, axis)  # noqa: E731
         steps = valid.reshape(-1)
-        usual = lambda x: cut_to_bulk(x.reshape(-1), steps).reshape(x.shape)  # noqa: E731
+        usual = lambda x: usual_rewards(x.reshape(-1), steps).reshape(x.shape)  # noqa: E731
         means: dict[str, Array | None] = {"observation": None, "observation_square": None}
         origin = self.origin
         if observation is not None:
@@ -149,6 +149,11 @@ class Statistics:
         """Averaged with the sizes of another batch; each update keeps 99 % of the old weight."""
         averaged = jax.tree.map(lambda old, new: _MEMORY * old + (1 - _MEMORY) * new, self, fresh)
         return dataclasses.replace(averaged, origin=fresh.origin)
+
+
+def usual_rewards(rewards: Float[Array, " steps"], valid: Bool[Array, " steps"]) -> Float[Array, " steps"]:
+    """Rewards, or what is in their units, without what is absurdly large: a rare reward is often large on purpose."""
+    return cut_to_bulk(rewards, valid, reach=1000.0)
 
 
 def see(statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:

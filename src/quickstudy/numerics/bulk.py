@@ -4,7 +4,7 @@ A mean square is decided by its largest numbers. One glitch of 1e20 among thousa
 look like zero, and in a running average it does so for thousands of updates. So moments are taken of numbers that are cut to
 the bulk:
 
-    centre = median x        reach = 10 q        q: a high quantile of |x - centre|
+    centre = median x        reach = k q        q: a high quantile of |x - centre|        k: 10, or another
 
 q is the 99 % quantile, or a lower one where that is beyond all proportion to it (more than 100 times as large). Where at least
 99 % of the numbers are equal there is no such unit. Then nothing is cut: a rare signal is no outlier.
@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float
 
 _LEVELS = (0.5, 0.9, 0.99)
 _OUT_OF_PROPORTION = 100.0
-_REACH = 10.0
 _SAMPLE = 2048
 """Numbers that quantiles are estimated from; sorting more of them costs more than it tells."""
 _LARGEST = 1e15
@@ -24,13 +23,14 @@ _LARGEST = 1e15
 
 
 def bulk(
-    values: Float[Array, "rows *columns"], valid: Bool[Array, " rows"]
+    values: Float[Array, "rows *columns"], valid: Bool[Array, " rows"], *, reach: float = 10.0
 ) -> tuple[Float[Array, "*columns"], Float[Array, "*columns"]]:
     """Median and reach of each column; the bulk lies within `median ± reach`.
 
     Args:
       values: finite.
       valid: rows that count.
+      reach: in units of the quantile.
     Returns:
       The median, and the reach: at least 0, and infinite where it would overflow. Both are zero where no row counts.
     """
@@ -45,13 +45,15 @@ def bulk(
     rounding = 1e-6 * jnp.abs(centre)
     for larger in others:
         unit = jnp.where((unit <= rounding) | (larger <= _OUT_OF_PROPORTION * unit), larger, unit)
-    return centre, jnp.where(unit <= rounding, distance.max(0), _REACH * unit)
+    return centre, jnp.where(unit <= rounding, distance.max(0), reach * unit)
 
 
-def cut_to_bulk(values: Float[Array, "rows *columns"], valid: Bool[Array, " rows"]) -> Float[Array, "rows *columns"]:
-    """Values cut to their bulk, and to sizes whose squares can be added up."""
-    centre, reach = bulk(values, valid)
-    return jnp.clip(jnp.clip(values, centre[None] - reach[None], centre[None] + reach[None]), -_LARGEST, _LARGEST)
+def cut_to_bulk(
+    values: Float[Array, "rows *columns"], valid: Bool[Array, " rows"], *, reach: float = 10.0
+) -> Float[Array, "rows *columns"]:
+    """Values cut to their bulk, and to sizes whose squares can be added up; arguments as of `bulk`."""
+    centre, half = bulk(values, valid, reach=reach)
+    return jnp.clip(jnp.clip(values, centre[None] - half[None], centre[None] + half[None]), -_LARGEST, _LARGEST)
 
 
 def _quantiles(
