@@ -60,8 +60,8 @@ def sentences(found: AdaptationSpeed) -> list[str]:
         said.append(f"{theirs} ends above random actions on {percent(found.tasks_learned)} of the tasks.")
         said.append("The other tasks set no threshold.")
     said += [
-        f"Rewards or observations of {side.name} were not finite, or overflowed, on {side.nonfinite_steps:,} steps. These steps "
-        "are masked and bring no reward."
+        f"Rewards or observations of {side.name} were not finite, or overflowed, on {side.nonfinite_steps:,} steps. "
+        "These steps are masked and bring no reward."
         for side in (found.agent, found.baseline)
         if side.nonfinite_steps
     ]
