@@ -78,8 +78,8 @@ def definitions(spec: Spec) -> dict[str, str]:
         "steps to a threshold": f"environment steps until the mean of {points_meant} of the adaptation curve "
         "has come that fraction of the way from floor to ceiling, both spread evenly over the lifetime; "
         "'never' if not within it",
-        "masked steps": "steps whose reward or observations are not finite, or whose reward overflows; they bring no reward and "
-        "reach no memory, as in meta-training and in an Actor",
+        "masked steps": "steps whose reward or observations are not finite, or whose reward overflows; they bring no reward "
+        "and reach no memory, as in meta-training and in an Actor",
         "difference": "mean over tasks of the return minus the other's, on the same task with common random numbers",
     }
 

@@ -2,16 +2,19 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.records import blank_observation
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import WorkerPool, open_pool
@@ -187,7 +190,9 @@ def _run_in_blocks(
     """One lifetime on each task, as of `run_on_tasks`."""
     count = len(keys)
     # A loop holds several copies of the memory; the records of a slot take a few dozen bytes.
-    each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
+    blank = blank_observation(agent.spec)
+    observed = 8 * math.prod(blank.shape) * bool(jnp.issubdtype(blank.dtype, jnp.floating))  # of which the guard reads all
+    each = 4 * memory_bytes(agent) + (64 + observed) * distribution.spec.lifetime_steps
     blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
     size = -(-count // blocks)
     pair, program, parts = _ByIdentity(agent, distribution), _compiled(), []

@@ -18,6 +18,8 @@ from quickstudy.rollout.collecting.recording import Recording
 from quickstudy.rollout.collecting.session_programs import BEGINS, COLUMNS, HAPPENED, SessionPrograms, lifetime_keys
 from quickstudy.rollout.session import chunk_end, end_of_episode, next_slot
 
+_NUMBERS, _FLAGS = (float, int, np.float64, np.float32), (bool, np.bool_)
+_REAL = (np.dtype(np.float32), np.dtype(np.float64))
 _FAULTS_KEPT = 3
 """Different exceptions; one whose message holds another number each time would fill the terminal."""
 
@@ -140,19 +142,19 @@ class ParallelLifetimes:
         This is the one loop in Python that runs once for every step of every environment.
         """
         followed, environments, successor, space = [], self._environments.opened, self._successor, self._space
-        kind, shape = successor.dtype, successor.shape[1:]
+        shape, alike = successor.shape[1:], _REAL if successor.dtype == np.float32 else (successor.dtype,)
         mark_current, measured_of = self._mark_current, list(self._recording.measures.items())
         for number, slot, row in zip(numbers, slots, rows, strict=True):
             mark_current(row)
             try:
                 observation, reward, terminated, truncated, measures = environments[number].step(slot, actions[number])
-                if not (type(observation) is np.ndarray and observation.dtype == kind and observation.shape == shape):
+                # What is of the right kind is passed on: to look at every number would take as long as some environments.
+                if not (type(observation) is np.ndarray and observation.dtype in alike and observation.shape == shape):
                     observation = host_observation("step", observation, space)
                 successor[number] = observation
-                # What has its type already is passed on: a conversion of every number would take as long as some environments.
-                reward = reward if type(reward) is float else host_number("a reward", reward)
-                terminated = terminated if type(terminated) is bool else host_flag("terminated", terminated)
-                truncated = truncated if type(truncated) is bool else host_flag("truncated", truncated)
+                reward = float(reward) if type(reward) in _NUMBERS else host_number("a reward", reward)
+                terminated = bool(terminated) if type(terminated) in _FLAGS else host_flag("terminated", terminated)
+                truncated = bool(truncated) if type(truncated) in _FLAGS else host_flag("truncated", truncated)
                 for name, measured in measured_of:
                     if name in measures:
                         measured[slot, row] = host_number(f"the measure {name!r}", measures[name])
