@@ -52,7 +52,7 @@ def sampling_raises():
     return dials(sample=lambda split, generator: {"target": 0.5 if split == "train" else 1 / 0})
 
 
-@broken("shapes", "step gives an observation float32[2]; the observation space asks for float32[1]")
+@broken("shapes", "step gives an observation float64[2]; the observation space asks for float32[1]")
 def observation_of_another_shape():
     return dials(stepped(lambda dial, observation, *rest: (np.zeros(2), *rest)))
 
@@ -65,7 +65,7 @@ def observation_of_another_type():
     return dials(Picture)
 
 
-@broken("shapes", "reset gives an observation float32[]")
+@broken("shapes", "reset gives an observation float64[]")
 def reset_without_info():
     class Old(Dial):
         def reset(self, *, seed=None, options=None):

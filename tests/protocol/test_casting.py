@@ -89,7 +89,7 @@ STRANGE = {
         "observation": lambda _: jnp.zeros(1),
         "space": REAL,
     },
-    r"a state int32\[\] into float32\[\]": {"following": lambda state: state + 0.5, "observation": lambda _: 0},
+    r"a state int32\[\] into float32\[\]": {"following": lambda state: jnp.float32(0.5), "observation": lambda _: 0},
     "into .+ it must keep its structure": {"following": lambda state: (state,), "observation": lambda _: 0},
 }
 

@@ -61,7 +61,7 @@ def _quantiles(
 ) -> list[Float[Array, "*columns"]]:
     """Quantiles of the known rows, of which the last has this number; zero where none is known."""
     ordered = jnp.sort(jnp.where(known, values, jnp.inf), axis=0)
-    at = [ordered[jnp.floor(level * last).astype(jnp.int32)] for level in levels]
+    at = [ordered[jnp.floor(level * last.astype(jnp.float32)).astype(jnp.int32)] for level in levels]
     return [jnp.where(jnp.isfinite(quantile), quantile, 0.0) for quantile in at]
 
 

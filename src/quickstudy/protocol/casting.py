@@ -17,6 +17,7 @@ from quickstudy.protocol.errors import SpecError, TaskDistributionError
 from quickstudy.protocol.records import Outcome, Spec
 from quickstudy.protocol.spaces import Space
 
+_LONGEST_SHOWN = 60
 _MOST_SHOWN = 8
 """Numbers of an observation that a message shows."""
 
@@ -79,7 +80,7 @@ def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
       TaskDistributionError: it cannot be cast.
     """
     wanted = _wanted(space)
-    came = _as_array(observation, f"{giver} gives an observation")
+    came = _as_array(observation, f"{giver} gives an observation", must=wanted)
     if not _fits(came, space):
         raise TaskDistributionError(
             f"{giver} gives an observation {described(observation)}; the observation space asks for {wanted}."
@@ -118,7 +119,10 @@ def host_number(name: str, value: Any) -> float:
     Raises:
       ValueError: it is not one number.
     """
-    came = np.asarray(value)
+    try:
+        came = np.asarray(float(value) if type(value) is int else value)
+    except (ValueError, OverflowError):  # rows of different lengths, or a whole number of more than 300 digits
+        came = np.asarray(None)
     if came.dtype.kind not in "fiub" or came.size != 1:
         raise ValueError(f"step gives {name} {described(value)}; it must be one number.")
     return float(came.reshape(()))
@@ -130,7 +134,7 @@ def host_flag(name: str, value: Any) -> bool:
     Raises:
       ValueError: it is neither true nor false.
     """
-    came = np.asarray(value)
+    came = np.asarray(value) if np.isscalar(value) or hasattr(value, "dtype") else np.asarray(None)
     if came.dtype.kind not in "fiub" or came.size != 1 or came.reshape(()) not in (0, 1):
         raise ValueError(f"step gives {name} {described(value)}; it must be one truth value, True or False.")
     return bool(came.reshape(()))
@@ -191,8 +195,8 @@ def described(value: Any) -> str:
     """Type and shape of what came, or the name of its type where it is no array of numbers."""
     if isinstance(value, tuple) and not all(isinstance(x, bool | int | float) for x in value):
         return f"a tuple of {len(value)}"
-    if isinstance(value, bool | int | float | str | None):
-        return f"{value!r}" if not isinstance(value, str) or len(value) < 40 else "text"
+    if type(value) in (bool, int, float, str, type(None)):
+        return f"{value!r}" if len(repr(value)) < _LONGEST_SHOWN else type(value).__name__
     kind, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if kind is None or shape is None:
         try:
@@ -227,17 +231,17 @@ def _wanted(space: Space) -> str:
     return "a whole number" if isinstance(space, gymnasium.spaces.Discrete) else f"{space.dtype}{list(space.shape or ())}"
 
 
-def _as_array(value: Any, what: str) -> jax.Array:
+def _as_array(value: Any, what: str, *, must: str) -> jax.Array:
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TaskDistributionError(f"{what} {described(value)}; it must be an array of numbers.") from error
+        raise TaskDistributionError(f"{what} {described(value)}; it must be {must}.") from error
 
 
 def _traced_number(name: str, value: Any, kind: Any) -> jax.Array:
-    came = _as_array(value, f"step gives {name}")
+    must = "one truth value, bool[]" if kind is jnp.bool_ else "one float, float32[]"
+    came = _as_array(value, f"step gives {name}", must=must)
     if came.size != 1 or _kind(came.dtype) not in "biuf":
-        must = "one truth value, bool[]" if kind is jnp.bool_ else "one float, float32[]"
         raise TaskDistributionError(f"step gives {name} {described(value)}; it must be {must}.")
     return came.reshape(()).astype(kind)
 
