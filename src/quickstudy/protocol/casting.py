@@ -18,8 +18,7 @@ from quickstudy.protocol.records import Outcome, Spec
 from quickstudy.protocol.spaces import Space
 
 _LONGEST_SHOWN = 60
-_MOST_SHOWN = 8
-"""Numbers of an observation that a message shows."""
+"""Characters of what came that a message shows."""
 
 
 def cast_reset(reset: Callable, spec: Spec) -> Callable:
@@ -184,11 +183,9 @@ class Elements:
         return not (outside & np.isfinite(element)).any()
 
     def _refusal(self, observation: Any) -> SpecError:
-        try:
-            came = observation if np.size(observation) <= _MOST_SHOWN else described(observation)
-        except ValueError:  # rows of different lengths
-            came = type(observation).__name__
-        return SpecError(f"an observation must be an element of {self.space}; came {str(came)[:80]!r}. Nothing was changed.")
+        shown = " ".join(repr(observation).split())
+        came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
+        return SpecError(f"an observation must be an element of {self.space}; came {came}. Nothing was changed.")
 
 
 def described(value: Any) -> str:
