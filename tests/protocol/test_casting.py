@@ -15,6 +15,7 @@ from quickstudy.protocol.records import Outcome, Spec
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.checks.check import check
+from quickstudy.tasks.gymnasium import from_gymnasium, narrow
 
 spaces = gymnasium.spaces
 BYTES, INTEGERS, REAL = spaces.Box(0, 255, (2,), np.uint8), spaces.Box(-9, 9, (2,), np.int32), spaces.Box(-9, 9, (2,))
@@ -180,3 +181,33 @@ def test_numbers_and_truth_values_outside_jax():
 def test_whole_numbers_beyond_32_bits_are_refused_by_name(space):
     with pytest.raises(SpecError, match=r"observation_space holds whole numbers from 0 to .+ which 32 bits hold. Declare"):
         Spec(observation_space=space, action_space=spaces.Discrete(2), horizon=2, episodes=1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "narrowed"),
+    [
+        (-10, 10, np.int64, np.int32),
+        (0, 8_000_000_000, np.uint64, np.float32),
+        (0, np.iinfo(np.int64).max, np.int64, np.float32),
+        (0, 4_000_000_000, np.uint32, np.uint32),
+        (-1e300, 1e300, np.float64, np.float32),
+    ],
+)
+def test_spaces_of_gymnasium_are_narrowed_or_widened_and_never_wrapped_around(low, high, kind, narrowed):
+    space = narrow(spaces.Box(low, high, (2,), kind))
+    assert space.dtype == narrowed
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(space.high, np.float32(high) if narrowed is np.float32 else high)
+    value = host_observation("step", np.array([7, 7], kind), space)
+    np.testing.assert_array_equal(value, [7, 7])
+    spec = Spec(observation_space=space, action_space=spaces.Discrete(2), horizon=2, episodes=1)
+    assert spec.observation_space == space
+
+
+def test_what_is_rounded_is_said(capsys):
+    class Counter(gymnasium.Env):
+        observation_space = spaces.Box(0, 8_000_000_000, (1,), np.int64)
+        action_space = spaces.Discrete(2)
+
+    from_gymnasium(lambda task: Counter(), lambda split, generator: {"x": generator.uniform()}, episodes=1, horizon=2)
+    assert "declared as int64 from 0 to 8000000000, more than 32 bits hold" in capsys.readouterr().err
