@@ -11,7 +11,7 @@ from quickstudy.protocol.records import Spec
 from quickstudy.protocol.registry import call, config_class, resolve
 from quickstudy.protocol.settings import check_settings, with_settings
 
-__all__ = ["ALGORITHMS", "factory_of", "make"]
+__all__ = ["ALGORITHMS", "default_config", "factory_of", "make"]
 
 ALGORITHMS = {
     "energy": "quickstudy.algorithms.energy:energy",
@@ -61,3 +61,8 @@ def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, config: Any = Non
     if not isinstance(algorithm, MetaAlgorithm):
         raise UsageError(f"{name} must return a MetaAlgorithm; came {type(algorithm).__name__}.")
     return dataclasses.replace(algorithm, name=name) if isinstance(name, str) else algorithm
+
+
+def default_config(name: str | Callable[..., MetaAlgorithm]) -> Any:
+    """The configuration that `make` gives an algorithm where nothing is set; `name` and errors as there."""
+    return config_class(factory_of(name) if isinstance(name, str) else name)()

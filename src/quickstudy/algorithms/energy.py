@@ -118,7 +118,8 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
     """The agent alone: memory is the sum of what steps say."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=EnergyNetwork(spec, config.network, key=key), statistics=statistics_for(spec.observation_space))
+        statistics = statistics_for(spec.observation_space, scaled_by=config.network.observation_scale)
+        return Params(network=EnergyNetwork(spec, config.network, key=key), statistics=statistics)
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
         del params, key

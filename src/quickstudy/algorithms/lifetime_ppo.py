@@ -18,8 +18,7 @@ import optax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
-from quickstudy.networks.encoders import observed
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
@@ -243,11 +242,12 @@ def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPO
     That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.
     """
     reward, valid = lifetimes.outcome.reward, lifetimes.valid
-    flat, change = observed(lifetimes.observation, spec.observation_space), None
+    flat, change = observed(lifetimes.observation, spec.observation_space, statistics), None
     if statistics.change is not None:
         nothing = jnp.zeros_like(reward[0])
         first = (nothing, nothing > 0)
         before, counts = shift_right(first, fill_forward((reward, ~lifetimes.boundary), first, valid))
-        change = masked_mean(jnp.square(reward - before), valid & counts)
+        steps = (valid & counts).reshape(-1)
+        change = masked_mean(jnp.square(usual_rewards((reward - before).reshape(-1), steps)), steps)
     value = returns_to_go(reward, valid, discount=config.discount)
-    return jax.lax.pmean(Statistics.of_batch(reward, value, flat, valid, change=change), LIFETIMES_AXIS)
+    return statistics.of_batch(reward, value, flat, valid, change=change, axis=LIFETIMES_AXIS)

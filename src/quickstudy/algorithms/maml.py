@@ -158,6 +158,7 @@ def trained_through_inner_steps(
         )
         rate = outer.learning_rate * (1 - 0.95 * progress)
         params, optimiser_state = descend(optimiser, slope, state.optimiser, state.params, rate=rate)
+        params = dataclasses.replace(params, start=params.start.after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS))
         return TrainState(params=params, optimiser=optimiser_state), metrics | {"gradient_norm": optax.tree.norm(slope)}
 
     return MetaAlgorithm(

@@ -62,7 +62,9 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
         steps, advantage = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (experience, advantage))
         rate = config.meta_learning_rate * (1 - 0.95 * progress)
         average = lambda tree: jax.lax.pmean(tree, LIFETIMES_AXIS)  # noqa: E731
-        return improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
+        better, metrics = improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
+        network = better.network.after_seeing(experience, spec, axis=LIFETIMES_AXIS)
+        return dataclasses.replace(better, network=network), metrics
 
     return MetaAlgorithm(
         name="multi-task",

@@ -34,9 +34,9 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.algorithms.lifetime_ppo import drawn
-from quickstudy.networks.encoders import observed, statistics_for
+from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.layers import Perceptron
-from quickstudy.networks.normalisation import Statistics, see
+from quickstudy.networks.normalisation import ObservationScale, Statistics, observed, see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
@@ -81,9 +81,11 @@ class PEARLConfig:
     """The entropy that α holds the policy near, from 0, nearly deterministic, to 1, uniform."""
     max_gradient_norm: float = 10.0
     """Gradients are scaled down to this norm."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
     def __post_init__(self) -> None:
-        others = ("hidden_sizes", "divergence_weight", "discount")
+        others = ("hidden_sizes", "divergence_weight", "discount", "observation_scale")
         check_above_zero(self, *(field.name for field in dataclasses.fields(self) if field.name not in others))
         check_at_least(self, 0, "divergence_weight")
         check_fractions(self, "discount", "target_rate")
@@ -199,7 +201,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
         return Params(
             encoder=Perceptron(2 * seen + done + 1, config.hidden_sizes, 2 * size, gain=0.1, key=key_encoder),
             actor=Perceptron(seen + size, config.hidden_sizes, policy_parameters(spec.action_space), gain=0.01, key=key_actor),
-            statistics=statistics_for(spec.observation_space),
+            statistics=statistics_for(spec.observation_space, scaled_by=config.observation_scale),
         )
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
@@ -343,5 +345,5 @@ def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
 
 def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:
     """The running statistics after another update's lifetimes, over all devices."""
-    flat, reward = observed(lifetimes.observation, spec.observation_space), lifetimes.outcome.reward
-    return statistics.after(jax.lax.pmean(Statistics.of_batch(reward, reward, flat, lifetimes.valid), LIFETIMES_AXIS))
+    flat, reward = observed(lifetimes.observation, spec.observation_space, statistics), lifetimes.outcome.reward
+    return statistics.after(statistics.of_batch(reward, reward, flat, lifetimes.valid, axis=LIFETIMES_AXIS))

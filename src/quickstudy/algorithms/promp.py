@@ -113,6 +113,7 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
             return descend(optimiser, slope, optimiser_state, params, rate=rate), metrics
 
         (params, optimiser_state), metrics = jax.lax.scan(meta_step, (state.params, state.optimiser), length=outer.meta_steps)
+        params = dataclasses.replace(params, start=params.start.after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS))
         metrics = jax.tree.map(lambda leaf: leaf.mean(), metrics)
         metrics |= jax.lax.pmean(returns_after_steps(lifetimes, spec, inner.rollouts), LIFETIMES_AXIS)
         return TrainState(params=params, optimiser=optimiser_state), metrics

@@ -76,7 +76,8 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
         towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.inner.rollouts)), LIFETIMES_AXIS)
         rate = config.learning_rate * (1 - 0.95 * progress)
         moved = jax.tree.map(lambda weight, step: weight + rate * step, start, towards)
-        params = dataclasses.replace(state.params, start=eqx.combine(moved, state.params.start))
+        start = eqx.combine(moved, state.params.start).after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS)
+        params = dataclasses.replace(state.params, start=start)
         return TrainState(params=params), returns | {"loss": optax.tree.norm(towards)}
 
     return MetaAlgorithm(

@@ -19,7 +19,7 @@ Changed from the papers:
   (`networks/reward_change.py`).
 - With a `teacher`, the policy first imitates the teacher's actions in lifetimes that the policy itself has generated
   (Ross et al. 2011). Reinforcement takes over as the weight of imitation falls.
-- Rewards and values are scaled by their running size, unbounded observations by their running mean and deviation, so that
+- Rewards and values are scaled by their running size, Box observations by their running mean and deviation, so that
   tasks in any unit train alike. The statistics are part of the parameters and do not change within a lifetime.
 
 Cores other than recurrent ones are in docs/memory.md. Where observations and actions are Discrete, the default is a table that

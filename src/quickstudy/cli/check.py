@@ -6,6 +6,7 @@ from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import say
 from quickstudy.protocol.setting_values import Count, Seconds, Seed
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks.check import fault_lines, findings
 
 _USAGE = "quickstudy check PATH.py:FUNCTION"
@@ -21,6 +22,7 @@ class CheckArguments:
     """Of everything that is drawn."""
     budget_seconds: Seconds = 10.0
     """About how long to run episodes where environments live outside JAX."""
+    collecting: CollectingConfig = CollectingConfig()
 
 
 def run(arguments: list[str]) -> int:
@@ -28,7 +30,13 @@ def run(arguments: list[str]) -> int:
     words, flags = positional(arguments, ("PATH.py:FUNCTION",), usage=_USAGE)
     asked = parse(CheckArguments, flags, program=_USAGE, description="Inspects a task distribution.")
     distribution = tasks.make(words[0])
-    found = findings(distribution, samples=asked.samples, seed=asked.seed, budget_seconds=asked.budget_seconds)
+    found = findings(
+        distribution,
+        samples=asked.samples,
+        seed=asked.seed,
+        budget_seconds=asked.budget_seconds,
+        collecting=asked.collecting,
+    )
     for line in [found.seen] * bool(found.seen) + fault_lines(found.faults):
         say(line)
     return 1 if any(not fault.warning for fault in found.faults) else 0

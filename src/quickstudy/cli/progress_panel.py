@@ -86,8 +86,8 @@ class Panel:
         if nonfinite:
             self._warn_once(
                 "non-finite steps",
-                f"Rewards or observations are not finite in {nonfinite:.3g} steps of a lifetime. Nothing is learned from these "
-                "steps. Look at the tasks with `quickstudy check`.",
+                f"Rewards or observations are not finite, or overflow, in {nonfinite:.3g} steps of a lifetime. Nothing is "
+                "learned from these steps. Look at the tasks with `quickstudy check`.",
             )
         lost = sum(progress.metrics.get("lost", ()))
         if lost:

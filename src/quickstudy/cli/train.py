@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
     console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
-        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.")
+        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite, or overflowed.")
     if trained.lost:
         console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.")
     if not trained.finished:

@@ -60,6 +60,7 @@ class Result:
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
         machine.
       measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
+      nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
     """
 
     trained: bool
@@ -78,6 +79,7 @@ class Result:
     memory_bytes: int
     decision_microseconds: Mapping[str, float]
     measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    nonfinite_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from quickstudy.networks.associative import Associative, AssociativeConfig
 from quickstudy.networks.attention import Attention, AttentionConfig
 from quickstudy.networks.core import Core, CoreInputs
 from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_for
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.normalisation import ObservationScale, Statistics
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.protocol.records import Spec, Transition
@@ -49,6 +49,8 @@ class MemoryNetworkConfig:
     continuous, since rewards are mostly dense there."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "hidden_size", "score_size")
@@ -149,4 +151,5 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
 
 def first_statistics(spec: Spec, config: MemoryNetworkConfig) -> Statistics:
     """Running statistics before there is data, of what this network reads."""
-    return statistics_for(spec.observation_space, changes=config.reads_changes(spec))
+    changes = config.reads_changes(spec)
+    return statistics_for(spec.observation_space, changes=changes, scaled_by=config.observation_scale)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Self
 
 import equinox as eqx
 import gymnasium
@@ -9,9 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.networks.encoders import is_image
 from quickstudy.networks.layers import Dense
+from quickstudy.networks.normalisation import ObservationScale
+from quickstudy.networks.rescaling import Rescaling
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
-from quickstudy.protocol.records import Spec
+from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
@@ -24,6 +28,9 @@ class PolicyConfig:
     """Widths of the policy's hidden layers."""
     input_gain: float = 3.0
     """Scale of the first layer's first weights: 1 suits observations of a size around one, smaller ones need more."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: numbers of a Box that meta-training has found far out of scale are whitened; `bounds`: none, as in earlier
+    versions."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "input_gain")
@@ -41,6 +48,7 @@ class PolicyNetwork(eqx.Module):
     head: Dense
     deviation: Float[Array, " actions"]
     context: Float[Array, " context"]
+    rescaling: Rescaling | None
 
     def __init__(self, spec: Spec, config: PolicyConfig, *, context: int = 0, key: PRNGKeyArray):
         """The policy starts close to uniform; the context is zero.
@@ -59,6 +67,9 @@ class PolicyNetwork(eqx.Module):
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
         self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)
+        space = spec.observation_space
+        rescales = isinstance(space, gymnasium.spaces.Box) and not is_image(space) and config.observation_scale == "seen"
+        self.rescaling = Rescaling.of_nothing(space) if rescales else None
 
     def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
         """The numbers that make a policy, from flat observations."""
@@ -68,9 +79,21 @@ class PolicyNetwork(eqx.Module):
             hidden = jnp.tanh(layer(hidden))
         return with_deviation(self.head(hidden), self.deviation)
 
+    def read(self, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+        """An observation, or many, as the first layer reads it."""
+        if self.rescaling is None:
+            return encode(observation, spec.observation_space)
+        return self.rescaling.read(observation, spec.observation_space)  # type: ignore[arg-type]  # a Box, see __init__
+
+    def after_seeing(self, lifetimes: Transition, spec: Spec, *, axis: str | None = None) -> Self:
+        """The same policy, which has seen another batch of meta-training `[T, lifetimes]`; `axis`: as of `Rescaling.after`."""
+        if self.rescaling is None:
+            return self
+        return eqx.tree_at(lambda policy: policy.rescaling, self, self.rescaling.after(lifetimes, spec, axis=axis))
+
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
-        policy = policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+        policy = policy_over(self(self.read(observation, spec)), spec.action_space)
         return policy.only(spec.allowed(observation)) if spec.action_mask and isinstance(policy, Categorical) else policy
 
 

@@ -26,7 +26,9 @@ Reduction = Literal["any", "last", "sum"]
 class StepResult(NamedTuple):
     """The result of one action: the true successor, the reward in reward units, and the two ways in which an episode ends.
 
-    `measures` holds a number for each of the distribution's `measures`. No agent sees it.
+    `measures` holds numbers for the distribution's `measures`; one that is missing was not measured at this step. No agent sees
+    it. Everything is cast to the types of the spec where its value stays the same; else the lifetime is lost, with a line that
+    names what came.
     """
 
     observation: Any
@@ -74,8 +76,9 @@ class HostDistribution(Generic[Task]):
       sample: `(split, generator) -> task`; all randomness comes from the NumPy generator.
       open: `() -> HostEnvironment`, called in the process that will step it.
       describe: `(task) -> dict` of named arrays, for people; the task's own leaves by their names where not given.
-      measures: numbers that environments give for each step beside the reward, by name, such as `success`. The value says
-        how the steps make one number for an episode: `"any"` step, the `"last"`, or the `"sum"`.
+      measures: numbers that environments give for steps beside the reward, by name, such as `success`; for every step, or for
+        the last of an episode alone. The value says how the steps make one number for an episode: `"any"` step, the `"last"`
+        that was measured, or the `"sum"`.
       camera: `(environment) -> Camera`, for an environment that `open` gave, in the process that opened it; None where there
         is nothing to see. It is not part of an environment, since most environments run where nothing can be drawn.
       baselines, floor, ceiling, shown: as of a `TaskDistribution`.

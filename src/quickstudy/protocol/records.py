@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.setting_values import MOST_WHOLE
-from quickstudy.protocol.spaces import ActionSpace, Space, describe_space, space_from_description
+from quickstudy.protocol.spaces import ActionSpace, Space, check_fits_32_bits, describe_space, space_from_description
 
 Record = TypeVar("Record", bound=type)
 
@@ -87,6 +87,8 @@ class Spec:
         if isinstance(action, gymnasium.spaces.Box) and not (action.is_bounded() and len(action.shape) == 1):
             raise SpecError(f"action_space must be bounded on both sides and have one axis; came {action!r}.")
 
+        for name in ("observation_space", "action_space"):
+            check_fits_32_bits(getattr(self, name), name)
         if self.action_mask and not self._has_room_for_mask():
             raise SpecError(
                 "action_mask needs Discrete actions, and as observations a Box of one axis whose last numbers are the mask; "

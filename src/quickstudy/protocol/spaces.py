@@ -15,6 +15,8 @@ from quickstudy.protocol.errors import SpecError
 Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
 ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
 
+_LARGEST_RANGE = 1e37
+
 
 def describe_space(space: Space) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
@@ -48,6 +50,34 @@ def space_from_description(description: Mapping[str, Any]) -> Space:
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
+def check_fits_32_bits(space: Space, name: str) -> None:
+    """Raises SpecError for whole numbers that 32 bits do not hold: computations would wrap them around.
+
+    Args:
+      space: of observations or actions.
+      name: of the space, for the message.
+    """
+    if isinstance(space, gymnasium.spaces.Box):
+        if space.dtype.kind not in "iu" or space.dtype.itemsize < 8:
+            return
+        least, most, remedy = (
+            int(space.low.min(initial=0)),
+            int(space.high.max(initial=0)),
+            "a Box of float32, or narrower bounds",
+        )
+    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+        start = space.start.astype(object)
+        least, most, remedy = int(start.min()), int((start + space.nvec.astype(object)).max()) - 1, "fewer ids"
+    else:
+        least, most, remedy = int(space.start), int(space.start) + int(space.n) - 1, "fewer ids"
+    known = np.iinfo(np.int32)
+    if least < known.min or most > known.max:
+        raise SpecError(
+            f"{name} holds whole numbers from {least} to {most}; allowed are {known.min} to {known.max}, which 32 bits hold. "
+            f"Declare {remedy}."
+        )
+
+
 def flat_size(space: Space) -> int:
     """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
     if isinstance(space, gymnasium.spaces.Discrete):
@@ -69,13 +99,29 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         cells = one_hot_cells(element, space)
         return cells.reshape(*cells.shape[:-2], -1)
-    size = flat_size(space)
-    flat = element.astype(jnp.float32).reshape(*element.shape[: element.ndim - len(space.shape or ())], size)
+    flat = flattened(element, space)
     if not space.is_bounded():
         return flat
-    shape = (1,) * (flat.ndim - 1) + (size,)
-    low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))
+    shape = (1,) * (flat.ndim - 1) + (flat.shape[-1],)
+    low, high = (np.asarray(bound, np.float64).reshape(shape) for bound in (space.low, space.high))
+    if (high - low).max(initial=0.0) > _LARGEST_RANGE:  # twice a number near a bound would overflow
+        centre, half = (jnp.asarray(x, jnp.float32) for x in (high / 2 + low / 2, high / 2 - low / 2))
+        return (flat - centre) / jnp.maximum(half, 1e-8)
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
     return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+
+
+def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
+    """The numbers of an element of a Box as they are, or those of `encode` for ids.
+
+    Args:
+      element: with or without leading time axis.
+      space: its space.
+    """
+    if not isinstance(space, gymnasium.spaces.Box):
+        return encode(element, space)
+    leading = element.shape[: element.ndim - len(space.shape or ())]
+    return element.astype(jnp.float32).reshape(*leading, flat_size(space))
 
 
 def symbol_cells(space: gymnasium.spaces.MultiDiscrete) -> tuple[int, tuple[int, ...]]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.casting import cast_reset, cast_step
 from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
 from quickstudy.protocol.records import Outcome, Spec
 
@@ -36,7 +37,8 @@ class TaskDistribution(Generic[Task, State]):
       sample: `(split, key) -> task`.
       reset: `(task, key) -> (state, observation)`, a new episode of the *same* task.
       step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the driver ends
-        an episode at the horizon.
+        an episode at the horizon. What `reset` and `step` give is cast to the types of the spec where nothing is lost by it:
+        plain Python numbers and truth values will do. All else raises TaskDistributionError, which names what came.
       describe: `(task) -> dict` of named arrays, for people.
       baselines: name to a function that makes the `Agent`; the methods that an expert would compare with.
       floor: `(task) -> []`, expected lifetime return of acting uniformly at random, in reward units; None if it is not known.
@@ -69,6 +71,8 @@ class TaskDistribution(Generic[Task, State]):
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)
+        object.__setattr__(self, "reset", cast_reset(self.reset, self.spec))
+        object.__setattr__(self, "step", cast_step(self.step, self.spec))
 
     @property
     def measures(self) -> Mapping[str, Literal["any", "last", "sum"]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, headline, ranked
+from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import file_word, printable
@@ -114,6 +114,7 @@ def _page(title: str, body: Sequence[str]) -> str:
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
     warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
     sentences = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
+    sentences = [*sentences, *nonfinite_sentences(main)]
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [

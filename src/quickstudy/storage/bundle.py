@@ -46,6 +46,8 @@ from quickstudy.storage.run_folder import versions
 from quickstudy.storage.tensors import Tensor, check_finite, tensor_file
 from quickstudy.storage.whole_folders import existing_folder, held, whole_folder
 
+_BEFORE_THE_SETTING = {"observation_scale": "bounds"}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bundle:
@@ -237,6 +239,8 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     maker = algorithm or card["algorithm"]["name"]
     config = algorithm_settings(card, maker, path)
 
+    config = _settings_of_older_agents(maker) | config
+
     def make(spec: Spec) -> Agent:
         return algorithms.make(maker, spec, **config).agent
 
@@ -258,6 +262,12 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     check_finite(leaves, path / "parameters.safetensors")
     params = jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in _named_leaves(expected)])
     return Bundle(agent=agent, params=params, card=card, make=make)
+
+
+def _settings_of_older_agents(algorithm: str | Callable[..., MetaAlgorithm]) -> dict[str, Any]:
+    """What agents did before there was a setting for it, so that a card that lacks the setting makes the same agent again."""
+    known = plain_settings(algorithms.default_config(algorithm))
+    return {name: value for name, value in _BEFORE_THE_SETTING.items() if name in known}
 
 
 def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, parameters_sha256: str | None = None) -> None:

@@ -215,15 +215,16 @@ def _run_all(
     """Lifetimes of every seed on every task; only sums by episode are kept."""
     spec = one.agent.spec
     shape = (one.seeds, len(keys), spec.episodes)
-    returns, steps = np.zeros(shape), np.zeros(shape)
+    returns, steps, nonfinite = np.zeros(shape), np.zeros(shape), 0
     for lifetime in range(lifetimes):
         fresh_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
         for index in range(one.seeds):
             rollout = runner.run(one.agent, one.params_of(index), task_list, fresh_keys)
             returns[index] += rollout.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
-            steps[index] += rollout.valid.reshape(*shape[1:], spec.horizon).sum(-1)
+            steps[index] += (rollout.valid | rollout.nonfinite).reshape(*shape[1:], spec.horizon).sum(-1)
+            nonfinite += int(rollout.nonfinite.sum())
         report((lifetime + 1) / lifetimes)
-    return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1))
+    return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1), nonfinite_steps=nonfinite)
 
 
 def _per_episode(distribution: AnyDistribution, task_list: PyTree) -> Anchors:

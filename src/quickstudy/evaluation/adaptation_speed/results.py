@@ -35,6 +35,7 @@ class Side:
       area: mean return of an episode over the first episodes, as many as the shorter lifetime has.
       asymptote: mean return of an episode over the last tenth of its own lifetime (at least one episode).
       score_after: number of episodes before -> normalised score of the next one; empty where no ceiling is known.
+      nonfinite_steps: steps of all its lifetimes that the non-finite guard masked; they bring no reward.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Side:
     area: Estimate
     asymptote: Estimate
     score_after: Mapping[str, Estimate]
+    nonfinite_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,9 +117,10 @@ def record_lifetimes(
     Raises:
       UsageError: they do not fit into memory.
     """
+    guarded = with_nonfinite_guard(agent)
 
     def one(task: PyTree, key: Array) -> tuple[Transition, Array]:
-        lifetime, _ = run_lifetime(agent, distribution, params, task, key)
+        lifetime, _ = mask_nonfinite(run_lifetime(guarded, distribution, params, task, key)[0])
         lifetime = dataclasses.replace(lifetime, decision=dataclasses.replace(lifetime.decision, extras={}))
         return lifetime, features_along(agent, params, lifetime, jax.random.split(key)[0])
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.machine import usable_cores
 from quickstudy.protocol.memory import check_memory
-from quickstudy.rollout.collecting.batch import CollectedBatch, joined, lost_lifetimes, with_lost_lifetimes
+from quickstudy.rollout.collecting.batch import CollectedBatch, joined, lost_lifetimes, unmeasured, with_lost_lifetimes
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.process_worker import WorkerProcess
 from quickstudy.rollout.collecting.ray_pool import RayPool
@@ -51,6 +51,7 @@ class WorkerPool:
       replaced: workers that died or hung so far.
       lost: lifetimes lost so far.
       faults: exceptions that environments raised, as tracebacks, with their counts. Each is shown once, when it first comes.
+      unmeasured: measures that were missing in a whole batch. Each is named once.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class WorkerPool:
         self.distribution, self._spawn, self._on_close = distribution, spawn, on_close
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
+        self.unmeasured = set[str]()
         self._threads: Executor = _Here() if in_this_thread else ThreadPoolExecutor(workers)
         self._closed, self._steps_taken = False, [0] * workers
         starting = [self._threads.submit(spawn) for _ in range(workers)]
@@ -129,6 +131,7 @@ class WorkerPool:
         ]
         whole = joined(parts)
         self.lost += int(whole.lost.sum())
+        self._name_unmeasured(unmeasured(whole))
         whole.seconds["transfer"] = max(0.0, time.monotonic() - began - sum(whole.seconds.values()))
         return whole
 
@@ -165,6 +168,17 @@ class WorkerPool:
                 if losses[cause] == _TRIES:
                     left = [] if cause is None else [row for row in left if row != cause]
         return None
+
+    def _name_unmeasured(self, names: Sequence[str]) -> None:
+        """Says once of each measure that it was missing in a whole batch."""
+        for name in names:
+            if name not in self.unmeasured:
+                sys.stderr.write(
+                    f"quickstudy: no environment gave the measure {name!r} in any step of a batch. It counts as nothing there. "
+                    "Give it in the info of every step, or of the last step of an episode, which ends at the horizon at the "
+                    "latest; or leave it out of `measures`.\n"
+                )
+                self.unmeasured.add(name)
 
     def _count_faults(self, faults: Mapping[str, int]) -> None:
         """Counts exceptions of environments, and shows each once."""
