@@ -12,7 +12,7 @@ import pytest
 
 from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
-from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
+from laws.toy_distributions import aiming, console, corridor, shown_as_image, shown_as_symbols, switches
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
@@ -72,6 +72,9 @@ TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "prom
 """Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
 FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"}
 """The toy on which `make test` tries an algorithm's agents, where it is not the corridor. The other toys are slow tests."""
+
+WITHOUT_FACTORS = ("pearl",)
+"""They refuse actions of several switches."""
 
 
 def with_suites():
@@ -145,6 +148,14 @@ def algorithms_on_toys():
                 cases[label] = (name, config, distribution)
                 if toy != FIRST_TOY.get(name, "corridor"):
                     slow.add(label)
+    for toy, factored in {"switches": switches, "console": console}.items():
+        for name in algorithms.ALGORITHMS:
+            for config in SMALL_ALGORITHMS.get(name, [{}]) if name not in WITHOUT_FACTORS else []:
+                if toy == "switches" or config is SMALL_ALGORITHMS[name][0]:
+                    label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
+                    cases[label] = (name, config, factored)
+                    if (name, toy) != ("rl2", "switches") or config is not SMALL_ALGORITHMS[name][0]:
+                        slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
@@ -167,6 +178,7 @@ def others():
     grid, drifting = functools.partial(small, "grid-navigation"), functools.partial(small, "drifting-control")
     cases = {
         "random on aiming": (aiming, random_agent),
+        "random on console": (console, random_agent),
         "tally_agent every 4 with a non-finite guard on corridor": (
             corridor,
             lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),

@@ -114,7 +114,7 @@ def adaptation_video(
         heartbeat=lambda steps: progress(steps / agent.spec.lifetime_steps),
     )
     try:
-        lifetime = collector.run(agent, params, [chosen], key, rewards_only=True)
+        lifetime = collector.run(agent, params, [outside.as_drawn(chosen)], key, rewards_only=True)
     finally:
         camera.close()
         collector.close()

@@ -4,13 +4,12 @@ import dataclasses
 import itertools
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense
-from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
+from quickstudy.numerics.distributions import Categorical, Policy, deviation_parameters, policy_over, policy_parameters
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.settings import check_above_zero
@@ -57,7 +56,7 @@ class PolicyNetwork(eqx.Module):
         self.layers = tuple(
             _random_bias_dense(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True)
         )
-        deviation = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        deviation = deviation_parameters(spec.action_space)
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
         self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)

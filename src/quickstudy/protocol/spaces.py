@@ -1,22 +1,22 @@
 """Spaces of observations and actions: as plain data, as blank arrays, and as the numbers that networks read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, PyTree
 
 from quickstudy.protocol.errors import SpecError
 
 Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
-ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
+ActionSpace = Space | gymnasium.spaces.MultiBinary | gymnasium.spaces.Tuple | gymnasium.spaces.Dict
 
 
-def describe_space(space: Space) -> dict[str, Any]:
+def describe_space(space: ActionSpace) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -32,13 +32,25 @@ def describe_space(space: Space) -> dict[str, Any]:
             "low": low,
             "high": high,
         }
-    raise SpecError(f"a space must be Discrete, MultiDiscrete or Box; came {space!r}.")
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return {"kind": "MultiBinary", "shape": list(space.shape)}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return {"kind": "Tuple", "parts": [describe_space(part) for part in parts_of(space)]}
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {"kind": "Dict", "parts": {name: describe_space(part) for name, part in space.spaces.items()}}
+    raise SpecError(f"a space must be Discrete, MultiDiscrete, MultiBinary, Box, or a Tuple or Dict of these; came {space!r}.")
 
 
-def space_from_description(description: Mapping[str, Any]) -> Space:
+def space_from_description(description: Mapping[str, Any]) -> ActionSpace:
     """The inverse of `describe_space`."""
     if description["kind"] == "Discrete":
         return gymnasium.spaces.Discrete(description["n"], start=description["start"])
+    if description["kind"] == "MultiBinary":
+        return gymnasium.spaces.MultiBinary(description["shape"])
+    if description["kind"] == "Tuple":
+        return gymnasium.spaces.Tuple([space_from_description(part) for part in description["parts"]])
+    if description["kind"] == "Dict":
+        return gymnasium.spaces.Dict({name: space_from_description(part) for name, part in description["parts"].items()})
     dtype = np.dtype(description["dtype"])
     if description["kind"] == "MultiDiscrete":
         nvec, start = (np.asarray(description[name]) for name in ("nvec", "start"))
@@ -48,8 +60,52 @@ def space_from_description(description: Mapping[str, Any]) -> Space:
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
-def flat_size(space: Space) -> int:
+COMPOSITE = (gymnasium.spaces.Tuple, gymnasium.spaces.Dict)
+"""Spaces that are made of others, which are their parts."""
+
+
+def parts_of(space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> list[ActionSpace]:
+    """The spaces that a Tuple or Dict is made of, in their order."""
+    return list(space.spaces.values()) if isinstance(space, gymnasium.spaces.Dict) else list(space.spaces)
+
+
+def values_of(element: Any, space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> list[Any]:
+    """The parts of an element of a Tuple or Dict, or of anything that is built like one, in the order of `parts_of`."""
+    return [element[name] for name in space.spaces] if isinstance(space, gymnasium.spaces.Dict) else list(element)
+
+
+def assembled(parts: Sequence[Any], space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> tuple | dict:
+    """The inverse of `values_of`: a tuple, or a dict by the names of the space."""
+    return dict(zip(space.spaces, parts, strict=True)) if isinstance(space, gymnasium.spaces.Dict) else tuple(parts)
+
+
+Form = tuple
+"""What two spaces must share to be used in place of one another, but for bounds: kind, sizes, and the forms of their parts."""
+
+
+def form_of(space: gymnasium.Space) -> Form:
+    """The form of any space of Gymnasium."""
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return ("Tuple", *(form_of(part) for part in space.spaces))
+    if isinstance(space, gymnasium.spaces.Dict):
+        return ("Dict", *((name, form_of(part)) for name, part in space.spaces.items()))
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return ("Discrete", int(space.n))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return ("MultiDiscrete", tuple(space.nvec.ravel().tolist()), tuple(space.shape))
+    return (type(space).__name__, space.shape)
+
+
+def in_words(form: Form) -> str:
+    """A form as text, as in `Box(3,)` or `Discrete(5)`."""
+    kind, *sizes = form
+    return f"{kind}{sizes[0]}" if len(sizes) == 1 and isinstance(sizes[0], tuple) else f"{kind}({', '.join(map(str, sizes))})"
+
+
+def flat_size(space: ActionSpace) -> int:
     """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
+    if isinstance(space, COMPOSITE):
+        return sum(flat_size(part) for part in parts_of(space))
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -57,13 +113,17 @@ def flat_size(space: Space) -> int:
     return math.prod(space.shape or ())
 
 
-def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
+def encode(element: PyTree, space: ActionSpace) -> Float[Array, "*time size"]:
     """An element of a space as `flat_size` numbers: one-hot ids, a bounded Box scaled to [-1, 1], others as they are.
 
     Args:
-      element: with or without leading time axis.
+      element: with or without leading time axis; of a Tuple or Dict, a tuple or dict of arrays.
       space: its space.
     """
+    if isinstance(space, COMPOSITE):
+        return jnp.concatenate(
+            [encode(part, of) for part, of in zip(values_of(element, space), parts_of(space), strict=True)], -1
+        )
     if isinstance(space, gymnasium.spaces.Discrete):
         return jax.nn.one_hot(element - jnp.asarray(int(space.start), element.dtype), int(space.n))
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -71,7 +131,7 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
         return cells.reshape(*cells.shape[:-2], -1)
     size = flat_size(space)
     flat = element.astype(jnp.float32).reshape(*element.shape[: element.ndim - len(space.shape or ())], size)
-    if not space.is_bounded():
+    if isinstance(space, gymnasium.spaces.MultiBinary) or not space.is_bounded():
         return flat
     shape = (1,) * (flat.ndim - 1) + (size,)
     low, high = (jnp.asarray(bound, jnp.float32).reshape(shape) for bound in (space.low, space.high))

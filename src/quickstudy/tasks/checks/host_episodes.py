@@ -162,8 +162,8 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
         steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
         player.begin(jax.tree.map(lambda x, number=number: x[number].copy(), tasks), trial.new_key())
         seen, followed = [player.reset(0)], list[StepResult]()
-        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, (steps,))):
-            followed.append(player.step(slot, action if np.ndim(action) else int(action)))
+        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, steps)):
+            followed.append(player.step(slot, action))
             seen.append(followed[-1].observation)
             over = followed[-1].terminated or followed[-1].truncated
             if over or time.perf_counter() - start > until:
