@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from quickstudy.numerics.independent_choices import Categoricals, Joint, choice_counts
 from quickstudy.protocol.action_spaces import whole_numbers
 from quickstudy.protocol.records import record
-from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, flat_size, parts_of
+from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, Composite, flat_size, parts_of
 
 _FORBIDDEN = -1e9
 """Logit of a forbidden action. It is finite, so that entropy and gradients are."""
@@ -186,7 +186,7 @@ def _chooses_ids(space: ActionSpace) -> bool:
     return not isinstance(space, gymnasium.spaces.Box) or whole_numbers(space) == "ids"
 
 
-def _joint_policy(parameters: Float[Array, "*time m"], space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> Joint:
+def _joint_policy(parameters: Float[Array, "*time m"], space: Composite) -> Joint:
     """The numbers of all parts come first, then the deviations of all parts, so that deviations stand at the end here too."""
     parts = parts_of(space)
     deviations = [deviation_parameters(part) for part in parts]

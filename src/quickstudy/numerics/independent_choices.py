@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.action_spaces import values_in
 from quickstudy.protocol.records import record
-from quickstudy.protocol.spaces import assembled
+from quickstudy.protocol.spaces import Composite, assembled
 
 _IMPOSSIBLE = -1e9
 """Logit of a value that a choice does not have. It is finite, so that entropy and gradients are."""
@@ -126,7 +126,7 @@ class Joint:
     parts: Any
 
     @classmethod
-    def of(cls, parts: list[Any], space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> Self:
+    def of(cls, parts: list[Any], space: Composite) -> Self:
         """From the distributions of the parts, in the order of the space."""
         return cls(parts=assembled(parts, space))
 

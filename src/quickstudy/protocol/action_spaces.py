@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, flat_size, parts_of, values_of
+from quickstudy.protocol.spaces import ACTION_SPACES, COMPOSITE, ActionSpace, assembled, flat_size, parts_of, values_of
 
 MOST_IDS = 16
 """A whole number with at most so many values is chosen like an id: each value has a probability of its own."""
@@ -41,7 +41,7 @@ def check_action_space(space: Any) -> None:
 
     Bounds of a Box must be finite, within ±1e30, and within ±2^24 for whole numbers; ids must fit 32 bits.
     """
-    if not isinstance(space, ActionSpace):
+    if not isinstance(space, ACTION_SPACES):
         raise SpecError(
             f"action_space must be gymnasium.spaces.{_KINDS}; came {space!r}. "
             "Let the environment take one of these and translate it in step()."
@@ -181,7 +181,7 @@ def to_declared(space: Any) -> Callable[[Any], Any] | None:
         return None
     if isinstance(space, gymnasium.spaces.Box):
         # The narrowed bounds may lie beyond the declared ones by half a unit of the last place.
-        return lambda action: np.clip(np.asarray(action, kind), space.low, space.high)
+        return lambda action: np.asarray(np.clip(np.asarray(action, kind), space.low, space.high))
     return lambda action: np.asarray(action, kind)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium
 import jax
@@ -13,7 +13,16 @@ from jaxtyping import Array, Float, Integer, PyTree
 from quickstudy.protocol.errors import SpecError
 
 Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
-ActionSpace = Space | gymnasium.spaces.MultiBinary | gymnasium.spaces.Tuple | gymnasium.spaces.Dict
+COMPOSITE = (gymnasium.spaces.Tuple, gymnasium.spaces.Dict)
+"""Spaces that are made of others, which are their parts."""
+ACTION_SPACES = (*get_args(Space), gymnasium.spaces.MultiBinary, *COMPOSITE)
+
+if TYPE_CHECKING:
+    Composite = gymnasium.spaces.Tuple | gymnasium.spaces.Dict
+    ActionSpace = Space | gymnasium.spaces.MultiBinary | Composite
+else:
+    # At run time annotations may be checked, and the checker takes a Tuple of Gymnasium for a type of sequences.
+    Composite = ActionSpace = gymnasium.Space
 
 
 def describe_space(space: ActionSpace) -> dict[str, Any]:
@@ -60,21 +69,17 @@ def space_from_description(description: Mapping[str, Any]) -> ActionSpace:
     return gymnasium.spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
-COMPOSITE = (gymnasium.spaces.Tuple, gymnasium.spaces.Dict)
-"""Spaces that are made of others, which are their parts."""
-
-
-def parts_of(space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> list[ActionSpace]:
+def parts_of(space: Composite) -> list[ActionSpace]:
     """The spaces that a Tuple or Dict is made of, in their order."""
     return list(space.spaces.values()) if isinstance(space, gymnasium.spaces.Dict) else list(space.spaces)
 
 
-def values_of(element: Any, space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> list[Any]:
+def values_of(element: Any, space: Composite) -> list[Any]:
     """The parts of an element of a Tuple or Dict, or of anything that is built like one, in the order of `parts_of`."""
     return [element[name] for name in space.spaces] if isinstance(space, gymnasium.spaces.Dict) else list(element)
 
 
-def assembled(parts: Sequence[Any], space: gymnasium.spaces.Tuple | gymnasium.spaces.Dict) -> tuple | dict:
+def assembled(parts: Sequence[Any], space: Composite) -> tuple | dict:
     """The inverse of `values_of`: a tuple, or a dict by the names of the space."""
     return dict(zip(space.spaces, parts, strict=True)) if isinstance(space, gymnasium.spaces.Dict) else tuple(parts)
 
