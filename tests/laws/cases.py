@@ -150,12 +150,12 @@ def algorithms_on_toys():
                     slow.add(label)
     for toy, factored in {"switches": switches, "console": console}.items():
         for name in algorithms.ALGORITHMS:
-            for config in SMALL_ALGORITHMS.get(name, [{}]) if name not in WITHOUT_FACTORS else []:
-                if toy == "switches" or config is SMALL_ALGORITHMS[name][0]:
-                    label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
-                    cases[label] = (name, config, factored)
-                    if (name, toy) != ("rl2", "switches") or config is not SMALL_ALGORITHMS[name][0]:
-                        slow.add(label)
+            configs = [] if name in WITHOUT_FACTORS else SMALL_ALGORITHMS.get(name, [{}])
+            for number, config in enumerate(configs if toy == "switches" else configs[:1]):
+                label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
+                cases[label] = (name, config, factored)
+                if (name, toy, number) != ("rl2", "switches", 0):
+                    slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"

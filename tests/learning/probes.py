@@ -250,7 +250,7 @@ def value_of_setting(codes, episodes):
 
 
 def switches(*, shown, episodes=6):
-    """A code of three switches, as one action of three numbers; each pays where it is set right. The code is shown or hidden."""
+    """A code of three switches, set by one action of three numbers; each pays where it is right. It is shown, or hidden."""
     codes = jnp.asarray(CODES)
 
     def look(task):

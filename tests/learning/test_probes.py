@@ -51,9 +51,8 @@ SMALL |= {
 # Their adaptation within a lifetime is tried below, on two arms. Reptile is not: it learns no inner rate, and with a rate that
 # is large enough for one inner step, its untrained start passes too.
 WITHOUT_MEMORY = dict.fromkeys(("maml", "promp", "reptile", "sparse-maml", "multi-task"), ("answer shown", "switches shown"))
-# PEARL refuses actions of several switches. It tells no value, and it holds one guess for an episode, which is the whole life of
-# a bandit. On the bandit it came to a
-# score of 0.67, on held-out riddles to 0.57: passable, not good.
+# PEARL tells no value, and it holds one guess for an episode, which is the whole life of a bandit. On the bandit it came to a
+# score of 0.67, on held-out riddles to 0.57: passable, not good. It refuses actions of several switches.
 EPISODE_LONG_GUESSES = {"pearl": ("answer shown", "two arms", "cue at reset", "cue at end")}
 # The associative core solves new riddles (0.98 to 1.00), but it learns the 64 training riddles by heart as well: they come to
 # 1.11 to 1.16, which is more than the gap that is asked for.

@@ -1,5 +1,6 @@
 """Spaces of actions: which are taken, how a policy chooses in them, and what user code gets."""
 
+import collections
 import json
 
 import gymnasium
@@ -35,6 +36,14 @@ ELEMENT = {
 
 def test_a_space_of_parts_survives_being_described():
     assert space_from_description(json.loads(json.dumps(describe_space(PANEL)))) == PANEL
+
+
+def test_the_order_in_which_a_dict_was_written_has_no_effect():
+    parts = [("b", spaces.Discrete(2)), ("a", spaces.Discrete(3))]
+    written, again = (spaces.Dict(collections.OrderedDict(each)) for each in (parts, parts[::-1]))
+    element = {"a": jnp.int32(1), "b": jnp.int32(1)}
+    for space in (written, again, space_from_description(describe_space(written))):
+        np.testing.assert_array_equal(encode(element, space), [0, 1, 0, 0, 1])
 
 
 def test_parts_are_encoded_one_after_another():

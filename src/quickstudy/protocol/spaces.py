@@ -70,18 +70,18 @@ def space_from_description(description: Mapping[str, Any]) -> ActionSpace:
 
 
 def parts_of(space: Composite) -> list[ActionSpace]:
-    """The spaces that a Tuple or Dict is made of, in their order."""
-    return list(space.spaces.values()) if isinstance(space, gymnasium.spaces.Dict) else list(space.spaces)
+    """The spaces that a Tuple or Dict is made of; those of a Dict in the order of their names, as JAX has them."""
+    return values_of(space.spaces, space)
 
 
 def values_of(element: Any, space: Composite) -> list[Any]:
     """The parts of an element of a Tuple or Dict, or of anything that is built like one, in the order of `parts_of`."""
-    return [element[name] for name in space.spaces] if isinstance(space, gymnasium.spaces.Dict) else list(element)
+    return [element[name] for name in sorted(space.spaces)] if isinstance(space, gymnasium.spaces.Dict) else list(element)
 
 
 def assembled(parts: Sequence[Any], space: Composite) -> tuple | dict:
     """The inverse of `values_of`: a tuple, or a dict by the names of the space."""
-    return dict(zip(space.spaces, parts, strict=True)) if isinstance(space, gymnasium.spaces.Dict) else tuple(parts)
+    return dict(zip(sorted(space.spaces), parts, strict=True)) if isinstance(space, gymnasium.spaces.Dict) else tuple(parts)
 
 
 Form = tuple

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
+from quickstudy.protocol.task_values import see_into_dataclasses
 from quickstudy.tasks.checks.host_comparison import Comparison
 from quickstudy.tasks.checks.host_player import Clock, OutOfTimeError, Player, random_actions
 from quickstudy.tasks.checks.laws import PLAYED_TASKS, Episodes, one_task
@@ -130,6 +131,8 @@ def _examined(distribution: HostDistribution, split: str) -> Iterator[str]:
     """Faults of a few tasks as `sample` returns them, before they are stacked."""
     sample = distribution.sample
     drawn, again = ([sample(split, np.random.default_rng(seed)) for seed in range(_EXAMINED_TASKS)] for _ in range(2))
+    for task in (*drawn, *again):
+        see_into_dataclasses(task)
     for task in drawn:
         leaves = jax.tree_util.tree_leaves_with_path(task)
         if not leaves:
