@@ -56,7 +56,7 @@ def _whole_bounds(space: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         low = np.asarray(space.start, np.int64)
         return low, low + space.nvec - 1
-    return np.zeros(space.shape, np.int64), np.ones(space.shape, np.int64)
+    return np.zeros(space.shape or (), np.int64), np.ones(space.shape or (), np.int64)
 
 
 def random_agent(spec: Spec) -> Agent:

@@ -199,7 +199,7 @@ def _joint_policy(parameters: Float[Array, "*time m"], space: Composite) -> Join
 
 def _where_free(low: object, high: object, free: Float[Array, "*time n"], still: Array) -> Float[Array, "*time n"]:
     """One array where bounds leave room, the other where they are equal."""
-    moves = np.not_equal(low, high)  # type: ignore[arg-type]
+    moves = np.asarray(low) != np.asarray(high)
     return free if moves.all() else jnp.where(_beside(free, moves) > 0, free, still)
 
 

@@ -154,7 +154,7 @@ def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any]:
         return [assembled(each, space) for each in zip(*parts, strict=True)]
     if isinstance(space, gymnasium.spaces.Discrete):
         return np.asarray(actions).tolist()
-    rows = np.array(actions, space.dtype)
+    rows: Any = np.array(actions, space.dtype)
     return rows if rows.ndim > 1 else [np.array(row) for row in rows]
 
 

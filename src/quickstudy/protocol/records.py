@@ -88,7 +88,7 @@ class Spec:
 
     def allowed(self, observation: Array) -> Bool[Array, "*time actions"]:
         """Which actions are allowed where this is observed; all of them where the tasks have no action mask."""
-        actions = int(self.action_space.n)  # type: ignore[union-attr]
+        actions = int(self.action_space.n)  # type: ignore[union-attr, arg-type]
         if not self.action_mask:
             return jnp.ones((*observation.shape[: observation.ndim - len(self.observation_space.shape or ())], actions), bool)
         return observation[..., -actions:] > 0.5

@@ -46,7 +46,7 @@ def describe_space(space: ActionSpace) -> dict[str, Any]:
     if isinstance(space, gymnasium.spaces.Tuple):
         return {"kind": "Tuple", "parts": [describe_space(part) for part in parts_of(space)]}
     if isinstance(space, gymnasium.spaces.Dict):
-        return {"kind": "Dict", "parts": {name: describe_space(part) for name, part in space.spaces.items()}}
+        return {"kind": "Dict", "parts": dict(zip(sorted(space.spaces), map(describe_space, parts_of(space)), strict=True))}
     raise SpecError(f"a space must be Discrete, MultiDiscrete, MultiBinary, Box, or a Tuple or Dict of these; came {space!r}.")
 
 

@@ -45,7 +45,7 @@ def _register(kind: type) -> None:
 
 def _with_fields(kind: type, values: dict[str, Any]) -> Any:
     """An instance with these fields, whose constructor was not called."""
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for name, value in values.items():
         object.__setattr__(made, name, value)
     return made
@@ -64,8 +64,8 @@ def stack_tasks(drawn: Sequence[PyTree], *, of: str, split: str) -> PyTree:
     """
     for task in drawn:
         see_into_dataclasses(task)
-    first = jax.tree.structure(drawn[0])
-    unlike = next((task for task in drawn if jax.tree.structure(task) != first), None)
+    first: Any = jax.tree.structure(drawn[0])
+    unlike = next((task for task in drawn if first != jax.tree.structure(task)), None)
     if unlike is not None:
         raise TaskDistributionError(
             f"{of}: tasks of {split!r} are built differently: {_structure_difference(drawn[0], unlike)}."
@@ -120,9 +120,8 @@ def restored(task: PyTree, example: PyTree) -> PyTree:
       task: one entry of every leaf of a stack.
       example: any task as it was drawn.
     """
-    if jax.tree.structure(task) != jax.tree.structure(example):
-        return task
-    return _restored(task, example)
+    structure: Any = jax.tree.structure(example)
+    return _restored(task, example) if structure == jax.tree.structure(task) else task
 
 
 def _restored(value: Any, example: Any) -> Any:
