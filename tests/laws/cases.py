@@ -12,7 +12,7 @@ import pytest
 
 from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
-from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
+from laws.toy_distributions import aiming, console, corridor, shown_as_image, shown_as_symbols, switches
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
@@ -78,6 +78,9 @@ QUICK_SETTINGS = {"rl2": (0, 4, 6)}
 each kind: recurrent, associative, attention."""
 QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation", "low-rank-bandit", "tabular-mdp")
 """Whose laws `make test` tries: one of each kind. The tests of every distribution of its own are beside them."""
+
+WITHOUT_FACTORS = ("pearl",)
+"""They refuse actions of several switches."""
 
 
 def with_suites():
@@ -150,6 +153,14 @@ def algorithms_on_toys():
                 cases[label] = (name, config, distribution)
                 if toy != FIRST_TOY.get(name, "corridor") or place not in QUICK_SETTINGS.get(name, (0,)):
                     slow.add(label)
+    for toy, factored in {"switches": switches, "console": console}.items():
+        for name in algorithms.ALGORITHMS:
+            configs = [] if name in WITHOUT_FACTORS else SMALL_ALGORITHMS.get(name, [{}])
+            for number, config in enumerate(configs if toy == "switches" else configs[:1]):
+                label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
+                cases[label] = (name, config, factored)
+                if (name, toy, number) != ("rl2", "switches", 0):
+                    slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
@@ -171,6 +182,7 @@ def others():
     grid, drifting = functools.partial(small, "grid-navigation"), functools.partial(small, "drifting-control")
     cases = {
         "random on aiming": (aiming, random_agent),
+        "random on console": (console, random_agent),
         "tally_agent every 4 with a non-finite guard on corridor": (
             corridor,
             lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),

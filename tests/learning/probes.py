@@ -1,4 +1,4 @@
-"""Seven small task distributions, each of which only an agent with one certain ability can solve, with exact optima.
+"""Nine small task distributions, each of which only an agent with one certain ability can solve, with exact optima.
 
 In the riddles a hidden answer is to be given. What is seen is a number: 0 means nothing, 1 asks for the answer, and 2 + a shows
 that the answer is a. `blind` is the return of the best agent that lacks the ability; a score of 0 is blind, 1 is optimal.
@@ -237,6 +237,59 @@ def pays_later():
     return Probe(distribution=distribution, blind=problem.best_without_revealing(), optimum=problem.optimum(), steps=600_000)
 
 
+SETTINGS = (3, 2, 2)
+CODES = [(first, second, third) for first in range(3) for second in range(2) for third in range(2)]
+
+
+def value_of_setting(codes, episodes):
+    """Best expected return of guessing a code that is one of these, where each guess pays for every switch that is right."""
+    every = range(len(codes))
+    right = [[sum(a == b for a, b in zip(one, other, strict=True)) for other in codes] for one in codes]
+
+    @functools.cache
+    def value(possible, left):
+        if left == 0:
+            return 0.0
+        guesses = []
+        for guess in every:
+            paid = {}
+            for code in possible:
+                paid.setdefault(right[guess][code], []).append(code)
+            guesses.append(sum(len(rest) * (pay + value(tuple(rest), left - 1)) for pay, rest in paid.items()))
+        return max(guesses) / len(possible)
+
+    return value(tuple(every), episodes)
+
+
+def switches(*, shown, episodes=6):
+    """A code of three switches, set by one action of three numbers; each pays where it is right. It is shown, or hidden."""
+    codes = jnp.asarray(CODES)
+
+    def look(task):
+        return 1 + task.answer if shown else 0 * task.answer
+
+    def step(task, state, action, key):
+        return state, outcome(look(task), (action == codes[task.answer]).sum())
+
+    spec = Spec(
+        observation_space=gymnasium.spaces.Discrete(1 + len(CODES)),
+        action_space=gymnasium.spaces.MultiDiscrete(SETTINGS),
+        horizon=1,
+        episodes=episodes,
+    )
+    distribution = riddles(
+        answers=len(CODES),
+        episodes=episodes,
+        spec=spec,
+        reset=lambda task, key: (jnp.int32(0), look(task)),
+        step=step,
+        shown=("answer",) if shown else (),
+    )
+    optimum = len(SETTINGS) * episodes if shown else value_of_setting(CODES, episodes)
+    blind = episodes * sum(1 / settings for settings in SETTINGS)
+    return Probe(distribution=distribution, blind=blind, optimum=optimum, steps=100_000 if shown else 350_000)
+
+
 PROBES = {
     "constant reward": constant_reward,
     "answer shown": answer_shown,
@@ -245,4 +298,6 @@ PROBES = {
     "cue at end": cue_at_end,
     "bandit": bandit,
     "held-out riddles": held_out,
+    "switches shown": functools.partial(switches, shown=True),
+    "hidden switches": functools.partial(switches, shown=False),
 }

@@ -99,7 +99,7 @@ def energy(spec: Spec, config: EnergyConfig = EnergyConfig()) -> MetaAlgorithm:
     """Energy-based task inference for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     """
 

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import optax
@@ -22,6 +21,7 @@ from quickstudy.networks.normalisation import Statistics, observed, usual_reward
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
+from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.agent import Agent, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
@@ -49,8 +49,8 @@ class LifetimePPOConfig:
     clip: float = 0.2
     """How far the probability ratio may move in one update."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 for discrete actions and
-    0.003 for continuous ones, which 0.05 would keep at random."""
+    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 where
+    actions are choices among ids, and 0.003 where they are numbers, which 0.05 would keep at random."""
     value_weight: float = 2.0
     """Weight of the value loss, which teaches the memory to count."""
     max_gradient_norm: float = 0.5
@@ -185,7 +185,7 @@ def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:
     """The weight at the start of training: as it was given, or what suits the actions."""
     if config.entropy_bonus is not None:
         return config.entropy_bonus
-    return 0.05 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else 0.003
+    return 0.05 if is_choice(spec.action_space) else 0.003
 
 
 def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
@@ -204,7 +204,7 @@ def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: 
 
 def _teacher_actions(
     lifetimes: Transition, key: Key[Array, "*lifetimes"], spec: Spec, config: LifetimePPOConfig
-) -> Array | None:
+) -> PyTree | None:
     """The actions that the teacher would have taken at every step of lifetimes `[T, lifetimes]`; None without a teacher.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.

@@ -100,7 +100,7 @@ def maml(spec: Spec, config: MAMLConfig = MAMLConfig()) -> MetaAlgorithm:
     """MAML for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.

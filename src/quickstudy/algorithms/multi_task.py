@@ -46,7 +46,7 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
     episodes are long enough to train on; evaluation may use longer ones.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` or `minibatches` do not divide what they should.

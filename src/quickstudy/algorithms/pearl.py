@@ -40,7 +40,7 @@ from quickstudy.networks.normalisation import ObservationScale, Statistics, obse
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
-from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
+from quickstudy.numerics.soft_actor_critic import check_actions, expected_soft_value, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
@@ -141,9 +141,10 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
     """PEARL for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, Discrete actions or a bounded Box of fractions; SpecError for other actions.
       config: its settings.
     """
+    check_actions(spec.action_space, of="pearl", instead="rl2, varibad, hybrid, maml or promp")
     agent, optimiser = pearl_agent(spec, config), clipped_adam(config.max_gradient_norm)
 
     def init(key: PRNGKeyArray) -> TrainState:

@@ -58,7 +58,7 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
     """Reptile for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.

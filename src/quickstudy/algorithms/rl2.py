@@ -55,7 +55,7 @@ def rl2(spec: Spec, config: RL2Config = RL2Config()) -> MetaAlgorithm:
     """RL² for tasks of this spec.
 
     Args:
-      spec: any observations, Discrete or bounded Box actions.
+      spec: any observations, any actions.
       config: its settings.
     """
     # The core is part of the record, so that a stored agent does not change with a later default.

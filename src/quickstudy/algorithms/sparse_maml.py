@@ -107,7 +107,7 @@ def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> Me
     """Sparse MAML for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.

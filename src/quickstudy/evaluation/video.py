@@ -115,7 +115,8 @@ def adaptation_video(
         heartbeat=lambda steps: progress(steps / agent.spec.lifetime_steps),
     )
     try:
-        lifetime = collector.run(with_nonfinite_guard(agent), params, [chosen], key, rewards_only=True)
+        guarded = with_nonfinite_guard(agent)
+        lifetime = collector.run(guarded, params, [outside.as_drawn(chosen)], key, rewards_only=True)
     finally:
         camera.close()
         collector.close()

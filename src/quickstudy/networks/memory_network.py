@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
-import gymnasium
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -21,6 +20,7 @@ from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_
 from quickstudy.networks.normalisation import ObservationScale, Statistics
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.networks.reward_change import RewardChangeCore
+from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
@@ -46,7 +46,7 @@ class MemoryNetworkConfig:
     where an episode has more than one step."""
     reward_change: bool | None = None
     """The core and the heads also read the change of the reward since the step before. If not given: where actions are
-    continuous, since rewards are mostly dense there."""
+    numbers rather than choices among ids, since rewards are mostly dense there."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
     observation_scale: ObservationScale = "seen"
@@ -60,7 +60,7 @@ class MemoryNetworkConfig:
         """Whether the change of the reward is read: as it was set, or as suits the actions."""
         if self.reward_change is not None:
             return self.reward_change
-        return not isinstance(spec.action_space, gymnasium.spaces.Discrete)
+        return not is_choice(spec.action_space)
 
 
 class MemoryNetwork(eqx.Module):

@@ -5,7 +5,6 @@ import itertools
 from typing import Self
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -14,7 +13,7 @@ from quickstudy.networks.encoders import is_image
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.normalisation import ObservationScale
 from quickstudy.networks.rescaling import Rescaling
-from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
+from quickstudy.numerics.distributions import Categorical, Policy, deviation_parameters, policy_over, policy_parameters
 from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
@@ -63,7 +62,7 @@ class PolicyNetwork(eqx.Module):
         self.layers = tuple(
             _random_bias_dense(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True)
         )
-        deviation = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        deviation = deviation_parameters(spec.action_space)
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
         self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)

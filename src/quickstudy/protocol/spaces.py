@@ -1,24 +1,33 @@
 """Spaces of observations and actions: as plain data, as blank arrays, and as the numbers that networks read."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, PyTree
 
 from quickstudy.protocol.errors import SpecError
 
 Space = gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Box
-ActionSpace = gymnasium.spaces.Discrete | gymnasium.spaces.Box
+COMPOSITE = (gymnasium.spaces.Tuple, gymnasium.spaces.Dict)
+"""Spaces that are made of others, which are their parts."""
+ACTION_SPACES = (*get_args(Space), gymnasium.spaces.MultiBinary, *COMPOSITE)
+
+if TYPE_CHECKING:
+    Composite = gymnasium.spaces.Tuple | gymnasium.spaces.Dict
+    ActionSpace = Space | gymnasium.spaces.MultiBinary | Composite
+else:
+    # At run time annotations may be checked, and the checker takes a Tuple of Gymnasium for a type of sequences.
+    Composite = ActionSpace = gymnasium.Space
 
 _LARGEST_RANGE = 1e37
 
 
-def describe_space(space: Space) -> dict[str, Any]:
+def describe_space(space: ActionSpace) -> dict[str, Any]:
     """A space as plain data (JSON has no infinity, so bounds are text)."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -34,13 +43,25 @@ def describe_space(space: Space) -> dict[str, Any]:
             "low": low,
             "high": high,
         }
-    raise SpecError(f"a space must be Discrete, MultiDiscrete or Box; came {space!r}.")
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return {"kind": "MultiBinary", "shape": list(space.shape)}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return {"kind": "Tuple", "parts": [describe_space(part) for part in parts_of(space)]}
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {"kind": "Dict", "parts": dict(zip(sorted(space.spaces), map(describe_space, parts_of(space)), strict=True))}
+    raise SpecError(f"a space must be Discrete, MultiDiscrete, MultiBinary, Box, or a Tuple or Dict of these; came {space!r}.")
 
 
-def space_from_description(description: Mapping[str, Any]) -> Space:
+def space_from_description(description: Mapping[str, Any]) -> ActionSpace:
     """The inverse of `describe_space`, of a description that `descriptions.py` has checked."""
     if description["kind"] == "Discrete":
         return gymnasium.spaces.Discrete(description["n"], start=description["start"])
+    if description["kind"] == "MultiBinary":
+        return gymnasium.spaces.MultiBinary(description["shape"])
+    if description["kind"] == "Tuple":
+        return gymnasium.spaces.Tuple([space_from_description(part) for part in description["parts"]])
+    if description["kind"] == "Dict":
+        return gymnasium.spaces.Dict({name: space_from_description(part) for name, part in description["parts"].items()})
     dtype = np.dtype(description["dtype"])
     if description["kind"] == "MultiDiscrete":
         nvec, start = (np.asarray(description[name]) for name in ("nvec", "start"))
@@ -54,7 +75,7 @@ def check_fits_32_bits(space: Space, name: str) -> None:
     """Raises SpecError for whole numbers that 32 bits do not hold: computations would wrap them around.
 
     Args:
-      space: of observations or actions.
+      space: of observations.
       name: of the space, for the message.
     """
     if isinstance(space, gymnasium.spaces.Box):
@@ -78,8 +99,48 @@ def check_fits_32_bits(space: Space, name: str) -> None:
         )
 
 
-def flat_size(space: Space) -> int:
+def parts_of(space: Composite) -> list[ActionSpace]:
+    """The spaces that a Tuple or Dict is made of; those of a Dict in the order of their names, as JAX has them."""
+    return values_of(space.spaces, space)
+
+
+def values_of(element: Any, space: Composite) -> list[Any]:
+    """The parts of an element of a Tuple or Dict, or of anything that is built like one, in the order of `parts_of`."""
+    return [element[name] for name in sorted(space.spaces)] if isinstance(space, gymnasium.spaces.Dict) else list(element)
+
+
+def assembled(parts: Sequence[Any], space: Composite) -> tuple | dict:
+    """The inverse of `values_of`: a tuple, or a dict by the names of the space."""
+    return dict(zip(sorted(space.spaces), parts, strict=True)) if isinstance(space, gymnasium.spaces.Dict) else tuple(parts)
+
+
+Form = tuple
+"""What two spaces must share to be used in place of one another, but for bounds: kind, sizes, and the forms of their parts."""
+
+
+def form_of(space: gymnasium.Space) -> Form:
+    """The form of any space of Gymnasium."""
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return ("Tuple", *(form_of(part) for part in space.spaces))
+    if isinstance(space, gymnasium.spaces.Dict):
+        return ("Dict", *((name, form_of(part)) for name, part in space.spaces.items()))
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return ("Discrete", int(space.n))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return ("MultiDiscrete", tuple(space.nvec.ravel().tolist()), tuple(space.shape))
+    return (type(space).__name__, space.shape)
+
+
+def in_words(form: Form) -> str:
+    """A form as text, as in `Box(3,)` or `Discrete(5)`."""
+    kind, *sizes = form
+    return f"{kind}{sizes[0]}" if len(sizes) == 1 and isinstance(sizes[0], tuple) else f"{kind}({', '.join(map(str, sizes))})"
+
+
+def flat_size(space: ActionSpace) -> int:
     """Numbers in one element of a space once it is flattened (a Discrete one is one-hot, a MultiDiscrete one many of them)."""
+    if isinstance(space, COMPOSITE):
+        return sum(flat_size(part) for part in parts_of(space))
     if isinstance(space, gymnasium.spaces.Discrete):
         return int(space.n)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -87,20 +148,24 @@ def flat_size(space: Space) -> int:
     return math.prod(space.shape or ())
 
 
-def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
+def encode(element: PyTree, space: ActionSpace) -> Float[Array, "*time size"]:
     """An element of a space as `flat_size` numbers: one-hot ids, a bounded Box scaled to [-1, 1], others as they are.
 
     Args:
-      element: with or without leading time axis.
+      element: with or without leading time axis; of a Tuple or Dict, a tuple or dict of arrays.
       space: its space.
     """
+    if isinstance(space, COMPOSITE):
+        return jnp.concatenate(
+            [encode(part, of) for part, of in zip(values_of(element, space), parts_of(space), strict=True)], -1
+        )
     if isinstance(space, gymnasium.spaces.Discrete):
         return jax.nn.one_hot(element - jnp.asarray(int(space.start), element.dtype), int(space.n))
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         cells = one_hot_cells(element, space)
         return cells.reshape(*cells.shape[:-2], -1)
     flat = flattened(element, space)
-    if not space.is_bounded():
+    if isinstance(space, gymnasium.spaces.MultiBinary) or not space.is_bounded():
         return flat
     shape = (1,) * (flat.ndim - 1) + (flat.shape[-1],)
     low, high = (np.asarray(bound, np.float64).reshape(shape) for bound in (space.low, space.high))

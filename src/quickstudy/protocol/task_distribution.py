@@ -17,6 +17,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.casting import cast_reset, cast_step
 from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
 from quickstudy.protocol.records import Outcome, Spec
+from quickstudy.protocol.task_values import see_into_dataclasses
 
 Task = TypeVar("Task")
 State = TypeVar("State")
@@ -84,10 +85,30 @@ class TaskDistribution(Generic[Task, State]):
 
         Raises:
           UnknownNameError: no split of that name.
+          TaskDistributionError: a task holds something that is no array, or `sample` decides in Python on drawn numbers.
         """
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
-        return jax.vmap(lambda k: self.sample(split, k))(jax.random.split(key, tasks))
+
+        def draw(key: PRNGKeyArray) -> Task:
+            task = self.sample(split, key)
+            see_into_dataclasses(task)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(task):
+                if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float):
+                    place = jax.tree_util.keystr(path, simple=True, separator=".") or "the task"
+                    raise TaskDistributionError(
+                        f"{self.name}: {place} of a task of {split!r} is {leaf!r}. Tasks are arrays, and dicts, tuples and "
+                        "dataclasses of them; draw the number of a name rather than the name."
+                    )
+            return task
+
+        try:
+            return jax.vmap(draw)(jax.random.split(key, tasks))
+        except jax.errors.ConcretizationTypeError as error:
+            raise TaskDistributionError(
+                f"{self.name}: sample({split!r}, key) decides in Python on a number that JAX has not computed yet. Use "
+                "jnp.where and jnp.clip in place of `if`, and let no dataclass of a task check its fields in __post_init__."
+            ) from error
 
 
 def check_splits(name: str, splits: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from quickstudy.protocol.action_spaces import user_action
 from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.casting import Elements, described, host_flag, host_number
 from quickstudy.protocol.errors import SpecError, UsageError
@@ -69,8 +70,10 @@ class Actor:
         self._slot, self._waiting = 0, False
         self._followed: Followed | None = None
 
-    def act(self, observation: Any) -> int | np.ndarray:
+    def act(self, observation: Any) -> Any:
         """The action to take now, an element of the action space.
+
+        It is a whole number for a Discrete space, a tuple or dict for a Tuple or Dict, else an array of the declared type.
 
         Args:
           observation: an element of the observation space: the first of an episode, or the one that `observe` was given.
@@ -94,8 +97,7 @@ class Actor:
                 self._carried, seen, self._followed, slot=self._slot, key_adapt=key_adapt, key_action=key_action
             )
         self._waiting, self._followed = True, None
-        chosen = np.asarray(action)
-        return chosen if chosen.ndim else int(chosen)
+        return user_action(action, self.agent.spec.action_space)
 
     def observe(self, *, reward: float, observation: Any, terminated: bool = False, truncated: bool = False) -> None:
         """Reports what followed the last action.

@@ -9,11 +9,12 @@ import gymnasium
 import numpy as np
 from jaxtyping import Array, UInt8, UInt32
 
+from quickstudy.protocol.action_spaces import narrow_actions, to_declared
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError, TaskDistributionError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution, Reduction, StepResult, Task
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.spaces import Space
+from quickstudy.protocol.spaces import Form, Space, form_of, in_words
 
 Make = Callable[[Task], gymnasium.Env]
 SetTask = Callable[[gymnasium.Env, Task], None]
@@ -33,6 +34,7 @@ def from_gymnasium(
     floor: Callable[[Task], Array] | None = None,
     ceiling: Callable[[Task], Array] | None = None,
     shown: tuple[str, ...] = (),
+    action_mask: bool = False,
     name: str = "unnamed",
 ) -> HostDistribution:
     """A distribution of tasks from any Gymnasium environment.
@@ -58,6 +60,7 @@ def from_gymnasium(
       floor: `(task) -> []`, expected lifetime return of random actions in reward units, written in JAX; None if not known.
       ceiling: the same of an agent that knows the task.
       shown: leaves of the task, by name, that observations show on purpose.
+      action_mask: whether the last numbers of an observation say which Discrete actions are allowed, as in `Spec`.
       name: of the distribution.
     Raises:
       SpecError: spaces that no agent can be made for, or no horizon.
@@ -80,10 +83,12 @@ def from_gymnasium(
         _say_what_is_rounded(example.observation_space)
         spec = Spec(
             observation_space=narrow(example.observation_space),
-            action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
+            action_space=narrow_actions(example.action_space),
             horizon=int(limit),
             episodes=episodes,
+            action_mask=action_mask,
         )
+        forms = form_of(example.observation_space), form_of(example.action_space)
     finally:
         example.close()
     wanted = tuple(measures or {})
@@ -92,7 +97,7 @@ def from_gymnasium(
         spec=spec,
         splits=splits,
         sample=sample_task,
-        open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted),
+        open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted, forms=forms),
         describe=describe,  # type: ignore[arg-type]
         measures=dict(measures or {}),
         camera=GymnasiumCamera,
@@ -149,6 +154,8 @@ class GymnasiumEnvironment:
     make: Make
     set_task: SetTask | None
     measures: tuple[str, ...] = ()
+    forms: tuple[Form, Form] | None = None
+    """Of the observations and the actions that every task must have; any where not given."""
     environment: gymnasium.Env | None = None
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
@@ -158,6 +165,8 @@ class GymnasiumEnvironment:
         else:
             self.close()
             self.environment = self.make(task)
+        self._check_forms()
+        self._to_declared = to_declared(self.environment.action_space)
         self._words = [int(word) for word in key]
 
     def reset(self, episode: int) -> Any:
@@ -170,10 +179,24 @@ class GymnasiumEnvironment:
         """Steps the environment."""
         del slot
         assert self.environment is not None
-        observation, reward, terminated, truncated, info = self.environment.step(action)
+        taken = action if self._to_declared is None else self._to_declared(action)
+        observation, reward, terminated, truncated, info = self.environment.step(taken)
         # Success is often given at the end of an episode alone.
         measured = {name: info[name] for name in self.measures if name in info} if self.measures else _NOTHING
         return StepResult(observation, reward, terminated, truncated, measured)  # type: ignore[arg-type]  # cast by the driver
+
+    def _check_forms(self) -> None:
+        """Raises TaskDistributionError where this task's observations or actions are of another form than the others'."""
+        environment = self.environment
+        assert environment is not None
+        spaces = (("observation_space", environment.observation_space), ("action_space", environment.action_space))
+        for (name, space), wanted in zip(spaces, self.forms or (), strict=False):
+            if form_of(space) != wanted:
+                raise TaskDistributionError(
+                    f"{name} of one task is {in_words(wanted)}, that of another {in_words(form_of(space))}. All tasks of a "
+                    "distribution have the same spaces: pad observations to the largest with zeros, offer the largest number "
+                    "of actions, and say which of them exist by from_gymnasium(..., action_mask=True)."
+                )
 
     def close(self) -> None:
         """Closes the environment."""

@@ -152,8 +152,8 @@ def test_settings_out_of_range_are_refused(setting, value):
 @pytest.mark.parametrize(
     ("drawn", "said"),
     [
-        (["left", "right"], "a task holds 'left'"),
-        ([np.zeros(2), np.zeros(3)], "different shapes"),
+        (["left", "right"], "the number of a task of 'train' is 'left'"),
+        ([np.zeros(2), np.zeros(3)], r"has the shape \(2,\) in one, \(3,\) in another"),
         ([{"a": 1}, {"b": 1}], "built differently"),
         ([2**40, 1], "beyond 32 bits"),
     ],

@@ -112,7 +112,8 @@ class WorkerPool:
         began = time.monotonic()
         key_data = np.asarray(jax.random.key_data(keys))
         params, tasks = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, tasks)
-        task_list = [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(key_data))]
+        as_drawn = self.distribution.as_drawn
+        task_list = [as_drawn(jax.tree.map(lambda leaf, row=row: leaf[row], tasks)) for row in range(len(key_data))]
         shares = [share for share in np.array_split(np.arange(len(key_data)), len(self._workers)) if share.size]
         jobs = [Job(agent, params, [task_list[row] for row in share], key_data[share], rewards_only) for share in shares]
         self._steps_taken = [0] * len(self._workers)

@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
+from quickstudy.protocol.task_values import see_into_dataclasses
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.tasks.checks.faults import MisfitError
@@ -166,6 +167,8 @@ def _examined(distribution: HostDistribution, split: str) -> Iterator[str]:
     """Faults of a few tasks as `sample` returns them, before they are stacked."""
     sample = distribution.sample
     drawn, again = ([sample(split, np.random.default_rng(seed)) for seed in range(_EXAMINED_TASKS)] for _ in range(2))
+    for task in (*drawn, *again):
+        see_into_dataclasses(task)
     for task in drawn:
         leaves = jax.tree_util.tree_leaves_with_path(task)
         if not leaves:
@@ -198,8 +201,8 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
         steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
         player.begin(jax.tree.map(lambda x, number=number: x[number].copy(), tasks), trial.new_key())
         seen, followed = [player.reset(0)], list[StepResult]()
-        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, (steps,))):
-            followed.append(player.step(slot, action if np.ndim(action) else int(action)))
+        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, steps)):
+            followed.append(player.step(slot, action))
             seen.append(followed[-1].observation)
             over = followed[-1].terminated or followed[-1].truncated
             if over or time.perf_counter() - start > until:

@@ -4,10 +4,9 @@ Every call into the user's code goes through a `Clock`. It records which call is
 take.
 """
 
-import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gymnasium
@@ -15,10 +14,12 @@ import gymnasium.vector.utils
 import numpy as np
 from jaxtyping import PyTree, UInt32
 
+from quickstudy.protocol.action_spaces import narrow_actions, user_actions
 from quickstudy.protocol.casting import host_flag, host_number, host_observation
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
+from quickstudy.protocol.spaces import ActionSpace
 from quickstudy.tasks.checks.faults import MisfitError
-from quickstudy.tasks.gymnasium import GymnasiumEnvironment, narrow
+from quickstudy.tasks.gymnasium import GymnasiumEnvironment
 
 Result = TypeVar("Result")
 
@@ -71,10 +72,11 @@ class Player:
         self.measured = set[str]()
 
     def begin(self, task: PyTree, key: UInt32[np.ndarray, "2"]) -> None:
-        """Begins a lifetime on a task."""
-        self._clock.timed(BEGIN, self.environment.begin, task, key)
+        """Begins a lifetime on a task of a stack; what the environment was given is `given`."""
+        self.given = self._distribution.as_drawn(task)
+        self._clock.timed(BEGIN, self.environment.begin, self.given, key)
         if isinstance(self.environment, GymnasiumEnvironment) and self.environment.environment is not None:
-            space = narrow(self.environment.environment.action_space)
+            space = narrow_actions(self.environment.environment.action_space)
             if space != self._spec.action_space:
                 raise MisfitError(f"the environment of one task takes {space}, that of another {self._spec.action_space}.")
 
@@ -123,8 +125,8 @@ class Player:
             raise MisfitError(str(error)) from error
 
 
-def random_actions(space: gymnasium.Space, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Actions `[*shape, ...]` as a NumPy array, uniform in a Discrete or a bounded Box space."""
-    batch = gymnasium.vector.utils.batch_space(space, math.prod(shape))
+def random_actions(space: ActionSpace, generator: np.random.Generator, count: int) -> Sequence[Any]:
+    """Actions as environments take them, one after another, each uniform in its space."""
+    batch = gymnasium.vector.utils.batch_space(space, count)
     batch.seed(int(generator.integers(2**31)))
-    return np.asarray(batch.sample()).reshape(*shape, *(space.shape or ()))
+    return user_actions(batch.sample(), space)
