@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -72,9 +73,9 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
       BundleError: no card, one that does not parse or is of another format, or a field that is missing or of another type.
     """
-    if not path.exists():
+    if not os.path.isdir(path):
         raise BundleError(f"{path} is not a bundle: there is no such folder.")
-    if not (path / FILE).exists():
+    if not os.path.lexists(path / FILE):
         raise BundleError(f"{path} is not a bundle: it holds no {FILE}.")
     card = read_json(path / FILE, what="card of the bundle", limit=CARD, refusal=BundleError)
     if "format" not in card:
