@@ -94,7 +94,8 @@ def written(console):
 
 def test_names_are_no_markup_and_steer_no_terminal():
     console = shown(width=200, newline="")
-    table = Table(NAME, Text(NAME), title=NAME, caption=NAME)
+    table = Table(NAME, title=NAME, caption=NAME)
+    table.add_column(Text(NAME))
     table.add_row(NAME, Text(NAME))
     console.print(NAME)
     console.print(NAME, style="yellow", soft_wrap=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -75,9 +76,9 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
       BundleError: no card, one that does not parse or is of another format, or a field that is missing or of another type.
     """
-    if not path.exists():
+    if not os.path.isdir(path):
         raise BundleError(f"there is no folder {str(path)!r}. Name the folder of a run or of a bundle.")
-    if not (path / FILE).exists():
+    if not os.path.lexists(path / FILE):
         raise BundleError(f"{path} is not a bundle: it holds no {FILE}.")
     card = read_json(path / FILE, what="card of the bundle", limit=CARD, refusal=BundleError)
     if "format" not in card:
@@ -96,7 +97,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def algorithm_settings(card: Mapping[str, Any], factory: str | Callable[..., Any], path: Path) -> dict[str, Any]:
-    """The settings of the algorithm, of the types that its configuration names.
+    """The settings of the algorithm, of the types that its configuration names; those of a registered one have limits.
 
     Args:
       card: of the bundle.
@@ -107,16 +108,16 @@ def algorithm_settings(card: Mapping[str, Any], factory: str | Callable[..., Any
     """
     name, config = card["algorithm"]["name"], card["algorithm"]["config"]
     made = resolve("algorithm", factory, algorithms.ALGORITHMS) if isinstance(factory, str) else factory
-    hints = settings_with_types(config_class(made))
+    hints, bounded = settings_with_types(config_class(made)), isinstance(factory, str) and factory in algorithms.ALGORITHMS
     try:
         check_names(name, config, hints)
-        return {one: checked_setting(hints[one], value, where=name, name=one) for one, value in config.items()}
+        return {one: checked_setting(hints[one], value, where=name, name=one, bounded=bounded) for one, value in config.items()}
     except QuickstudyError as error:
         raise BundleError(f"{path}: {error} {_newer(card, only_if_newer=True)}".rstrip()) from error
 
 
 def task_settings(card: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The settings of the tasks that a card names, of the types that their function names.
+    """The settings of the tasks that a card names. Those of registered tasks have the types of their function, and limits.
 
     Args:
       card: of the bundle.
@@ -125,9 +126,12 @@ def task_settings(card: Mapping[str, Any], name: str) -> dict[str, Any]:
       BundleError: a setting that is not known or not allowed.
     """
     factory, config = resolve("task distribution", name, tasks.DISTRIBUTIONS), card["distribution"]["config"]
-    hints, settings = get_type_hints(factory), settings_of(factory)
+    settings = settings_of(factory)
     try:
         check_names(name, config, settings)
+        if name not in tasks.DISTRIBUTIONS:  # the user's own function says what it takes
+            return dict(config)
+        hints = get_type_hints(factory)
         return {
             one: checked_setting(_annotation(hints.get(one), settings[one]), value, where=name, name=one)
             for one, value in config.items()
@@ -194,10 +198,10 @@ def _bytes(tree: PyTree) -> int:
 
 
 def _annotation(hint: Any, parameter: inspect.Parameter) -> Any:
-    """The annotation of a setting; the type of its default where it has none."""
+    """The annotation of a setting; the type of its default where it has none that can be read."""
     if hint is not None:
         return hint
-    return Any if parameter.default in (None, inspect.Parameter.empty) else type(parameter.default)
+    return type(parameter.default) if isinstance(parameter.default, bool | int | float | str) else Any
 
 
 def _newer(card: Mapping[str, Any], *, only_if_newer: bool = False) -> str:

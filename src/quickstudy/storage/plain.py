@@ -127,7 +127,7 @@ def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
     return read_json(path, what=what)
 
 
-def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
+def checked_setting(hint: Any, value: Any, *, where: str, name: str, bounded: bool = True) -> Any:
     """A setting from anybody's file, of the type that its annotation names.
 
     Args:
@@ -136,6 +136,7 @@ def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
       value: plain data.
       where: what the setting is of, for the message.
       name: of the setting.
+      bounded: refuse what is beyond `MOST_OF_A_SETTING` and `LARGEST_SETTING`.
     Returns:
       The value; a list becomes a tuple.
     Raises:
@@ -146,6 +147,8 @@ def checked_setting(hint: Any, value: Any, *, where: str, name: str) -> Any:
         checked = value if _names_members(hint) else _value(hint, value, where, name)
     except TypeError:
         checked = value
+    if not bounded:
+        return checked
     if isinstance(checked, list | tuple | dict) and len(checked) > MOST_OF_A_SETTING:
         raise UsageError(f"{_place(where, name)} has {len(checked):,} values; at most {MOST_OF_A_SETTING} are allowed.")
     for one in checked if isinstance(checked, list | tuple) else (checked,):
