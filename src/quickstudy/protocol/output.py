@@ -64,7 +64,8 @@ def keep_writing() -> list[_LastingFile]:
             encoding, errors = stream.encoding, stream.errors
             _flush(stream)
         by_line = name == "stderr" or file.isatty()
-        lasting = io.TextIOWrapper(io.BufferedWriter(file), encoding=encoding, errors=errors, line_buffering=by_line)
+        buffer = io.BufferedWriter(file)  # type: ignore[type-var]  # it has all that a raw stream needs
+        lasting = io.TextIOWrapper(buffer, encoding=encoding, errors=errors, line_buffering=by_line)
         if stream is not None and stream.write_through:  # as PYTHONUNBUFFERED asks for
             lasting.reconfigure(write_through=True)
         setattr(sys, name, lasting)

@@ -207,7 +207,7 @@ class CommandInterrupts:
             self._end()
         if self.raised and not unwinding and now > self._retry_at:
             self._retry_at, self._echo_until = now + _SPEAKING_SECONDS, now + 2 * _LOOKING_SECONDS
-            _thread.interrupt_main(self.number)
+            _thread.interrupt_main(signal.Signals(self.number))
 
     def _end_soon(self) -> None:
         time.sleep(_UNHEARD_SECONDS)
@@ -232,7 +232,7 @@ def _restore(earlier: dict[int, Any]) -> None:
 
 def _exception_of(thread: int | None) -> BaseException | None:
     """The exception that a thread is handling."""
-    found: Any = sys._current_exceptions().get(thread)
+    found: Any = sys._current_exceptions().get(thread or 0)
     return found[1] if isinstance(found, tuple) else found  # Python 3.11 gives a tuple
 
 

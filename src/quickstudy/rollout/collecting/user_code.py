@@ -155,7 +155,7 @@ class _TextLoader(importlib.abc.SourceLoader):
     def get_filename(self, fullname: str) -> str:
         return self._file.path
 
-    def get_data(self, path: str) -> bytes:  # type: ignore[override]
+    def get_data(self, path: str) -> bytes:
         if path != self._file.path:
             raise OSError(f"{path} was not sent.")
         return self._file.text
