@@ -129,6 +129,8 @@ def _help() -> str:
 
 def _check_text(arguments: list[str]) -> None:
     """Raises UsageError for an argument that no file of a run could hold as text."""
+    from quickstudy.protocol.errors import UsageError
+
     for argument in arguments:
         try:
             argument.encode("utf-8")

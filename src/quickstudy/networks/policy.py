@@ -5,6 +5,7 @@ import itertools
 from typing import Self
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray

@@ -11,6 +11,7 @@ types: `int`, `float`, `bool`, `str`, an enumeration, `Literal`, a record, `X | 
 import dataclasses
 import enum
 import os
+import pathlib
 import reprlib
 import types
 from collections.abc import Mapping, Sequence
