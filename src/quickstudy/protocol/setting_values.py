@@ -106,7 +106,7 @@ def checked_value(name: str, kind: Any, value: Any) -> Any:
         return _member(name, origin, value)
     if isinstance(origin, type) and issubclass(origin, pathlib.PurePath):
         if not isinstance(value, str | pathlib.PurePath) or "\0" in str(value):
-            raise _refusal(name, "a path", value)
+            raise _refusal(name, "be a path", value)
         return origin(value)
     if origin in (tuple, list, Sequence):
         return _sequence(name, kind, value)
@@ -203,7 +203,8 @@ def _one_of(name: str, kinds: tuple[Any, ...], value: Any) -> Any:
             return checked_value(name, kind, value)
         except UsageError:
             continue
-    raise _refusal(name, " or ".join(_words(kind) for kind in kinds), value)
+    words = [_words(kind).removeprefix("be ") for kind in kinds]
+    raise _refusal(name, f"be {' or '.join(words)}", value)
 
 
 def _words(kind: Any) -> str:
