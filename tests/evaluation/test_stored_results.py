@@ -98,7 +98,7 @@ def refusal(kind, data):
 def test_results_that_are_changed_at_any_place_are_refused_in_one_line_or_read(good):
     speed = json.loads(SPEED.read_text(encoding="utf-8"))
     tried = refused = 0
-    for kind, data, every in ((Evaluation, good, 2), (AdaptationSpeed, speed, 1 + len(list(hostile.places(speed))) // 60)):
+    for kind, data, every in ((Evaluation, good, 2), (AdaptationSpeed, speed, 1 + len(list(hostile.places(speed))) // 30)):
         kind.from_json(copy.deepcopy(data))
         for at in list(hostile.places(data))[::every]:
             for value in hostile.VALUES.values():
