@@ -69,7 +69,7 @@ COMMAND = """
     except KeyboardInterrupt:
         print("interrupted")
         status = 130
-    sys.exit(interrupts.status(status))
+    sys.exit(interrupts.finish(status))
 """
 PHASES = {
     "python code": ("ready()\ntime.sleep(60)", "interrupted"),
