@@ -28,6 +28,8 @@ _UNWINDING_SECONDS = 15.0
 """Seconds that the program may take to close everything."""
 
 _sections: list[threading.Event] = []
+_skippable = 0
+"""The number of `skip_on_interrupt` contexts that the main thread is in."""
 _command: "CommandInterrupts | None" = None
 
 
@@ -65,11 +67,15 @@ def finish_on_interrupt() -> Iterator[threading.Event]:
 @contextmanager
 def skip_on_interrupt() -> Iterator[None]:
     """An interrupt ends what is inside this context, and nothing else."""
+    global _skippable
+    _skippable += 1
     try:
         yield
     except KeyboardInterrupt:
         if _command is not None:
             _command.heard = True
+    finally:
+        _skippable -= 1
 
 
 class CommandInterrupts:
@@ -158,9 +164,12 @@ class CommandInterrupts:
         self._note_first(number)
         if _sections or self.heard or _holds_interrupt(sys.exc_info()[1]):
             return
-        if self._own_process and _is_importing(frame):  # compiled modules print the exception, and raise another one
-            self._end()
         self.raised, self._retry_at = True, time.monotonic() + _SPEAKING_SECONDS
+        if self._own_process and _is_importing(frame):
+            # Compiled modules that are being imported print the exception, and raise another one.
+            if not _skippable:
+                self._end()
+            return
         raise KeyboardInterrupt
 
     def _note_dropped(self, dropped: Any) -> None:
