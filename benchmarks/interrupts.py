@@ -71,8 +71,10 @@ def phases(folder: Path) -> dict[str, tuple[list[str], Callable[[], Ready]]]:
     host = ["train", "rl2", slow, "--hidden-size", "8", "--lifetimes", "8", "--held-out-tasks", "8", "--workers", "2", *LONG]
     here = [*TRAIN, *LONG, "--folder", "RUN"]
     return {
-        "import of the command": (here, lambda: printed("listening")),
-        **{f"import, {at} s later": (here, lambda at=at: printed("listening", later=at)) for at in (0.1, 0.3, 0.6, 1.0, 1.5)},
+        **{
+            f"import, {at} s after its start": (here, lambda at=at: printed("listening", later=at))
+            for at in (0.05, 0.1, 0.3, 0.6, 1.0, 1.5)
+        },
         **{
             f"compilation, {at} s after its start": (here, lambda at=at: printed("1 seed, budget", later=at))
             for at in (0.0, 0.3, 0.8, 1.5, 2.5)

@@ -69,7 +69,7 @@ COMMAND = """
     except KeyboardInterrupt:
         print("interrupted")
         status = 130
-    sys.exit(interrupts.status(status))
+    sys.exit(interrupts.finish(status))
 """
 PHASES = {
     "python code": ("ready()\ntime.sleep(60)", "interrupted"),
@@ -119,6 +119,20 @@ PHASES = {
     "a section that ends as if nothing had been": (
         "with finish_on_interrupt() as interrupted:\n    ready()\n    interrupted.wait(60)\nreturn 0",
         "",
+    ),
+    "an import within a part that may be skipped": (
+        """
+        import os, tempfile
+        folder = tempfile.mkdtemp()
+        with open(os.path.join(folder, "slowly_imported.py"), "w") as file:
+            file.write("import time; print('ready', flush=True); time.sleep(1.0)")
+        sys.path.append(folder)
+        with skip_on_interrupt():
+            import slowly_imported
+            while True: time.sleep(0.01)
+        print('the rest')
+        """,
+        "the rest",
     ),
     "a part that may be skipped": (
         "with skip_on_interrupt():\n    ready()\n    time.sleep(60)\ntime.sleep(1.0)\nprint('the rest')",

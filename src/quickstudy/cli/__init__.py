@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             status = _main(arguments, interrupts)
     except KeyboardInterrupt:
         status = _interrupted()
-    return interrupts.status(status)
+    return interrupts.finish(status)
 
 
 def _end_at_signals() -> None:

@@ -28,6 +28,8 @@ _UNWINDING_SECONDS = 15.0
 """Seconds that the program may take to close everything."""
 
 _sections: list[threading.Event] = []
+_skippable = 0
+"""The number of `skip_on_interrupt` contexts that the main thread is in."""
 _command: "CommandInterrupts | None" = None
 
 
@@ -65,11 +67,15 @@ def finish_on_interrupt() -> Iterator[threading.Event]:
 @contextmanager
 def skip_on_interrupt() -> Iterator[None]:
     """An interrupt ends what is inside this context, and nothing else."""
+    global _skippable
+    _skippable += 1
     try:
         yield
     except KeyboardInterrupt:
         if _command is not None:
             _command.heard = True
+    finally:
+        _skippable -= 1
 
 
 class CommandInterrupts:
@@ -112,14 +118,12 @@ class CommandInterrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops listening. At the end of a program that was interrupted, it only gives everything else a few seconds more."""
+        """Stops listening, unless the program ends with the command."""
         global _command
         if not self._listens:
             return
         self.heard = True
         if self._own_process:
-            if self.number is not None:
-                threading.Thread(target=self._end_soon, daemon=True).start()
             return
         _restore(self._earlier)
         signal.set_wakeup_fd(self._wakeup)
@@ -132,6 +136,18 @@ class CommandInterrupts:
     def status(self, status: int) -> int:
         """The exit status of the command: 128 and the signal's number where it was interrupted, else the one given."""
         return status if self.number is None or status not in (0, 130) else 128 + self.number
+
+    def finish(self, status: int) -> int:
+        """The exit status of the command. A program that was interrupted and ends with its command ends here.
+
+        Everything is closed by then. Python's own end could wait for threads of environments, and compiled code that still
+        runs would crash in it.
+        """
+        status = self.status(status)
+        if self._own_process and self.number is not None:
+            _write("")
+            os._exit(status)
+        return status
 
     @contextmanager
     def errors_are_interrupts(self) -> Iterator[None]:
@@ -148,9 +164,12 @@ class CommandInterrupts:
         self._note_first(number)
         if _sections or self.heard or _holds_interrupt(sys.exc_info()[1]):
             return
-        if self._own_process and _is_importing(frame):  # compiled modules print the exception, and raise another one
-            self._end()
         self.raised, self._retry_at = True, time.monotonic() + _SPEAKING_SECONDS
+        if self._own_process and _is_importing(frame):
+            # Compiled modules that are being imported print the exception, and raise another one.
+            if not _skippable:
+                self._end()
+            return
         raise KeyboardInterrupt
 
     def _note_dropped(self, dropped: Any) -> None:
@@ -209,10 +228,6 @@ class CommandInterrupts:
             self._retry_at, self._echo_until = now + _SPEAKING_SECONDS, now + 2 * _LOOKING_SECONDS
             _thread.interrupt_main(signal.Signals(self.number))
 
-    def _end_soon(self) -> None:
-        time.sleep(_UNHEARD_SECONDS)
-        os._exit(self.status(130))
-
     def _end(self) -> None:
         """Ends the program at once. Its worker processes end with it."""
         _say("interrupted." if self.number == signal.SIGINT else f"interrupted by {signal.Signals(self.number or 0).name}.")
@@ -252,13 +267,16 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def _say(text: str) -> None:
     """Writes a line to standard error, and what was printed before it; waits no longer than a moment for the terminal."""
+    _write(f"quickstudy: {text}\n")
 
+
+def _write(text: str) -> None:
     def write() -> None:
         with suppress(Exception):
             sys.stdout.flush()
         with suppress(Exception):
             shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar hides the cursor
-            sys.stderr.write(f"{shown}quickstudy: {text}\n")
+            sys.stderr.write(f"{shown}{text}")
             sys.stderr.flush()
 
     writing = threading.Thread(target=write, daemon=True)
