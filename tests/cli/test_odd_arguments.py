@@ -73,7 +73,10 @@ AS_PROCESSES = {
     "a budget beyond all bounds": (["train", "rl2", "bernoulli-bandit", "--budget", "1e400 steps"], "at most 1e+18 steps"),
     "a seed of 64 bits": (["train", "rl2", "bernoulli-bandit", "--seed", str(2**63)], "seed must lie within 0 and 4294967295"),
     "no number": (["train", "rl2", "bernoulli-bandit", "--checkpoint-seconds", "nan"], "checkpoint_seconds must be finite"),
-    "more seeds than fit": (["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"], "20,000,000 seeds needs about"),
+    "more seeds than fit": (
+        ["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"],
+        "training 20,000,000 seeds (parameters, optimiser, replay store) needs about",
+    ),
     "more tasks than fit": (["evaluate", "bundle", "--tasks", "1000000000"], "measuring on 1,000,000,000 tasks needs about"),
     "a flag of another library": (["train", "rl2", "bernoulli-bandit", "--lr", "0.1"], "Did you mean '--learning-rate'?"),
     "a file that ends the program": (["check", "leaves.py:make"], "it ends the program (SystemExit: 0) (line 2)"),

@@ -26,7 +26,7 @@ def refused(algorithm, config, folder, distribution=BANDITS):
 def test_seeds_that_do_not_fit(tmp_path, monkeypatch):
     monkeypatch.setenv(LIMIT_VARIABLE, "1")
     said = refused(small(), qs.TrainingConfig(seeds=2**31 - 1), tmp_path / "run")
-    assert said.startswith("the parameters, optimiser and store of 2,147,483,647 seeds needs about")
+    assert said.startswith("training 2,147,483,647 seeds (parameters, optimiser, replay store) needs about")
     assert "Use --seeds " in said
 
 

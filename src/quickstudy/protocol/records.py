@@ -31,10 +31,12 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from quickstudy.protocol.action_spaces import check_action_space
 from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.setting_values import MOST_WHOLE
 from quickstudy.protocol.spaces import ActionSpace, Space, check_fits_32_bits, describe_space, space_from_description
 
 Record = TypeVar("Record", bound=type)
+
+MOST_STEPS = 2**30
+"""Slots of a lifetime: they and a few more are counted in 32 bits."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -70,9 +72,9 @@ class Spec:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
-        if self.lifetime_steps > MOST_WHOLE:
+        if self.lifetime_steps > MOST_STEPS:
             raise SpecError(
-                f"a lifetime has at most {MOST_WHOLE:,} steps; came {self.episodes:,} episodes of {self.horizon:,}. "
+                f"a lifetime has at most {MOST_STEPS:,} steps; came {self.episodes:,} episodes of {self.horizon:,}. "
                 "Use fewer or shorter episodes."
             )
         if not isinstance(self.observation_space, Space):

@@ -31,7 +31,7 @@ def check_shapes(algorithm: MetaAlgorithm, distribution: AnyDistribution, source
     lifetimes = seeds * algorithm.lifetimes * _lifetime_bytes(algorithm, distribution, train)
     check_memory(
         states,
-        what=f"the parameters, optimiser and store of {_seeds(seeds)}",
+        what=f"training {_seeds(seeds)} (parameters, optimiser, replay store)",
         remedy=_remedy(seeds, states, "a smaller network, or a smaller store"),
         free=free_bytes_of_devices(),
     )
@@ -76,7 +76,7 @@ def _check_lifetimes(algorithm: MetaAlgorithm, *, needed: int, seeds: int) -> No
     steps = algorithm.agent.spec.lifetime_steps
     free = free_bytes_of_devices()
     fewer = fitting(algorithm.lifetimes, needed=needed, free=free) if free is not None else 0
-    others = [f"--lifetimes {fewer}"] * bool(fewer) + ["shorter lifetimes"]
+    others = [f"--lifetimes {fewer}"] * bool(fewer) + ["shorter lifetimes or smaller tasks"]
     check_memory(
         needed,
         what=f"one update ({algorithm.lifetimes:,} lifetimes of {steps:,} steps for {_seeds(seeds)})",

@@ -227,7 +227,7 @@ def open_pool(distribution: HostDistribution, config: CollectingConfig = Collect
         workers = config.workers or usable_cores()
         check_memory(
             workers * _BYTES_OF_WORKER,
-            what=f"{workers:,} worker processes",
+            what=f"starting {workers:,} worker processes",
             remedy=f"Use fewer --workers; this process may run on {usable_cores()} cores.",
         )
         return WorkerPool(distribution, lambda: WorkerProcess(distribution, config), workers=workers)

@@ -105,7 +105,7 @@ def low_rank_bandit(
         if value < least:
             raise SpecError(f"{name} must be {least} or more; came {value}.")
     tables = 8 * size * (2 * rank * arms + 4 * _DIRECTIONS)
-    check_memory(tables, what=f"{rank:,} coordinates of {arms:,} arms with contexts of {size:,}", remedy="Use fewer.")
+    check_memory(tables, what=f"a task of {rank:,} coordinates, {arms:,} arms and contexts of {size:,}", remedy="Use fewer.")
     if not noise > 0:
         raise SpecError(f"noise must be above 0; came {noise}.")
     spec = Spec(
