@@ -44,7 +44,7 @@ def seen(low, high, observations):
 def test_numbers_in_scale_are_read_as_they_are_declared_and_others_are_whitened():
     usual = jax.random.normal(jax.random.key(0), (10, 64, 5))
     inf = np.inf
-    observations = usual * jnp.array([1.0, 1.0, 1.0, 500.0, 0.3]) + jnp.array([0.0, 0.0, 0.0, 0.0, 1e4])
+    observations = usual * jnp.array([[[1.0, 1.0, 1.0, 500.0, 0.3]]]) + jnp.array([[[0.0, 0.0, 0.0, 0.0, 1e4]]])
     network, spec = seen([-8, -1e4, -inf, -inf, -inf], [8, 1e4, inf, inf, inf], observations)
     read = np.asarray(network.read(observations, spec))
     np.testing.assert_array_equal(network.rescaling.whitened, [0, 1, 0, 1, 1])
