@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from learning.probes import CODES, PROBES, grade, value_of_guessing, value_of_setting
-from learning.solvers import memoriser, solver
+from learning.probes import PROBES, grade
+from learning.solvers import memoriser, solver, switch_solver
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
 from quickstudy.rollout.compiled import run_lifetime
@@ -171,6 +171,12 @@ def test_the_stated_optimum_is_reached_by_one_who_can(name):
     assert abs(mean - subject.optimum) <= 4 * error + 1e-6
 
 
+def test_the_stated_optimum_of_hidden_switches_is_reached():
+    subject = probe("hidden switches")
+    mean, error = mean_return(switch_solver(subject.distribution.spec), subject.distribution)
+    assert abs(mean - subject.optimum) <= 4 * error + 1e-6
+
+
 def test_forgetting_at_resets_is_blind_to_the_cue_at_reset():
     subject = probe("cue at reset")
     mean, error = mean_return(solver(subject.distribution.spec, forgets=True), subject.distribution)
@@ -196,15 +202,6 @@ def test_a_gap_is_seen_where_there_is_one():
     (on_train, _), (on_test, error) = (mean_return(agent, subject.distribution, split=split) for split in ("train", "test"))
     assert on_train == subject.distribution.spec.episodes
     assert on_test < subject.blind + 1.0 + 4 * error
-
-
-def test_the_best_guesses_of_codes_are_worth_what_is_stated():
-    one_switch = value_of_setting([(number,) for number in range(5)], 4)
-    np.testing.assert_allclose(one_switch, value_of_guessing(answers=5, episodes=4))
-    # Two switches of two settings: the first guess pays two, one or nothing, and one leaves two codes.
-    two = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    np.testing.assert_allclose(value_of_setting(two, 2), 1 + (2 + 2 + 1.0 + 1.0) / 4)
-    assert value_of_setting(CODES, 1) == pytest.approx(1 / 3 + 1 / 2 + 1 / 2)
 
 
 def test_grades_are_ordered():
