@@ -1,0 +1,1 @@
+"""Sessions that adapt: their meaning, their storage, and a server."""
