@@ -30,12 +30,14 @@ class LiveSession:
     """A session in this process: its record, its memories, and the events that are not stored yet.
 
     `memories` are None where a lifetime has begun whose first memory is not computed yet, and never between requests.
+    `fresh` are events that were not given to a store, `sent` those that were and may not be stored yet.
     """
 
     name: SessionName
     record: Record
     memories: Any
     fresh: list[Event] = dataclasses.field(default_factory=list)
+    sent: list[Event] = dataclasses.field(default_factory=list)
     version: int = 0
 
     def take(self, event: Event) -> None:
@@ -181,6 +183,7 @@ class Sessions:
                 raise Refusal("conflict", "there is a session of this name already.", field="session", hint="Use another name.")
             return self._opened(request, now)
         if session is None and self.opens and isinstance(request, Act):
+            self.served.observation(request.observation)  # a request that is refused opens nothing
             return self._opened(Open(name=request.name), now)
         if session is None:
             raise Refusal("unknown_session", "there is no such session.", field="session", hint="Open it first.")
