@@ -1,7 +1,7 @@
 """Laws of served sessions, for all agents: a memory does not depend on the order in which rewards arrive.
 
-Lifetimes come from the compiled rollout. Their rewards are shuffled, repeated, held back and lost. The memory of the fast path is
-compared with a replay of the same lifetime in order, to the last bit; and the replay with the memory of the rollout.
+Lifetimes come from the compiled rollout. Their rewards are shuffled, repeated, held back and lost. The memory of the fast path
+is compared with a replay of the same lifetime in order, to the last bit; and the replay with the memory of the rollout.
 """
 
 import jax
@@ -95,8 +95,8 @@ def test_the_memory_does_not_depend_on_the_order_of_rewards(case, data):
         for place, (acted, rewarded) in enumerate(case.messages[number]):
             sent.append((place, 0, number, acted))
             if acted.slot not in lost[number]:
-                for _ in range(data.draw(st.integers(1, 2))):
-                    sent.append((place + data.draw(st.integers(0, len(slots))), 1, number, rewarded))
+                delays = data.draw(st.lists(st.integers(0, len(slots)), min_size=1, max_size=2))
+                sent += [(place + delay, 1, number, rewarded) for delay in delays]
     records = {number: case.record() for number in numbers}
     memories = dict(zip(numbers, begun(case.programs, [case.key[number] for number in numbers]), strict=True))
     for *_, number, message in sorted(sent, key=lambda one: one[:2]):

@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests: started on a free port of this machine, and stopped at the end.
 
-Where it is not installed and this process may install it, it is installed. Where that fails, the tests that need it are skipped;
-`QUICKSTUDY_NEEDS_POSTGRES`, which `.ci/run` sets, makes them fail instead.
+Where it is not installed and this process may install it, it is installed. Where that fails, the tests that need it are
+skipped; `QUICKSTUDY_NEEDS_POSTGRES`, which `.ci/run` sets, makes them fail instead.
 """
 
 import contextlib

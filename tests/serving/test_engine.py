@@ -50,9 +50,7 @@ def states(url, serve, names):
     found = {}
     for one, stored in store.load(names).items():
         session = restored(stored, served)
-        record = recorded(
-            [event_of(event) for event in store.events(one)], served.spec, cadence=1, policy=served.policy
-        )
+        record = recorded([event_of(event) for event in store.events(one)], served.spec, cadence=1, policy=served.policy)
         np.testing.assert_array_equal(session.memories.working, replayed(served.programs, record, served.key(record)))
         found[one.session] = (record.lifetime, record.next, session.memories.working.tobytes())
     store.close()
@@ -147,7 +145,7 @@ def test_quotas_and_overload_are_refused_before_anything_is_decided(serve, store
 def test_a_version_that_is_not_the_expected_one_is_left_out(store_url):
     store = open_store(store_url)
     chain = new_chain(store.heads())
-    store.add_shard(chain.shard, chain.value)
+    store.add_shard(chain)
 
     def change(session, expected, version, state):
         event = StoredEvent(name=name(session), number=version, kind="frozen", decision_id=None, body=b"x")

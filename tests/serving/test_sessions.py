@@ -125,7 +125,9 @@ def test_rewards_that_are_no_finite_numbers_are_refused(serve, reward):
     np.testing.assert_array_equal(memory_of(sessions, "a"), before)
 
 
-@pytest.mark.parametrize("observation", [[0.5], [0.5, 2.0], [0.5, float("nan")], "x", None, [[0.5, 0.5]], 0.5, [0.5, "x"], [[1], [2, 3]]])
+@pytest.mark.parametrize(
+    "observation", [[0.5], [0.5, 2.0], [0.5, float("nan")], "x", None, [[0.5, 0.5]], 0.5, [0.5, "x"], [[1], [2, 3]]]
+)
 def test_observations_outside_their_space_are_refused(serve, observation):
     sessions = open_one(serve("walker"))
     with pytest.raises(Refusal) as refusal:
@@ -328,7 +330,7 @@ def test_the_memory_is_the_replay_of_the_log(serve, messages):
     """Whatever comes in whatever order, the memory is a function of the log alone."""
     clock = Clock()
     served = serve("walker", window_seconds=30, default_reward=0.5, aggregate="sum", at_end="new")
-    sessions, made = open_one(served, clock=clock), []
+    sessions, made, kinds = open_one(served, clock=clock), [], set()
     for kind, back, reward in messages:
         clock.now += 4 * back
         try:
@@ -339,7 +341,8 @@ def test_the_memory_is_the_replay_of_the_log(serve, messages):
                 more = {"terminated": True} if back == 3 else {"observation": [0.25, 0.5]}
                 sessions.reward("a", which, reward, reward_id=str(len(made) % 3), **more)
         except Refusal as refusal:
-            assert refusal.kind == "conflict"
+            kinds.add(refusal.kind)
+    assert kinds <= {"conflict"}
     session = sessions.shelf.get(name("a"))
     record = sessions._recorded(sessions.shelf.log(session))
     np.testing.assert_array_equal(session.memories.working, replayed(served.programs, record, served.key(record)))

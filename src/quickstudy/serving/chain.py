@@ -10,6 +10,7 @@ payloads, and the chain still verifies; what was said cannot be found out by try
 
 import dataclasses
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -33,11 +34,12 @@ class Chain:
 
     Args:
       shard: its name.
-      genesis: link 0.
+      others: the last link value of every other shard, by name.
     """
 
-    def __init__(self, shard: str, genesis: bytes):
-        self.shard, self.seq, self.value = shard, 0, genesis
+    def __init__(self, shard: str, others: Mapping[str, bytes]):
+        self.shard, self.others = shard, dict(others)
+        self.seq, self.value = 0, genesis_value(shard, others)
 
     def next(self, payloads: Sequence[bytes]) -> tuple[list[bytes], ChainLink]:
         """Salts of payloads, and the link that holds their commitments. The chain does not move on yet."""
@@ -54,8 +56,7 @@ class Chain:
 
 def new_chain(heads: Mapping[str, ChainLink]) -> Chain:
     """A new shard that commits to the last links of all others."""
-    shard = secrets.token_hex(8)
-    return Chain(shard, genesis_value(shard, {name: link.value for name, link in heads.items()}))
+    return Chain(secrets.token_hex(8), {name: link.value for name, link in heads.items()})
 
 
 def genesis_value(shard: str, heads: Mapping[str, bytes]) -> bytes:
@@ -77,3 +78,13 @@ def link_value(before: bytes, shard: str, seq: int, commitments: bytes) -> bytes
 def payload_of(tenant: str, session: str, number: int, kind: str, body: bytes) -> bytes:
     """What is committed to: the event with its place, without ambiguity."""
     return "\0".join([tenant, session, str(number), kind, ""]).encode() + body
+
+
+def others_text(others: Mapping[str, bytes]) -> str:
+    """The last links of other shards as text, for stores."""
+    return json.dumps({name: value.hex() for name, value in sorted(others.items())})
+
+
+def others_of(text: str) -> dict[str, bytes]:
+    """The inverse of `others_text`."""
+    return {name: bytes.fromhex(value) for name, value in json.loads(text).items()}

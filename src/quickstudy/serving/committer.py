@@ -132,7 +132,7 @@ class Committer:
 
     def _begin_shard(self) -> None:
         chain = new_chain(self._store.heads())
-        self._store.add_shard(chain.shard, chain.value)
+        self._store.add_shard(chain)
         self._chain = chain
 
 

@@ -78,7 +78,7 @@ class Engine:
         self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
         self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
         self._counts: Counter[str] = Counter()
-        self.waiting, self.draining, self.compiled = 0, False, False
+        self.waiting, self.draining, self.ready = 0, False, False
         self._count_lock = threading.Lock()
 
     def start(self) -> None:
@@ -88,10 +88,11 @@ class Engine:
           StoreError: the store cannot be read or written.
         """
         self.served.programs.compile()
-        self.compiled = True
         self._counts.update(self.store.counts())
+        self.store.add_agent(self.served.digest, self.served.described())
         self._committer.start()
         self._thread.start()
+        self.ready = True
 
     def stop(self) -> None:
         """Answers what was asked, stores it, and stops; requests that come from now on are refused."""
@@ -127,6 +128,8 @@ class Engine:
         """Raises `Refusal` if a request cannot be taken now."""
         if self.draining:
             raise _stopping()
+        if not self.ready:
+            raise Refusal("overloaded", "this server is starting.", hint="Send the request again in a few seconds.")
         if self.waiting >= self._most_waiting:
             raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
         if self._committer.error is not None and not isinstance(request, Look):
@@ -144,6 +147,13 @@ class Engine:
         if isinstance(answer, Refusal):
             raise answer
         return answer
+
+    def delete(self, name: SessionName) -> bool:
+        """Deletes a session; within `call` only. False if there is none."""
+        self._shelf.drop(name)
+        deleted = self.store.delete(name)
+        self._counts[name.tenant] -= deleted
+        return deleted
 
     def call(self, function: Callable[[StoreShelf], Any]) -> Future:
         """Calls a function between two rounds, when everything so far is stored; its result is that of the future."""

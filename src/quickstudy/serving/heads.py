@@ -5,7 +5,7 @@ import numpy as np
 
 from quickstudy.serving.events import KINDS, Event
 from quickstudy.serving.memory import Memories
-from quickstudy.serving.record import Record, Step
+from quickstudy.serving.record import Step
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.sessions import LiveSession
@@ -75,3 +75,8 @@ def stored_event(name: SessionName, number: int, event: Event) -> StoredEvent:
 def event_of(stored: StoredEvent) -> Event:
     """The event from its bytes."""
     return _events[stored.kind].decode(stored.body)
+
+
+def events_in(state: bytes) -> int:
+    """How many events a stored session knows of."""
+    return _heads.decode(state).events

@@ -58,13 +58,9 @@ class AgentPrograms:
         memory = jax.eval_shape(agent.begin, params, key)
         decision = jax.eval_shape(agent.act, params, memory, seen, key)
         flag = jax.ShapeDtypeStruct((), bool)
-        outcome = Outcome(
-            observation=seen, reward=jax.ShapeDtypeStruct((), jnp.float32), terminated=flag, truncated=flag
-        )
+        outcome = Outcome(observation=seen, reward=jax.ShapeDtypeStruct((), jnp.float32), terminated=flag, truncated=flag)
         slot = jax.ShapeDtypeStruct((), jnp.int32)
-        step = jax.eval_shape(
-            functools.partial(transition_at, horizon=agent.spec.horizon), slot, seen, decision, outcome, flag
-        )
+        step = jax.eval_shape(functools.partial(transition_at, horizon=agent.spec.horizon), slot, seen, decision, outcome, flag)
         self.memory, self.observation = WordLayout(memory), WordLayout(seen)
         self.decision, self.step = WordLayout(decision), WordLayout(step)
         self.key_words = jax.eval_shape(jax.random.key_data, key).shape[0]
@@ -118,9 +114,7 @@ class AgentPrograms:
             where, chunk = np.zeros(self.capacity, np.int32), np.zeros(self.capacity, np.int32)
             for number, job in enumerate(part):
                 where[number], chunk[number], steps[number] = place[job.row], job.chunk, job.steps
-            after = self._fold(
-                self._filled(memories[rows]), self._filled(keys[rows]), where, chunk, steps, np.int32(len(part))
-            )
+            after = self._fold(self._filled(memories[rows]), self._filled(keys[rows]), where, chunk, steps, np.int32(len(part)))
             memories[rows] = np.asarray(after)[: len(rows)]
         return memories
 
@@ -143,9 +137,7 @@ class AgentPrograms:
 
         return jax.lax.fori_loop(0, count, one, jnp.zeros((self.capacity, self.memory.size), jnp.uint32))
 
-    def _act_all(
-        self, params: PyTree, memories: Array, observations: Array, keys: Array, slots: Array, count: Array
-    ) -> Array:
+    def _act_all(self, params: PyTree, memories: Array, observations: Array, keys: Array, slots: Array, count: Array) -> Array:
         def one(number: Array, decisions: Array) -> Array:
             key = slot_key(jax.random.wrap_key_data(keys[number]), slots[number])[1]
             memory, seen = self.memory.unpack(memories[number]), self.observation.unpack(observations[number])

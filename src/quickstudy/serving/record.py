@@ -220,9 +220,7 @@ class Record:
         return np.stack(rows)
 
     def _words(self, step: Step, slot: int, *, happened: bool) -> np.ndarray:
-        terminated, truncated = end_of_episode(
-            slot, np.bool_(step.terminated), np.bool_(step.truncated), horizon=self.horizon
-        )
+        terminated, truncated = end_of_episode(slot, np.bool_(step.terminated), np.bool_(step.truncated), horizon=self.horizon)
         reward = np.float32(step.reward if happened else 0).view(np.uint32)
         flags = [reward, happened and terminated, happened and truncated, slot // self.horizon, happened]
         head = np.frombuffer(step.observation + step.decision + step.successor, np.uint32)

@@ -34,7 +34,14 @@ class Refusal(QuickstudyError):
     """
 
     def __init__(
-        self, kind: str, message: str, *, field: str | None = None, expected: Any = None, got: Any = None, hint: str | None = None
+        self,
+        kind: str,
+        message: str,
+        *,
+        field: str | None = None,
+        expected: Any = None,
+        got: Any = None,
+        hint: str | None = None,
     ):
         parts = [message, f"Expected {expected}." if expected is not None else "", f"Came {got}." if got is not None else ""]
         super().__init__(" ".join(part for part in [*parts, hint or ""] if part))

@@ -66,6 +66,11 @@ class ServedAgent:
         """Of the agent."""
         return self.agent.spec
 
+    def described(self) -> str:
+        """What the audit needs to read the events of sessions, as JSON text: spaces, lengths and layouts of words."""
+        layouts = {"observation": self.programs.observation.describe(), "decision": self.programs.decision.describe()}
+        return json.dumps({"spec": self.spec.describe(), "layouts": layouts}, sort_keys=True)
+
     def record(self) -> Record:
         """The record of a session before its first event."""
         return Record(self.spec, cadence=self.agent.cadence, policy=self.policy)
@@ -111,7 +116,9 @@ class ServedAgent:
           Refusal: not a finite number of 32 bits.
         """
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refusal("invalid", "reward is not a number.", field="reward", expected="a finite number", got=repr(value)[:80])
+            raise Refusal(
+                "invalid", "reward is not a number.", field="reward", expected="a finite number", got=repr(value)[:80]
+            )
         with np.errstate(over="ignore"):
             finite = math.isfinite(value) and bool(np.isfinite(np.float32(value)))
         if not finite:

@@ -18,7 +18,7 @@ from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renew
 from quickstudy.serving.memory import begun, bring_up_to_date
 from quickstudy.serving.record import Record, counted, recorded
 from quickstudy.serving.refusal import Refusal
-from quickstudy.serving.requests import Act, Change, Look, Open, Request, Reward, Rollback, SessionName
+from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.settled import Settled, answer_to
 
@@ -326,7 +326,12 @@ class Sessions:
         step = session.record.by_id.get(decision_id)
         if step is not None:
             acted = Acted(
-                at=0.0, slot=step.slot, decision_id=decision_id, observation=step.observation, decision=step.decision, due=step.due
+                at=0.0,
+                slot=step.slot,
+                decision_id=decision_id,
+                observation=step.observation,
+                decision=step.decision,
+                due=step.due,
             )
             return Settled(acted, [])
         events = self.shelf.find(session, decision_id)

@@ -21,9 +21,7 @@ def answer_to(settled: Settled, came: Rewarded, policy: SessionPolicy) -> str:
       Refusal: the reward contradicts that which was taken in.
     """
     rewards = [event for event in settled.rest if isinstance(event, Rewarded)]
-    said = {
-        event.reward_id: Message(event.reward, event.successor, event.terminated, event.truncated) for event in rewards
-    }
+    said = {event.reward_id: Message(event.reward, event.successor, event.terminated, event.truncated) for event in rewards}
     came_says = Message(came.reward, came.successor, came.terminated, came.truncated)
     step = Step(settled.acted.slot, settled.acted.decision_id, b"", b"", None, messages=said)
     if said.get(came.reward_id) == came_says:

@@ -33,9 +33,10 @@ class WordLayout:
         self.paths = [jax.tree_util.keystr(path) for path, _ in named]
         self.size = self._starts[-1]
 
-    def describe(self) -> list[str]:
-        """Path, shape and type of every leaf, as text: rows of two layouts mean the same if these are equal."""
-        return [f"{path} {leaf.dtype}{list(leaf.shape)}" for path, leaf in zip(self.paths, self._leaves, strict=True)]
+    def describe(self) -> list[tuple[str, str, tuple[int, ...], int]]:
+        """Path, type, shape and words of every leaf: rows of two layouts mean the same if these are equal."""
+        leaves = zip(self.paths, self._leaves, strict=True)
+        return [(path, str(leaf.dtype), tuple(leaf.shape), _words_of(leaf)) for path, leaf in leaves]
 
     def of_leaf(self, path: str) -> slice | None:
         """Which words hold the leaf at a path, as in `.action`; None where there is no such leaf."""
@@ -71,6 +72,21 @@ class WordLayout:
         spans = zip(self._starts[:-1], self._starts[1:], strict=True)
         leaves = [_unpack_leaf(words[i:j], leaf) for (i, j), leaf in zip(spans, self._leaves, strict=True)]
         return jax.tree.unflatten(self._structure, leaves)
+
+
+def leaves_by(description: list, words: bytes) -> dict[str, np.ndarray]:
+    """The leaves of a row by their path, from a description of its layout.
+
+    Args:
+      description: as `WordLayout.describe` gives it, or as it comes back from JSON.
+      words: the bytes of a row.
+    """
+    row, found, start = np.frombuffer(words, np.uint32), {}, 0
+    for path, kind, shape, size in description:
+        part = row[start : start + size]
+        found[path] = part if kind.startswith("key") else _from_words(part, np.dtype(kind)).reshape(shape)
+        start += size
+    return found
 
 
 def _is_key(leaf: Array) -> bool:

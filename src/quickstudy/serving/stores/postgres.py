@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 
-from quickstudy.serving.chain import Chain, ChainLink, payload_of
+from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
 from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _STATEMENT_MILLISECONDS = 10_000
+_LOCK_MILLISECONDS = 3_000
+"""A server that stands still within a transaction gives its rows up after this time."""
 _MIGRATION_LOCK = 0x71735F6D  # "qs_m"
 _EVENT_COLUMNS = "tenant, session, number, kind, decision_id, body, salt, shard, seq, place"
 _NAMES = "unnest(%s::text[], %s::text[])"
@@ -45,7 +47,9 @@ class PostgresStore:
         query = f"""select tenant, session, agent, version, state from session
                     where (tenant, session) in (select * from {_NAMES})"""
         return {
-            SessionName(row[0], row[1]): StoredSession(name=SessionName(row[0], row[1]), agent=row[2], version=row[3], state=row[4])
+            SessionName(row[0], row[1]): StoredSession(
+                name=SessionName(row[0], row[1]), agent=row[2], version=row[3], state=row[4]
+            )
             for row in self._rows(query, _columns(names, 2))
         }
 
@@ -57,7 +61,7 @@ class PostgresStore:
 
     def commit(self, changes: Sequence[StoredChange], chain: Chain, *, durable: bool) -> set[SessionName]:
         """See `Store`."""
-        ordered = sorted(changes, key=lambda change: change.name)  # all servers lock rows in one order
+        ordered = sorted(changes, key=lambda change: change.name)  # all servers insert in one order
         with self._transaction(durable=durable) as cursor:
             written_names = self._swapped(cursor, ordered)
             written = [change for change in ordered if change.name in written_names]
@@ -98,14 +102,23 @@ class PostgresStore:
         query = "select shard, seq, commitments, value from link where shard = %s order by seq"
         return [ChainLink(*row) for row in self._rows(query, (shard,))]
 
-    def shards(self) -> dict[str, bytes]:
+    def shards(self) -> dict[str, dict[str, bytes]]:
         """See `Store`."""
-        return dict(self._rows("select shard, genesis from shard"))
+        return {row[0]: others_of(row[1]) for row in self._rows("select shard, others from shard")}
 
-    def add_shard(self, shard: str, genesis: bytes) -> None:
+    def add_shard(self, chain: Chain) -> None:
         """See `Store`."""
         with self._transaction() as cursor:
-            cursor.execute("insert into shard values (%s, %s)", (shard, genesis))
+            cursor.execute("insert into shard values (%s, %s)", (chain.shard, others_text(chain.others)))
+
+    def agents(self) -> dict[str, str]:
+        """See `Store`."""
+        return dict(self._rows("select digest, described from agent"))
+
+    def add_agent(self, digest: str, described: str) -> None:
+        """See `Store`."""
+        with self._transaction() as cursor:
+            cursor.execute("insert into agent values (%s, %s) on conflict do nothing", (digest, described))
 
     def all_events(self) -> list[StoredEvent]:
         """See `Store`."""
@@ -138,12 +151,15 @@ class PostgresStore:
                 self._drop(use)
 
     def _swapped(self, cursor: psycopg.Cursor, changes: list[StoredChange]) -> set[SessionName]:
-        """Swaps the rows that have the version that is expected, and inserts the new ones; returns the names of both."""
+        """Swaps the rows that have the version that is expected, and inserts the new ones; returns the names of both.
+
+        A row that another server is changing just now counts as changed, so no server waits for another.
+        """
         old, new = [change for change in changes if change.expected], [change for change in changes if not change.expected]
         written: set[SessionName] = set()
         if old:
             lock = f"""select tenant, session, version from session where (tenant, session) in (select * from {_NAMES})
-                       order by tenant, session for update"""
+                       for update skip locked"""
             found = cursor.execute(lock, _columns([change.name for change in old], 2)).fetchall()
             versions = {SessionName(row[0], row[1]): row[2] for row in found}
             swapped = [change for change in old if versions.get(change.name) == change.expected]
@@ -184,7 +200,9 @@ class PostgresStore:
         waits = "on" if durable else "off"
         with self._cursor("write") as cursor, cursor.connection.transaction():
             cursor.execute(
-                f"set local statement_timeout = {_STATEMENT_MILLISECONDS}; set local synchronous_commit = {waits}",
+                f"set local statement_timeout = {_STATEMENT_MILLISECONDS}; set local lock_timeout = {_LOCK_MILLISECONDS}; "
+                f"set local idle_in_transaction_session_timeout = {_LOCK_MILLISECONDS}; "
+                f"set local synchronous_commit = {waits}",
                 binary=False,
             )
             yield cursor
@@ -202,7 +220,9 @@ class PostgresStore:
                     yield cursor
             except psycopg.Error as error:
                 self._drop(use)
-                raise StoreError(f"PostgreSQL cannot be used: {str(error).splitlines()[0] if str(error) else error!r}") from error
+                raise StoreError(
+                    f"PostgreSQL cannot be used: {str(error).splitlines()[0] if str(error) else error!r}"
+                ) from error
 
     def _drop(self, use: str) -> None:
         connection = self._connections.pop(use, None)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.serving.chain import Chain, ChainLink, payload_of
+from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
 from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
@@ -111,15 +111,25 @@ class SqliteStore:
         with self._read() as reader:
             return [ChainLink(*row) for row in reader.execute(query, (shard,))]
 
-    def shards(self) -> dict[str, bytes]:
+    def shards(self) -> dict[str, dict[str, bytes]]:
         """See `Store`."""
         with self._read() as reader:
-            return dict(reader.execute("select shard, genesis from shard").fetchall())
+            return {row[0]: others_of(row[1]) for row in reader.execute("select shard, others from shard")}
 
-    def add_shard(self, shard: str, genesis: bytes) -> None:
+    def add_shard(self, chain: Chain) -> None:
         """See `Store`."""
         with self._transaction() as writer:
-            writer.execute("insert into shard values (?, ?)", (shard, genesis))
+            writer.execute("insert into shard values (?, ?)", (chain.shard, others_text(chain.others)))
+
+    def agents(self) -> dict[str, str]:
+        """See `Store`."""
+        with self._read() as reader:
+            return dict(reader.execute("select digest, described from agent").fetchall())
+
+    def add_agent(self, digest: str, described: str) -> None:
+        """See `Store`."""
+        with self._transaction() as writer:
+            writer.execute("insert into agent values (?, ?) on conflict do nothing", (digest, described))
 
     def all_events(self) -> list[StoredEvent]:
         """See `Store`."""
@@ -197,7 +207,7 @@ class SqliteStore:
                 writer.execute(statement)
             writer.execute(f"pragma user_version = {number}")
 
-    def _owned(self):  # noqa: ANN202 - a file
+    def _owned(self):
         path = self._path.with_name(f"{self._path.name}.lock")
         with _told(self._path):
             lock = path.open("w")

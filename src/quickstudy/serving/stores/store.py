@@ -110,11 +110,17 @@ class Store(Protocol):
     def links(self, shard: str) -> list[ChainLink]:
         """All links of a shard in their order."""
 
-    def shards(self) -> dict[str, bytes]:
-        """The first link value of every shard."""
+    def shards(self) -> dict[str, dict[str, bytes]]:
+        """Every shard, with the last link values of the others that it began from."""
 
-    def add_shard(self, shard: str, genesis: bytes) -> None:
+    def add_shard(self, chain: Chain) -> None:
         """Begins a shard of the chain."""
+
+    def agents(self) -> dict[str, str]:
+        """What is known of the agents that were served, by digest: JSON text, as `ServedAgent.described` gives it."""
+
+    def add_agent(self, digest: str, described: str) -> None:
+        """Notes an agent that is served; nothing happens if it is known."""
 
     def all_events(self) -> list[StoredEvent]:
         """Every event of every session that was not deleted, by shard, link and place."""

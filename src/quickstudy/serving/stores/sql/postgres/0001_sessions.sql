@@ -13,7 +13,7 @@ create table event (
 
 create index event_decision on event (tenant, session, decision_id) where decision_id is not null;
 
-create table shard (shard text primary key, genesis bytea not null);
+create table shard (shard text primary key, others text not null);
 
 create table link (
   shard text not null references shard (shard), seq bigint not null, commitments bytea not null, value bytea not null,
@@ -23,3 +23,5 @@ create table link (
 create table token (token_id text primary key, sha256 bytea not null, tenant text collate "C" not null, scopes text not null);
 
 create table probe (at double precision not null);
+
+create table agent (digest text primary key, described text not null);

@@ -13,7 +13,7 @@ create table event (
 
 create index event_decision on event (tenant, session, decision_id) where decision_id is not null;
 
-create table shard (shard text primary key, genesis blob not null) strict, without rowid;
+create table shard (shard text primary key, others text not null) strict, without rowid;
 
 create table link (
   shard text not null references shard, seq integer not null, commitments blob not null, value blob not null,
@@ -23,3 +23,5 @@ create table link (
 create table token (token_id text primary key, sha256 blob not null, tenant text not null, scopes text not null) strict, without rowid;
 
 create table probe (at real not null) strict;
+
+create table agent (digest text primary key, described text not null) strict, without rowid;
