@@ -3,8 +3,8 @@
     python benchmarks/serving.py
     python benchmarks/serving.py --store postgresql://USER@HOST/DATABASE
 
-The server is a process of its own, and the clients are one other process. Beside the figures stand the time of one fsync and the
-load of the machine, because both decide them. Each run adds a line to `benchmarks/serving.jsonl`.
+The server is a process of its own, and the clients are one other process. Beside the figures stand the time of one fsync and
+the load of the machine, because both decide them. Each run adds a line to `benchmarks/serving.jsonl`.
 """
 
 import asyncio

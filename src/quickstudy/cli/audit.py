@@ -60,8 +60,8 @@ def _verified(found: Any) -> int:
     for said in found.wrong:
         print(f"WRONG: {said}")
     print(
-        f"{found.events} events in {found.links} links of {found.shards} shards; {found.deleted} events were deleted with their "
-        f"session. {'The log is whole.' if not found.wrong else f'{len(found.wrong)} things are wrong.'}"
+        f"{found.events} events in {found.links} links of {found.shards} shards; {found.deleted} events were deleted with "
+        f"their session. {'The log is whole.' if not found.wrong else f'{len(found.wrong)} things are wrong.'}"
     )
     return 1 if found.wrong else 0
 

@@ -1,8 +1,8 @@
 """The audit of a store: what was decided and why, and whether the log is whole.
 
 `verify` recomputes the chain of every shard and the commitment of every event that was not deleted. It also compares the events
-of each session with the number that its state knows of. The end of a chain can only be checked against last links that were kept
-elsewhere: `heads` tells them, and `verify` takes them.
+of each session with the number that its state knows of. The end of a chain can only be checked against last links that were
+kept elsewhere: `heads` tells them, and `verify` takes them.
 """
 
 import dataclasses

@@ -5,8 +5,8 @@ The memory of a session is the fold of the agent's `adapt` over the valid steps 
     memory(record) = adapt(... adapt(adapt(begin, chunk 0), chunk 1) ...)        chunks without a valid step left out
 
 `replayed` computes just that. `bring_up_to_date` does not begin again: it continues from the last memory if every new step lies
-behind the steps that are in it already, and from the memory of the settled slots otherwise. Both use the same compiled programs,
-so their results are equal to the last bit. A law holds them to it.
+behind the steps that are in it already, and from the memory of the settled slots otherwise. Both use the same compiled
+programs, so their results are equal to the last bit. A law holds them to it.
 """
 
 import dataclasses

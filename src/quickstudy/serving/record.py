@@ -267,6 +267,7 @@ class Record:
 
 
 def contradiction(step: Step, came: Rewarded) -> Refusal:
+    """The refusal of a reward that differs from those that were taken in."""
     return Refusal(
         "conflict",
         f"decision {step.decision_id!r} was rewarded already, with something else.",

@@ -22,7 +22,7 @@ STATUSES = {
 """The kinds of refusals, and the HTTP status of each."""
 
 
-class Refusal(QuickstudyError):
+class Refusal(QuickstudyError):  # noqa: N818 - an answer as well as an error
     """A request that is refused; nothing was changed.
 
     Args:

@@ -1,7 +1,7 @@
 """Sessions of a served agent: requests in, events and answers out, many at once.
 
-`Sessions` is the meaning of the server, without sockets and without a disk. It works on a `Shelf`, which holds the live sessions
-and finds old events; the one here keeps everything in this process.
+`Sessions` is the meaning of the server, without sockets and without a disk. It works on a `Shelf`, which holds the live
+sessions and finds old events; the one here keeps everything in this process.
 
 Requests are done in waves: a wave holds the first request of each session. All memories of a wave are brought up to date in one
 call of a compiled program, and all its decisions are made in another.

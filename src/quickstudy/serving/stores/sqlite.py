@@ -101,7 +101,8 @@ class SqliteStore:
 
     def heads(self) -> dict[str, ChainLink]:
         """See `Store`."""
-        last = "select shard, seq, commitments, value from link where (shard, seq) in (select shard, max(seq) from link group by 1)"
+        last = """select shard, seq, commitments, value from link
+                  where (shard, seq) in (select shard, max(seq) from link group by shard)"""
         with self._read() as reader:
             return {row[0]: ChainLink(*row) for row in reader.execute(last)}
 
