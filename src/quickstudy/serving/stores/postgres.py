@@ -1,8 +1,8 @@
 """Sessions in PostgreSQL: any number of servers, none of which owns a session.
 
 Servers do not lock sessions between requests. A commit compares the version of each session and swaps it, so of two servers
-that changed one session, one is told to do its work again. There are no session-level locks, so a pooler such as PgBouncer may stand
-between. A lost connection is opened again by the next call.
+that changed one session, one is told to do its work again. There are no session-level locks, so a pooler such as PgBouncer
+may stand between. A lost connection is opened again by the next call.
 """
 
 import contextlib
