@@ -69,7 +69,7 @@ class Engine:
         most_live: int = 100_000,
     ):
         self.served, self.store = served, store
-        self._fast = store.exclusive and not strict
+        self._strict, self._fast = strict, store.exclusive and not strict
         self._most_waiting, self._most_sessions = most_waiting, most_sessions
         self._shelf = StoreShelf(served, store, most=most_live)
         self._sessions = Sessions(served, shelf=self._shelf, opens=True)
@@ -233,7 +233,9 @@ class Engine:
         if not self.store.exclusive:
             self._held.update({name: deque() for name in changed})
         if changes or waits:
-            self._committer.put(CommitJob(changes, waits, durable=any(not isinstance(o.request, Act) for o, _ in waits)))
+            self._committer.put(
+                CommitJob(changes, waits, durable=self._strict or any(not isinstance(o.request, Act) for o, _ in waits))
+            )
         for one, answer in at_once:
             self._give(one, answer)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import signal
 from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
@@ -74,6 +75,8 @@ def serve(served: ServedAgent, settings: ServerSettings) -> int:
     server = uvicorn.Server(
         uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, server_header=False, **config)
     )
+    # uvicorn stops in an orderly way, and then raises the signal again; the status shall say that all went well.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     server.run()
     return 1 if application.failed is not None else 0
 
