@@ -2,6 +2,7 @@
 
 import threading
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,9 +10,11 @@ from quickstudy.serving.chain import new_chain
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.heads import event_of, restored
 from quickstudy.serving.memory import replayed
+from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.record import recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Change, Look, Open, Reward, Rollback, SessionName
+from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.stores import open_store
 from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoreError
 
@@ -140,6 +143,64 @@ def test_quotas_and_overload_are_refused_before_anything_is_decided(serve, store
     engine.stop()
     with pytest.raises(Refusal, match="stopping"):
         engine.ask_and_wait(Look(name=name("a")))
+
+
+def version_of(serve, walker, url, number, **more):
+    """An engine with one of several versions of an agent."""
+    agent, _ = walker
+    served = ServedAgent(
+        agent, agent.init(jax.random.key(number)), policy=SessionPolicy(at_end="new"), digest=f"version {number}"
+    )
+    engine = Engine(served, open_store(url), **more)
+    engine.start()
+    return engine
+
+
+def test_sessions_move_to_another_version_by_replay_and_back(serve, walker, store_url):
+    def step(engine, number):
+        decision = engine.ask_and_wait(Act(name=name("a"), observation=[0.5, number / 8]))
+        reward = {"reward": number / 8, "observation": [0.25, 0.5]}
+        engine.ask_and_wait(Reward(name=name("a"), decision_id=decision["decision_id"], **reward))
+
+    def memory(engine):
+        session = engine._shelf.live[name("a")]
+        log = [event_of(event) for event in engine.store.events(name("a"))]
+        served = engine.served
+        record = recorded(log, served.spec, cadence=1, policy=served.policy)
+        np.testing.assert_array_equal(session.memories.working, replayed(served.programs, record, served.key(record)))
+        return session.memories.working.tobytes()
+
+    first = version_of(serve, walker, store_url, 0)
+    for number in range(5):
+        step(first, number)
+    before = first.call(lambda shelf: memory(first)).result()
+    first.stop()
+    second = version_of(serve, walker, store_url, 1)
+    with pytest.raises(Refusal, match="moves replay"):
+        second.ask_and_wait(Look(name=name("a")))
+    second.stop()
+    second = version_of(serve, walker, store_url, 1, moves="replay")
+    assert second.ask_and_wait(Look(name=name("a")))["steps"] == 5
+    assert second.call(lambda shelf: memory(second)).result() != before
+    second.stop()
+    first = version_of(serve, walker, store_url, 0, moves="replay")
+    assert first.ask_and_wait(Look(name=name("a")))["steps"] == 5
+    assert first.call(lambda shelf: memory(first)).result() == before
+    step(first, 5)
+    first.stop()
+    second = version_of(serve, walker, store_url, 1, moves="restart")
+    assert second.ask_and_wait(Act(name=name("a"), observation=[0.5, 0.5]))["slot"] == 0
+    second.stop()
+
+
+def test_sessions_of_an_agent_for_other_tasks_do_not_move(serve, walker, store_url):
+    engine = started(serve, store_url)
+    engine.ask_and_wait(Act(name=name("a"), observation=0))
+    engine.stop()
+    engine = version_of(serve, walker, store_url, 1, moves="replay")
+    with pytest.raises(Refusal, match="its spaces or its decisions differ"):
+        engine.ask_and_wait(Look(name=name("a")))
+    engine.stop()
 
 
 def test_a_version_that_is_not_the_expected_one_is_left_out(store_url):

@@ -56,6 +56,7 @@ class Engine:
       most_waiting: requests that may wait; more are refused at once.
       most_sessions: of each tenant; None for no limit.
       most_live: sessions that are kept in memory.
+      moves: as in `StoreShelf`: what becomes of sessions of other versions of the agent.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class Engine:
         most_waiting: int = 4096,
         most_sessions: int | None = None,
         most_live: int = 100_000,
+        moves: str = "refuse",
     ):
         self.served, self.store = served, store
         self._strict, self._fast = strict, store.exclusive and not strict
         self._most_waiting, self._most_sessions = most_waiting, most_sessions
-        self._shelf = StoreShelf(served, store, most=most_live)
+        self._shelf = StoreShelf(served, store, most=most_live, moves=moves)
         self._sessions = Sessions(served, shelf=self._shelf, opens=True)
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._held: dict[SessionName, deque[_Asked]] = {}

@@ -78,6 +78,16 @@ class Thawed:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """The session goes on with another version of the agent. `restarts`: in a new lifetime, with an empty memory."""
+
+    kind: ClassVar[str] = "moved"
+    at: float
+    agent: str
+    restarts: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RolledBack:
     """The session is again as it was after its first `events` events; what followed them does not count."""
 
@@ -94,7 +104,7 @@ class Ended:
     at: float
 
 
-Event = Opened | Acted | Rewarded | Lapsed | Renewed | Frozen | Thawed | RolledBack | Ended
+Event = Opened | Acted | Rewarded | Lapsed | Renewed | Frozen | Thawed | Moved | RolledBack | Ended
 KINDS: dict[str, type] = {
-    kind.kind: kind for kind in (Opened, Acted, Rewarded, Lapsed, Renewed, Frozen, Thawed, RolledBack, Ended)
+    kind.kind: kind for kind in (Opened, Acted, Rewarded, Lapsed, Renewed, Frozen, Thawed, Moved, RolledBack, Ended)
 }

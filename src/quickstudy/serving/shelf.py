@@ -1,16 +1,21 @@
 """The live sessions of a server: those that were asked for lately, as they are in the store or a few events ahead of it."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Any
 
-from quickstudy.serving.events import Event
+from quickstudy.protocol.errors import UsageError
+from quickstudy.serving.events import Event, Moved
 from quickstudy.serving.heads import encoded, event_of, restored, stored_event
-from quickstudy.serving.record import counted
+from quickstudy.serving.record import counted, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.sessions import LiveSession
-from quickstudy.serving.stores.store import Store, StoredChange
+from quickstudy.serving.stores.store import Store, StoredChange, StoredSession
+
+MOVES = ("refuse", "replay", "restart")
 
 
 class StoreShelf:
@@ -20,10 +25,15 @@ class StoreShelf:
       served: the agent.
       store: that holds everything.
       most: sessions that stay live; the ones not asked for longest are let go of.
+      moves: what becomes of a session of another version of the agent when it is asked for. `refuse`: its requests are refused.
+        `replay`: it goes on with this version, whose memory is the replay of all that was recorded. `restart`: it goes on with
+        this version, in a new lifetime with an empty memory.
     """
 
-    def __init__(self, served: ServedAgent, store: Store, *, most: int = 100_000):
-        self._served, self._store, self._most = served, store, most
+    def __init__(self, served: ServedAgent, store: Store, *, most: int = 100_000, moves: str = "refuse"):
+        if moves not in MOVES:
+            raise UsageError(f"moves must be one of {', '.join(MOVES)}; came {moves!r}.")
+        self._served, self._store, self._most, self._moves = served, store, most, moves
         self.live: OrderedDict[SessionName, LiveSession] = OrderedDict()
 
     def fetch(self, names: Iterable[SessionName]) -> None:
@@ -38,10 +48,19 @@ class StoreShelf:
             self.live.pop(name, None)
         if missing:
             for name, stored in self._store.load(missing).items():
-                if stored.agent == self._served.digest:
-                    self.live[name] = restored(stored, self._served)
-                else:
-                    self.live[name] = _OfAnother(name, stored.agent)  # type: ignore[assignment]
+                same = stored.agent == self._served.digest
+                self.live[name] = restored(stored, self._served) if same else self._moved(stored)
+
+    def _moved(self, stored: StoredSession) -> Any:
+        """A session of another version, as it goes on with this one; what stands for it where it cannot."""
+        described = self._store.agents().get(stored.agent)
+        if self._moves == "refuse" or described != self._served.described():
+            return _OfAnother(stored.name, stored.agent, fits=described == self._served.described())
+        log = [event_of(event) for event in self._store.events(stored.name)]
+        record = recorded(log, self._served.spec, cadence=self._served.agent.cadence, policy=self._served.policy)
+        session = LiveSession(stored.name, record, None, version=stored.version)
+        session.take(Moved(at=time.time(), agent=self._served.digest, restarts=self._moves == "restart"))
+        return session
 
     def get(self, name: SessionName) -> LiveSession | None:
         """The session, which was fetched before; None where there is none."""
@@ -54,7 +73,9 @@ class StoreShelf:
                 field="session",
                 expected=self._served.digest[:12],
                 got=session.agent[:12],
-                hint="Ask a server of that version, or open another session.",
+                hint="Ask a server of that version, or serve with --moves replay."
+                if session.fits
+                else "Ask a server of that version, or open another session: its spaces or its decisions differ.",
             )
         if session is not None:
             self.live.move_to_end(name)
@@ -127,5 +148,5 @@ class StoreShelf:
 class _OfAnother:
     """Stands for a session of another version of the agent."""
 
-    def __init__(self, name: SessionName, agent: str):
-        self.name, self.agent = name, agent
+    def __init__(self, name: SessionName, agent: str, *, fits: bool):
+        self.name, self.agent, self.fits = name, agent, fits

@@ -28,6 +28,8 @@ class ServerSettings:
     """Requests per second that a tenant may send; no limit if not given."""
     most_sessions: int | None = None
     """Sessions that a tenant may have; no limit if not given."""
+    moves: str = "refuse"
+    """Sessions of another version of the agent: refuse them, replay their record with this version, or restart them."""
     most_live: int = 100_000
     """Sessions that are kept in memory; others are read from the store when they are asked for."""
 
@@ -69,6 +71,7 @@ def serve(served: ServedAgent, settings: ServerSettings) -> int:
         strict=settings.durability == "strict",
         most_sessions=settings.most_sessions,
         most_live=settings.most_live,
+        moves=settings.moves,
     )
     application = Application(engine, tokens, rates=Rates(settings.rate))
     config: dict[str, Any] = {"host": settings.host, "port": settings.port, "access_log": False, "log_level": "warning"}
