@@ -111,6 +111,21 @@ def test_every_verb_survives_a_restart(serve, store_url):
     assert found["a"][2] == found["b"][2]
 
 
+def test_a_session_keeps_the_rules_that_it_was_opened_with(serve, store_url):
+    engine = started(serve, store_url, policy={"window_seconds": 60, "aggregate": "sum", "at_end": "new"})
+    decision = engine.ask_and_wait(Act(name=name("a"), observation=0))["decision_id"]
+    engine.ask_and_wait(Reward(name=name("a"), decision_id=decision, reward=0.5, reward_id="x"))
+    engine.stop()
+    engine = started(serve, store_url)
+    assert engine.ask_and_wait(Reward(name=name("a"), decision_id=decision, reward=0.25, reward_id="y"))["applied"]
+    other = engine.ask_and_wait(Act(name=name("b"), observation=0))["decision_id"]
+    engine.ask_and_wait(Reward(name=name("b"), decision_id=other, reward=0.5, reward_id="x"))
+    with pytest.raises(Refusal, match="aggregate"):
+        engine.ask_and_wait(Reward(name=name("b"), decision_id=other, reward=0.25, reward_id="y"))
+    engine.stop()
+    assert set(states(store_url, serve, [name("a"), name("b")])) == {"a", "b"}  # and each is the replay of its log
+
+
 def test_tenants_do_not_see_one_another(serve, store_url):
     engine = started(serve, store_url)
     engine.ask_and_wait(Act(name=name("a", "one"), observation=0))

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from quickstudy.protocol.spaces import ActionSpace, Space
+from quickstudy.protocol.spaces import Space
 from quickstudy.serving.refusal import Refusal
 
 
@@ -20,26 +20,25 @@ def element_of(space: Space, value: Any, *, field: str) -> np.ndarray:
       Refusal: another shape, a number that is not finite, or one outside the space.
     """
     whole = not isinstance(space, gymnasium.spaces.Box) or np.issubdtype(space.dtype, np.integer)
-    expected = in_words(space)
+    low, high = _bounds(space)
     try:
         numbers = np.asarray(value)
     except ValueError:
-        raise Refusal("invalid", f"{field} is not an array.", field=field, expected=expected, got=_shown(value)) from None
+        raise _refusal("is not an array", space, value, field) from None
     if numbers.dtype.kind not in ("iu" if whole else "iuf") or numbers.shape != (space.shape or ()):
-        raise Refusal("invalid", f"{field} has another form.", field=field, expected=expected, got=_shown(value))
+        raise _refusal("has another form", space, value, field)
     with np.errstate(over="ignore"):
         element = numbers.astype(space.dtype)
     if not np.isfinite(element).all():
-        raise Refusal("invalid", f"{field} is not finite.", field=field, expected=expected, got=_shown(value))
-    low, high = _bounds(space)
-    if (numbers < low).any() or (numbers > high).any() if whole else (element < low).any() or (element > high).any():
-        raise Refusal("invalid", f"{field} lies outside its space.", field=field, expected=expected, got=_shown(value))
+        raise _refusal("is not finite", space, value, field)
+    compared = numbers if whole else element  # whole numbers wrap when they are cast
+    if (compared < low).any() or (compared > high).any():
+        raise _refusal("lies outside its space", space, value, field)
     return element
 
 
-def plain_action(space: ActionSpace, action: np.ndarray) -> int | list[float]:
-    """An action as a number or a list of numbers."""
-    return int(action) if isinstance(space, gymnasium.spaces.Discrete) else [float(x) for x in action.ravel()]
+def _refusal(what: str, space: Space, value: Any, field: str) -> Refusal:
+    return Refusal("invalid", f"{field} {what}.", field=field, expected=in_words(space), got=_shown(value))
 
 
 def single(space: Space) -> np.ndarray | None:

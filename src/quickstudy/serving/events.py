@@ -6,14 +6,17 @@ Words of observations and decisions are bytes, as `WordLayout` lays them out.
 import dataclasses
 from typing import ClassVar
 
+from quickstudy.serving.policy import SessionPolicy
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """A session begins. `stream` names its randomness; a fork keeps that of its original."""
+    """A session begins, with a policy of its own. `stream` names its randomness; a fork keeps that of its original."""
 
     kind: ClassVar[str] = "opened"
     at: float
     stream: str
+    policy: SessionPolicy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ import numpy as np
 
 from quickstudy.serving.events import KINDS, Event
 from quickstudy.serving.memory import Memories
+from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.record import Step
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import ServedAgent
@@ -15,6 +16,7 @@ from quickstudy.serving.stores.store import StoredEvent, StoredSession
 class Head(msgspec.Struct, array_like=True):
     """A session's record and memories. `working` is empty where it equals `settled`."""
 
+    policy: SessionPolicy
     stream: str
     lifetime: int
     branch: int
@@ -31,7 +33,7 @@ class Head(msgspec.Struct, array_like=True):
     working: bytes
 
 
-_SCALARS = ("stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
+_SCALARS = ("policy", "stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
 _encoder = msgspec.msgpack.Encoder()
 _heads = msgspec.msgpack.Decoder(Head)
 _events = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in KINDS.items()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.events import KINDS, Acted, Event, Lapsed, Opened, Renewed, Rewarded, RolledBack
 from quickstudy.serving.record import Record
 from quickstudy.serving.refusal import Refusal
@@ -64,7 +65,7 @@ def from_lines(lines: bytes, served: ServedAgent) -> list[Event]:
         try:
             line = msgspec.json.decode(row, type=_Line)
             log.append(_decoders[line.kind].decode(line.event))
-        except (msgspec.MsgspecError, KeyError) as error:
+        except (msgspec.MsgspecError, UsageError, KeyError) as error:
             raise _wrong(number, str(error)) from None
     check_log(log, served)
     return log

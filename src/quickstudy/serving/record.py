@@ -70,7 +70,7 @@ class Record:
     Args:
       spec: of the agent.
       cadence: of the agent.
-      policy: of the session.
+      policy: of the session; the event that opens it brings its own, which it keeps for ever.
     """
 
     def __init__(self, spec: Spec, *, cadence: int, policy: SessionPolicy):
@@ -88,7 +88,7 @@ class Record:
         self.events += 1
         match event:
             case Opened():
-                self.stream = event.stream
+                self.stream, self.policy = event.stream, event.policy
             case Acted():
                 self._acted(event)
             case Rewarded():

@@ -3,21 +3,25 @@
 import hashlib
 import json
 import math
+import struct
 from typing import Any
 
+import gymnasium
 import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
-from quickstudy.serving.elements import element_of, plain_action, single
+from quickstudy.serving.elements import element_of, single
 from quickstudy.serving.keys import lifetime_key
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.programs import AgentPrograms
 from quickstudy.serving.record import Record
 from quickstudy.serving.refusal import Refusal
 
+_WORD, _REAL = struct.Struct("=i"), struct.Struct("=f")
+_MOST_EXPONENT = 700.0
 _MOST_SHOWN = 64
 """Numbers of a belief that an answer holds; larger beliefs are left out of answers."""
 
@@ -55,6 +59,11 @@ class ServedAgent:
         self.agent, self.policy, self.seed = agent, policy or SessionPolicy(), seed
         self.programs = AgentPrograms(agent, params)
         self.digest = digest or hashlib.sha256(json.dumps(agent.spec.describe(), sort_keys=True).encode()).hexdigest()
+        space = agent.spec.observation_space
+        discrete = isinstance(space, gymnasium.spaces.Discrete)
+        self._whole = range(int(space.start), int(space.start) + int(space.n)) if discrete else None  # type: ignore[union-attr]
+        paths = [".action", ".extras['log_probability']", ".extras['value']"]
+        self._places = {path: place for path in paths if (place := self.programs.decision.of_leaf(path)) is not None}
         self._only = single(agent.spec.observation_space)
         layout = self.programs.decision
         self._beliefs = [path for path in layout.paths if path.startswith(".extras['belief']")]
@@ -85,7 +94,10 @@ class ServedAgent:
         Raises:
           Refusal: it is not an element of the observation space.
         """
-        return self.programs.observation.pack_host(element_of(self.spec.observation_space, value, field=field)).tobytes()
+        space = self.spec.observation_space
+        if self._whole is not None and type(value) is int and value in self._whole:
+            return _WORD.pack(value)
+        return self.programs.observation.pack_host(element_of(space, value, field=field)).tobytes()
 
     def successor(self, value: Any, *, ends: bool, slot: int, observation: bytes) -> bytes:
         """The words of the observation that followed a decision.
@@ -137,17 +149,26 @@ class ServedAgent:
         `propensity` is the probability of the action, or its density for continuous actions; None where the agent does not
         tell. `belief` is left out where it is large.
         """
-        words, layout = np.frombuffer(decision, np.uint32), self.programs.decision
-        action = layout.numbers(words, ".action")
-        log_probability = layout.numbers(words, ".extras['log_probability']")
-        value = layout.numbers(words, ".extras['value']")
-        beliefs = {path.removeprefix(".extras['belief']"): layout.numbers(words, path) for path in self._beliefs}
+        start = 4 * self._places[".action"].start
+        discrete = isinstance(self.spec.action_space, gymnasium.spaces.Discrete)
+        size = 1 if discrete else int(np.prod(self.spec.action_space.shape))
+        action = np.frombuffer(decision, np.int32 if discrete else np.float32, size, start).tolist()
+        log_probability, value = self._number(decision, "log_probability"), self._number(decision, "value")
         return {
-            "action": plain_action(self.spec.action_space, action),  # type: ignore[arg-type]
-            "propensity": None if log_probability is None else _finite(math.exp(float(log_probability))),
-            "value": None if value is None else _finite(float(value)),
-            "belief": {path: numbers.tolist() for path, numbers in beliefs.items()} or None,  # type: ignore[union-attr]
+            "action": action[0] if discrete else action,
+            "propensity": None if log_probability is None else _finite(math.exp(min(log_probability, _MOST_EXPONENT))),
+            "value": None if value is None else _finite(value),
+            "belief": self._belief(decision) if self._beliefs else None,
         }
+
+    def _number(self, decision: bytes, extra: str) -> float | None:
+        """A number `[]` among the extras of a decision; None where there is none."""
+        place = self._places.get(f".extras['{extra}']")
+        return None if place is None else _REAL.unpack_from(decision, 4 * place.start)[0]
+
+    def _belief(self, decision: bytes) -> dict[str, Any]:
+        words, layout = np.frombuffer(decision, np.uint32), self.programs.decision
+        return {path.removeprefix(".extras['belief']"): layout.numbers(words, path).tolist() for path in self._beliefs}
 
 
 def _finite(number: float) -> float | None:

@@ -193,7 +193,7 @@ class Sessions:
         return session
 
     def _opened(self, request: Open, now: float) -> LiveSession:
-        log = list(request.log) or [Opened(at=now, stream="\0".join(request.name))]
+        log = list(request.log) or [Opened(at=now, stream="\0".join(request.name), policy=self.served.policy)]
         record = self._recorded(log)
         session = LiveSession(request.name, record, None, fresh=log)
         self.shelf.put(session)
@@ -275,7 +275,7 @@ class Sessions:
     def _acted(
         self, session: LiveSession, request: Act, slot: int, observation: bytes, decision: bytes, now: float
     ) -> dict[str, Any]:
-        window = self.served.policy.window_seconds
+        window = session.record.policy.window_seconds
         decision_id = request.decision_id or session.record.decision_id(slot, observation, decision)
         session.take(
             Acted(

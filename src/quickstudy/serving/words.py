@@ -58,7 +58,7 @@ class WordLayout:
 
     def pack_host(self, tree: PyTree) -> np.ndarray:
         """A tree of NumPy arrays as a row of words `[size]`; leaves are cast to the types of the layout."""
-        leaves = self._structure.flatten_up_to(tree)
+        leaves = [tree] if len(self._leaves) == 1 and isinstance(tree, np.ndarray) else self._structure.flatten_up_to(tree)
         rows = [_to_words(np.asarray(leaf, like.dtype)) for leaf, like in zip(leaves, self._leaves, strict=True)]
         return np.concatenate(rows) if rows else np.zeros(0, np.uint32)
 
