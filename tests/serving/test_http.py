@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import time
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,8 +17,7 @@ def until_ready(client):
     for _ in range(400):
         if client.get("/readyz").status_code == 200:
             return client
-        concurrent.futures.wait([], timeout=0)
-        __import__("time").sleep(0.02)
+        time.sleep(0.02)
     raise AssertionError(client.get("/readyz").text)
 
 

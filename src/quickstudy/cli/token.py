@@ -19,9 +19,10 @@ class TokenArguments:
 
 def run(arguments: list[str]) -> int:
     """Adds, lists or removes tokens."""
-    (verb, *_), rest = positional(arguments, ("add|list|remove",), usage=_USAGE) if arguments else ([""], [])
-    if verb == "" or verb in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help"):
+        parse(TokenArguments, ["--help"] if arguments else [], program="quickstudy token", description=_USAGE)
         raise UsageError(f"Usage: {_USAGE}.")
+    verb, rest = arguments[0], arguments[1:]
     if verb not in _WORDS:
         raise UnknownNameError("command of quickstudy token", verb, _WORDS)
     words, flags = positional(rest, _WORDS[verb], usage=_USAGE)

@@ -128,14 +128,17 @@ class Engine:
 
     def admit(self, request: Request) -> None:
         """Raises `Refusal` if a request cannot be taken now."""
-        if self.draining:
-            raise _stopping()
-        if not self.ready:
-            raise Refusal("overloaded", "this server is starting.", hint="Send the request again in a few seconds.")
+        self._refuse_unless_serving()
         if self.waiting >= self._most_waiting:
             raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
         if self._committer.error is not None and not isinstance(request, Look):
             raise _cannot_store(self._committer.error)
+
+    def _refuse_unless_serving(self) -> None:
+        if self.draining:
+            raise _stopping()
+        if not self.ready:
+            raise Refusal("overloaded", "this server is starting.", hint="Send the request again in a few seconds.")
 
     def ask_and_wait(self, request: Request, *, timeout: float = 30.0) -> dict[str, Any]:
         """The answer, for callers in a thread of their own.
@@ -158,7 +161,12 @@ class Engine:
         return deleted
 
     def call(self, function: Callable[[StoreShelf], Any]) -> Future:
-        """Calls a function between two rounds, when everything so far is stored; its result is that of the future."""
+        """Calls a function between two rounds, when everything so far is stored; its result is that of the future.
+
+        Raises:
+          Refusal: the server starts or stops.
+        """
+        self._refuse_unless_serving()
         future: Future = Future()
         self._inbox.put((function, future))
         return future
