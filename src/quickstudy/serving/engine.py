@@ -191,16 +191,19 @@ class Engine:
             self._round(asked)
         while self._held:
             self._committer.flush()
-            item = self._inbox.get()
-            if callable(item):
-                item()
-            elif isinstance(item, _Asked):
-                self._give(item, _stopping())
+            self._finish(self._inbox.get())
         with contextlib.suppress(queue.Empty):
             while True:
-                item = self._inbox.get_nowait()
-                if isinstance(item, _Asked):
-                    self._give(item, _stopping())
+                self._finish(self._inbox.get_nowait())
+
+    def _finish(self, item: Any) -> None:
+        """What is left to do for an item of the inbox when the server stops."""
+        if isinstance(item, _Asked):
+            self._give(item, _stopping())
+        elif isinstance(item, tuple):
+            item[1].set_exception(_stopping())
+        elif item is not None:
+            item()
 
     def _round(self, asked: list[_Asked]) -> None:
         """Answers requests; those of sessions with a commit under way are held where another server might change them."""
