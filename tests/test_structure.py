@@ -40,8 +40,20 @@ ROOMS = {
     "storage": ("protocol", "rollout", "algorithms", "tasks"),
     "training": ("protocol", "numerics", "rollout", "storage"),
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
+    "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
-    "cli": ("protocol", "rollout", "baselines", "algorithms", "tasks", "storage", "training", "evaluation", "reports"),
+    "cli": (
+        "protocol",
+        "rollout",
+        "baselines",
+        "algorithms",
+        "tasks",
+        "storage",
+        "training",
+        "evaluation",
+        "serving",
+        "reports",
+    ),
 }
 """Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""
 TEST_FOLDERS = ("docs", "golden", "laws", "learning")

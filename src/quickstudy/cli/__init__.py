@@ -13,6 +13,9 @@ VERBS = {
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
+    "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
+    "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
+    "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",
     "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",
     "demo": "train, evaluate and report within minutes",
 }
