@@ -112,7 +112,7 @@ def test_what_is_stored_is_plain_and_comes_back(kind, value, stored):
         assert checked_value("it", kind, plain) == value
 
 
-@pytest.mark.parametrize("value", [np.ones(3), object(), {1: 2}, (1, object()), len])
+@pytest.mark.parametrize("value", [np.ones(3), print, {1: 2}, (1, print), len])
 def test_what_has_no_plain_form_is_refused(value):
     with pytest.raises(UsageError, match="setting 'it' cannot be stored"):
         plain_value("it", value)

@@ -63,7 +63,7 @@ def test_what_it_refuses_changes_nothing(greedy):
     assert greedy.act(0) == first  # the reward was taken in once
 
 
-NO_ELEMENTS = [7, -1, 0.5, None, "x", {"segment": 1}, [0], [[0, 1], [0]], float("nan"), object()]
+NO_ELEMENTS = [7, -1, 0.5, None, "x", {"segment": 1}, [0], [[0, 1], [0]], float("nan"), len]
 
 
 @pytest.mark.parametrize("what", NO_ELEMENTS, ids=str)
