@@ -28,8 +28,9 @@ from pathlib import Path
 import tyro
 from PIL import Image
 
-from quickstudy.storage.atomic import is_temporary
+from quickstudy.storage.atomic import is_temporary, write_atomically
 from quickstudy.storage.run_folder import read_metrics
+from quickstudy.storage.whole_folders import held
 
 HERE = Path(__file__).parent
 POLES = f"{HERE.parent / 'tests' / 'rollout' / 'collecting' / 'poles.py'}:poles"
@@ -232,13 +233,22 @@ def main(settings):
     finally:
         if settings.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
+    store(results)
     kills = sum(sum(one["kills"].values()) for one in results.values())
     good = all(one["identical_parameters"] and one["each_update_once"] and not one["left_over"] for one in results.values())
     print(f"{kills} kills, {'every agent identical to the last bit' if good else 'SOMETHING DIFFERS'}")
-    if not settings.only:
-        stored = {"machine": platform.machine(), "python": platform.python_version(), "kills": kills, "agents": results}
-        (HERE / "kill_and_resume.json").write_text(json.dumps(stored, indent=1) + "\n")
     return 0 if good else 1
+
+
+def store(results):
+    """Puts these agents into the file of results, in place of their earlier ones."""
+    path = HERE / "kill_and_resume.json"
+    with held(HERE):
+        agents = (json.loads(path.read_text())["agents"] if path.exists() else {}) | results
+        agents = {name: agents[name] for name in AGENTS if name in agents}
+        kills = sum(sum(one["kills"].values()) for one in agents.values())
+        stored = {"machine": platform.machine(), "python": platform.python_version(), "kills": kills, "agents": agents}
+        write_atomically(path, json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def _read_content(folder: Path, update: int) -> dict[str, Any]:
         )
     try:
         content = json.loads(_read(folder, _NOTES, most_bytes=_MOST_BYTES_OF_NOTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _DamagedError(f"{_NOTES} does not parse: {error}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise _DamagedError(f"{_NOTES} must have the format {_FORMAT}")
