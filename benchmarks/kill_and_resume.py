@@ -89,14 +89,17 @@ class Victim:
         self._train = ["train", *AGENTS[name], *more]
 
     def train(self, folder):
+        """Starts or resumes training in a folder."""
         resume = ["--resume"] if folder.exists() else []
         return self._start([*self._train, "--folder", str(folder), *resume])
 
     def evaluate(self):
+        """Starts a small evaluation of the killed run."""
         on = ["--on", POLES] if POLES in self._train else []
         return self._start(["evaluate", str(self.folder), "--tasks", "16", "--splits", "test", "--no-baselines", *on])
 
     def report(self):
+        """Starts to draw the page of the killed run."""
         return self._start(["report", str(self.folder)])
 
     def _start(self, words):
@@ -136,6 +139,7 @@ def being_written(folder, start):
 
 
 def after(seconds):
+    """A function that is true once so many seconds have passed from now."""
     began = time.monotonic()
     return lambda: time.monotonic() - began > seconds
 
@@ -192,6 +196,7 @@ def check_report(folder):
 
 
 def digest(folder):
+    """The SHA-256 of the parameters of a run's bundle."""
     return hashlib.sha256((folder / "bundle" / "parameters.safetensors").read_bytes()).hexdigest()
 
 
@@ -224,6 +229,7 @@ def measured(name, settings, work):
 
 
 def main(settings):
+    """Kills the agents one after another, stores the numbers, and gives the exit status."""
     folder = Path(settings.folder or tempfile.mkdtemp(prefix="kill-and-resume-"))
     results = {}
     try:

@@ -77,7 +77,7 @@ QUICK_SETTINGS = {"rl2": (0, 4, 6)}
 """Which of its settings above `make test` tries an algorithm with; the first where it is not named. For RL² it is one core of
 each kind: recurrent, associative, attention."""
 QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation", "low-rank-bandit", "tabular-mdp")
-"""Whose laws `make test` tries: one of each kind. The tests of every distribution of its own are beside them."""
+"""Distributions whose laws `make test` tries, one of each kind. The laws of the others are slow tests."""
 
 WITHOUT_FACTORS = ("pearl",)
 """They refuse actions of several switches."""

@@ -13,11 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.baselines.models.revealing_arm import RevealingArm
 from quickstudy.protocol.records import Outcome, Spec, Transition, record
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 from quickstudy.tasks.bandits.bernoulli import bernoulli_bandit
-from quickstudy.tasks.bandits.revealing import revealing_arm
 
 SPLITS = ("train", "test")
 NOTHING, ASKS, SHOWS = 0, 1, 2
@@ -225,16 +223,6 @@ def held_out(*, answers=4, episodes=6, training_riddles=64):
     )
     optimum = value_of_guessing(answers=answers, episodes=episodes)
     return Probe(distribution=distribution, blind=episodes / answers, optimum=optimum, steps=200_000)
-
-
-def pays_later():
-    """The best first action pays least, and shows which action pays most: `blind` never takes it.
-
-    With the default entropy bonus, agents settle on the blind search. So this probe is not among those that all must pass.
-    """
-    problem = RevealingArm(arms=10, pulls=5)
-    distribution = revealing_arm(arms=problem.arms, pulls=problem.pulls, hint="observation")
-    return Probe(distribution=distribution, blind=problem.best_without_revealing(), optimum=problem.optimum(), steps=600_000)
 
 
 SETTINGS = (3, 2, 2)

@@ -1,35 +1,22 @@
 """A disk that is full, broken or read-only costs a checkpoint or a page, never the run or what was there."""
 
 import errno
-import hashlib
 import json
 
-import jax
-import numpy as np
 import pytest
 
 from faults import FailingDisk, fill, small_disk
-from quickstudy import algorithms, tasks
 from quickstudy.cli import main
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.storage.bundle import is_saved, load_bundle
 from quickstudy.storage.run_folder import read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
 from quickstudy.training.train_and_save import train_and_save
+from training.parameters import digest
 
 UPDATES = 8
 FULL, ROOM = 2, 5
 """Updates after which the disk is full, and has room again."""
-
-
-@pytest.fixture(scope="module")
-def distribution():
-    return tasks.make("bernoulli-bandit", arms=2, pulls=5)
-
-
-@pytest.fixture(scope="module")
-def algorithm(distribution):
-    return algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
 
 
 CONFIG = TrainingConfig(budget=f"{UPDATES * 32 * 5} steps", evaluation_seconds=0.0, checkpoint_seconds=0.0, held_out_tasks=16)
@@ -38,10 +25,6 @@ CONFIG = TrainingConfig(budget=f"{UPDATES * 32 * 5} steps", evaluation_seconds=0
 @pytest.fixture(scope="module")
 def undisturbed(algorithm, distribution):
     return digest(meta_train(algorithm, distribution, CONFIG).params)
-
-
-def digest(params):
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
 
 
 def assert_nothing_was_lost(run, folder, undisturbed):

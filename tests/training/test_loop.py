@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 import random
@@ -18,31 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy import algorithms, tasks
+from quickstudy import tasks
 from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
 from quickstudy.storage.run_folder import RunFolder, read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
+from training.parameters import digest
 
 STEPS_PER_UPDATE = 32 * 5
 ALWAYS = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
 
 
-@pytest.fixture(scope="module")
-def distribution():
-    return tasks.make("bernoulli-bandit", arms=2, pulls=5)
-
-
-@pytest.fixture(scope="module")
-def algorithm(distribution):
-    return algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
-
-
 def config(updates, **changes):
     return TrainingConfig(**({"budget": f"{updates * STEPS_PER_UPDATE} steps"} | ALWAYS | changes))
-
-
-def digest(params):
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
 
 
 def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):

@@ -7,7 +7,6 @@ that a killed process left behind is recognised, even if its number belongs to a
 
 import dataclasses
 import json
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,7 @@ from pathlib import Path
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import read_regular_file, write_atomically
 from quickstudy.storage.process_identity import ProcessIdentity
-
-try:
-    import fcntl
-except ImportError:  # a system without locks of this kind
-    fcntl = None  # type: ignore[assignment]
+from quickstudy.storage.system_lock import SystemLock
 
 LOCK = "lock"
 _MOST_BYTES = 4096
@@ -43,12 +38,12 @@ class FolderLock:
 
     Args:
       folder: that is locked.
-      handle: of the folder, which holds the system's lock; None where there is none.
+      system: the system's lock on the folder.
       claim: that was written.
     """
 
-    def __init__(self, folder: Path, handle: int | None, claim: _Claim):
-        self._folder, self._handle, self._claim = folder, handle, claim
+    def __init__(self, folder: Path, system: SystemLock, claim: _Claim):
+        self._folder, self._system, self._claim = folder, system, claim
 
     @classmethod
     def take(cls, folder: Path) -> "FolderLock":
@@ -59,25 +54,24 @@ class FolderLock:
           OSError: the folder cannot be written.
         """
         this = ProcessIdentity.of_this_process()
-        handle, free = _system_lock(folder)
+        system = SystemLock(folder, wait=False)
         try:
-            _refuse_if_taken(folder, this, free=free)
+            _refuse_if_taken(folder, this, free=system.free)
             claim = _Claim(owner=this, since=time.strftime("%Y-%m-%d %H:%M:%S %z"))
             write_atomically(folder / LOCK, claim.to_json())
             if _read(folder) != claim:  # another one wrote in the same instant, on a disk without locks of the system
-                _refuse_if_taken(folder, this, free=free)
+                _refuse_if_taken(folder, this, free=system.free)
         except BaseException:
-            _let_go(handle)
+            system.release()
             raise
-        return cls(folder, handle, claim)
+        return cls(folder, system, claim)
 
     def release(self) -> None:
         """Removes the lock, unless somebody else's has taken its place."""
         with suppress(OSError):
             if _read(self._folder) == self._claim:
                 (self._folder / LOCK).unlink()
-        _let_go(self._handle)
-        self._handle = None
+        self._system.release()
 
 
 def _refuse_if_taken(folder: Path, this: ProcessIdentity, *, free: bool | None) -> None:
@@ -123,25 +117,3 @@ def _read(folder: Path) -> _Claim | None:
         return _Claim(owner=ProcessIdentity.from_plain(data), since=str(data.get("since", "an unknown time")))
     except (OSError, ValueError):
         return None
-
-
-def _system_lock(folder: Path) -> tuple[int | None, bool | None]:
-    """An open handle of the folder, and whether it has the system's lock; None where the disk has no such locks."""
-    handle = os.open(folder, os.O_RDONLY)
-    if fcntl is None:
-        return handle, None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return handle, False
-    except OSError:
-        return handle, None
-    return handle, True
-
-
-def _let_go(handle: int | None) -> None:
-    if handle is not None:
-        with suppress(OSError):
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked from this one may still have it open
-        os.close(handle)

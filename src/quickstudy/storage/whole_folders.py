@@ -15,11 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quickstudy.storage.atomic import clear_leftovers, errors_name, remove, sync_folder, temporary_name
-
-try:
-    import fcntl
-except ImportError:  # a system without locks of this kind
-    fcntl = None  # type: ignore[assignment]
+from quickstudy.storage.system_lock import SystemLock
 
 _HERE = -100  # AT_FDCWD of Linux: paths are relative to the working folder
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
@@ -84,26 +80,16 @@ def held(folder: Path) -> Iterator[None]:
     """
     while True:
         try:
-            handle = os.open(folder, os.O_RDONLY)
+            lock = SystemLock(folder, wait=True)
         except OSError:
             yield
             return
         try:
-            if fcntl is not None:
-                with suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_still(handle, folder):  # or it was replaced while this process waited
+            if lock.is_of_the_same_folder():  # or it was replaced while this process waited
                 yield
                 return
         finally:
-            os.close(handle)
-
-
-def _is_still(handle: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(folder))
-    except OSError:
-        return False
+            lock.release()
 
 
 def _replace(path: Path, new: Path) -> None:

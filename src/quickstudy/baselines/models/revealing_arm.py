@@ -27,7 +27,7 @@ class RevealingArm:
     arms: int
     pulls: int
 
-    def search_value(self, failures: int, pulls: int, *, may_reveal: bool) -> float:
+    def _search_value(self, failures: int, pulls: int, *, may_reveal: bool) -> float:
         """Expected return of another plain arm now, and of the best policy after it, in reward units.
 
         Args:
@@ -41,7 +41,7 @@ class RevealingArm:
         later = self._value(failures + 1, pulls - 1, may_reveal=may_reveal)
         return TARGET_PAYS * pulls / candidates + (1 - 1 / candidates) * (OTHERS_PAY + later)
 
-    def reveal_value(self, failures: int, pulls: int) -> float:
+    def _reveal_value(self, failures: int, pulls: int) -> float:
         """Expected return of the revealing arm now, and of the target after it, in reward units. Arguments as above."""
         return (failures + 1 + self.arms) / (2 * self.arms) + TARGET_PAYS * (pulls - 1)
 
@@ -70,11 +70,11 @@ class RevealingArm:
     def _reveals(self, failures: int, pulls: int) -> bool:
         if pulls < 1:
             return False
-        return self.reveal_value(failures, pulls) > self.search_value(failures, pulls, may_reveal=True)
+        return self._reveal_value(failures, pulls) > self._search_value(failures, pulls, may_reveal=True)
 
     @functools.cache  # noqa: B019 - a frozen record of two numbers
     def _value(self, failures: int, pulls: int, *, may_reveal: bool) -> float:
         if pulls == 0:
             return 0.0
-        search = self.search_value(failures, pulls, may_reveal=may_reveal)
-        return max(search, self.reveal_value(failures, pulls)) if may_reveal else search
+        search = self._search_value(failures, pulls, may_reveal=may_reveal)
+        return max(search, self._reveal_value(failures, pulls)) if may_reveal else search
