@@ -5,6 +5,7 @@ Its size is known before it is read, and has a limit. Text is UTF-8, whatever th
 number of its values, and its numbers, which must be finite and fit into 64 bits. A key stands once in an object.
 """
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -212,7 +213,7 @@ def _refuse_constant(name: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        counts = collections.Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice[:40]!r} stands twice in one object")
     return made
