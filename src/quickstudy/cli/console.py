@@ -22,7 +22,7 @@ class Console(RichConsole):
     def __init__(self, **settings: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **settings)
 
-    def render_str(self, text: str, **asked: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **asked: Any) -> Text:
         """A text, clean before its width is measured."""
         return super().render_str(printable(text, lines=True), **asked)
 
