@@ -356,11 +356,3 @@ ENDLESS: dict[str, Change] = {
     "settings: a million layers": CARDS["settings: a million layers"],
 }
 """What takes memory or time without end where it is read without care. Run each in a process with limits."""
-
-
-def of_a_socket(path: Path) -> None:
-    """A socket."""
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(path))

@@ -63,6 +63,7 @@ def test_no_verb_runs_a_file_that_a_bundle_names(verb, at, flag, good, capsys, t
     assert not ran.exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_that_a_bundle_names_is_not_run(good, capsys, tmp_path):
     trap, ran = tmp_path / "trap.py", tmp_path / "ran"
     trap.write_text(f"open({str(ran)!r}, 'w')\n")
@@ -131,6 +132,7 @@ def test_letters_that_a_terminal_lacks_are_replaced(encoding, monkeypatch):
     assert r"\udcff" in said
 
 
+@pytest.mark.slow
 def test_the_page_of_a_strangers_results_is_safe(capsys, tmp_path):
     """Names with markup, scripts, mathematics and paths; a record and metrics of another kind than a run writes."""
     evil = "</td><script>alert(1)</script>\"' onload=x $\\frac{$ \x1b[2J \\1 ../../out"

@@ -22,6 +22,10 @@ class Console(RichConsole):
     def __init__(self, **settings: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **settings)
 
+    def render_str(self, text: str, **asked: Any) -> Text:
+        """A text, clean before its width is measured."""
+        return super().render_str(printable(text, lines=True), **asked)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of whatever is shown, tables and what is in them included, without characters that steer."""
         for segment in super().render(renderable, options):

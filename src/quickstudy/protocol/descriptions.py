@@ -102,7 +102,7 @@ def _bounds(values: Any, count: int, dtype: str, name: str) -> np.ndarray:
     except ValueError as error:
         raise SpecError(f"{name} must be a list of numbers as text: {printable(error)[:100]}.") from error
     kind = np.dtype(dtype)
-    limits: Any = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)  # type: ignore[arg-type, type-var]
+    limits: Any = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
     within = (found >= float(limits.min)) & (found <= float(limits.max))
     if not (within | (np.isinf(found) & (kind.kind == "f"))).all():
         raise SpecError(f"{name} must lie within the range of {dtype}; came {_shown(values)}.")
@@ -159,7 +159,7 @@ def _check_multi_binary(description: Mapping[str, Any], name: str) -> None:
 def _check_parts(description: Mapping[str, Any], name: str) -> None:
     _check_names(description, name, ("kind", "parts"))
     parts, kind = description["parts"], Mapping if description["kind"] == "Dict" else list | tuple
-    if not isinstance(parts, kind) or not 1 <= len(parts) <= MOST_PARTS:  # type: ignore[arg-type]
+    if not isinstance(parts, kind) or not 1 <= len(parts) <= MOST_PARTS:
         raise SpecError(f"{name} must have 1 to {MOST_PARTS} parts; came {_shown(parts)}.")
     for key, part in parts.items() if isinstance(parts, Mapping) else enumerate(parts):
         check_space_description(part, f"{name}.{key:.80}" if isinstance(key, str) else f"{name}.{key}")

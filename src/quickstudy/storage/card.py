@@ -27,6 +27,7 @@ from quickstudy.storage.whole_folders import existing_folder
 
 FORMAT = 1
 FILE = "bundle.json"
+_LONGEST_NAME = 500
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,10 @@ def read_card(path: Path) -> dict[str, Any]:
         from_plain(Card, {name: value for name, value in card.items() if name in fields}, where=str(path / FILE))
     except UsageError as error:
         raise BundleError(f"{error} Copy the bundle again.") from error
+    for part in ("algorithm", "distribution"):
+        length = len(card[part]["name"])
+        if length > _LONGEST_NAME:
+            raise BundleError(f"{path / FILE}: the name of the {part} has {length:,} characters; {_LONGEST_NAME} are allowed.")
     return card
 
 

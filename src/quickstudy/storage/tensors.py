@@ -66,15 +66,15 @@ class TensorFile:
           BundleError: the file became shorter, or an array holds a number that is not finite.
         """
         digest = hashlib.sha256(self._start)
-        content = np.empty(self._size, np.uint8)
-        view, done = memoryview(content), 0
+        memory = bytearray(self._size)
+        view, done = memoryview(memory), 0
         while done < self._size:
             count = self._file.readinto(view[done : done + _BLOCK])  # type: ignore[attr-defined]
             if not count:
                 raise BundleError(f"{self.path} ended while it was read. Copy it again.")
             digest.update(view[done : done + count])
             done += count
-        arrays = {}
+        content, arrays = np.frombuffer(memory, np.uint8), {}
         for name, tensor in self.tensors.items():
             arrays[name] = content[tensor.begin : tensor.end].view(tensor.dtype).reshape(tensor.shape)
         return arrays, digest.hexdigest()

@@ -29,9 +29,9 @@ def made():
         parameter_network=Perceptron(5, (8,), 7, gain=1.0, key=key),
         outcome_network=Perceptron(9, (8, 4), 6, gain=1.0, key=key),
         deviation_scale=jnp.ones(2),
-        step_scores=jnp.arange(QUANTILES) * 1.0,
-        last_steps_scores=jnp.arange(QUANTILES) * 1.0,
-        task_scores=jnp.arange(QUANTILES) * 1.0,
+        step_scores=jnp.arange(QUANTILES, dtype=jnp.float32),
+        last_steps_scores=jnp.arange(QUANTILES, dtype=jnp.float32),
+        task_scores=jnp.arange(QUANTILES, dtype=jnp.float32),
         named=(
             TaskParameter(name="wind", size=2, choices=None),
             TaskParameter(name="goal", size=1, choices=((0,), (1,), (3,))),
