@@ -101,8 +101,8 @@ def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
     """Measures the returns that are missing. The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything."""
     if not baselines.missing:
         return
-    watcher.show_baselines(baselines.returns, missing=baselines.missing)
     with skip_on_interrupt(), suppress(CollectingError):
+        watcher.show_baselines(baselines.returns, missing=baselines.missing)
         for _ in baselines.measure():
             watcher.show_baselines(baselines.returns, missing=baselines.missing)
     if baselines.missing:
