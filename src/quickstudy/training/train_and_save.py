@@ -134,9 +134,9 @@ def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) ->
     """
     if not baselines.missing:
         return
-    watcher.show_baselines(baselines.returns, missing=baselines.missing)
     began = time.monotonic()
     with skip_on_interrupt(), suppress(CollectingError):
+        watcher.show_baselines(baselines.returns, missing=baselines.missing)
         for _ in baselines.measure():
             late = time.monotonic() - began > seconds and bool(baselines.missing)
             watcher.show_baselines(baselines.returns, missing=() if late else baselines.missing)
