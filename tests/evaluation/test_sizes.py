@@ -44,6 +44,6 @@ def test_a_readout_that_does_not_fit_is_refused(monkeypatch):
     agent = algorithms.make("rl2", drifting.spec, hidden_size=8).agent
     params = baselines_of(drifting, ["random"])["random"].params_of(0)
     baseline = drifting.baselines["random"]()
-    with pytest.raises(UsageError, match=r"lifetimes of .* steps, with all that the readout sees, needs about"):
+    with pytest.raises(UsageError, match=r"a readout of .* lifetimes of .* steps needs about"):
         fit_readout(baseline, params, drifting, ReadoutConfig(tasks=2048))
     assert agent.spec == drifting.spec
