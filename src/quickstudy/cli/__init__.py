@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             _prepare_machine()
         return importlib.import_module(f"quickstudy.cli.{arguments[0]}").run(arguments[1:])
     except QuickstudyError as error:
-        print(f"quickstudy: {error}", file=sys.stderr)
+        print(f"quickstudy: {_one_line(error) if isinstance(error, UsageError) else error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        print(f"quickstudy: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print("quickstudy: " + _one_line(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")), file=sys.stderr)
         return 1
     except MemoryError as error:
         print(f"quickstudy: not enough memory{f': {error}' if str(error) else ''}. Ask for less at once.", file=sys.stderr)
@@ -59,6 +59,11 @@ def _help() -> str:
         f"commands:\n{verbs}\n\n"
         "`quickstudy COMMAND --help` describes a command. `quickstudy --version` prints the version."
     )
+
+
+def _one_line(said: object) -> str:
+    """A message in which control characters of a name are visible, so that it stays one line."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(said))
 
 
 def _check_text(arguments: list[str]) -> None:
