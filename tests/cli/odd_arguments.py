@@ -250,7 +250,7 @@ class OddLines:
     def _bundles(self):
         word = self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])
         on = ["--on", "host.py:make"] if word == "host-bundle" else []
-        return [word, *on], []
+        return [word, *on]
 
     def _pick(self, likely, odd):
         return self.random.choice(likely if self.random.random() < 0.8 else odd)
