@@ -16,6 +16,7 @@ from quickstudy.protocol.setting_values import Count, Seed
 from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 
@@ -61,6 +62,8 @@ def run(arguments: list[str]) -> int:
     assert on is not None  # only help goes without, and help has ended the program
     distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
+    folder = Path(wanted.folder or _home(words))
+    check_results_folder(folder)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
     evaluations = evaluate_and_show(
@@ -72,7 +75,6 @@ def run(arguments: list[str]) -> int:
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )
-    folder = Path(wanted.folder or _home(words))
     for evaluation in evaluations:
         evaluation.save(folder)
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
