@@ -28,6 +28,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 from unittest import mock
 
 import jax
+import numpy as np
 
 import quickstudy as qs
 from quickstudy import algorithms, tasks
@@ -145,8 +146,9 @@ class OddLines:
             for name, home in (("drifting-control", "bundle"), ("host.py:make", "host-bundle")):
                 distribution = tasks.make(name)
                 algorithm = algorithms.make("rl2", distribution.spec, hidden_size=4)
-                keys = jax.random.split(jax.random.key(0), 2)
-                qs.save_bundle(home, algorithm, jax.vmap(algorithm.agent.init)(keys), distribution=distribution)
+                shapes = jax.eval_shape(algorithm.agent.init, jax.random.key(0))
+                params = jax.tree.map(lambda leaf: np.zeros((2, *leaf.shape), leaf.dtype), shapes)
+                qs.save_bundle(home, algorithm, params, distribution=distribution)
 
     def line(self, verb: str, chance: random.Random) -> list[str]:
         """A random line for a verb: words, then flags with values."""
@@ -248,7 +250,7 @@ class OddLines:
     def _bundles(self):
         word = self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])
         on = ["--on", "host.py:make"] if word == "host-bundle" else []
-        return [word, *on], []
+        return [word, *on]
 
     def _pick(self, likely, odd):
         return self.random.choice(likely if self.random.random() < 0.8 else odd)

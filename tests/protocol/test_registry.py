@@ -6,6 +6,7 @@ import pytest
 
 from quickstudy import algorithms, baselines, tasks
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.registry import resolve, settings_of
 from quickstudy.storage.plain import to_plain
 
 FAULTS = {
@@ -72,6 +73,8 @@ def test_settings_of_a_users_file_come_back_as_they_were(tmp_path):
     made = tasks.make(f"{path}:make", mode="HARD", sizes=[1, 2, 3])
     assert made.config == {"table": "a.csv", "mode": "HARD", "sizes": (1, 2, 3), "note": None}
     assert made.spec.episodes == 3
+    default = settings_of(resolve("task distribution", f"{path}:make", {}))["mode"].default
+    assert tasks.make(f"{path}:make", mode=default).config["mode"] == "EASY"  # the file is loaded again: another `Mode`
     stored = json.loads(json.dumps(to_plain(made.config)))
     assert tasks.make(f"{path}:make", **stored).config == made.config
     with pytest.raises(UsageError, match="mode must be one of EASY, HARD; came 'MEDIUM'"):

@@ -55,7 +55,7 @@ def test_a_program_that_does_not_fit_is_not_run(tmp_path, monkeypatch):
 
 def test_the_memory_of_a_program_is_what_its_arrays_take():
     def sorted_twice(x):
-        return jnp.sort(jnp.sort(x) + jax.lax.reverse(x, (0,)))
+        return jnp.sort(jnp.sort(x) + jnp.flip(x))
 
     count = 1_000_000
     compiled = jax.jit(sorted_twice).lower(jax.ShapeDtypeStruct((count,), jnp.float32)).compile()

@@ -100,7 +100,7 @@ def _run(arguments: list[str], interrupts: "CommandInterrupts") -> int:
                 _prepare_machine()
             return importlib.import_module(f"quickstudy.cli.{arguments[0]}").run(arguments[1:])
     except QuickstudyError as error:
-        print(f"quickstudy: {error}", file=sys.stderr)
+        print(f"quickstudy: {printable(error) if isinstance(error, UsageError) else error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
         said = printable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))

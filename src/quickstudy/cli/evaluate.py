@@ -19,6 +19,7 @@ from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import made_tasks
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 
@@ -64,9 +65,10 @@ def run(arguments: list[str]) -> int:
     assert on is not None  # only help goes without, and help has ended the program
     distribution = made_tasks(on, dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
+    folder = Path(wanted.folder or _home(words))
+    check_results_folder(folder)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
-    folder = Path(wanted.folder or _home(words))
     evaluations = evaluate_and_show(
         contenders | (baselines_of(distribution) if wanted.baselines else {}),
         distribution,

@@ -25,6 +25,7 @@ from quickstudy.reports.belief_charts import belief_picture, surprise_picture
 from quickstudy.reports.belief_tables import alarm_table, coverage_table
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
 
@@ -58,6 +59,8 @@ def run(arguments: list[str]) -> int:
     kind = dataclasses.make_dataclass("Readout", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
     parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
     asked, console = parsed.readout, Console()
+    folder = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}"))
+    check_results_folder(folder)
     title, distribution, agent, params = _subject(words[0], asked)
     splits = chosen_splits(distribution, asked.splits)
     with console.status("fitting a readout to lifetimes on training tasks ..."):
@@ -80,7 +83,6 @@ def run(arguments: list[str]) -> int:
         ),
         surprise_picture({split: one.p_values for split, one in probed.items()}, rate=asked.rate, title=f"Alarms of {title}"),
     )
-    folder = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}"))
     write_atomically(folder / "calibration.json", json.dumps([one.to_json() for one in found], indent=1) + "\n")
     for picture in pictures:
         write_atomically(folder / f"{picture.name}.svg", picture.svg)

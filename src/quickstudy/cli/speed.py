@@ -25,6 +25,7 @@ from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 from quickstudy.storage.run_folder import steps_of_run
 
 _USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
@@ -67,6 +68,8 @@ def run(arguments: list[str]) -> int:
     said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
     parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
     asked: SpeedArguments = parsed.speed
+    folder = Path(asked.folder or words[0])
+    check_results_folder(folder)
     bundles = {path: load_bundle(path, algorithm=asked.algorithm) for path in words}
     distribution = distribution_of(bundles, on=asked.on, episodes=asked.episodes)
     shown = labels(bundles)
@@ -79,7 +82,7 @@ def run(arguments: list[str]) -> int:
     for word in asked.against:
         name, opponent = load_opponent(word, longer, algorithm=asked.algorithm)
         opponents[label(name, word, [*agents, *opponents])] = opponent
-    folder, console = Path(asked.folder or words[0]), Console()
+    console = Console()
     for split in chosen_splits(distribution, asked.splits):
         with progress_bars(console) as bars:
             bar = bars.add_task(split, total=1.0)

@@ -10,6 +10,7 @@ from quickstudy.evaluation.video import adaptation_video
 from quickstudy.protocol.setting_values import MOST_WHOLE, Count, Range, Seed
 from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
@@ -44,6 +45,7 @@ def run(arguments: list[str]) -> int:
     """Records one lifetime, and writes it as a GIF and as a strip."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. For tasks that live outside JAX.")
+    check_results_folder(asked.folder or words[0])
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = bundle.distribution(asked.on)
     console = Console()

@@ -173,6 +173,8 @@ def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
 
 
 def _member(name: str, kind: type[enum.Enum], value: Any) -> enum.Enum:
+    if isinstance(value, enum.Enum) and type(value).__qualname__ == kind.__qualname__:
+        value = value.name  # the same enumeration, of a user's file that was loaded twice
     for one in kind:
         if value is one or value == one.name:
             return one

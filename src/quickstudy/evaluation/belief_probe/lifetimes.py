@@ -127,7 +127,7 @@ def record_lifetimes(
     check_arrays(
         jax.eval_shape(jax.vmap(one), tasks, keys),
         copies=4,
-        what=f"recording {len(keys):,} lifetimes of {distribution.spec.lifetime_steps:,} steps, with what the readout sees,",
+        what=f"a readout of {len(keys):,} lifetimes of {distribution.spec.lifetime_steps:,} steps",
         remedy="Use fewer tasks, shorter lifetimes or an agent with a smaller memory.",
     )
     return jax.jit(jax.vmap(one))(tasks, keys)
