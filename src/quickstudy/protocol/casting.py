@@ -151,6 +151,8 @@ class Elements:
 
     def __init__(self, space: Space):
         self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+        self._low: Any
+        self._high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
             self._low, self._high = np.int64(space.start), np.int64(space.start + space.n - 1)
         elif isinstance(space, gymnasium.spaces.MultiDiscrete):

@@ -203,12 +203,11 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
             f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
         )
 
-    config = _settings_of_older_agents(algorithm or name) | config
-
     def make(spec: Spec) -> Agent:
         return algorithms.make(algorithm or name, spec, **config).agent
 
     try:
+        config = _settings_of_older_agents(algorithm or name) | config
         agent = make(spec_from_description(card["spec"]))
     except QuickstudyError as error:
         raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
