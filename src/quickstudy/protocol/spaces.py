@@ -112,13 +112,13 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
 
 
 def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
-    """The numbers of an element of a Box as they are, or those of `encode` for ids.
+    """The numbers of an element as they are, or those of `encode` for ids.
 
     Args:
       element: with or without leading time axis.
       space: its space.
     """
-    if not isinstance(space, gymnasium.spaces.Box):
+    if isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
         return encode(element, space)
     leading = element.shape[: element.ndim - len(space.shape or ())]
     return element.astype(jnp.float32).reshape(*leading, flat_size(space))
