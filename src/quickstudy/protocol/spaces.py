@@ -107,8 +107,8 @@ def encode(element: Array, space: Space) -> Float[Array, "*time size"]:
     if (high - low).max(initial=0.0) > _LARGEST_RANGE:  # twice a number near a bound would overflow
         centre, half = (jnp.asarray(x, jnp.float32) for x in (high / 2 + low / 2, high / 2 - low / 2))
         return (flat - centre) / jnp.maximum(half, 1e-8)
-    low, high = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
-    return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+    least, most = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
+    return (2 * flat - least - most) / jnp.maximum(most - least, 1e-8)
 
 
 def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
