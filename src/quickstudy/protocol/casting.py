@@ -247,8 +247,8 @@ def _traced_number(name: str, value: Any, kind: Any) -> jax.Array:
 
 def _state_like(before: Any, after: Any) -> Any:
     """The state that `step` gave, with the types of the state that it was given."""
-    given, came = (jax.tree.structure(state) for state in (before, after))
-    if not given == came:
+    given, came = (str(jax.tree.structure(state)) for state in (before, after))
+    if given != came:
         raise TaskDistributionError(f"step turns a state {given} into {came}; it must keep its structure.")
     return jax.tree_util.tree_map_with_path(_leaf_like, before, after)
 
