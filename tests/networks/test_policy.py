@@ -59,7 +59,7 @@ def test_of_bounded_numbers_those_are_whitened_that_move_in_a_small_part_of_thei
     network, spec = seen([-8, -1e4], [8, 1e4], usual)
     read = np.asarray(network.read(usual, spec))
     np.testing.assert_array_equal(network.rescaling.whitened, [0, 1])
-    np.testing.assert_allclose(read[..., 0], usual[..., 0] / 8, rtol=1e-5)
+    np.testing.assert_allclose(read[..., 0], usual[..., 0] / 8, atol=1e-6)
     np.testing.assert_allclose([read[..., 1].mean(), read[..., 1].std()], [0, 1], atol=0.01)
 
 
