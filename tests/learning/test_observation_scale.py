@@ -20,7 +20,7 @@ def cues(*, bound: float, glitch: float = 0.0, rate: float = 0.0) -> TaskDistrib
     def look(key):
         key_side, key_glitch = jax.random.split(key)
         side = jax.random.bernoulli(key_side).astype(jnp.int32)
-        cue = jnp.where(jax.random.uniform(key_glitch) < rate, glitch, 2.0 * side - 1.0)
+        cue = jnp.where(jax.random.uniform(key_glitch) < rate, glitch, 2.0 * side.astype(jnp.float32) - 1.0)
         return side, cue[None]
 
     def reset(task, key):
@@ -39,7 +39,7 @@ def cues(*, bound: float, glitch: float = 0.0, rate: float = 0.0) -> TaskDistrib
             horizon=ANSWERS,
             episodes=1,
         ),
-        sample=lambda split, key: jax.random.uniform(key) + (split == "test"),
+        sample=lambda split, key: jax.random.uniform(key) + float(split == "test"),
         reset=reset,
         step=step,
         describe=lambda task: {"number": task},

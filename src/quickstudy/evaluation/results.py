@@ -12,7 +12,7 @@ from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.printable import file_word
 from quickstudy.storage.atomic import write_atomically
-from quickstudy.storage.plain import from_document, read_object, to_document
+from quickstudy.storage.plain import from_document, left_out, read_object, to_document
 
 FORMAT = 1
 
@@ -79,7 +79,7 @@ class Result:
     memory_bytes: int
     decision_microseconds: Mapping[str, float]
     measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
-    nonfinite_steps: int = 0
+    nonfinite_steps: int = left_out(0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ its bulk first (`numerics/bulk.py`), so that a glitch does not decide what count
 """
 
 import dataclasses
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import gymnasium
 import jax
@@ -124,7 +124,7 @@ class Statistics:
         average = lambda tree: tree if axis is None else jax.lax.pmean(tree, axis)  # noqa: E731
         steps = valid.reshape(-1)
         usual = lambda x: usual_rewards(x.reshape(-1), steps).reshape(x.shape)  # noqa: E731
-        means: dict[str, Array | None] = {"observation": None, "observation_square": None}
+        means: dict[str, Any] = {"observation": None, "observation_square": None}
         origin = self.origin
         if observation is not None:
             rows = observation.reshape(-1, observation.shape[-1])

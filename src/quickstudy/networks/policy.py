@@ -67,9 +67,9 @@ class PolicyNetwork(eqx.Module):
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
         self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)
-        space = spec.observation_space
-        rescales = isinstance(space, gymnasium.spaces.Box) and not is_image(space) and config.observation_scale == "seen"
-        self.rescaling = Rescaling.of_nothing(space) if rescales else None
+        space, seen = spec.observation_space, config.observation_scale == "seen"
+        rescales = seen and not is_image(space)
+        self.rescaling = Rescaling.of_nothing(space) if rescales and isinstance(space, gymnasium.spaces.Box) else None
 
     def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
         """The numbers that make a policy, from flat observations."""

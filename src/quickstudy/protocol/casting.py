@@ -151,6 +151,8 @@ class Elements:
 
     def __init__(self, space: Space):
         self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+        self._low: Any
+        self._high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
             self._low, self._high = np.int64(space.start), np.int64(space.start + space.n - 1)
         elif isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -245,10 +247,9 @@ def _traced_number(name: str, value: Any, kind: Any) -> jax.Array:
 
 def _state_like(before: Any, after: Any) -> Any:
     """The state that `step` gave, with the types of the state that it was given."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        raise TaskDistributionError(
-            f"step turns a state {jax.tree.structure(before)} into {jax.tree.structure(after)}; it must keep its structure."
-        )
+    given, came = (str(jax.tree.structure(state)) for state in (before, after))
+    if given != came:
+        raise TaskDistributionError(f"step turns a state {given} into {came}; it must keep its structure.")
     return jax.tree_util.tree_map_with_path(_leaf_like, before, after)
 
 

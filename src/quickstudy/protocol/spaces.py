@@ -172,18 +172,18 @@ def encode(element: PyTree, space: ActionSpace) -> Float[Array, "*time size"]:
     if (high - low).max(initial=0.0) > _LARGEST_RANGE:  # twice a number near a bound would overflow
         centre, half = (jnp.asarray(x, jnp.float32) for x in (high / 2 + low / 2, high / 2 - low / 2))
         return (flat - centre) / jnp.maximum(half, 1e-8)
-    low, high = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
-    return (2 * flat - low - high) / jnp.maximum(high - low, 1e-8)
+    least, most = (jnp.asarray(bound, jnp.float32) for bound in (low, high))
+    return (2 * flat - least - most) / jnp.maximum(most - least, 1e-8)
 
 
 def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
-    """The numbers of an element of a Box as they are, or those of `encode` for ids.
+    """The numbers of an element as they are, or those of `encode` for ids.
 
     Args:
       element: with or without leading time axis.
       space: its space.
     """
-    if not isinstance(space, gymnasium.spaces.Box):
+    if isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
         return encode(element, space)
     leading = element.shape[: element.ndim - len(space.shape or ())]
     return element.astype(jnp.float32).reshape(*leading, flat_size(space))

@@ -239,12 +239,11 @@ def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorith
     maker = algorithm or card["algorithm"]["name"]
     config = algorithm_settings(card, maker, path)
 
-    config = _settings_of_older_agents(maker) | config
-
     def make(spec: Spec) -> Agent:
         return algorithms.make(maker, spec, **config).agent
 
     try:
+        config = _settings_of_older_agents(maker) | config
         agent = make(spec_from_description(card["spec"]))
         expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
         check_agent_size(agent, expected)

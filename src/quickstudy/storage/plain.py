@@ -57,12 +57,22 @@ def to_plain(value: Any, *, digits: int | None = None) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if digits is None else float(f"{value:.{digits}g}")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name), digits=digits) for field in dataclasses.fields(value)}
+        kept = [field for field in dataclasses.fields(value) if not _is_left_out(field, getattr(value, field.name))]
+        return {field.name: to_plain(getattr(value, field.name), digits=digits) for field in kept}
     if isinstance(value, Mapping):
         return {name: to_plain(inner, digits=digits) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(inner, digits=digits) for inner in value]
     raise UsageError(f"plain data holds numbers, text, lists and tables; came {type(value).__name__}: {_shown(value)}.")
+
+
+def left_out(default: Any) -> Any:
+    """A field of a record that is stored only where it differs from its default, so that earlier files stay as they are."""
+    return dataclasses.field(default=default, metadata={"left_out": True})
+
+
+def _is_left_out(field: dataclasses.Field, value: Any) -> bool:
+    return bool(field.metadata.get("left_out")) and value == field.default
 
 
 def from_plain(kind: type[Record], data: Any, *, where: str = "") -> Record:

@@ -15,7 +15,7 @@ from quickstudy.evaluation.results import DIGITS, Curve
 from quickstudy.evaluation.stored_results import check_speed
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
 from quickstudy.storage.atomic import write_atomically
-from quickstudy.storage.plain import from_document, read_object, to_document
+from quickstudy.storage.plain import from_document, left_out, read_object, to_document
 
 FORMAT = 1
 _LONGEST_WORD = 60
@@ -47,7 +47,7 @@ class Side:
     area: Estimate
     asymptote: Estimate
     score_after: Mapping[str, Estimate]
-    nonfinite_steps: int = 0
+    nonfinite_steps: int = left_out(0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
