@@ -46,7 +46,7 @@ def logged_decisions(store: Store, *, tenant: str, agent: str, steps: int) -> Lo
       agent: digest of the version.
       steps: rewarded decisions of each lifetime; the first ones are taken.
     Raises:
-      UsageError: no such lifetimes, or an agent that does not tell the probability of its actions.
+      UsageError: no such lifetimes, or an agent whose actions have several parts or no known probability.
     """
     described = store.agents().get(agent)
     if described is None:
@@ -91,6 +91,8 @@ def _lifetimes(log: list[Event], layouts: dict[str, list]) -> dict[int, list[tup
 def _row(acted: Acted, rewards: list[float], layouts: dict[str, list]) -> tuple:
     seen = next(iter(leaves_by(layouts["observation"], acted.observation).values()))
     decision = leaves_by(layouts["decision"], acted.decision)
+    if ".action" not in decision:
+        raise UsageError("the actions of this agent have several parts; only actions that are one array can be evaluated.")
     log_probability = decision.get(".extras['log_probability']")
     if log_probability is None:
         raise UsageError("this agent does not tell the probability of its actions, so its log supports no other policy.")

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, parts_of
 from quickstudy.serving.elements import element_of, single
 from quickstudy.serving.keys import lifetime_key
 from quickstudy.serving.policy import SessionPolicy
@@ -60,9 +61,10 @@ class ServedAgent:
         self.programs = AgentPrograms(agent, params)
         self.digest = digest or hashlib.sha256(json.dumps(agent.spec.describe(), sort_keys=True).encode()).hexdigest()
         space = agent.spec.observation_space
-        discrete = isinstance(space, gymnasium.spaces.Discrete)
-        self._whole = range(int(space.start), int(space.start) + int(space.n)) if discrete else None  # type: ignore[union-attr]
-        paths = [".action", ".extras['log_probability']", ".extras['value']"]
+        self._whole: range | None = None
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self._whole = range(int(space.start), int(space.start) + int(space.n))
+        paths = [".extras['log_probability']", ".extras['value']"]
         self._places = {path: place for path in paths if (place := self.programs.decision.of_leaf(path)) is not None}
         self._only = single(agent.spec.observation_space)
         layout = self.programs.decision
@@ -149,17 +151,21 @@ class ServedAgent:
         `propensity` is the probability of the action, or its density for continuous actions; None where the agent does not
         tell. `belief` is left out where it is large.
         """
-        start = 4 * self._places[".action"].start
-        discrete = isinstance(self.spec.action_space, gymnasium.spaces.Discrete)
-        size = 1 if discrete else int(np.prod(self.spec.action_space.shape))
-        action = np.frombuffer(decision, np.int32 if discrete else np.float32, size, start).tolist()
         log_probability, value = self._number(decision, "log_probability"), self._number(decision, "value")
         return {
-            "action": action[0] if discrete else action,
+            "action": self._action(np.frombuffer(decision, np.uint32), self.spec.action_space, ".action"),
             "propensity": None if log_probability is None else _finite(math.exp(min(log_probability, _MOST_EXPONENT))),
             "value": None if value is None else _finite(value),
             "belief": self._belief(decision) if self._beliefs else None,
         }
+
+    def _action(self, words: np.ndarray, space: ActionSpace, path: str) -> Any:
+        """An action, or the part of it at a path, as its space has it, with lists for arrays."""
+        if isinstance(space, COMPOSITE):
+            names = sorted(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else range(len(space.spaces))
+            parts = zip(names, parts_of(space), strict=True)
+            return assembled([self._action(words, part, f"{path}[{name!r}]") for name, part in parts], space)
+        return self.programs.decision.numbers(words, path).tolist()
 
     def _number(self, decision: bytes, extra: str) -> float | None:
         """A number `[]` among the extras of a decision; None where there is none."""

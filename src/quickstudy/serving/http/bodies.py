@@ -83,7 +83,7 @@ class Answer(msgspec.Struct, kw_only=True):
     session: str
     decision_id: str
     slot: int
-    action: int | list[float]
+    action: Annotated[Any, msgspec.Meta(description="an element of the agent's action space")]
     propensity: float | None
     value: float | None
     belief: dict[str, Any] | None
@@ -139,7 +139,7 @@ class BatchAnswers(msgspec.Struct, kw_only=True):
 
 
 _KINDS = (OpenBody, ActBody, RewardBody, ChangeBody, RollbackBody, ForkBody, BatchBody)
-_decoders = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}
 _encoder = msgspec.json.Encoder()
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.S)
 _FIELD = re.compile(r"field `(?P<field>\w+)`")
