@@ -1,8 +1,10 @@
 """Numbered migrations: SQL files that are applied once, in their order, by whoever holds the lock."""
 
-from importlib.resources import files
+from pathlib import Path
 
 from quickstudy.protocol.errors import UsageError
+
+_FOLDER = Path(__file__).with_name("sql")
 
 
 def migrations(dialect: str, *, applied: int) -> list[tuple[int, list[str]]]:
@@ -14,8 +16,7 @@ def migrations(dialect: str, *, applied: int) -> list[tuple[int, list[str]]]:
     Raises:
       UsageError: the store was written by a later version of quickstudy.
     """
-    folder = files("quickstudy.serving.stores").joinpath("sql", dialect)
-    known = sorted((int(file.name[:4]), file) for file in folder.iterdir() if file.name.endswith(".sql"))
+    known = [(int(file.name[:4]), file) for file in sorted((_FOLDER / dialect).glob("*.sql"))]
     if applied > known[-1][0]:
         raise UsageError(f"this store has format {applied}, which a later version wrote; this one reads format {known[-1][0]}.")
     return [
