@@ -58,7 +58,9 @@ def test_the_chain_verifies_after_a_session_is_deleted(serve, store_url):
 
 
 TAMPERINGS = {
-    "another reward": "update event set body = replace(body, x'{one}', x'{zero}') where kind = 'rewarded' and number = 5",
+    "another reward": (
+        "update event set body = cast(replace(body, x'{one}', x'{zero}') as blob) where kind = 'rewarded' and number = 5"
+    ),
     "an event less": "delete from event where session = 'a' and number = 4",
     "the last event less": "delete from event where session = 'a' and kind = 'frozen'",
     "another place": "update event set number = number + 100 where session = 'a' and number = 4",
