@@ -48,7 +48,7 @@ class Committer:
         failed: Callable[[list[CommitJob], StoreError], None],
     ):
         self._store, self._stored, self._failed = store, stored, failed
-        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[CommitJob | threading.Event | None] = queue.SimpleQueue()
         self._chain: Chain | None = None
         self._backlog: list[CommitJob] = []
         self.error: StoreError | None = None
@@ -90,13 +90,17 @@ class Committer:
                 done.set()
 
     def _gather(self) -> tuple[list[CommitJob], list[threading.Event], bool]:
-        jobs, flushed = [], []
+        jobs: list[CommitJob] = []
+        flushed: list[threading.Event] = []
         try:
             item = self._jobs.get(timeout=_RETRY_SECONDS if self.error else None)
             while True:
                 if item is None:
                     return jobs, flushed, False
-                (flushed if isinstance(item, threading.Event) else jobs).append(item)
+                if isinstance(item, CommitJob):
+                    jobs.append(item)
+                else:
+                    flushed.append(item)
                 item = self._jobs.get_nowait()
         except queue.Empty:
             return jobs, flushed, True

@@ -235,13 +235,12 @@ class Engine:
         for session in changed.values():
             if session.version == 0:
                 self._counts[session.name.tenant] += 1
-        waits, at_once = [], []
+        waits: list[tuple[_Asked, Any]] = []
+        at_once: list[tuple[_Asked, Any]] = []
         for one, answer in answered:
-            session = self._shelf.live.get(one.request.name)
-            unsettled = isinstance(session, LiveSession) and bool(session.fresh or session.sent)
             refused = isinstance(answer, Refusal) or isinstance(one.request, Look)
             fast = self._fast and isinstance(one.request, Act)
-            (at_once if refused or fast or not unsettled else waits).append((one, answer))
+            (at_once if refused or fast or not self._unsettled(one.request.name) else waits).append((one, answer))
         changes = [self._shelf.change_of(session, now) for session in changed.values()]
         if not self.store.exclusive:
             self._held.update({name: deque() for name in changed})
@@ -251,6 +250,11 @@ class Engine:
             )
         for one, answer in at_once:
             self._give(one, answer)
+
+    def _unsettled(self, name: SessionName) -> bool:
+        """Whether a session has changes that are not stored yet."""
+        session = self._shelf.live.get(name)
+        return isinstance(session, LiveSession) and bool(session.fresh or session.sent)
 
     def _is_held(self, one: _Asked) -> bool:
         held = self._held.get(one.request.name)

@@ -108,6 +108,6 @@ class Ended:
 
 
 Event = Opened | Acted | Rewarded | Lapsed | Renewed | Frozen | Thawed | Moved | RolledBack | Ended
-KINDS: dict[str, type] = {
+KINDS: dict[str, type[Event]] = {
     kind.kind: kind for kind in (Opened, Acted, Rewarded, Lapsed, Renewed, Frozen, Thawed, Moved, RolledBack, Ended)
 }

@@ -36,7 +36,7 @@ class Head(msgspec.Struct, array_like=True):
 _SCALARS = ("policy", "stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
 _encoder = msgspec.msgpack.Encoder()
 _heads = msgspec.msgpack.Decoder(Head)
-_events = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in KINDS.items()}
+_events: dict[str, msgspec.msgpack.Decoder[Event]] = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in KINDS.items()}
 
 
 def encoded(session: LiveSession) -> bytes:

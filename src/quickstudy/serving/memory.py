@@ -37,7 +37,9 @@ class Memories:
 
 def begun(programs: AgentPrograms, keys: Sequence[np.ndarray]) -> list[Memories]:
     """The memories at the start of lifetimes with these keys."""
-    rows = programs.begin(np.stack(keys)) if keys else []
+    if not keys:
+        return []
+    rows = programs.begin(np.stack(keys))
     return [Memories(key, row.copy(), row.copy()) for key, row in zip(keys, rows, strict=True)]
 
 
@@ -85,12 +87,12 @@ def bring_up_to_date(programs: AgentPrograms, sessions: Sequence[tuple[Record, M
     settled = programs.fold(np.stack([row for _, row in first]), keys, jobs)
     rest = [job for row, (record, _, chunks, _) in enumerate(second) for job in _jobs(record, chunks, row)]
     working = programs.fold(settled, keys, rest) if rest else settled
-    for row, (record, memories, _, until) in enumerate(second):
+    for row, (record, memories, _, forgotten) in enumerate(second):
         memories.working = working[row].copy()
-        if until is not None:
+        if forgotten is not None:
             memories.settled = settled[row].copy()
-            record.forget(until)
-            memories.folded = _behind(record, memories.folded, until)
+            record.forget(forgotten)
+            memories.folded = _behind(record, memories.folded, forgotten)
 
 
 def _jobs(record: Record, chunks: list[tuple[int, int]], row: int) -> list[Fold]:

@@ -24,7 +24,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     event: msgspec.Raw
 
 
-_decoders = {kind: msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
+_decoders: dict[str, msgspec.json.Decoder[Event]] = {kind: msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
 
 
 def to_lines(session: str, agent: str, log: Sequence[Event]) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from quickstudy.protocol.agent import Agent, slot_key
-from quickstudy.protocol.records import Outcome, blank_observation
+from quickstudy.protocol.records import Decision, Outcome, Transition, blank_observation
 from quickstudy.rollout.session import chunk_end, transition_at
 from quickstudy.serving.words import WordLayout
 
@@ -58,9 +58,8 @@ class AgentPrograms:
         memory = jax.eval_shape(agent.begin, params, key)
         decision = jax.eval_shape(agent.act, params, memory, seen, key)
         flag = jax.ShapeDtypeStruct((), bool)
-        outcome = Outcome(observation=seen, reward=jax.ShapeDtypeStruct((), jnp.float32), terminated=flag, truncated=flag)
-        slot = jax.ShapeDtypeStruct((), jnp.int32)
-        step = jax.eval_shape(functools.partial(transition_at, horizon=agent.spec.horizon), slot, seen, decision, outcome, flag)
+        slot, reward = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((), jnp.float32)
+        step = jax.eval_shape(functools.partial(_transition, agent.spec.horizon), slot, seen, decision, reward, flag)
         self.memory, self.observation = WordLayout(memory), WordLayout(seen)
         self.decision, self.step = WordLayout(decision), WordLayout(step)
         self.key_words = jax.eval_shape(jax.random.key_data, key).shape[0]
@@ -160,6 +159,12 @@ class AgentPrograms:
             return memories.at[row].set(self.memory.pack(memory))
 
         return jax.lax.fori_loop(0, count, one, memories)
+
+
+def _transition(horizon: int, slot: Array, seen: Array, decision: Decision, reward: Array, flag: Array) -> Transition:
+    """A step as sessions record it; only its shapes and types are used."""
+    outcome = Outcome(observation=seen, reward=reward, terminated=flag, truncated=flag)
+    return transition_at(slot, seen, decision, outcome, flag, horizon=horizon)
 
 
 def _joined(parts: list, size: int) -> np.ndarray:

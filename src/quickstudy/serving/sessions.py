@@ -22,7 +22,7 @@ from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Roll
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.settled import Settled, answer_to
 
-_CHANGES = {"end": Ended, "freeze": Frozen, "thaw": Thawed}
+_CHANGES: dict[str, type[Ended] | type[Frozen] | type[Thawed]] = {"end": Ended, "freeze": Frozen, "thaw": Thawed}
 
 
 @dataclasses.dataclass(slots=True)
@@ -143,7 +143,9 @@ class Sessions:
         now, answers = self.clock(), dict[int, Any]()
         waiting = list(enumerate(requests))
         while waiting:
-            wave, later, taken = [], [], set()
+            wave: list[tuple[int, Request]] = []
+            later: list[tuple[int, Request]] = []
+            taken: set[SessionName] = set()
             for number, request in waiting:
                 (later if request.name in taken else wave).append((number, request))
                 taken.add(request.name)

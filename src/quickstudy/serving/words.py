@@ -5,6 +5,7 @@ the exact bits of every leaf, and a stored memory is the row itself.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,10 @@ class WordLayout:
     """
 
     def __init__(self, like: PyTree):
-        named, self._structure = jax.tree_util.tree_flatten_with_path(like)
+        # JAX annotates structures with a variable, which type checkers cannot read as a type.
+        structure: Any
+        named, structure = jax.tree_util.tree_flatten_with_path(like)
+        self._structure = structure
         self._leaves = [leaf for _, leaf in named]
         sizes = [_words_of(leaf) for leaf in self._leaves]
         self._starts = np.cumsum([0, *sizes]).tolist()
@@ -45,10 +49,8 @@ class WordLayout:
         place = self.paths.index(path)
         return slice(self._starts[place], self._starts[place + 1])
 
-    def numbers(self, words: np.ndarray, path: str) -> np.ndarray | None:
-        """The leaf at a path, from a row of words on the host; None where there is no such leaf."""
-        if path not in self.paths:
-            return None
+    def numbers(self, words: np.ndarray, path: str) -> np.ndarray:
+        """The leaf at a path, which is one of `paths`, from a row of words on the host."""
         leaf = self._leaves[self.paths.index(path)]
         return _from_words(words[self.of_leaf(path)], np.dtype(leaf.dtype)).reshape(leaf.shape)
 

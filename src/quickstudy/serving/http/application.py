@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import threading
 import time
@@ -74,11 +75,9 @@ class Application:
             Route("/metrics", self._tell_metrics),
             Route("/openapi.json", self._openapi),
         ]
-        return Starlette(
-            routes=_merged(routes),
-            lifespan=self._lifespan,
-            exception_handlers={HTTPException: _http_problem, 500: _failure},  # type: ignore[dict-item]
-        )
+        # Starlette's own type asks each handler to take every exception; it calls one with those of its key alone.
+        handlers: dict[Any, Any] = {HTTPException: _http_problem, 500: _failure}
+        return Starlette(routes=_merged(routes), lifespan=self._lifespan, exception_handlers=handlers)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -133,6 +132,10 @@ class Application:
         answers: list[Any] = [None] * len(requests)
         done, left, lock = loop.create_future(), [len(requests)], threading.Lock()
 
+        def finish() -> None:
+            if not done.done():  # the client may have gone away meanwhile
+                done.set_result(None)
+
         def take(number: int, answer: Any) -> None:
             answers[number] = answer
             with lock:
@@ -140,11 +143,11 @@ class Application:
                 finished = left[0] == 0
             if finished:
                 with contextlib.suppress(RuntimeError):  # the server has stopped without waiting
-                    loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+                    loop.call_soon_threadsafe(finish)
 
         for number, request in enumerate(requests):
             try:
-                self._engine.ask(request, lambda answer, number=number: take(number, answer))  # type: ignore[misc]
+                self._engine.ask(request, functools.partial(take, number))
             except Refusal as refusal:
                 take(number, refusal)
         await done
@@ -215,7 +218,8 @@ class Application:
 
     async def _delete(self, request: Request, caller: Caller, body: bytes) -> Response:
         del body
-        if not await self._call(lambda shelf, name=_name(request, caller): self._engine.delete(name)):  # type: ignore[misc]
+        name = _name(request, caller)
+        if not await self._call(lambda shelf: self._engine.delete(name)):
             raise Refusal("unknown_session", "there is no such session.", field="session")
         return Response(status_code=204)
 

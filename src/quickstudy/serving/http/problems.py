@@ -37,7 +37,7 @@ def problem(refusal: Refusal) -> ProblemBody:
         title=_TITLES[refusal.kind],
         status=refusal.status,
         detail=refusal.message,
-        **texts,  # type: ignore[arg-type]
+        **texts,
     )
 
 

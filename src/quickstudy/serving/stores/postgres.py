@@ -192,7 +192,7 @@ class PostgresStore:
 
     def _rows(self, query: str, values: Sequence = ()) -> list[tuple]:
         with self._cursor("read") as cursor:
-            return cursor.execute(query, values).fetchall()  # type: ignore[arg-type]
+            return cursor.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[psycopg.Cursor]:

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
@@ -208,7 +209,7 @@ class SqliteStore:
                 writer.execute(statement)
             writer.execute(f"pragma user_version = {number}")
 
-    def _owned(self):
+    def _owned(self) -> TextIO:
         path = self._path.with_name(f"{self._path.name}.lock")
         with _told(self._path):
             lock = path.open("w")
