@@ -4,6 +4,8 @@ import json
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,12 +54,41 @@ def test_other_machines_need_tokens(tmp_path, monkeypatch, capsys):
     assert re.search(r"quickstudy token add sqlite:\S+ TENANT", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("store", ["nonsense", "sqlite:/nowhere/a.db"])
-def test_stores_that_cannot_be_are_told(store, monkeypatch, capsys):
+@pytest.mark.parametrize("store", ["nonsense", "sqlite:/nowhere/a.db", "sqlite:", "sqlite:..", "sqlite:/dev/null"])
+def test_stores_that_cannot_be_are_told(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    monkeypatch.chdir(tmp_path)
     bundle = str(PAGE.parents[1] / "bundles" / "bandit-n10-k5")
     assert cli.main(["serve", bundle, "--store", store]) in (1, 2)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [["audit", "verify"], ["audit", "heads"], ["token", "list"], ["token", "remove"]], ids=" ".join
+)
+def test_what_reads_a_store_makes_none(line, tmp_path, capsys):
+    """A name that is mistyped is told, rather than found to be a log without faults."""
+    more = ["an-id"] if line[1] == "remove" else []
+    assert cli.main([*line, f"sqlite:{tmp_path / 'a.db'}", *more]) == 2
+    assert "there is no store" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    bundle = str(PAGE.parents[1] / "bundles" / "bandit-n10-k5")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert cli.main(["serve", bundle, "--port", port, "--store", f"sqlite:{tmp_path / 'a.db'}"]) == 2
+    assert f"cannot listen on host '127.0.0.1', port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_server_that_is_told_to_stop_has_done_its_work(number, tmp_path):
+    server = Server(f"sqlite:{tmp_path / 'sessions.db'}")
+    assert httpx.post(f"{server.url}/v1/sessions/a/act", json={"observation": 0}).status_code == 200
+    assert server.stop(number) == 0
 
 
 def test_a_second_server_on_one_file_is_refused(tmp_path, monkeypatch, capsys):
@@ -72,10 +103,22 @@ def test_a_second_server_on_one_file_is_refused(tmp_path, monkeypatch, capsys):
     store.close()
 
 
-@pytest.mark.parametrize("missing", ["uvicorn", "msgspec", "starlette"])
+class Without:
+    """Finds no package of one name, as if it were not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize("missing", ["uvicorn", "msgspec", "starlette", "prometheus_client"])
 def test_without_the_extra_one_line_says_what_to_install(missing, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
-    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, missing, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Without(missing), *sys.meta_path])
     bundle = str(PAGE.parents[1] / "bundles" / "bandit-n10-k5")
     assert cli.main(["serve", bundle, "--store", f"sqlite:{tmp_path / 'a.db'}"]) == 2
     said = capsys.readouterr().err

@@ -61,8 +61,8 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
         return self.process.wait(timeout=60)
 
 

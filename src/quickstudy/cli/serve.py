@@ -30,7 +30,9 @@ def run(arguments: list[str]) -> int:
         everything, flags, program="quickstudy serve", description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
     )
     served = served_from_bundle(words[0], policy=asked.policy, seed=asked.agent.seed, long_chunks=asked.agent.long_chunks)
-    settings: ServerSettings = asked.server
-    print(f"Serving {words[0]} (agent {served.digest[:12]}) at http://{settings.host}:{settings.port}, store {settings.store}")
-    print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
-    return serve(served, settings)
+
+    def listens(url: str) -> None:
+        print(f"Serving {words[0]} (agent {served.digest[:12]}) at {url}")
+        print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
+
+    return serve(served, asked.server, listens=listens)

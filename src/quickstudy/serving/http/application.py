@@ -82,12 +82,14 @@ class Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         del app
-        threading.Thread(target=self._start, name="quickstudy-start", daemon=True).start()
+        starting = threading.Thread(target=self._start, name="quickstudy-start", daemon=True)
+        starting.start()
         refreshing = asyncio.create_task(self._refresh())
         try:
             yield
         finally:
             refreshing.cancel()
+            await asyncio.to_thread(starting.join)  # it may be compiling still
             if self._engine.ready:
                 await asyncio.to_thread(self._engine.stop)
 
