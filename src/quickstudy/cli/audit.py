@@ -9,7 +9,7 @@ from quickstudy.cli.arguments import parse, positional
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 
 _USAGE = "quickstudy audit verify STORE, audit heads STORE, audit export STORE, audit show STORE SESSION DECISION"
-_WORDS = {"verify": ("STORE",), "heads": ("STORE",), "export": ("STORE",), "show": ("STORE", "SESSION", "DECISION")}
+WORDS = {"verify": ("STORE",), "heads": ("STORE",), "export": ("STORE",), "show": ("STORE", "SESSION", "DECISION")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ def run(arguments: list[str]) -> int:
         parse(AuditArguments, ["--help"] if arguments else [], program="quickstudy audit", description=_USAGE)
         raise UsageError(f"Usage: {_USAGE}.")
     verb, rest = arguments[0], arguments[1:]
-    if verb not in _WORDS:
-        raise UnknownNameError("command of quickstudy audit", verb, _WORDS)
-    words, flags = positional(rest, _WORDS[verb], usage=_USAGE)
+    if verb not in WORDS:
+        raise UnknownNameError("command of quickstudy audit", verb, WORDS)
+    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
     asked = parse(AuditArguments, flags, program="quickstudy audit", description=f"The audit of a store. {_USAGE}")
     try:
         from quickstudy.serving import audit
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
     from quickstudy.serving.requests import SessionName
     from quickstudy.serving.stores import open_store
 
-    store = open_store(words[0], serves=False)
+    store = open_store(words[0], serves=False, creates=False)
     try:
         if verb == "heads":
             print(json.dumps(audit.heads(store), indent=2))
@@ -70,6 +70,11 @@ def _kept(path: str | None) -> dict[str, str] | None:
     if path is None:
         return None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not Path(path).is_file():
+            raise ValueError("it is not a file")
+        links = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(links, dict) or not all(isinstance(link, str) for link in links.values()):
+            raise ValueError("it is not a table of links")
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as the output of `quickstudy audit heads`: {error}.") from error
+    return links

@@ -4,9 +4,10 @@ import dataclasses
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.printable import printable
 
 _USAGE = "quickstudy token add STORE TENANT [--scopes read act reward], token list STORE, token remove STORE ID"
-_WORDS = {"add": ("STORE", "TENANT"), "list": ("STORE",), "remove": ("STORE", "ID")}
+WORDS = {"add": ("STORE", "TENANT"), "list": ("STORE",), "remove": ("STORE", "ID")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,18 +24,18 @@ def run(arguments: list[str]) -> int:
         parse(TokenArguments, ["--help"] if arguments else [], program="quickstudy token", description=_USAGE)
         raise UsageError(f"Usage: {_USAGE}.")
     verb, rest = arguments[0], arguments[1:]
-    if verb not in _WORDS:
-        raise UnknownNameError("command of quickstudy token", verb, _WORDS)
-    words, flags = positional(rest, _WORDS[verb], usage=_USAGE)
+    if verb not in WORDS:
+        raise UnknownNameError("command of quickstudy token", verb, WORDS)
+    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
     asked = parse(TokenArguments, flags, program="quickstudy token", description=f"Tokens of a server. {_USAGE}")
     from quickstudy.serving.http.tokens import new_token
     from quickstudy.serving.stores import open_store
 
-    store = open_store(words[0], serves=False)
+    store = open_store(words[0], serves=False, creates=verb == "add")
     try:
         if verb == "list":
             for token in store.tokens():
-                print(f"{token.token_id}  {token.tenant}  {token.scopes}")
+                print(printable(f"{token.token_id}  {token.tenant}  {token.scopes}"))
         elif verb == "add":
             text, token = new_token(words[1], asked.scopes)
             store.add_token(token)

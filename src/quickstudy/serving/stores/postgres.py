@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 
+from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
@@ -220,9 +221,8 @@ class PostgresStore:
                     yield cursor
             except psycopg.Error as error:
                 self._drop(use)
-                raise StoreError(
-                    f"PostgreSQL cannot be used: {str(error).splitlines()[0] if str(error) else error!r}"
-                ) from error
+                said = str(error).splitlines()[0] if str(error) else repr(error)
+                raise StoreError(f"PostgreSQL cannot be used: {printable(said)}") from error
 
     def _drop(self, use: str) -> None:
         connection = self._connections.pop(use, None)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
@@ -27,17 +28,20 @@ class SqliteStore:
     """A store in a file; see `Store`.
 
     Args:
-      path: of the file, which is made where there is none.
+      path: of the file.
       serves: whether it is a server that opens it; a second server is refused.
+      creates: whether the file is made where there is none.
     Raises:
-      UsageError: another server owns it, or it lies on a network file system, where SQLite's locks cannot be trusted.
+      UsageError: another server owns it, it lies on a network file system, where SQLite's locks cannot be trusted, or it is not
+        a file.
       StoreError: the file cannot be opened or written.
     """
 
     exclusive = True
 
-    def __init__(self, path: str | Path, *, serves: bool = True):
-        self._path = Path(path)
+    def __init__(self, path: str | Path, *, serves: bool = True, creates: bool = True):
+        self._path = Path(path).absolute()  # SQLite takes some relative names for something else, such as ":memory:"
+        self._refuse_unfit(creates=creates)
         self._refuse_network()
         self._lock = self._owned() if serves else None
         self._writing, self._reading = threading.Lock(), threading.Lock()
@@ -226,8 +230,16 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
 
+    def _refuse_unfit(self, *, creates: bool) -> None:
+        with _told(self._path):
+            there = self._path.exists()
+            if there and not self._path.is_file():
+                raise UsageError(f"a store must be a file, and {self._path} is none.")
+        if not there and not creates:
+            raise UsageError(f"there is no store {self._path}.")
+
     def _refuse_network(self) -> None:
-        folder = self._path.absolute().parent
+        folder = self._path.parent
         kind = _file_system(folder)
         if kind in _NETWORK_FILE_SYSTEMS:
             raise UsageError(
@@ -266,6 +278,6 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"the store {path} cannot be used: {error}.") from error
+        raise StoreError(f"the store {printable(path)} cannot be used: {error}.") from error
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error.strerror}.") from error
+        raise StoreError(f"the store {printable(path)} cannot be opened: {error.strerror}.") from error

@@ -1,11 +1,13 @@
 create table session (
-  tenant text collate "C" not null, session text collate "C" not null, agent text not null, version bigint not null, state bytea not null,
+  tenant text collate "C" not null, session text collate "C" not null,
+  agent text not null, version bigint not null, state bytea not null,
   opened double precision not null, seen double precision not null, due double precision,
   primary key (tenant, session)
 );
 
 create table event (
-  tenant text collate "C" not null, session text collate "C" not null, number bigint not null, kind text not null, decision_id text, body bytea not null,
+  tenant text collate "C" not null, session text collate "C" not null, number bigint not null,
+  kind text not null, decision_id text, body bytea not null,
   salt bytea not null, shard text not null, seq bigint not null, place bigint not null,
   primary key (tenant, session, number),
   foreign key (tenant, session) references session (tenant, session) on delete cascade

@@ -5,7 +5,8 @@ create table session (
 ) strict, without rowid;
 
 create table event (
-  tenant text not null, session text not null, number integer not null, kind text not null, decision_id text, body blob not null,
+  tenant text not null, session text not null, number integer not null,
+  kind text not null, decision_id text, body blob not null,
   salt blob not null, shard text not null, seq integer not null, place integer not null,
   primary key (tenant, session, number),
   foreign key (tenant, session) references session on delete cascade
@@ -20,7 +21,9 @@ create table link (
   primary key (shard, seq)
 ) strict, without rowid;
 
-create table token (token_id text primary key, sha256 blob not null, tenant text not null, scopes text not null) strict, without rowid;
+create table token (
+  token_id text primary key, sha256 blob not null, tenant text not null, scopes text not null
+) strict, without rowid;
 
 create table probe (at real not null) strict;
 
