@@ -32,13 +32,31 @@ import numpy as np
 
 import quickstudy as qs
 from quickstudy import algorithms, tasks
-from quickstudy.cli import VERBS, bench, check, demo, evaluate, main, readout, report, speed, train, video
+from quickstudy.cli import (
+    VERBS,
+    audit,
+    bench,
+    check,
+    demo,
+    evaluate,
+    main,
+    readout,
+    report,
+    serve,
+    speed,
+    token,
+    train,
+    video,
+)
 from quickstudy.cli.arguments import settings_class
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import annotations_of
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.serving.http.server import ServerSettings
+from quickstudy.serving.policy import SessionPolicy
+from quickstudy.serving.stores import open_store
 from quickstudy.training.loop import TrainingConfig
 
 MOST_SECONDS = 60.0
@@ -47,7 +65,7 @@ SEAMS = (
     "quickstudy.training.loop._train",
     "quickstudy.training.host_source.open_pool",
     "quickstudy.rollout.runner.open_pool",
-    "quickstudy.rollout.runner.run_on_tasks",
+    "quickstudy.rollout.runner._run_in_blocks",
     "quickstudy.evaluation.belief_probe.fit.record_lifetimes",
     "quickstudy.evaluation.video.Collector",
     "quickstudy.evaluation.bench.measuring.evaluate",
@@ -57,6 +75,7 @@ SEAMS = (
     "quickstudy.reports.run_report.write_report",
     "quickstudy.tasks.checks.check.inspect",
     "quickstudy.tasks.checks.check.inspect_host",
+    "uvicorn.Server.run",
 )
 """Functions at which the expensive work of a verb begins, after everything that was asked for has been checked."""
 
@@ -74,6 +93,14 @@ BUDGETS = (
     "1e400 steps", "1e18 steps", "1e30 steps", "-3m", "0s", "0.1 steps", "1e400s", "1e9h", "1..2s", "5 parsecs", "1 step", "s",
     "7steps",
 )  # fmt: skip
+STORES = (
+    "sqlite:sessions.db", "sqlite://new.db", "sqlite:", "sqlite::memory:", "sqlite:.", "sqlite:..", "sqlite:folder",
+    "sqlite:folder/", "sqlite:pipe", "sqlite:link", "sqlite:empty", "sqlite:mine.py", "sqlite:missing/a.db", "sqlite:a\nb",
+    "sqlite:/dev/null", "sqlite:/proc/self/mem", "sqlite:file:x", "sqlite:~/x", "sqlite:\x1b[2J", "sqlite:" + "x" * 10_000,
+    "postgresql://127.0.0.1:1/x", "postgres://[", "postgresql://127.0.0.1:1/x?connect_timeout=\n", "mysql://x", "sessions.db",
+)  # fmt: skip
+HOSTS = ("127.0.0.1", "0.0.0.0", "::1", "::", "1.2.3.4", "", "127.1", "[::1]", "x" * 10_000, "\U0001f600", ".", "é" * 70)
+"""Addresses, and names that no server of names is asked for."""
 OWN_FILES = {
     "leaves.py": "import sys\nsys.exit(0)\n",
     "raises.py": "x = 1\nraise ValueError('two\\nlines')\n",
@@ -149,6 +176,7 @@ class OddLines:
                 shapes = jax.eval_shape(algorithm.agent.init, jax.random.key(0))
                 params = jax.tree.map(lambda leaf: np.zeros((2, *leaf.shape), leaf.dtype), shapes)
                 qs.save_bundle(home, algorithm, params, distribution=distribution)
+            open_store("sqlite:sessions.db", serves=False).close()
 
     def line(self, verb: str, chance: random.Random) -> list[str]:
         """A random line for a verb: words, then flags with values."""
@@ -244,6 +272,22 @@ class OddLines:
         rows = [self._pick(["bandit-n10-k5"], [*TEXTS])] if verb == "run" or self.random.random() < 0.2 else []
         return [verb, *rows], [kind]
 
+    def _serve(self):
+        return [self._pick(["bundle"], [*FILES, *TEXTS])], [ServerSettings, SessionPolicy, serve.AgentArguments]
+
+    def _token(self):
+        verb = self._pick(list(token.WORDS), list(TEXTS))
+        return self._store_words(verb, token.WORDS), [token.TokenArguments]
+
+    def _audit(self):
+        verb = self._pick(list(audit.WORDS), list(TEXTS))
+        return self._store_words(verb, audit.WORDS), [audit.AuditArguments]
+
+    def _store_words(self, verb, known):
+        """A verb of `token` or `audit`, a store, and what else the verb takes."""
+        more = [self._text() for _ in known.get(verb, ())[1:]]
+        return [verb, self._pick(["sqlite:sessions.db"], STORES), *more]
+
     def _demo(self):
         return [], [demo.DemoArguments]
 
@@ -275,6 +319,8 @@ class OddLines:
         """Values for a flag: likely ones of its type, numbers at the ends of their ranges, and text."""
         if flag == "budget" and self.random.random() < 0.8:
             return [self.random.choice((*BUDGETS, "100 steps", "1s"))]
+        if flag in ("store", "host"):
+            return [self.random.choice(STORES if flag == "store" else HOSTS)]
         while get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
         if get_origin(kind) in (Union, types.UnionType):
