@@ -238,7 +238,8 @@ def switches(*, shown, episodes=6):
 
     def step(task, state, action, key):
         right = action == codes[task.answer]
-        return state, outcome(1 + task.answer if shown else 1 + (right * lamps).sum(), right.sum())
+        seen = task.answer if shown else jnp.where(right, lamps, 0).sum()
+        return state, outcome(1 + seen, right.sum())
 
     spec = Spec(
         observation_space=gymnasium.spaces.Discrete(1 + len(CODES)),

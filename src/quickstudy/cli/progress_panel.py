@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -98,7 +97,7 @@ class Panel:
             )
         if "trouble" in progress.metrics:
             trouble = progress.metrics["trouble"]
-            self._warn_once(trouble, f"{escape(trouble)}; training goes on.")
+            self._warn_once(trouble, f"{trouble}; training goes on.")
 
     def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
         """Shows held-out returns of the baselines, and the names of those that are being measured."""

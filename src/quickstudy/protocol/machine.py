@@ -31,8 +31,8 @@ def processor_quota(root: Path = Path("/")) -> float | None:
       root: where `proc` and the mounted file systems are; another one in tests.
     """
     try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+        groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        mounts = (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
     quotas = [quota for folder in _group_folders(groups, mounts, root) if (quota := _quota_in(folder)) is not None]
@@ -63,9 +63,9 @@ def _quota_in(folder: Path) -> float | None:
     """The quota of one control group, in cores."""
     try:
         if (folder / "cpu.max").is_file():
-            quota, period = (folder / "cpu.max").read_text().split()
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
         else:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
         cores = float(quota) / float(period)  # no limit is "max" in version 2, and -1 in version 1
     except (OSError, ValueError, ZeroDivisionError):
         return None

@@ -153,7 +153,7 @@ def shown(value: Any) -> str:
 def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
-    kinds = (int, float) if kind is float else kind
+    kinds: Any = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
         raise _refusal(name, f"be {_IN_WORDS[kind]}", value)
     if kind not in (int, float):
@@ -162,9 +162,8 @@ def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
         bounds = "" if allowed is None else f" and {str(allowed).removeprefix('be ')}"
         raise _refusal(name, f"be finite{bounds}", value)
     if allowed is not None and value not in allowed:
-        if (
-            allowed.most == MOST_WHOLE and allowed.least != -math.inf
-        ):  # a bound that only 32 bits set is no news below the other
+        # A bound that only 32 bits set is no news below the other one.
+        if allowed.most == MOST_WHOLE and allowed.least != -math.inf:
             allowed = Range(least=allowed.least) if value < allowed.least else Range(most=allowed.most)
         raise _refusal(name, str(allowed), value)
     if value not in (generic := _WHOLE if kind is int else _REAL) and (allowed is None or allowed.most == math.inf):

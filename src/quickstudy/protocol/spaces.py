@@ -176,7 +176,7 @@ def encode(element: PyTree, space: ActionSpace) -> Float[Array, "*time size"]:
     return (2 * flat - least - most) / jnp.maximum(most - least, 1e-8)
 
 
-def flattened(element: Array, space: Space) -> Float[Array, "*time size"]:
+def flattened(element: Array, space: Space | gymnasium.spaces.MultiBinary) -> Float[Array, "*time size"]:
     """The numbers of an element as they are, or those of `encode` for ids.
 
     Args:

@@ -227,7 +227,7 @@ def impossible():
             1,
             ["fault (set_task): an environment that is set", "    remedy: Let set_task set everything"],
         ),
-        ("impossible", 2, ["raises ZeroDivisionError: division by zero (", "mine.py, line 18)"]),
+        ("impossible", 2, ["mine.py, function impossible: ZeroDivisionError: division by zero (line 18)"]),
     ],
 )
 def test_the_command_line_checks_environments_too(function, status, expected, tmp_path, capsys):

@@ -150,10 +150,10 @@ def adaptation_speeds(
     found = []
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
-        steps = (meta_training_steps or {}).get(ours)
+        trained = (meta_training_steps or {}).get(ours)
         measures = measure_crossings(
             runs[ours], runs[theirs], floor, (draws["agent"], draws["baseline"]),
-            thresholds=thresholds, meta_training_steps=steps,
+            thresholds=thresholds, meta_training_steps=trained,
         )  # fmt: skip
         shared = min(runs[ours].episodes, runs[theirs].episodes)
 

@@ -20,7 +20,7 @@ def migrations(dialect: str, *, applied: int) -> list[tuple[int, list[str]]]:
     if applied > known[-1][0]:
         raise UsageError(f"this store has format {applied}, which a later version wrote; this one reads format {known[-1][0]}.")
     return [
-        (number, [statement.strip() for statement in file.read_text("utf-8").split(";") if statement.strip()])
+        (number, [statement.strip() for statement in file.read_text(encoding="utf-8").split(";") if statement.strip()])
         for number, file in known
         if number > applied
     ]
