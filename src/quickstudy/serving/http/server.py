@@ -74,7 +74,7 @@ def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[s
         if not (tokens.used or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
             raise UsageError(
                 f"host {settings.host!r} can be reached from other machines, and no token is set up. Make one first: "
-                f"quickstudy token add {settings.store} TENANT"
+                "quickstudy token add STORE TENANT, where STORE is what follows --store."
             )
         engine = Engine(
             served,
