@@ -65,7 +65,7 @@ LEARNERS = {
     for config in SMALL.get(name, [{}])
 }
 SOME = WITHOUT_MEMORY | EPISODE_LONG_GUESSES
-# Every agent learns a shown code of switches. A hidden one takes long, and the policy over switches is the same code for all, so
+# Every agent learns a shown code of switches. A hidden one takes long, and the policy over switches is the same code for all:
 # three agents learn that. The energy method, with 8 particles for 12 codes, came to 0.73: passable, not good.
 FINDS_SWITCHES = ("rl2 gru", "rl2 associative", "varibad")
 CASES = [
