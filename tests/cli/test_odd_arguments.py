@@ -13,7 +13,7 @@ from quickstudy.cli import VERBS
 from quickstudy.cli.train import RunArguments
 
 QUICK = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None, print_blob=False
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None, print_blob=False
 )
 
 

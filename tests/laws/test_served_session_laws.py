@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from laws.by_hand import assert_close
-from laws.cases import MAKERS, SLOW
+from laws.cases import MAKERS
 from laws.subject import LIFETIMES, Subject, row
 from quickstudy.serving.events import Acted, Rewarded
 from quickstudy.serving.memory import begun, bring_up_to_date, replayed
@@ -67,8 +67,19 @@ class Recorded:
         return record
 
 
+QUICK = {
+    "rl2 gru 8 on corridor",
+    "varibad 8 8 2 both on corridor",
+    "maml (8,) 1 on corridor",
+    "random on console",
+    "trace_agent every 8 on corridor",
+}
+"""One of each kind: a recurrent state, a belief, gradient steps, actions of several parts, and a cadence beyond an episode."""
+assert set(MAKERS) >= QUICK
+
+
 def parameter(name):
-    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *([pytest.mark.slow] if name in SLOW else [])])
+    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *([] if name in QUICK else [pytest.mark.slow])])
 
 
 @pytest.fixture(scope="module", params=[parameter(name) for name in MAKERS])
