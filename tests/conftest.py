@@ -9,9 +9,12 @@ import os
 import signal
 from pathlib import Path
 
-# A shell starts what stands before `&` with Ctrl-C ignored, and quickstudy would honour that. Tests send the signal themselves.
+# A shell starts what stands before `&` with Ctrl-C ignored, and `nohup` ignores SIGHUP. quickstudy would honour that, and tests
+# send the signals themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Two devices, without threads of their own as in `use_whole_machine`. The newest fusions and optimisation cost more time to
 # compile than they save in small programs.

@@ -124,7 +124,7 @@ def _children(process: int) -> Iterator[int]:
     """The processes that a process has started and that are living. None where there is no /proc."""
     for children in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # a thread may end meanwhile
-            yield from map(int, children.read_text().split())
+            yield from map(int, children.read_text(encoding="ascii").split())
 
 
 def _check_that_a_server_answers(address: str) -> None:
