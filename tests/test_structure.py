@@ -33,7 +33,8 @@ ROOMS = {
     "protocol": (),
     "numerics": ("protocol",),
     "networks": ("protocol", "numerics"),
-    "rollout": ("protocol", "numerics"),
+    "programs": ("protocol",),
+    "rollout": ("protocol", "numerics", "programs"),
     "baselines": ("protocol", "numerics", "networks"),
     "algorithms": ("protocol", "numerics", "networks", "rollout", "baselines"),
     "tasks": ("protocol", "numerics", "networks", "rollout", "baselines"),
@@ -41,7 +42,19 @@ ROOMS = {
     "training": ("protocol", "numerics", "rollout", "storage"),
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
-    "cli": ("protocol", "rollout", "baselines", "algorithms", "tasks", "storage", "training", "evaluation", "reports"),
+    "export": ("protocol", "programs", "rollout", "storage"),
+    "cli": (
+        "protocol",
+        "rollout",
+        "baselines",
+        "algorithms",
+        "tasks",
+        "storage",
+        "training",
+        "evaluation",
+        "reports",
+        "export",
+    ),
 }
 """Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""
 TEST_FOLDERS = ("docs", "golden", "laws", "learning")

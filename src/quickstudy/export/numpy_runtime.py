@@ -1,0 +1,165 @@
+"""Runs an exported agent with NumPy alone.
+
+    agent = Agent("folder")
+    state = agent.begin()
+    state, decision = agent.step(state, None, observation)
+    ...                                                     # act, and see what follows
+    state, decision = agent.step(state, Lived(action, reward, successor, terminated, truncated), observation)
+
+`contract.json` beside this file says what goes in and what comes out.
+"""
+
+import json
+import sys
+import zipfile  # noqa: F401  (np.load needs it; its import takes longer than a decision)
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Lived(NamedTuple):
+    """What followed the last decision.
+
+    `reward` is NaN where it is not known. `successor` is the observation that followed: at the end of an episode its true last
+    one, and not the first of the next. `terminated`: the task ended the episode. `truncated`: something else did.
+    """
+
+    action: Any
+    reward: float
+    successor: Any
+    terminated: bool = False
+    truncated: bool = False
+
+
+class State(NamedTuple):
+    """Everything that a lifetime has written: `memory`, the number of the next step, and the last observation."""
+
+    memory: tuple
+    slot: int
+    observation: Any
+
+
+class Agent:
+    """An exported agent.
+
+    Args:
+      folder: that holds `contract.json` and `weights.npz`.
+    """
+
+    def __init__(self, folder: str | Path, programs: Any):
+        self.contract = json.loads((Path(folder) / "contract.json").read_text())
+        with np.load(Path(folder) / "weights.npz") as file:
+            weights = {name: file[name] for name in file.files}
+        self._take_in, self._decide = programs(weights)
+        self._initial = tuple(weights[f"initial {number}"] for number in range(len(self.contract["state"]["memory"])))
+        self._observation, self._action = self.contract["observation"], self.contract["lived"]["action"]
+        self._horizon = self.contract["horizon"]
+        self._names = [(one["name"], tuple(one["shape"])) for one in self.contract["decision"]]
+        self._plain = [shape == _short(shape) for _, shape in self._names]
+
+    def begin(self, **drawn: Any) -> State:
+        """The state at the start of a lifetime.
+
+        Args:
+          drawn: random words for the parts of memory that the contract names under `drawn_at_start`; dots in a name are
+            written as underlines.
+        """
+        memory = list(self._initial)
+        for number, part in enumerate(self.contract["state"]["memory"]):
+            name = part["name"].replace(".", "_")
+            if name in drawn:
+                memory[number] = _numbers(drawn.pop(name), part, part["name"])
+        if drawn:
+            raise ValueError(f"no part of the memory is called {', '.join(drawn)}.")
+        return State(tuple(memory), 0, None)
+
+    def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
+        """Takes in what followed the last decision, and decides.
+
+        Args:
+          state: from `begin` or from the last step; it is not changed.
+          lived: what followed the last decision; None at the first step of a lifetime.
+          observation: that is acted on now.
+        Returns:
+          The next state, and numbers of the policy, value and belief by the names of the contract.
+        Raises:
+          ValueError: a length or a whole number that the contract does not allow, or nothing was decided that `lived` could
+            follow.
+        """
+        seen = _numbers(observation, self._observation, "observation")
+        memory, slot = state.memory, state.slot
+        if lived is not None:
+            if state.observation is None:
+                raise ValueError("nothing was decided yet, so nothing can have followed. Give lived=None at the first step.")
+            action = _numbers(lived.action, self._action, "action")
+            if self._action["kind"] != "Discrete" and not np.isfinite(action).all():
+                raise ValueError("an action must be finite, since somebody has taken it.")
+            successor = _numbers(lived.successor, self._observation, "successor")
+            terminated = bool(lived.terminated)
+            truncated = not terminated and (bool(lived.truncated) or slot % self._horizon == self._horizon - 1)
+            memory = self._take_in(
+                *memory, state.observation, action, np.float32(lived.reward), successor,
+                np.bool_(terminated), np.bool_(truncated), np.int32(slot // self._horizon),
+            )  # fmt: skip
+            slot = (slot // self._horizon + 1) * self._horizon if terminated or truncated else slot + 1
+        numbers = self._decide(*memory, seen)
+        decision = {
+            name: number if plain else np.reshape(number, shape)
+            for (name, shape), plain, number in zip(self._names, self._plain, numbers, strict=True)
+        }
+        return State(memory, slot, seen), decision
+
+
+def _short(shape: Any) -> tuple:
+    return tuple(length for length in shape if length != 1)
+
+
+def _numbers(given: Any, part: dict, name: str) -> Any:
+    """Numbers as programs take them: checked, and without axes of length one."""
+    dtype, shape = part["dtype"], tuple(part["shape"])
+    if part.get("kind") == "Discrete":
+        number = np.asarray(given)
+        if number.size != 1 or not part["start"] <= number.item() < part["start"] + part["n"] or number.item() % 1:
+            last = part["start"] + part["n"] - 1
+            raise ValueError(f"{name} must be a whole number from {part['start']} to {last}; came {given!r}.")
+        return np.int32(number.item())
+    array = np.asarray(given, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}; came {array.shape}.")
+    return array if _short(shape) == shape and shape else array.reshape(_short(shape))[()]
+
+
+def replay(agent: Agent, vectors: dict[str, np.ndarray]) -> dict[str, float]:
+    """The largest deviation from recorded steps, of each number of a decision by name.
+
+    Args:
+      agent: the exported agent.
+      vectors: what `vectors.npz` holds.
+    """
+    starts = {
+        name.removeprefix("memory_at_start."): array for name, array in vectors.items() if name.startswith("memory_at_start.")
+    }
+    lived = [vectors[f"lived.{name}"] for name in Lived._fields]
+    worst = {name.removeprefix("decision."): 0.0 for name in vectors if name.startswith("decision.")}
+    state = agent.begin()
+    for row, begins in enumerate(vectors["begins"]):
+        if begins:
+            state = agent.begin(**{name.replace(".", "_"): array[row] for name, array in starts.items()})
+        after = None if begins else Lived(*(array[row] for array in lived))
+        state, decision = agent.step(state, after, vectors["observation"][row])
+        for name in worst:
+            expected = vectors[f"decision.{name}"][row].astype(np.float64)
+            apart = float(np.abs(np.asarray(decision[name], np.float64) - expected).max(initial=0.0))
+            worst[name] = max(worst[name], apart if apart == apart else float("inf"))
+    return worst
+
+
+def main(programs: Any) -> int:
+    """Replays `vectors.npz` beside this file, and prints the largest deviations."""
+    folder = Path(sys.argv[0]).resolve().parent
+    with np.load(folder / "vectors.npz") as file:
+        worst = replay(Agent(folder, programs), {name: file[name] for name in file.files})
+    for name, apart in worst.items():
+        print(f"{name}: largest deviation {apart:.3g}")
+    return 0 if max(worst.values()) <= 1e-4 else 1

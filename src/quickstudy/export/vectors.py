@@ -1,0 +1,198 @@
+"""Recorded steps of an agent in JAX, which every exported form must repeat.
+
+Observations and rewards are drawn at random, in the sizes that the agent has met in training. Episodes end early, at the horizon
+and by truncation, some rewards are missing, and some numbers are not finite. The agent's own session in JAX decides on them.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from quickstudy.programs.tracing import named_leaves
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.records import Outcome, Spec, blank_observation
+from quickstudy.protocol.sequences import where
+from quickstudy.rollout import session as sessions
+
+LIVED = ("action", "reward", "successor", "terminated", "truncated")
+
+_MISSING_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.01, 0.04
+"""Parts of the steps without a reward, with an observation that is not finite, and at which an episode ends early."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """Recorded steps.
+
+    Args:
+      begins: `[steps]`, whether a new lifetime begins before this step; nothing was lived then.
+      lived: by name, `[steps, ...]`: action, reward, successor, terminated and truncated of the step before.
+      observation: `[steps, ...]`, that is acted on now.
+      decision: by name, `[steps, ...]`: what the agent decided.
+      memory: by name, the memory at the end.
+      memory_at_start: by name, the memory that each step begins with if it begins a lifetime; only leaves that are drawn.
+    """
+
+    begins: np.ndarray
+    lived: dict[str, np.ndarray]
+    observation: np.ndarray
+    decision: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray]
+    memory_at_start: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    def first(self, steps: int) -> "Vectors":
+        """The first steps; the memory at the end is left out."""
+        cut = lambda arrays: {name: array[:steps] for name, array in arrays.items()}  # noqa: E731
+        return Vectors(
+            begins=self.begins[:steps],
+            lived=cut(self.lived),
+            observation=self.observation[:steps],
+            decision=cut(self.decision),
+            memory={},
+            memory_at_start=cut(self.memory_at_start),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything by name, as it is stored."""
+        named = {"begins": self.begins, "observation": self.observation}
+        for group in ("lived", "decision", "memory_at_start"):
+            named |= {f"{group}.{name}": array for name, array in getattr(self, group).items()}
+        return named
+
+
+def record_vectors(
+    agent: Agent, params: PyTree, *, steps: int, drawn_at_start: frozenset[str], outputs: list[str], seed: int
+) -> Vectors:
+    """Steps of lifetimes, one after another.
+
+    Args:
+      agent: the guarded agent.
+      params: its parameters.
+      steps: how many.
+      drawn_at_start: names of leaves of memory that differ from lifetime to lifetime at the start.
+      outputs: names of what decisions say that is recorded.
+      seed: of everything that is random.
+    """
+    drawn = _drawn_steps(agent.spec, params, steps=steps, generator=np.random.default_rng(seed))
+    record = jax.jit(partial(_record, agent, params, drawn_at_start=drawn_at_start, outputs=outputs))
+    memory, rows = jax.tree.map(np.asarray, record(drawn, jax.random.key(seed)))
+    lived = {name: np.concatenate([np.zeros_like(rows[name][:1]), rows[name][:-1]]) for name in LIVED}
+    return Vectors(
+        begins=rows["begins"],
+        lived=lived,
+        observation=rows["observation"],
+        decision=rows["decision"],
+        memory=memory,
+        memory_at_start=rows["memory_at_start"],
+    )
+
+
+def _record(
+    agent: Agent,
+    params: PyTree,
+    drawn: dict[str, Array],
+    key: PRNGKeyArray,
+    *,
+    drawn_at_start: frozenset[str],
+    outputs: list[str],
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    spec = agent.spec
+
+    def step(carry: tuple, now: tuple) -> tuple[tuple, dict[str, Any]]:
+        session, observation, over = carry
+        given, key = now
+        begins = session.slot >= spec.lifetime_steps
+        fresh = sessions.begin(agent, params, key)
+        session = where(begins, fresh, session)
+        observation = jnp.where(begins | over, given["first"], observation)
+        session = sessions.decide(agent, params, session, observation)
+        slot = session.slot
+        extras = {name.removeprefix("."): leaf for name, leaf in named_leaves(session.decision.extras, root="").items()}
+        start = named_leaves(fresh.memory, root="memory")
+        row = {
+            "begins": begins,
+            "observation": observation,
+            "action": session.decision.action,
+            "decision": {name: extras[name] for name in outputs},
+            "memory_at_start": {name: start[name] for name in drawn_at_start},
+            **{name: given[name] for name in ("reward", "successor", "terminated", "truncated")},
+        }
+        outcome = Outcome(
+            observation=given["successor"], reward=given["reward"], terminated=given["terminated"], truncated=given["truncated"]
+        )
+        session = sessions.observe(agent, params, session, outcome, adapts=True)
+        over = sessions.next_slot(slot, jnp.asarray(False), horizon=spec.horizon) != session.slot
+        over = over | (session.slot % spec.horizon == 0)
+        return (session, given["successor"], over), row
+
+    key_first, key_rest = jax.random.split(key)
+    first = sessions.begin(agent, params, key_first)
+    # A slot behind the end, so that the first step begins a lifetime.
+    first = dataclasses.replace(first, slot=jnp.int32(spec.lifetime_steps))
+    carry = (first, drawn["first"][0], jnp.asarray(True))
+    steps = len(drawn["reward"])
+    (session, _, _), rows = jax.lax.scan(step, carry, (drawn, jax.random.split(key_rest, steps)))
+    return named_leaves(session.memory, root="memory"), rows
+
+
+def _drawn_steps(spec: Spec, params: PyTree, *, steps: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """What is drawn of every step whatever the agent decides."""
+    statistics = getattr(params, "statistics", None)
+    return {
+        "first": _observations(spec, statistics, steps, generator),
+        "successor": _observations(spec, statistics, steps, generator),
+        "reward": _rewards(statistics, steps, generator),
+        "terminated": generator.random(steps) < _EARLY_ENDS / 2,
+        "truncated": generator.random(steps) < _EARLY_ENDS / 2,
+    }
+
+
+def _rewards(statistics: Any, steps: int, generator: np.random.Generator) -> np.ndarray:
+    """Of the size of those in training; some are missing, and one in a thousand is infinite."""
+    weight = float(getattr(statistics, "weight", 0.0))
+    size = (float(statistics.reward) / weight) ** 0.5 if weight > 0 else 1.0
+    reward = (size * generator.standard_normal(steps)).astype(np.float32)
+    reward[generator.random(steps) < _MISSING_REWARDS] = np.nan
+    reward[generator.random(steps) < 0.001] = np.inf
+    return reward
+
+
+def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.Generator) -> np.ndarray:
+    """Elements of the space; of an unbounded Box, numbers of the sizes of training."""
+    space, seen = spec.observation_space, blank_observation(spec)
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return (int(space.start) + generator.integers(0, int(space.n), steps)).astype(seen.dtype)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return (space.start + (generator.random((steps, *space.shape)) * space.nvec)).astype(seen.dtype)
+    shape = (steps, *space.shape)
+    if np.issubdtype(space.dtype, np.integer):
+        return generator.integers(space.low, space.high, shape, dtype=space.dtype, endpoint=True).astype(seen.dtype)
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    numbers = np.where(bounded, space.low + generator.random(shape) * np.where(bounded, space.high - space.low, 0.0), 0.0)
+    mean, deviation = _sizes(statistics, space.shape)
+    numbers = np.where(bounded, numbers, mean + deviation * generator.standard_normal(shape)).astype(np.float32)
+    if spec.action_mask:
+        actions = int(spec.action_space.n)  # type: ignore[union-attr]
+        numbers[..., -actions:] = generator.random((steps, actions)) < 0.7
+        numbers[..., -actions] = 1.0
+    broken = generator.random(shape) < _MISSING_NUMBERS / max(1, int(np.prod(space.shape)))
+    return np.where(broken, np.nan, numbers)
+
+
+def _sizes(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each number of an observation in training."""
+    weight = float(getattr(statistics, "weight", 0.0))
+    if weight <= 0 or getattr(statistics, "observation", None) is None:
+        return np.zeros(shape), np.ones(shape)
+    mean = np.asarray(statistics.observation) / weight
+    square = np.asarray(statistics.observation_square) / weight
+    return mean.reshape(shape), np.sqrt(np.maximum(square - mean**2, 1e-8)).reshape(shape)

@@ -1,0 +1,331 @@
+"""How each operation of JAX is written with the operations of a program.
+
+A rule takes the builder, the traced equation and its inputs. It returns the output or several, or None where it does not apply.
+Axes of length one are dropped, so rules number the axes that are left.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from quickstudy.programs.builder import Builder
+from quickstudy.programs.program import Constant, Shape, Value
+
+Rule = Callable[..., Any]
+
+
+def canonical(aval: Any) -> Shape:
+    """A shape without axes of length one; keys are words `[2]`."""
+    words = (2,) if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else ()
+    return tuple(length for length in (*aval.shape, *words) if length != 1)
+
+
+def key_aware_type(aval: Any) -> np.dtype:
+    """The type of the numbers; keys are words of 32 bits."""
+    return np.dtype(np.uint32) if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else np.dtype(aval.dtype)
+
+
+def _left(shape: Sequence[int]) -> dict[int, int]:
+    """From each axis that is longer than one to its number among those."""
+    return {axis: place for place, axis in enumerate(axis for axis, length in enumerate(shape) if length != 1)}
+
+
+def _axes(equation: Any, axes: Sequence[int], operand: int = 0) -> tuple[int, ...]:
+    left = _left(equation.invars[operand].aval.shape)
+    return tuple(left[axis] for axis in axes if axis in left)
+
+
+def _elementwise(kind: str) -> Rule:
+    def rule(builder: Builder, equation: Any, *inputs: Value) -> Value:
+        out = equation.outvars[0].aval
+        return builder.apply(kind, *inputs, shape=canonical(out), dtype=out.dtype)
+
+    return rule
+
+
+def _same(builder: Builder, equation: Any, *inputs: Value) -> list[Value]:
+    return list(inputs)
+
+
+def _reshaped(builder: Builder, equation: Any, value: Value) -> Value | None:
+    if equation.params.get("dimensions") is not None:
+        return None
+    return builder.reshape(value, canonical(equation.outvars[0].aval))
+
+
+def _broadcast(builder: Builder, equation: Any, value: Value, *sizes: Value) -> Value:
+    out, shape = equation.outvars[0].aval, equation.invars[0].aval.shape
+    left = _left(out.shape)
+    places = equation.params["broadcast_dimensions"]
+    axes = tuple(left[place] for place, length in zip(places, shape, strict=True) if length != 1)
+    return builder.broadcast(value, canonical(out), axes)
+
+
+def _transposed(builder: Builder, equation: Any, value: Value) -> Value:
+    return builder.transpose(value, _axes(equation, equation.params["permutation"]))
+
+
+def _reduction(kind: str) -> Rule:
+    def rule(builder: Builder, equation: Any, value: Value) -> Value:
+        return builder.reduce(kind, value, _axes(equation, equation.params["axes"]))
+
+    return rule
+
+
+def _argmax(builder: Builder, equation: Any, value: Value) -> Value:
+    out, axes = equation.outvars[0].aval, _axes(equation, equation.params["axes"])
+    if not axes:
+        return builder.broadcast(builder.constant(np.zeros((), out.dtype)), canonical(out), ())
+    return builder.apply("argmax", value, shape=canonical(out), dtype=out.dtype, axis=axes[0])
+
+
+def _along(kind: str) -> Rule:
+    def rule(builder: Builder, equation: Any, value: Value) -> Value | None:
+        axes = _axes(equation, (equation.params["axis"],))
+        if not axes:
+            return value
+        if equation.params["reverse"]:
+            return None
+        return builder.apply(kind, value, shape=value.shape, dtype=value.dtype, axis=axes[0])
+
+    return rule
+
+
+def _sliced(builder: Builder, equation: Any, value: Value) -> Value:
+    params, shape = equation.params, equation.invars[0].aval.shape
+    steps = params["strides"] or (1,) * len(shape)
+    cuts = zip(params["start_indices"], params["limit_indices"], steps, shape, strict=True)
+    return builder.slice(value, tuple((start, stop, step) for start, stop, step, length in cuts if length != 1))
+
+
+def _split(builder: Builder, equation: Any, value: Value) -> list[Value]:
+    shape, axis = equation.invars[0].aval.shape, equation.params["axis"]
+    parts, start = [], 0
+    for size in equation.params["sizes"]:
+        cuts = [(start, start + size, 1) if place == axis else (0, length, 1) for place, length in enumerate(shape)]
+        parts.append(builder.slice(value, tuple(cut for cut, length in zip(cuts, shape, strict=True) if length != 1)))
+        start += size
+    return parts
+
+
+def _concatenated(builder: Builder, equation: Any, *inputs: Value) -> Value:
+    out, axis = equation.outvars[0].aval, equation.params["dimension"]
+    sizes = [atom.aval.shape[axis] for atom in equation.invars]
+    filled = [(value, size) for value, size in zip(inputs, sizes, strict=True) if size]
+    return _joined(builder, [value for value, _ in filled], [size for _, size in filled], out, axis)
+
+
+def _stacked(builder: Builder, equation: Any, *inputs: Value) -> Value:
+    return _joined(builder, list(inputs), [1] * len(inputs), equation.outvars[0].aval, equation.params["axis"])
+
+
+def _joined(builder: Builder, parts: list[Value], sizes: list[int], out: Any, axis: int) -> Value:
+    if len(parts) == 1:
+        return parts[0]
+    place = _left(out.shape)[axis]
+    return builder.apply("concatenate", *parts, shape=canonical(out), dtype=out.dtype, axis=place, sizes=tuple(sizes))
+
+
+def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
+    for axis in _axes(equation, equation.params["dimensions"]):
+        whole = [(0, length, 1) for length in value.shape]
+        turned = reversed(range(value.shape[axis]))
+        parts = [builder.slice(value, (*whole[:axis], (at, at + 1, 1), *whole[axis + 1 :])) for at in turned]
+        value = builder.apply(
+            "concatenate", *parts, shape=value.shape, dtype=value.dtype, axis=axis, sizes=(1,) * len(parts)
+        )  # fmt: skip
+    return value
+
+
+def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Value | None:
+    shape, out = equation.invars[0].aval.shape, equation.outvars[0].aval
+    widths = equation.params["padding_config"]
+    if any(between or before < 0 or after < 0 for before, after, between in widths):
+        return None
+    if all(not before and not after for before, after, _ in widths):
+        return value
+    left = _left(out.shape)
+    kept = [(before, after) for axis, (before, after, _) in enumerate(widths) if axis in left]
+    # An axis of length one that is made longer must be there first.
+    whole = tuple(length for axis, length in enumerate(shape) if axis in left)
+    if whole != value.shape:
+        return None
+    return builder.apply(
+        "pad", value, padding, shape=canonical(out), dtype=out.dtype,
+        before=tuple(before for before, _ in kept), after=tuple(after for _, after in kept),
+    )  # fmt: skip
+
+
+def _product(builder: Builder, equation: Any, left: Value, right: Value) -> Value:
+    (contracted, batched), out = equation.params["dimension_numbers"], equation.outvars[0].aval
+    values, free, shared, along = [left, right], [], [], []
+    for number in range(2):
+        over, batch = _axes(equation, contracted[number], number), _axes(equation, batched[number], number)
+        free.append([axis for axis in range(len(values[number].shape)) if axis not in (*over, *batch)])
+        along.append(over)
+        shared.append(batch)
+    batch_shape = tuple(left.shape[axis] for axis in shared[0])
+    lengths = [tuple(values[n].shape[axis] for axis in free[n]) for n in range(2)]
+    inner, batch_size = int(np.prod([left.shape[a] for a in along[0]] or [1])), int(np.prod(batch_shape or (1,)))
+    rows, columns = (int(np.prod(length or (1,))) for length in lengths)
+    first = builder.transpose(left, (*shared[0], *free[0], *along[0]))
+    second = builder.transpose(right, (*shared[1], *along[1], *free[1]))
+    shape = canonical(out)
+    if inner == 1:
+        return _outer(builder, first, second, (batch_shape, *lengths), out)
+    if batch_size == 1 and (rows == 1 or columns == 1):
+        if columns == 1 and rows != 1:
+            first, second = builder.transpose(right, (*along[1],)), builder.transpose(left, (*along[0], *free[0]))
+            rows, columns = columns, rows
+        vector = builder.reshape(first, _short(inner))
+        result = builder.apply(
+            "vecmat", vector, builder.reshape(second, _short(inner, columns)), shape=_short(columns), dtype=out.dtype
+        )
+        return builder.reshape(result, shape)
+    # A product needs both of its axes, so those of length one are kept here by keeping the other side whole.
+    if rows == 1 or columns == 1:
+        one, other = (first, second) if rows == 1 else (second, first)
+        flat_one = builder.reshape(one, _short(batch_size, inner))
+        if rows == 1:
+            flat = builder.reshape(other, _short(batch_size, inner, columns))
+            spread = builder.broadcast(flat_one, flat.shape, (0, 1))
+            summed = builder.reduce("sum", builder.elementwise("mul", spread, flat), (1,))
+        else:
+            flat = builder.reshape(other, _short(batch_size, rows, inner))
+            spread = builder.broadcast(flat_one, flat.shape, (0, 2))
+            summed = builder.reduce("sum", builder.elementwise("mul", spread, flat), (2,))
+        return builder.reshape(summed, shape)
+    result = builder.apply(
+        "matmul",
+        builder.reshape(first, _short(batch_size, rows, inner)),
+        builder.reshape(second, _short(batch_size, inner, columns)),
+        shape=_short(batch_size, rows, columns),
+        dtype=out.dtype,
+    )
+    return builder.reshape(result, shape)
+
+
+def _outer(builder: Builder, first: Value, second: Value, lengths: tuple[Shape, Shape, Shape], out: Any) -> Value:
+    """A product over nothing: every number of one side times every number of the other."""
+    batch, rows, columns = lengths
+    shape = (*batch, *rows, *columns)
+    one = builder.broadcast(first, shape, tuple(range(len(batch) + len(rows))))
+    places = (*range(len(batch)), *range(len(batch) + len(rows), len(shape)))
+    other = builder.broadcast(second, shape, places)
+    return builder.apply("mul", one, other, shape=shape, dtype=out.dtype)
+
+
+def _short(*lengths: int) -> Shape:
+    return tuple(length for length in lengths if length != 1)
+
+
+def _gathered(builder: Builder, equation: Any, value: Value, numbers: Value) -> Value | None:
+    """Rows of a table, or the one row that there is."""
+    dims, shape = equation.params["dimension_numbers"], equation.invars[0].aval.shape
+    out = equation.outvars[0].aval
+    sizes = equation.params["slice_sizes"]
+    if all(shape[axis] == 1 for axis in dims.start_index_map) and int(np.prod(sizes)) == value.size == int(np.prod(out.shape)):
+        return builder.reshape(value, canonical(out))
+    rows = dims.start_index_map == (0,) and dims.collapsed_slice_dims == (0,) and not dims.operand_batching_dims
+    last = tuple(range(len(out.shape) - len(shape) + 1, len(out.shape)))
+    if not rows or dims.offset_dims != last or tuple(sizes[1:]) != tuple(shape[1:]) or shape[0] == 1:
+        return None
+    return builder.apply("take", value, numbers, shape=canonical(out), dtype=out.dtype)
+
+
+def _select(builder: Builder, equation: Any, which: Value, *cases: Value) -> Value | None:
+    if len(cases) != 2 or which.dtype != np.bool_:
+        return None
+    if which.shape != cases[0].shape and which.shape:
+        return None
+    return builder.apply("select", which, cases[1], cases[0], shape=cases[0].shape, dtype=cases[0].dtype)
+
+
+def _clamped(builder: Builder, equation: Any, low: Value, value: Value, high: Value) -> Value:
+    raised = builder.apply("max", value, low, shape=value.shape, dtype=value.dtype)
+    return builder.apply("min", raised, high, shape=value.shape, dtype=value.dtype)
+
+
+def _power(builder: Builder, equation: Any, value: Value) -> Value:
+    exponent = equation.params["y"]
+    result = value
+    for _ in range(abs(exponent) - 1):
+        result = builder.elementwise("mul", result, value)
+    if exponent < 0:
+        result = builder.elementwise("div", builder.constant(np.ones((), value.dtype)), result)
+    return result
+
+
+def _squared(builder: Builder, equation: Any, value: Value) -> Value:
+    return builder.elementwise("mul", value, value)
+
+
+def _counting(builder: Builder, equation: Any) -> Value:
+    params = equation.params
+    shape, axis = params["shape"], params["dimension"]
+    places = np.arange(shape[axis], dtype=params["dtype"]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return builder.constant(np.broadcast_to(places, shape))
+
+
+def _platform(builder: Builder, equation: Any) -> Value:
+    """The branch for processors."""
+    platforms = equation.params["platforms"]
+    number = next((n for n, names in enumerate(platforms) if names is None or "cpu" in names), len(platforms) - 1)
+    return builder.constant(np.int32(number))
+
+
+def _random_bits(builder: Builder, equation: Any, key: Value) -> Value | None:
+    out = equation.outvars[0].aval
+    if equation.params["bit_width"] != 32 or key.shape != (2,):
+        return None
+    return builder.apply("random_bits", key, shape=canonical(out), dtype=np.uint32)
+
+
+def _folded_in(builder: Builder, equation: Any, key: Value, number: Value) -> Value | None:
+    if key.shape != (2,) or number.shape:
+        return None
+    return builder.apply("fold_in", key, builder.apply("cast", number, shape=(), dtype=np.uint32), shape=(2,), dtype=np.uint32)
+
+
+_SAME_NAME = ("neg", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt", "abs", "sign", "floor", "cos", "sin", "erf",
+              "erfc", "erf_inv", "is_finite", "not", "add", "sub", "mul", "div", "max", "min", "pow", "rem", "and", "or", "xor", "eq",
+              "ne", "lt", "le", "gt", "ge")  # fmt: skip
+
+RULES: dict[str, Rule] = {
+    **{name: _elementwise(name) for name in _SAME_NAME},
+    "add_any": _elementwise("add"),
+    "convert_element_type": _elementwise("cast"),
+    "bitcast_convert_type": _elementwise("bits"),
+    "shift_right_logical": _elementwise("shift_right"),
+    "shift_left": _elementwise("shift_left"),
+    **dict.fromkeys(("copy", "copy_p", "stop_gradient", "optimization_barrier", "random_wrap", "random_unwrap"), _same),
+    **dict.fromkeys(("reshape", "squeeze", "expand_dims"), _reshaped),
+    "broadcast_in_dim": _broadcast,
+    "transpose": _transposed,
+    "reduce_sum": _reduction("sum"),
+    "reduce_max": _reduction("largest"),
+    "reduce_min": _reduction("least"),
+    "reduce_and": _reduction("all"),
+    "reduce_or": _reduction("any"),
+    "argmax": _argmax,
+    "cumsum": _along("cumsum"),
+    "cummax": _along("cummax"),
+    "slice": _sliced,
+    "split": _split,
+    "concatenate": _concatenated,
+    "stack": _stacked,
+    "rev": _reversed,
+    "pad": _padded,
+    "dot_general": _product,
+    "gather": _gathered,
+    "select_n": _select,
+    "clamp": _clamped,
+    "integer_pow": _power,
+    "square": _squared,
+    "iota": _counting,
+    "platform_index": _platform,
+    "random_bits": _random_bits,
+    "random_fold_in": _folded_in,
+}
