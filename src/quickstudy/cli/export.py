@@ -48,8 +48,8 @@ def run(arguments: list[str]) -> int:
     console.print(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}", soft_wrap=True, highlight=False)
     if exported.parity is not None and not exported.parity.of_policy <= LARGEST_DEVIATION:
         console.print(
-            f"The files do not repeat the agent: numbers of the policy differ by up to {exported.parity.of_policy:.3g}, and at most "
-            f"{LARGEST_DEVIATION:g} is allowed.",
+            f"The files do not repeat the agent: numbers of the policy differ by up to {exported.parity.of_policy:.3g}, and at "
+            f"most {LARGEST_DEVIATION:g} is allowed.",
             soft_wrap=True,
         )
         return 1

@@ -5,15 +5,11 @@ the operation that reads it, so a gate of a recurrent network is one loop. Slice
 count through the array that they read; they copy nothing.
 """
 
-import itertools
 from collections.abc import Mapping
 
-import numpy as np
-
+from quickstudy.export.c_indices import Index, flat, indices_of, within_slice
 from quickstudy.export.c_operations import c_expression, c_literal, c_type
 from quickstudy.programs.program import Constant, Operation, Program, Value
-
-Index = tuple[str, ...]
 
 _VIEWS = ("broadcast", "slice", "transpose")
 _LONGEST_EXPRESSION = 400
@@ -57,7 +53,7 @@ class CWriter:
                 continue
             if value.shape:
                 self._loops(
-                    value.shape, lambda index, v=value, t=target: f"{t}[{_flat(v.shape, index)}] = {self._element(v, index)};"
+                    value.shape, lambda index, v=value, t=target: f"{t}[{flat(v.shape, index)}] = {self._element(v, index)};"
                 )
             else:
                 self._lines.append(f"{target} = {self._element(value, ())};")
@@ -94,9 +90,9 @@ class CWriter:
 
     def _keep(self, value: Value) -> None:
         """Makes sure that an output is not read from an array that another output overwrites."""
-        if value not in self._names and value in self._definitions and self._definitions[value].kind in (*_VIEWS, "reshape"):
-            self._materialise(value)
-        elif value.shape and value in self._program.inputs.values():
+        if (
+            value not in self._names and value in self._definitions and self._definitions[value].kind in (*_VIEWS, "reshape")
+        ) or (value.shape and value in self._program.inputs.values()):
             self._materialise(value)
 
     def _materialise(self, value: Value) -> None:
@@ -104,9 +100,9 @@ class CWriter:
             text = self._element(value, ())
             self._lines.append(f"const {c_type(value)} {self._scalar(value)} = {text};")
             return
-        source = {index: self._element(value, index) for index in [_indices(value.shape)]}
+        source = {index: self._element(value, index) for index in [indices_of(value.shape)]}
         name = self._array(value)
-        self._loops(value.shape, lambda index: f"{name}[{_flat(value.shape, index)}] = {source[index]};")
+        self._loops(value.shape, lambda index: f"{name}[{flat(value.shape, index)}] = {source[index]};")
 
     def _array(self, value: Value) -> str:
         name = f"v{len(self._names)}"
@@ -124,7 +120,7 @@ class CWriter:
             return c_literal(value.array)
         if value in self._names:
             name = self._names[value]
-            return f"{name}[{_flat(value.shape, index)}]" if value.shape else name
+            return f"{name}[{flat(value.shape, index)}]" if value.shape else name
         op = self._definitions[value]
         source = op.inputs[0]
         if op.kind == "broadcast":
@@ -133,9 +129,9 @@ class CWriter:
             places = {axis: index[place] for place, axis in enumerate(op.settings["axes"])}
             return self._element(source, tuple(places[axis] for axis in range(len(source.shape))))
         if op.kind == "slice":
-            return self._element(source, _within(op, index))
+            return self._element(source, within_slice(op, index))
         if op.kind == "reshape":
-            return f"{self._name_of(source)}[{_flat(value.shape, index)}]"
+            return f"{self._name_of(source)}[{flat(value.shape, index)}]"
         return c_expression(op, [self._element(one, index if one.shape else ()) for one in op.inputs])
 
     def _name_of(self, value: Value) -> str:
@@ -144,7 +140,7 @@ class CWriter:
 
     def _loops(self, shape: tuple[int, ...], statement, *, prefix: str = "i") -> None:
         """A statement for every place of a shape."""
-        indices = _indices(shape, prefix)
+        indices = indices_of(shape, prefix)
         for depth, (index, length) in enumerate(zip(indices, shape, strict=True)):
             self._lines.append("    " * depth + f"for (int32_t {index} = 0; {index} < {length}; {index}++) {{")
         self._lines.append("    " * len(shape) + statement(indices))
@@ -163,12 +159,11 @@ class CWriter:
     def _write_elementwise(self, op: Operation) -> None:
         if not op.output.shape:
             text = self._element(op.output, ())
-            self._lines.append(f"const {c_type(op.output)} {self._scalar(op.output)} = ({c_type(op.output)}){text};")
+            self._lines.append(f"const {c_type(op.output)} {self._scalar(op.output)} = {text};")
             return
-        indices = _indices(op.output.shape)
+        indices = indices_of(op.output.shape)
         text, name = self._element(op.output, indices), self._array(op.output)
-        cast = "(uint8_t)" if op.output.dtype == np.bool_ else ""
-        self._loops(op.output.shape, lambda index: f"{name}[{_flat(op.output.shape, index)}] = {cast}{text};")
+        self._loops(op.output.shape, lambda index: f"{name}[{flat(op.output.shape, index)}] = {text};")
 
     def _write_vecmat(self, op: Operation) -> None:
         vector, matrix = op.inputs
@@ -181,19 +176,28 @@ class CWriter:
             return
         name, (inner, columns) = self._array(op.output), matrix.shape
         self._loops(op.output.shape, lambda index: f"{name}[{index[0]}] = 0.0f;")
-        self._lines += [
-            f"for (int32_t k = 0; k < {inner}; k++) {{",
-            f"    const float x = {self._element(vector, ('k',))};",
-            f"    for (int32_t i = 0; i < {columns}; i++) {name}[i] += x * {self._element(matrix, ('k', 'i'))};",
-            "}",
-        ]
+        # Four rows at a time, added in their order: the output is read and written a quarter as often, and no bit changes.
+        for start, stop, rows in ((0, inner - inner % 4, 4), (inner - inner % 4, inner, 1)):
+            if start < stop:
+                places = [f"k + {row}" if row else "k" for row in range(rows)]
+                factors = [f"x{row} = {self._element(vector, (place,))}" for row, place in enumerate(places)]
+                terms = [f"x{row} * {self._element(matrix, (place, 'i'))}" for row, place in enumerate(places)]
+                total = f"{name}[i] + {terms[0]}"
+                for term in terms[1:]:
+                    total = f"({total}) + {term}"
+                self._lines += [
+                    f"for (int32_t k = {start}; k < {stop}; k += {rows}) {{",
+                    f"    const float {', '.join(factors)};",
+                    f"    for (int32_t i = 0; i < {columns}; i++) {name}[i] = {total};",
+                    "}",
+                ]
 
     def _write_matmul(self, op: Operation) -> None:
         left, right = op.inputs
         name, shape = self._array(op.output), op.output.shape
-        self._loops(shape, lambda index: f"{name}[{_flat(shape, index)}] = 0.0f;")
+        self._loops(shape, lambda index: f"{name}[{flat(shape, index)}] = 0.0f;")
         batch, rows, columns, inner = shape[:-2], shape[-2], shape[-1], left.shape[-1]
-        before = _indices(batch, "b")
+        before = indices_of(batch, "b")
         pad = "    " * len(batch)
         lines = [
             f"{'    ' * d}for (int32_t {b} = 0; {b} < {n}; {b}++) {{"
@@ -204,7 +208,7 @@ class CWriter:
             f"{pad}    for (int32_t k = 0; k < {inner}; k++) {{",
             f"{pad}        const float x = {self._element(left, (*before, 'i', 'k'))};",
             f"{pad}        for (int32_t j = 0; j < {columns}; j++)",
-            f"{pad}            {name}[{_flat(shape, (*before, 'i', 'j'))}] += x * {self._element(right, (*before, 'k', 'j'))};",
+            f"{pad}            {name}[{flat(shape, (*before, 'i', 'j'))}] += x * {self._element(right, (*before, 'k', 'j'))};",
             f"{pad}    }}",
             f"{pad}}}",
         ]
@@ -216,12 +220,12 @@ class CWriter:
         kept = [axis for axis in range(len(source.shape)) if axis not in axes]
         zeros = tuple("0" if axis in axes else f"i{axis}" for axis in range(len(source.shape)))
         start = _STARTS[op.kind] or self._element(source, zeros)
-        indices = _indices(source.shape)
+        indices = indices_of(source.shape)
         target = self._scalar(op.output) if not op.output.shape else self._array(op.output)
         if not op.output.shape:
             self._lines.append(f"{c_type(op.output)} {target} = {start};")
         else:
-            place = _flat(op.output.shape, tuple(f"i{axis}" for axis in kept))
+            place = flat(op.output.shape, tuple(f"i{axis}" for axis in kept))
             target = f"{target}[{place}]"
             self._nest([(f"i{axis}", source.shape[axis]) for axis in kept], f"{target} = {start};")
         order = [*kept, *axes]
@@ -240,11 +244,11 @@ class CWriter:
         kept = [a for a in range(len(source.shape)) if a != axis]
         if op.output.shape:
             name = self._array(op.output)
-            target = f"{name}[{_flat(op.output.shape, tuple(f'i{a}' for a in kept))}]"
+            target = f"{name}[{flat(op.output.shape, tuple(f'i{a}' for a in kept))}]"
         else:
             target = self._scalar(op.output)
             self._lines.append(f"{c_type(op.output)} {target} = 0;")
-        here = self._element(source, _indices(source.shape))
+        here = self._element(source, indices_of(source.shape))
         best = self._element(source, tuple(target if a == axis else f"i{a}" for a in range(len(source.shape))))
         loops = [(f"i{a}", source.shape[a]) for a in kept]
         if op.output.shape:
@@ -263,7 +267,7 @@ class CWriter:
             def statement(index: Index, value: Value = value, size: int = size, start: int = start) -> str:
                 along = f"{start} + {index[axis]}" if size > 1 else str(start)
                 rest = index[axis + 1 :] if size > 1 else index[axis:]
-                return f"{name}[{_flat(shape, (*index[:axis], along, *rest))}] = {self._element(value, index)};"
+                return f"{name}[{flat(shape, (*index[:axis], along, *rest))}] = {self._element(value, index)};"
 
             self._loops(part, statement)
             start += size
@@ -271,12 +275,12 @@ class CWriter:
     def _write_pad(self, op: Operation) -> None:
         source, padding = op.inputs
         name, shape = self._array(op.output), op.output.shape
-        self._loops(shape, lambda index: f"{name}[{_flat(shape, index)}] = {self._element(padding, ())};")
+        self._loops(shape, lambda index: f"{name}[{flat(shape, index)}] = {self._element(padding, ())};")
         before = op.settings["before"]
 
         def statement(index: Index) -> str:
             moved = tuple(f"{i} + {by}" for i, by in zip(index, before, strict=True))
-            return f"{name}[{_flat(shape, moved)}] = {self._element(source, index)};"
+            return f"{name}[{flat(shape, moved)}] = {self._element(source, index)};"
 
         self._loops(source.shape, statement)
 
@@ -295,7 +299,7 @@ class CWriter:
             text = element(())
             self._lines.append(f"const {c_type(op.output)} {self._scalar(op.output)} = {text};")
         else:
-            self._loops(shape, lambda index: f"{name}[{_flat(shape, index)}] = {element(index)};")
+            self._loops(shape, lambda index: f"{name}[{flat(shape, index)}] = {element(index)};")
 
     def _write_cumsum(self, op: Operation) -> None:
         self._write_running(op, "{0} += {1};")
@@ -305,10 +309,10 @@ class CWriter:
 
     def _write_running(self, op: Operation, step: str) -> None:
         source, axis, shape = op.inputs[0], op.settings["axis"], op.output.shape
-        indices, name = _indices(shape), self._array(op.output)
-        self._loops(shape, lambda index: f"{name}[{_flat(shape, index)}] = {self._element(source, index)};")
+        indices, name = indices_of(shape), self._array(op.output)
+        self._loops(shape, lambda index: f"{name}[{flat(shape, index)}] = {self._element(source, index)};")
         before = tuple(f"{i} - 1" if a == axis else i for a, i in enumerate(indices))
-        text = step.format(f"{name}[{_flat(shape, indices)}]", f"{name}[{_flat(shape, before)}]")
+        text = step.format(f"{name}[{flat(shape, indices)}]", f"{name}[{flat(shape, before)}]")
         self._loops(shape, lambda index: f"if ({index[axis]} > 0) {{ {text} }}")
 
     def _write_random_bits(self, op: Operation) -> None:
@@ -335,30 +339,3 @@ class CWriter:
         if not self._stored(value):
             self._materialise(value)
         return self._name_of(value)
-
-
-def _indices(shape: tuple[int, ...], prefix: str = "i") -> Index:
-    return tuple(f"{prefix}{axis}" for axis in range(len(shape)))
-
-
-def _flat(shape: tuple[int, ...], index: Index) -> str:
-    """The place of an index in an array that lies in memory row by row."""
-    if not shape:
-        return "0"
-    strides = list(itertools.accumulate(reversed(shape[1:]), lambda a, b: a * b, initial=1))[::-1]
-    terms = [part if stride == 1 else f"({part}) * {stride}" for part, stride in zip(index, strides, strict=True)]
-    return " + ".join(terms)
-
-
-def _within(op: Operation, index: Index) -> Index:
-    """The index into the source of a slice."""
-    left = iter(index)
-    places = []
-    for start, stop, step in op.settings["ranges"]:
-        if stop - start <= step:
-            places.append(str(start))
-            continue
-        part = next(left)
-        part = part if step == 1 else f"{step} * ({part})"
-        places.append(part if start == 0 else f"{start} + {part}")
-    return tuple(places)

@@ -1,7 +1,7 @@
 """The elementwise operations of a program as expressions of C, and the functions of C that they call.
 
-Exponential, logarithm and hyperbolic tangent are written out and not taken from the system's library: so every machine gives the
-same bits, and compilers can work on many numbers at once.
+Exponential, logarithm and hyperbolic tangent are written out and not taken from the system's library. So every machine gives
+the same bits, and compilers can work on many numbers at once.
 """
 
 from __future__ import annotations

@@ -10,25 +10,26 @@ from quickstudy.protocol.spaces import describe_space
 from quickstudy.rollout.step_programs import StepPrograms
 
 _TEXTS = {
-    "call": "step(state, lived, observation) gives the next state and a decision. lived is what followed the last decision; there "
-    "is none at the first step of a lifetime. The agent adapts by lived first, and decides on observation then.",
-    "end_of_episode": "Set terminated or truncated in lived; successor is the true last observation of the episode, and observation "
-    "is the first of the next. The state goes on: what was learned in one episode is known in the next. After `horizon` steps an "
-    "episode is truncated in any case.",
-    "end_of_lifetime": "The agent was trained and measured for `lifetime_steps` slots on one task. Begin a new state for a new task. "
-    "A state may be used longer, but nobody has measured how well the agent decides there.",
-    "not_finite": "A step with a reward or an observation that is not finite is a step that did not happen: it changes no memory of "
-    "the task. A reward that is not known is NaN. In an observation that is decided on, the last finite number takes the place of "
-    "one that is not finite.",
-    "refused": "A wrong length, a whole number outside its range, an action that is not finite, and lived before the first decision "
-    "are refused; the state is unchanged then.",
-    "randomness": "There is none in the agent. The caller draws an action from the numbers of the policy, or takes the likeliest.",
+    "call": "step(state, lived, observation) gives the next state and a decision. lived is what followed the last decision; "
+    "there is none at the first step of a lifetime. The agent adapts to lived first. Then it decides on observation.",
+    "end_of_episode": "Set terminated or truncated in lived; successor is the true last observation of the episode, and "
+    "observation is the first of the next. The state goes on: what was learned in one episode is known in the next. After "
+    "`horizon` steps an episode is truncated in any case.",
+    "end_of_lifetime": "The agent was trained and measured for `lifetime_steps` slots on one task. Begin a new state for a new "
+    "task. A state may be used longer, but nobody has measured how well the agent decides there.",
+    "not_finite": "A step with a reward or an observation that is not finite counts as a step that did not happen: it changes "
+    "no memory of the task. A reward that is not known is NaN. In an observation that is decided on, the last finite number "
+    "takes the place of each number that is not finite.",
+    "refused": "A wrong length, a whole number outside its range, an action that is not finite, and lived before the first "
+    "decision are refused; the state is unchanged then.",
+    "randomness": "There is none in the agent. The caller draws an action from the numbers of the policy, or takes the "
+    "likeliest.",
 }
 _POLICIES = {
-    "Categorical": "logits: natural logarithms of the probabilities of the actions, in their order; the first action has the number "
-    "`start`. The likeliest action is at the largest.",
-    "TruncatedNormal": "mean and deviation of independent normal distributions that are cut to the bounds of the action space, in "
-    "action units. The likeliest action is the mean.",
+    "Categorical": "logits: natural logarithms of the probabilities of the actions, in their order; the first action has the "
+    "number `start`. The likeliest action is at the largest.",
+    "TruncatedNormal": "mean and deviation of independent normal distributions that are cut to the bounds of the action space, "
+    "in action units. The likeliest action is the mean.",
 }
 _UNITS = {"value": "expected remaining return of the lifetime, reward units"}
 

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from quickstudy.export.c_export import c_files, packed_vectors
+from quickstudy.export.c_export import c_files
+from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract
 from quickstudy.export.numpy_export import numpy_files
 from quickstudy.export.parity import Parity, c_parity, numpy_parity

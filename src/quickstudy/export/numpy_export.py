@@ -40,7 +40,7 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
     )
     inner = "\n".join(f"    {line}" if line else "" for line in f"{take_in}\n{decide}".splitlines())
     runtime = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
-    said, _, code = runtime.partition('"""\n\nimport json')
+    _, _, code = runtime.partition('"""\n\nimport json')
     source = "".join((
         _HEAD.format(title=title, digest=digest),
         "import json" + code.partition("\n\n\nclass Lived")[0],

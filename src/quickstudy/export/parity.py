@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.export.c_export import packed_vectors
+from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.vectors import LIVED, Vectors
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.step_programs import StepPrograms

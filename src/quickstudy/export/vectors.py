@@ -1,7 +1,7 @@
 """Recorded steps of an agent in JAX, which every exported form must repeat.
 
-Observations and rewards are drawn at random, in the sizes that the agent has met in training. Episodes end early, at the horizon
-and by truncation, some rewards are missing, and some numbers are not finite. The agent's own session in JAX decides on them.
+Observations and rewards are drawn at random, in the sizes that the agent has met in training. Episodes end early, by truncation
+and at the horizon. Some rewards are missing, and some numbers are not finite. The agent's own session in JAX decides on them.
 """
 
 import dataclasses

@@ -52,6 +52,7 @@ class Builder:
           settings: of the operation.
         """
         output_type = np.dtype(dtype)
+        inputs = self._with_scalars(inputs, shape) if kind in ELEMENTWISE else inputs
         simple = self._simplified(kind, inputs, shape, output_type, settings)
         if simple is not None:
             return simple
@@ -97,6 +98,17 @@ class Builder:
         """A reduction over some axes."""
         shape = tuple(length for axis, length in enumerate(value.shape) if axis not in axes)
         return self.apply(kind, value, shape=shape, dtype=value.dtype, axes=tuple(axes)) if axes else value
+
+    def _with_scalars(self, inputs: tuple[Value, ...], shape: Shape) -> tuple[Value, ...]:
+        """Inputs of an elementwise operation, scalars where one number is everywhere; one input keeps the whole shape."""
+        scalars = []
+        for value in inputs:
+            op, same = self.definitions.get(value), _uniform(value) if value.shape else None
+            if op is not None and op.kind == "broadcast" and not op.inputs[0].shape:
+                scalars.append(op.inputs[0])
+            else:
+                scalars.append(value if same is None else self.constant(np.asarray(same, value.dtype)))
+        return tuple(scalars) if any(value.shape == shape for value in scalars) else inputs
 
     def _simplified(
         self, kind: str, inputs: tuple[Value, ...], shape: Shape, dtype: np.dtype, settings: dict[str, Any]
@@ -166,6 +178,9 @@ class Builder:
             return self.constant(np.True_)
         if kind in ("max", "min", "and", "or") and left is right:
             return left
+        if kind in ("max", "min"):
+            least = -np.inf if kind == "max" else np.inf
+            return left if on_right == least else (right if on_left == least else None)
         return None
 
     def _spread(self, value: Value, shape: Shape) -> Value:
@@ -173,7 +188,7 @@ class Builder:
         return value if value.shape == shape else self.broadcast(value, shape, ())
 
     def _before_broadcast(self, kind: str, inputs: tuple[Value, ...], shape: Shape, dtype: np.dtype) -> Value | None:
-        """The operation on what was broadcast, broadcast then, where all inputs are scalars or broadcast along the same axes."""
+        """The operation on what was broadcast, and then broadcast; None if inputs are not scalars or broadcast all alike."""
         if not shape:
             return None
         axes: set[tuple[int, ...]] = set()

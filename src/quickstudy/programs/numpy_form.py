@@ -20,6 +20,19 @@ _WITH_OUTPUT = {name: f"np.{name}({{0}}, out={{0}})" for name in ("exp", "log", 
     "min": "np.minimum({0}, {1}, out={0})",
     "neg": "np.negative({0}, out={0})",
 }
+_OF_PYTHON = {
+    "is_finite": "math.isfinite({})",
+    "not": "not {}",
+    "and": "{} and {}",
+    "or": "{} or {}",
+    "select": "{1} if {0} else {2}",
+    **{kind: f"{{}} {sign} {{}}" for kind, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/"))},
+    **{
+        kind: f"{{}} {sign} {{}}"
+        for kind, sign in (("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="))
+    },
+}
+"""Operations on single numbers that Python does by itself."""
 _COMMUTE = ("add", "mul", "max", "min")
 _VIEWS = ("reshape", "slice", "transpose", "broadcast", "bits")
 _LITERALS = ("add", "sub", "mul", "div", "max", "min", "pow", "rem", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor",
@@ -67,6 +80,7 @@ class _Writer:
         self._last_use = self._last_uses()
         self._lines: list[str] = []
         self._inline = self._inline_broadcasts()
+        self._of_python: set[Value] = set()
 
     def source(self, name: str) -> str:
         """The whole function."""
@@ -115,12 +129,37 @@ class _Writer:
             return self._write_joined(op)
         if op.kind == "logistic" and op.output.shape:
             return self._write_logistic(op)
+        if not op.output.shape and self._write_scalar(op):
+            return None
         target = self._overwritten(place, op)
         if target is not None:
             return self._write_in_place(op, target)
         name = self._new_name(op.output)
         literals = op.kind in _LITERALS and any(not isinstance(value, Constant) for value in op.inputs)
-        self._lines.append(f"{name} = {expression(op, [self._text(value, literals=literals) for value in op.inputs])}")
+        # Python's own numbers take the type of an array that they are combined with; on their own they would become 64 bits.
+        weak = literals and op.kind != "pow" and bool(op.output.shape)
+        texts = [self._text(value, literals=literals, weak=weak) for value in op.inputs]
+        self._lines.append(f"{name} = {expression(op, texts)}")
+        return None
+
+    def _write_scalar(self, op: Operation) -> bool:
+        """Writes an operation on single numbers in Python itself, where that is the same; Python's are the faster ones."""
+        kind, boolean = op.kind, op.output.dtype == np.bool_
+        text = _OF_PYTHON.get(kind)
+        if kind in ("and", "or", "not") and not boolean:
+            text = None
+        if kind == "cast":
+            text = {"b": "bool({})", "i": "int({})", "f": "float({})"}.get(op.output.dtype.kind)
+        if kind == "div" and not (
+            isinstance(op.inputs[1], Constant) and op.inputs[1].array != 0 and op.output.dtype.kind == "f"
+        ):
+            text = None
+        if text is None or op.output.dtype.kind == "u" or any(value.shape or value.dtype.kind == "u" for value in op.inputs):
+            return False
+        operands = [self._text(value, weak=True) for value in op.inputs]
+        self._lines.append(f"{self._new_name(op.output)} = {text.format(*operands)}")
+        self._of_python.add(op.output)
+        return True
 
     def _write_in_place(self, op: Operation, target: Value) -> None:
         others = [value for value in op.inputs if value is not target]
@@ -162,15 +201,17 @@ class _Writer:
     def _new_name(self, value: Value) -> str:
         return self._names.setdefault(value, f"v{len(self._names)}")
 
-    def _text(self, value: Value, *, literals: bool = True) -> str:
-        """How a value is written where it is read."""
+    def _text(self, value: Value, *, literals: bool = True, weak: bool = True) -> str:
+        """How a value is written where it is read; numbers of Python as such only if that is `weak`."""
         if isinstance(value, Constant) and literals:
             written = literal(value.array)
             if written is not None:
                 return written
         if value in self._inline:
             op = self._definitions[value]
-            return beside(op, self._text(op.inputs[0], literals=literals))
+            return beside(op, self._text(op.inputs[0], literals=literals, weak=weak))
+        if value in self._of_python and not weak:
+            return f"np.{'bool_' if value.dtype == np.bool_ else value.dtype.name}({self._names[value]})"
         return self._names[value]
 
 

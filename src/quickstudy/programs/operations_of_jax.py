@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from quickstudy.programs.builder import Builder
-from quickstudy.programs.program import Constant, Shape, Value
+from quickstudy.programs.program import BINARY, UNARY, Shape, Value
 
 Rule = Callable[..., Any]
 
@@ -40,9 +40,25 @@ def _axes(equation: Any, axes: Sequence[int], operand: int = 0) -> tuple[int, ..
 def _elementwise(kind: str) -> Rule:
     def rule(builder: Builder, equation: Any, *inputs: Value) -> Value:
         out = equation.outvars[0].aval
-        return builder.apply(kind, *inputs, shape=canonical(out), dtype=out.dtype)
+        return builder.apply(kind, *_aligned(builder, equation, inputs), shape=canonical(out), dtype=out.dtype)
 
     return rule
+
+
+def _aligned(builder: Builder, equation: Any, inputs: Sequence[Value]) -> list[Value]:
+    """The inputs of an elementwise operation in the shape of its output; scalars as they are.
+
+    JAX lets an axis of length one stand against a longer one.
+    """
+    out, aligned = equation.outvars[0].aval.shape, []
+    left = _left(out)
+    for value, atom in zip(inputs, equation.invars, strict=True):
+        shape = atom.aval.shape
+        if value.shape and tuple(shape) != tuple(out):
+            axes = tuple(left[axis] for axis, length in enumerate(shape) if length != 1)
+            value = builder.broadcast(value, canonical(equation.outvars[0].aval), axes)
+        aligned.append(value)
+    return aligned
 
 
 def _same(builder: Builder, equation: Any, *inputs: Value) -> list[Value]:
@@ -50,7 +66,7 @@ def _same(builder: Builder, equation: Any, *inputs: Value) -> list[Value]:
 
 
 def _reshaped(builder: Builder, equation: Any, value: Value) -> Value | None:
-    if equation.params.get("dimensions") is not None:
+    if equation.primitive.name == "reshape" and equation.params.get("dimensions") is not None:
         return None
     return builder.reshape(value, canonical(equation.outvars[0].aval))
 
@@ -238,9 +254,9 @@ def _gathered(builder: Builder, equation: Any, value: Value, numbers: Value) -> 
 def _select(builder: Builder, equation: Any, which: Value, *cases: Value) -> Value | None:
     if len(cases) != 2 or which.dtype != np.bool_:
         return None
-    if which.shape != cases[0].shape and which.shape:
-        return None
-    return builder.apply("select", which, cases[1], cases[0], shape=cases[0].shape, dtype=cases[0].dtype)
+    out = equation.outvars[0].aval
+    which, other, chosen = _aligned(builder, equation, (which, *cases))
+    return builder.apply("select", which, chosen, other, shape=canonical(out), dtype=out.dtype)
 
 
 def _clamped(builder: Builder, equation: Any, low: Value, value: Value, high: Value) -> Value:
@@ -289,9 +305,8 @@ def _folded_in(builder: Builder, equation: Any, key: Value, number: Value) -> Va
     return builder.apply("fold_in", key, builder.apply("cast", number, shape=(), dtype=np.uint32), shape=(2,), dtype=np.uint32)
 
 
-_SAME_NAME = ("neg", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt", "abs", "sign", "floor", "cos", "sin", "erf",
-              "erfc", "erf_inv", "is_finite", "not", "add", "sub", "mul", "div", "max", "min", "pow", "rem", "and", "or", "xor", "eq",
-              "ne", "lt", "le", "gt", "ge")  # fmt: skip
+_SAME_NAME = (*UNARY[:-2], *(name for name in BINARY if not name.startswith("shift")))
+"""Operations that have the same name in JAX."""
 
 RULES: dict[str, Rule] = {
     **{name: _elementwise(name) for name in _SAME_NAME},

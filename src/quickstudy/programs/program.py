@@ -18,8 +18,8 @@ import numpy as np
 
 Shape = tuple[int, ...]
 
-UNARY = ("neg", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt", "abs", "sign", "floor", "cos", "sin", "erf",
-         "erfc", "erf_inv", "is_finite", "not", "cast", "bits")  # fmt: skip
+UNARY = ("neg", "exp", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt", "abs", "sign", "floor", "cos", "sin",
+         "erf", "erfc", "erf_inv", "is_finite", "not", "cast", "bits")  # fmt: skip
 BINARY = ("add", "sub", "mul", "div", "max", "min", "pow", "rem", "and", "or", "xor", "shift_left", "shift_right", "eq", "ne",
           "lt", "le", "gt", "ge")  # fmt: skip
 ELEMENTWISE = frozenset((*UNARY, *BINARY, "select"))
@@ -32,9 +32,9 @@ OTHERS = frozenset(
 """All other operations.
 
 `broadcast` (axes: the axes of the output that its input's axes become), `reshape`, `transpose` (axes), `slice` (ranges: start,
-stop and step by axis; a range of length one drops its axis), `concatenate` (axis, sizes), `pad` (before, after; the second input
-is the padding), `matmul` (`[..., m, k] [..., k, n]`), `vecmat` (`[k] [k, n]` or `[k] [k]`), `sum`, `largest`, `least`, `all`,
-`any` (axes), `argmax`, `cumsum`, `cummax` (axis), `take` (rows of the first input by the numbers of the second), `random_bits`
+stop and step by axis; a range of length one drops its axis), `concatenate` (axis, sizes), `pad` (before, after; the second
+input is the padding), `matmul` (`[..., m, k] [..., k, n]`), `vecmat` (`[k] [k, n]` or `[k] [k]`), `sum`, `largest`, `least`,
+`all`, `any` (axes), `argmax`, `cumsum`, `cummax` (axis), `take` (rows of the first input by the numbers of the second), `random_bits`
 (of a key `[2]`), `fold_in` (of a number into a key)."""
 
 
@@ -102,13 +102,10 @@ class Program:
         return frozenset(output for output, value in self.outputs.items() if value in reached)
 
 
-def needed(
-    inputs: Mapping[str, Value], definitions: Mapping[Value, Operation], outputs: Mapping[str, Value]
-) -> tuple[Operation, ...]:
+def needed(definitions: Mapping[Value, Operation], outputs: Mapping[str, Value]) -> tuple[Operation, ...]:
     """The operations that outputs need, in the order in which they were defined.
 
     Args:
-      inputs: of the program.
       definitions: the operation of every value that has one, in order.
       outputs: that are wanted.
     """

@@ -1,7 +1,7 @@
 """From a function of JAX to a program: the function is traced, and every operation is rewritten.
 
-Calls are inlined, and short loops are unrolled. A branch whose condition is known is followed; of others, both sides are computed
-and one is selected.
+Calls are inlined, and short loops are unrolled. A branch whose condition is known is followed. Of others, both sides are
+computed, and one is selected.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def trace(function: Callable[..., dict[str, Any]], inputs: dict[str, Any]) -> Pr
     outputs = _run(builder, traced.jaxpr, traced.consts, list(given.values()))
     named = dict(zip(sorted(result), outputs, strict=True))
     kept = {name: named[name] for name in result}
-    return Program(inputs=given, operations=needed(given, builder.definitions, kept), outputs=kept)
+    return Program(inputs=given, operations=needed(builder.definitions, kept), outputs=kept)
 
 
 def named_leaves(tree: PyTree, *, root: str) -> dict[str, Any]:

@@ -5,28 +5,61 @@ NumPy. The numbers of the policy agree with the compiled program's to rounding. 
 which JAX draws for many slots in one call. So an action differs only where rounding decides between two of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
-from scipy.special import ndtr, ndtri
 
 from quickstudy.numerics.distributions import Categorical, TruncatedNormal
 from quickstudy.programs.numpy_form import numpy_function
+from quickstudy.programs.program import multiplications
 from quickstudy.programs.tracing import named_leaves, trace
 from quickstudy.protocol.agent import Agent, slot_key
-from quickstudy.protocol.errors import NoProgramError
+from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.protocol.records import Decision, blank_observation
+from quickstudy.rollout import session as sessions
 from quickstudy.rollout.actor_programs import SLOTS_AT_ONCE, ActorPrograms, Carried, Followed
 from quickstudy.rollout.session import Session
 from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
 
 _DRAWN_EXTRAS = frozenset(("log_probability",))
 """What a decision says of the drawn action; it is computed when somebody asks."""
+
+
+_MOST_OPERATIONS, _MOST_PRODUCTS = 160, 1_000_000
+"""Operations, and multiplications in products, of a decision that is faster in NumPy than as a compiled program."""
+_LEAST_QUANTILE = 1e-16
+BACKENDS = ("auto", "jax", "numpy")
+
+
+def programs_for(agent: Agent, params: PyTree, *, backend: str) -> "ActorPrograms | NumpyPrograms":
+    """The programs of an `Actor`.
+
+    Args:
+      agent: the guarded agent.
+      params: its parameters.
+      backend: `jax`, `numpy`, or `auto`: NumPy where the agent has such a form and it is the faster one.
+    Raises:
+      UsageError: another backend.
+      NoProgramError: `numpy`, and the agent has no such form.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend must be one of {', '.join(BACKENDS)}; came {backend!r}.")
+    if backend != "jax":
+        try:
+            programs = NumpyPrograms(agent, params)
+        except NoProgramError:
+            if backend == "numpy":
+                raise
+        else:
+            if backend == "numpy" or programs.is_small:
+                return programs
+    return ActorPrograms(agent, params)
 
 
 class NumpyCarried(NamedTuple):
@@ -51,9 +84,10 @@ class NumpyPrograms:
 
     def __init__(self, agent: Agent, params: PyTree):
         self._agent, self._params = agent, params
+        self._like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
         self._programs = step_programs(agent, params)
         self._policy = self._programs.policy
-        _check_draws(agent, params, self._programs)
+        _check_draws(self._like.decision, self._programs)
         self._take_in, self._decide = numpy_function(self._programs.take_in), numpy_function(self._programs.decide)
         self._numbers = list(self._programs.decision)
         self._draw = _drawing(self._policy, self._numbers)
@@ -65,25 +99,28 @@ class NumpyPrograms:
         self._draws_at_start = bool(self._programs.drawn_at_start)
         self._jax: ActorPrograms | None = None
 
-    def compile(self) -> None:
-        """Decides once, so that no later decision is the first."""
-        carried = self._decided(
-            self._initial, self._read(np.zeros(self._shape, self._kind)), self.draws(jax.random.key(0), 0)[0][1]
-        )
-        self.later(
-            carried[1], carried[1].observation, None, slot=1, key_adapt=None, key_action=self.draws(jax.random.key(0), 0)[1][1]
-        )
+    @property
+    def is_small(self) -> bool:
+        """Whether a decision is faster here than as a compiled program."""
+        operations = (*self._programs.take_in.operations, *self._programs.decide.operations)
+        return len(operations) <= _MOST_OPERATIONS and multiplications(operations) <= _MOST_PRODUCTS
 
-    def draws(self, key: PRNGKeyArray, start: int, count: int = SLOTS_AT_ONCE) -> list[tuple[None, np.ndarray]]:
+    def compile(self) -> None:
+        """Decides twice, so that no later decision is the first."""
+        blank = np.zeros(self._like.observation.shape, self._agent.spec.observation_space.dtype)
+        draws = self.draws(jax.random.key(0), 0)
+        _, carried = self.first(np.zeros(self._like.key.shape, np.uint32), blank, draws[0][1])
+        self.later(carried, blank, Followed(0, blank, 0.0, False, False), slot=1, key_adapt=None, key_action=draws[1][1])
+
+    def draws(self, key: PRNGKeyArray, start: int) -> list[tuple[None, np.ndarray]]:
         """For many slots of a lifetime: nothing for `adapt`, and the random numbers of the action.
 
         Args:
           key: of the lifetime.
           start: the first slot.
-          count: how many slots.
         """
         noise = np.asarray(
-            _noise_block(key, start, count=count, gumbel=isinstance(self._policy, Categorical), n=_size(self._policy))
+            _noise_block(key, start, count=SLOTS_AT_ONCE, gumbel=isinstance(self._policy, Categorical), n=_size(self._policy))
         )
         return [(None, row) for row in noise]
 
@@ -115,24 +152,19 @@ class NumpyPrograms:
 
     def opened(self, carried: NumpyCarried) -> Carried:
         """What is carried, as the record that the agent's functions understand."""
-        like = jax.eval_shape(partial(self._agent.begin, self._params), jax.random.key(0))
-        decision_like = jax.eval_shape(
-            self._agent.act, self._params, like, blank_observation(self._agent.spec), jax.random.key(0)
-        )
-        memory = self._tree(like, carried.memory)
-        action = jnp.asarray(carried.action, decision_like.action.dtype).reshape(decision_like.action.shape)
+        like = self._like
+        memory = jax.tree.unflatten(jax.tree.structure(like.memory), _shaped(carried.memory, jax.tree.leaves(like.memory)))
+        (action,) = _shaped((carried.action,), [like.decision.action])
+        (observation,) = _shaped((carried.observation,), [like.observation])
         named = dict(zip(self._numbers, carried.numbers, strict=True))
-        leaves = named_leaves(decision_like.extras, root="")
-        shaped = {n: jnp.asarray(named[n.removeprefix(".")], l.dtype).reshape(l.shape) if n.removeprefix(".") in named else l
-                  for n, l in leaves.items()}  # fmt: skip
-        extras = jax.tree.unflatten(jax.tree.structure(decision_like.extras), list(shaped.values()))
+        shapes = {name.removeprefix("."): leaf for name, leaf in named_leaves(like.decision.extras, root="").items()}
+        # What is said of the drawn action is computed below.
+        leaves = _shaped([named.get(name, np.zeros(leaf.shape)) for name, leaf in shapes.items()], list(shapes.values()))
+        extras = jax.tree.unflatten(jax.tree.structure(like.decision.extras), leaves)
         if "log_probability" in extras:
             extras |= {"log_probability": extras["policy"].log_probability(action)}
-        decision = Decision(action=action, extras=extras)
-        seen = blank_observation(self._agent.spec)
-        observation = jnp.asarray(carried.observation, seen.dtype).reshape(seen.shape)
-        pending = jax.eval_shape(self._compiled().begin, jax.random.key(0)).pending
-        return Carried(memory=memory, pending=_blank(pending), observation=observation, decision=decision)
+        pending = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like.pending)
+        return Carried(memory=memory, pending=pending, observation=observation, decision=Decision(action=action, extras=extras))
 
     def closed(self, session: Session) -> NumpyCarried:
         """The inverse: what is carried, of a session."""
@@ -190,11 +222,6 @@ class NumpyPrograms:
         leaves = named_leaves(memory, root="memory")
         return tuple(canonical_array(leaf, self._programs.memory[name].dtype) for name, leaf in leaves.items())
 
-    def _tree(self, like: PyTree, leaves: tuple[np.ndarray, ...]) -> PyTree:
-        shapes, structure = jax.tree.flatten(like)
-        arrays = [jnp.asarray(leaf, shape.dtype).reshape(shape.shape) for leaf, shape in zip(leaves, shapes, strict=True)]
-        return jax.tree.unflatten(structure, arrays)
-
     def _compiled(self) -> ActorPrograms:
         """The compiled programs, which sessions are stored by; made when somebody asks."""
         if self._jax is None:
@@ -202,8 +229,9 @@ class NumpyPrograms:
         return self._jax
 
 
-def _blank(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
+def _shaped(arrays: Sequence[Any], like: Sequence[Any]) -> list[Array]:
+    """Arrays of programs in the shapes and types that the agent has them in."""
+    return [jnp.asarray(array, leaf.dtype).reshape(leaf.shape) for array, leaf in zip(arrays, like, strict=True)]
 
 
 def _size(policy: Categorical | TruncatedNormal) -> int:
@@ -221,13 +249,10 @@ def _noise(key: PRNGKeyArray, *, gumbel: bool, n: int) -> Array:
     return jax.random.gumbel(key, (n,)) if gumbel else jax.random.uniform(key, (n,), minval=1e-6, maxval=1.0 - 1e-6)
 
 
-def _check_draws(agent: Agent, params: PyTree, programs: StepPrograms) -> None:
+def _check_draws(decision: Decision, programs: StepPrograms) -> None:
     """Raises NoProgramError where `_noise` and `_drawing` are not how the agent's policy draws."""
-    other = [
-        name
-        for name in agent_extras(agent, params)
-        if name.split(".")[0] not in _DRAWN_EXTRAS and name not in programs.decision
-    ]
+    extras = [name.removeprefix(".") for name in named_leaves(decision.extras, root="")]
+    other = [name for name in extras if name.split(".")[0] not in _DRAWN_EXTRAS and name not in programs.decision]
     if other:
         raise NoProgramError(f"parts of the agent's decisions are random: {', '.join(other)}.", part=f"act, for its {other[0]}")
     policy = programs.policy
@@ -266,20 +291,16 @@ def _drawing(policy: Categorical | TruncatedNormal, names: list[str]) -> Callabl
         place, start = names.index("policy.logits"), policy.start
         return lambda numbers, noise: int((numbers[place] + noise).argmax()) + start
     mean_at, deviation_at = names.index("policy.mean"), names.index("policy.deviation")
-    low, high = (np.asarray(bound, np.float32) for bound in (policy.low, policy.high))
+    normal, bounds = NormalDist(), list(zip(policy.low, policy.high, strict=True))
 
     def drawn(numbers: tuple, noise: np.ndarray) -> np.ndarray:
-        mean, deviation = (np.atleast_1d(numbers[place]) for place in (mean_at, deviation_at))
-        lowest = ndtr((low - mean) / deviation)
-        quantile = lowest + noise * (ndtr((high - mean) / deviation) - lowest)
-        return np.clip(mean + deviation * ndtri(quantile), low, high)
+        means, deviations = (np.ravel(numbers[place]).tolist() for place in (mean_at, deviation_at))
+        action = []
+        for (low, high), mean, deviation, uniform in zip(bounds, means, deviations, noise.tolist(), strict=True):
+            lowest = normal.cdf((low - mean) / deviation)
+            quantile = lowest + uniform * (normal.cdf((high - mean) / deviation) - lowest)
+            number = mean + deviation * normal.inv_cdf(min(max(quantile, _LEAST_QUANTILE), 1 - _LEAST_QUANTILE))
+            action.append(min(max(number, low), high))
+        return np.asarray(action, np.float32)
 
     return drawn
-
-
-def agent_extras(agent: Agent, params: PyTree) -> list[str]:
-    """Names of everything that an agent's decisions say besides the action."""
-    key = jax.random.key(0)
-    memory = jax.eval_shape(agent.begin, params, key)
-    decision = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key)
-    return [name.removeprefix(".") for name in named_leaves(decision.extras, root="")]

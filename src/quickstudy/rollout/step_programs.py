@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.numerics.distributions import Policy
+from quickstudy.programs.merging import merged
 from quickstudy.programs.program import Program, needed
 from quickstudy.programs.tracing import named_leaves, trace
 from quickstudy.protocol.agent import Agent
@@ -125,7 +126,8 @@ def _take_in(agent: Agent, params: PyTree, memory: PyTree, decision: Decision, w
         ) from error
     if program.depends_on("key"):
         raise NoProgramError("the agent's adaptation draws random numbers.", part="adapt, which draws random numbers")
-    return _supported(_without(program, "key"), "adapt")
+    in_order = dataclasses.replace(program, outputs={name: program.outputs[name] for name in named})
+    return _supported(_without(in_order, "key"), "adapt")
 
 
 def _decide(
@@ -179,17 +181,18 @@ def _without(program: Program, name: str) -> Program:
     """The program without an input that none of its outputs depends on."""
     inputs = {other: value for other, value in program.inputs.items() if other != name}
     definitions = {op.output: op for op in program.operations}
-    return Program(inputs=inputs, operations=needed(inputs, definitions, program.outputs), outputs=program.outputs)
+    return Program(inputs=inputs, operations=needed(definitions, program.outputs), outputs=program.outputs)
 
 
 def _supported(program: Program, function: str) -> Program:
+    """The program with as few operations as possible, if all of them have forms outside of JAX."""
     if program.unsupported:
         names = ", ".join(program.unsupported)
         raise NoProgramError(
             f"{function} of the agent uses operations that have no form outside of JAX: {names}.",
             part=f"{function}, for its {names}",
         )
-    return program
+    return merged(program)
 
 
 def canonical_array(array: Any, dtype: Any) -> np.ndarray:
