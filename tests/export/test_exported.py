@@ -1,5 +1,6 @@
 """Exported agents repeat the agents in JAX, and keep their contract."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -293,3 +294,30 @@ def test_other_targets_and_lengths_are_refused(capsys, tmp_path):
 def test_without_a_compiler_the_check_says_so(in_c, tmp_path):
     with pytest.raises(UsageError, match="which is not installed"):
         parity.build_replay(in_c.folder, tmp_path / "replay", compiler="no-such-compiler")
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_control_loop_runs_and_its_watchdog_steps_in(control):
+    spec = importlib.util.spec_from_file_location("control_loop", EXAMPLES / "control_loop.py")
+    loop = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loop)
+    returns, late, interventions = loop.run(control.folder, episodes=2, rate=1e6, deadline=0.002, stalls=0.02)
+    assert len(returns) == 2
+    assert len(late) == 400
+    assert 1 <= interventions <= 100
+    assert all(-200 * 16.3 < total < 0 for total in returns)  # a step costs at most π² + 0.1 · 8² + 0.001 · 2²
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_the_control_loop_in_c_compiles_and_runs(tmp_path):
+    folder = exported("pendulum-rl2", "c", tmp_path / "agent", check=0).folder
+    sources = [str(EXAMPLES / "control_loop.c"), str(folder / "agent.c")]
+    program = str(tmp_path / "loop")
+    subprocess.run(["gcc", *parity.COMPILER_FLAGS, f"-I{folder}", "-o", program, *sources, "-lm"], check=True)
+    said = subprocess.run([program, "0"], capture_output=True, text=True, check=True).stdout
+    returns = [float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith("episode")]
+    assert len(returns) == 2
+    assert all(-200 * 16.3 < total < 0 for total in returns)

@@ -18,8 +18,10 @@ def flat(shape: tuple[int, ...], index: Index) -> str:
     if not shape:
         return "0"
     strides = list(itertools.accumulate(reversed(shape[1:]), lambda a, b: a * b, initial=1))[::-1]
-    grouped = (part if part.isidentifier() else f"({part})" for part in index)
-    terms = [part if stride == 1 else f"{part} * {stride}" for part, stride in zip(grouped, strides, strict=True)]
+    terms = [
+        part if stride == 1 else f"{part if part.isalnum() else f'({part})'} * {stride}"
+        for part, stride in zip(index, strides, strict=True)
+    ]
     return " + ".join(terms)
 
 

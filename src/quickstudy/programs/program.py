@@ -34,8 +34,8 @@ OTHERS = frozenset(
 `broadcast` (axes: the axes of the output that its input's axes become), `reshape`, `transpose` (axes), `slice` (ranges: start,
 stop and step by axis; a range of length one drops its axis), `concatenate` (axis, sizes), `pad` (before, after; the second
 input is the padding), `matmul` (`[..., m, k] [..., k, n]`), `vecmat` (`[k] [k, n]` or `[k] [k]`), `sum`, `largest`, `least`,
-`all`, `any` (axes), `argmax`, `cumsum`, `cummax` (axis), `take` (rows of the first input by the numbers of the second), `random_bits`
-(of a key `[2]`), `fold_in` (of a number into a key)."""
+`all`, `any` (axes), `argmax`, `cumsum`, `cummax` (axis), `take` (rows of the first input by the numbers of the second),
+`random_bits` (of a key `[2]`), `fold_in` (of a number into a key)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -100,7 +100,6 @@ class Actors:
         else:
             self._sessions = self._observe_and_decide(self._sessions, self._outcome, seen)
             self._outcome = None
-        self._waiting = True
         if not self.endless:
             over = np.flatnonzero(np.asarray(self._sessions.slot) >= self.agent.spec.lifetime_steps)
             if over.size:
@@ -108,6 +107,7 @@ class Actors:
                     f"the lifetime of {self.agent.spec.lifetime_steps} steps is over in session {over[0]}. "
                     "begin(which) new tasks there, or make Actors with endless=True."
                 )
+        self._waiting = True
         return np.asarray(self._sessions.decision.action)
 
     def observe(self, *, reward: Any, observation: Any, terminated: Any = False, truncated: Any = False) -> None:
