@@ -1,5 +1,6 @@
 """The C form of an agent: `agent.c` with its header and weights, and `replay.c`, which tests it on recorded steps."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -200,7 +201,8 @@ def _function(program: Program, names: Mapping[Value, str], into: Mapping[str, s
     lines, arrays = CWriter(program, names).body(into)
     used = "\n".join(lines)
     given = [*names.values(), *into.values()]
-    unused = [f"(void){name};" for name in ("terminated", "truncated", "episode") if name in given and name not in used]
+    flags = [name for name in ("terminated", "truncated", "episode") if name in given]
+    unused = [f"(void){name};" for name in flags if not re.search(rf"\b{name}\b", used)]
     read = [name for name in ("lived", "state") if any(text.startswith(f"{name}->") for text in given)]
     unused += [f"(void){name};" for name in read if f"{name}->" not in used]
     return "\n".join(f"    {line}" for line in [*arrays, *unused, *lines])

@@ -68,7 +68,8 @@ def replay_source(programs: StepPrograms, head: str) -> str:
     )
     worst = " || ".join(f"!(apart[{n}] <= 1e-4f)" for n, value in enumerate(outputs.values()) if value.dtype == np.float32)
     return f"""{head}
-/* Replays recorded steps, and prints the largest deviations and a check value of all bits that were decided.
+/* Replays recorded steps, and prints the largest deviations and a check value of all bits that were decided. Deviations of
+   numbers above one are divided by their size.
    replay vectors.bin [TIMES]: with TIMES, every step is timed so many times over. */
 
 #define _POSIX_C_SOURCE 199309L
@@ -83,7 +84,8 @@ def replay_source(programs: StepPrograms, head: str) -> str:
 
 static float farthest(float so_far, const float *came, const float *expected, int count) {{
     for (int i = 0; i < count; i++) {{
-        const float apart = fabsf(came[i] - expected[i]);
+        const float size = fabsf(expected[i]);
+        const float apart = fabsf(came[i] - expected[i]) / (size > 1.0f ? size : 1.0f);
         if (!(apart <= so_far)) so_far = apart;
     }}
     return so_far;

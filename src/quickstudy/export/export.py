@@ -20,6 +20,7 @@ from quickstudy.programs.program import multiplications
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import memory_bytes, slot_key
 from quickstudy.protocol.errors import NoProgramError, UsageError
+from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
 from quickstudy.storage.atomic import write_atomically
@@ -29,7 +30,7 @@ TARGETS = ("numpy", "c")
 RECORDED_STEPS = 1000
 """Steps in `vectors.npz`."""
 LARGEST_DEVIATION = 1e-5
-"""Of numbers of the policy, between an exported form and the agent."""
+"""Of numbers of the policy, between an exported form and the agent; in proportion to numbers above one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,13 @@ def export_bundle(
         ) from error
     outputs = list(programs.decision)
     recorded = record_vectors(
-        agent, params, steps=max(check, RECORDED_STEPS), drawn_at_start=programs.drawn_at_start, outputs=outputs, seed=seed
+        agent,
+        params,
+        _tasks_of(bundle),
+        steps=max(check, RECORDED_STEPS),
+        drawn_at_start=programs.drawn_at_start,
+        outputs=outputs,
+        seed=seed,
     )
     said = contract(
         programs,
@@ -106,6 +113,15 @@ def export_bundle(
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     return Exported(folder=folder, sizes={file: len(content) for file, content in files.items()}, parity=parity)
+
+
+def _tasks_of(bundle: Bundle) -> TaskDistribution | None:
+    """The tasks of the bundle, if they are written in JAX and at hand."""
+    try:
+        world = bundle.distribution()
+    except (UsageError, KeyError):
+        return None
+    return world if isinstance(world, TaskDistribution) and world.spec == bundle.agent.spec else None
 
 
 def _files(

@@ -11,7 +11,7 @@
 
 import json
 import sys
-import zipfile  # noqa: F401  (np.load needs it; its import takes longer than a decision)
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,10 @@ class Agent:
             weights = {name: file[name] for name in file.files}
         self._take_in, self._decide = programs(weights)
         self._initial = tuple(weights[f"initial {number}"] for number in range(len(self.contract["state"]["memory"])))
-        self._observation, self._action = self.contract["observation"], self.contract["lived"]["action"]
+        action = self.contract["lived"]["action"]
+        self._read_observation = _reader(self.contract["observation"], "observation")
+        self._read_successor = _reader(self.contract["observation"], "successor")
+        self._read_action, self._continuous = _reader(action, "action"), action["kind"] != "Discrete"
         self._horizon = self.contract["horizon"]
         self._names = [(one["name"], tuple(one["shape"])) for one in self.contract["decision"]]
         self._plain = [shape == _short(shape) for _, shape in self._names]
@@ -69,7 +72,7 @@ class Agent:
         for number, part in enumerate(self.contract["state"]["memory"]):
             name = part["name"].replace(".", "_")
             if name in drawn:
-                memory[number] = _numbers(drawn.pop(name), part, part["name"])
+                memory[number] = _reader(part, part["name"])(drawn.pop(name))
         if drawn:
             raise ValueError(f"no part of the memory is called {', '.join(drawn)}.")
         return State(tuple(memory), 0, None)
@@ -87,21 +90,20 @@ class Agent:
           ValueError: a length or a whole number that the contract does not allow, or nothing was decided that `lived` could
             follow.
         """
-        seen = _numbers(observation, self._observation, "observation")
+        seen = self._read_observation(observation)
         memory, slot = state.memory, state.slot
         if lived is not None:
             if state.observation is None:
                 raise ValueError("nothing was decided yet, so nothing can have followed. Give lived=None at the first step.")
-            action = _numbers(lived.action, self._action, "action")
-            if self._action["kind"] != "Discrete" and not np.isfinite(action).all():
+            action = self._read_action(lived.action)
+            if self._continuous and not np.isfinite(action).all():
                 raise ValueError("an action must be finite, since somebody has taken it.")
-            successor = _numbers(lived.successor, self._observation, "successor")
+            successor = self._read_successor(lived.successor)
             terminated = bool(lived.terminated)
             truncated = not terminated and (bool(lived.truncated) or slot % self._horizon == self._horizon - 1)
             memory = self._take_in(
-                *memory, state.observation, action, np.float32(lived.reward), successor,
-                np.bool_(terminated), np.bool_(truncated), np.int32(slot // self._horizon),
-            )  # fmt: skip
+                *memory, state.observation, action, float(lived.reward), successor, terminated, truncated, slot // self._horizon
+            )
             slot = (slot // self._horizon + 1) * self._horizon if terminated or truncated else slot + 1
         numbers = self._decide(*memory, seen)
         decision = {
@@ -115,23 +117,39 @@ def _short(shape: Any) -> tuple:
     return tuple(length for length in shape if length != 1)
 
 
-def _numbers(given: Any, part: dict, name: str) -> Any:
-    """Numbers as programs take them: checked, and without axes of length one."""
-    dtype, shape = part["dtype"], tuple(part["shape"])
+def _reader(part: dict, name: str) -> Callable[[Any], Any]:
+    """A function that gives numbers as programs take them: checked, and without axes of length one.
+
+    Args:
+      part: of the contract.
+      name: for messages.
+    """
     if part.get("kind") == "Discrete":
-        number = np.asarray(given)
-        if number.size != 1 or not part["start"] <= number.item() < part["start"] + part["n"] or number.item() % 1:
-            last = part["start"] + part["n"] - 1
-            raise ValueError(f"{name} must be a whole number from {part['start']} to {last}; came {given!r}.")
-        return np.int32(number.item())
-    array = np.asarray(given, dtype)
-    if array.shape != shape:
-        raise ValueError(f"{name} must have the shape {shape}; came {array.shape}.")
-    return array if _short(shape) == shape and shape else array.reshape(_short(shape))[()]
+        first, last = part["start"], part["start"] + part["n"] - 1
+
+        def whole(given: Any) -> int:
+            number = given if type(given) is int else np.asarray(given).item() if np.size(given) == 1 else None
+            if number is None or not first <= number <= last or number % 1:
+                raise ValueError(f"{name} must be a whole number from {first} to {last}; came {given!r}.")
+            return int(number)
+
+        return whole
+    dtype, shape = part["dtype"], tuple(part["shape"])
+    short = _short(shape)
+
+    def numbers(given: Any) -> Any:
+        array = np.asarray(given, dtype)
+        if array.shape != shape:
+            raise ValueError(f"{name} must have the shape {shape}; came {array.shape}.")
+        return array if short == shape and shape else array.reshape(short)[()]
+
+    return numbers
 
 
 def replay(agent: Agent, vectors: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest deviation from recorded steps, of each number of a decision by name.
+
+    Deviations of numbers above one are divided by their size: numbers of 32 bits are rounded in proportion to it.
 
     Args:
       agent: the exported agent.
@@ -150,7 +168,8 @@ def replay(agent: Agent, vectors: dict[str, np.ndarray]) -> dict[str, float]:
         state, decision = agent.step(state, after, vectors["observation"][row])
         for name in worst:
             expected = vectors[f"decision.{name}"][row].astype(np.float64)
-            apart = float(np.abs(np.asarray(decision[name], np.float64) - expected).max(initial=0.0))
+            difference = np.abs(np.asarray(decision[name], np.float64) - expected) / np.maximum(np.abs(expected), 1.0)
+            apart = float(difference.max(initial=0.0))
             worst[name] = max(worst[name], apart if apart == apart else float("inf"))
     return worst
 

@@ -34,6 +34,8 @@ class Latency:
 class Parity:
     """The largest deviation from recorded steps, of each number of a decision, and what else was measured.
 
+    Deviations of numbers above one are divided by their size: numbers of 32 bits are rounded in proportion to it.
+
     `check_value`: of all bits that the C form decided; None for the NumPy form, whose bits depend on the machine's library.
     """
 

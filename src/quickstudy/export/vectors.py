@@ -1,7 +1,8 @@
 """Recorded steps of an agent in JAX, which every exported form must repeat.
 
-Observations and rewards are drawn at random, in the sizes that the agent has met in training. Episodes end early, by truncation
-and at the horizon. Some rewards are missing, and some numbers are not finite. The agent's own session in JAX decides on them.
+The agent plays on its own tasks. Where these are not written in JAX, observations and rewards are drawn at random, in the sizes
+that the agent has met in training. Episodes also end early by truncation, some rewards are missing, and some numbers are not
+finite. The agent's own session in JAX decides on all of them.
 """
 
 import dataclasses
@@ -18,12 +19,14 @@ from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Outcome, Spec, blank_observation
 from quickstudy.protocol.sequences import where
+from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout import session as sessions
 
 LIVED = ("action", "reward", "successor", "terminated", "truncated")
 
-_MISSING_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.01, 0.04
-"""Parts of the steps without a reward, with an observation that is not finite, and at which an episode ends early."""
+_MISSING_REWARDS, _INFINITE_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.1, 0.01, 0.02
+"""Parts of the steps without a reward, and of these that are infinite; with an observation that is NaN; that end an episode
+early."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,20 +73,29 @@ class Vectors:
 
 
 def record_vectors(
-    agent: Agent, params: PyTree, *, steps: int, drawn_at_start: frozenset[str], outputs: list[str], seed: int
+    agent: Agent,
+    params: PyTree,
+    world: TaskDistribution | None,
+    *,
+    steps: int,
+    drawn_at_start: frozenset[str],
+    outputs: list[str],
+    seed: int,
 ) -> Vectors:
     """Steps of lifetimes, one after another.
 
     Args:
       agent: the guarded agent.
       params: its parameters.
+      world: its tasks; None draws observations and rewards at random.
       steps: how many.
       drawn_at_start: names of leaves of memory that differ from lifetime to lifetime at the start.
       outputs: names of what decisions say that is recorded.
       seed: of everything that is random.
     """
     drawn = _drawn_steps(agent.spec, params, steps=steps, generator=np.random.default_rng(seed))
-    record = jax.jit(partial(_record, agent, params, drawn_at_start=drawn_at_start, outputs=outputs))
+    played = _Random(spec=agent.spec) if world is None else _Played(world=world)
+    record = jax.jit(partial(_record, agent, params, played, drawn_at_start=drawn_at_start, outputs=outputs))
     memory, rows = jax.tree.map(np.asarray, record(drawn, jax.random.key(seed)))
     lived = {name: np.concatenate([np.zeros_like(rows[name][:1]), rows[name][:-1]]) for name in LIVED}
     return Vectors(
@@ -96,9 +108,59 @@ def record_vectors(
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Played:
+    """What happens on the agent's own tasks."""
+
+    world: TaskDistribution
+
+    def begin(self, given: dict[str, Array], key: PRNGKeyArray) -> PyTree:
+        """A new task."""
+        del given
+        return self.world.sample("test" if "test" in self.world.splits else self.world.splits[0], key)
+
+    def reset(self, task: PyTree, given: dict[str, Array], key: PRNGKeyArray) -> tuple[PyTree, Array]:
+        """State and observation at the start of an episode."""
+        del given
+        return self.world.reset(task, key)
+
+    def step(
+        self, task: PyTree, state: PyTree, action: Array, given: dict[str, Array], key: PRNGKeyArray
+    ) -> tuple[PyTree, Outcome]:
+        """What follows an action."""
+        del given
+        return self.world.step(task, state, action, key)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Random:
+    """Observations and rewards that were drawn beforehand, with the same functions."""
+
+    spec: Spec
+
+    def begin(self, given: dict[str, Array], key: PRNGKeyArray) -> PyTree:
+        """Nothing."""
+        del given, key
+        return jnp.zeros(())
+
+    def reset(self, task: PyTree, given: dict[str, Array], key: PRNGKeyArray) -> tuple[PyTree, Array]:
+        """The drawn observation."""
+        del task, key
+        return jnp.zeros(()), given["first"]
+
+    def step(
+        self, task: PyTree, state: PyTree, action: Array, given: dict[str, Array], key: PRNGKeyArray
+    ) -> tuple[PyTree, Outcome]:
+        """The drawn outcome."""
+        del task, action, key
+        no = jnp.asarray(False)
+        return state, Outcome(observation=given["successor"], reward=given["reward"], terminated=given["ends"], truncated=no)
+
+
 def _record(
     agent: Agent,
     params: PyTree,
+    played: _Played | _Random,
     drawn: dict[str, Array],
     key: PRNGKeyArray,
     *,
@@ -108,14 +170,22 @@ def _record(
     spec = agent.spec
 
     def step(carry: tuple, now: tuple) -> tuple[tuple, dict[str, Any]]:
-        session, observation, over = carry
+        session, task, state, observation, over = carry
         given, key = now
+        key_session, key_task, key_reset, key_step = jax.random.split(key, 4)
         begins = session.slot >= spec.lifetime_steps
-        fresh = sessions.begin(agent, params, key)
+        fresh = sessions.begin(agent, params, key_session)
         session = where(begins, fresh, session)
-        observation = jnp.where(begins | over, given["first"], observation)
+        task = where(begins, played.begin(given, key_task), task)
+        state, observation = where(begins | over, played.reset(task, given, key_reset), (state, observation))
+        observation = _broken(observation, given["breaks"])
         session = sessions.decide(agent, params, session, observation)
-        slot = session.slot
+        state, outcome = played.step(task, state, session.decision.action, given, key_step)
+        outcome = dataclasses.replace(
+            outcome,
+            reward=jnp.where(given["hides"], given["hidden"], jnp.asarray(outcome.reward, jnp.float32)),
+            truncated=jnp.asarray(outcome.truncated) | given["truncated"],
+        )
         extras = {name.removeprefix("."): leaf for name, leaf in named_leaves(session.decision.extras, root="").items()}
         start = named_leaves(fresh.memory, root="memory")
         row = {
@@ -124,46 +194,51 @@ def _record(
             "action": session.decision.action,
             "decision": {name: extras[name] for name in outputs},
             "memory_at_start": {name: start[name] for name in drawn_at_start},
-            **{name: given[name] for name in ("reward", "successor", "terminated", "truncated")},
+            "reward": outcome.reward,
+            "successor": outcome.observation,
+            "terminated": outcome.terminated,
+            "truncated": outcome.truncated,
         }
-        outcome = Outcome(
-            observation=given["successor"], reward=given["reward"], terminated=given["terminated"], truncated=given["truncated"]
-        )
+        slot = session.slot
         session = sessions.observe(agent, params, session, outcome, adapts=True)
-        over = sessions.next_slot(slot, jnp.asarray(False), horizon=spec.horizon) != session.slot
-        over = over | (session.slot % spec.horizon == 0)
-        return (session, given["successor"], over), row
+        over = (session.slot != slot + 1) | (session.slot % spec.horizon == 0)
+        return (session, task, state, outcome.observation, over), row
 
     key_first, key_rest = jax.random.split(key)
     first = sessions.begin(agent, params, key_first)
     # A slot behind the end, so that the first step begins a lifetime.
     first = dataclasses.replace(first, slot=jnp.int32(spec.lifetime_steps))
-    carry = (first, drawn["first"][0], jnp.asarray(True))
-    steps = len(drawn["reward"])
-    (session, _, _), rows = jax.lax.scan(step, carry, (drawn, jax.random.split(key_rest, steps)))
+    one = jax.tree.map(lambda leaf: leaf[0], drawn)
+    task = played.begin(one, key_first)
+    state, observation = played.reset(task, one, key_first)
+    keys = jax.random.split(key_rest, len(drawn["reward"]))
+    (session, *_), rows = jax.lax.scan(step, (first, task, state, observation, jnp.asarray(True)), (drawn, keys))
     return named_leaves(session.memory, root="memory"), rows
+
+
+def _broken(observation: Array, breaks: Array) -> Array:
+    """The observation, or NaN in place of all its numbers; whole numbers cannot be NaN."""
+    if not jnp.issubdtype(observation.dtype, jnp.floating):
+        return observation
+    return jnp.where(breaks, jnp.nan, observation)
 
 
 def _drawn_steps(spec: Spec, params: PyTree, *, steps: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """What is drawn of every step whatever the agent decides."""
     statistics = getattr(params, "statistics", None)
+    weight = float(getattr(statistics, "weight", 0.0))
+    size = (float(statistics.reward) / weight) ** 0.5 if statistics is not None and weight > 0 else 1.0
+    hidden = np.where(generator.random(steps) < _INFINITE_REWARDS, np.inf, np.nan).astype(np.float32)
     return {
         "first": _observations(spec, statistics, steps, generator),
         "successor": _observations(spec, statistics, steps, generator),
-        "reward": _rewards(statistics, steps, generator),
-        "terminated": generator.random(steps) < _EARLY_ENDS / 2,
-        "truncated": generator.random(steps) < _EARLY_ENDS / 2,
+        "reward": (size * generator.standard_normal(steps)).astype(np.float32),
+        "hides": generator.random(steps) < _MISSING_REWARDS,
+        "hidden": hidden,
+        "breaks": generator.random(steps) < _MISSING_NUMBERS,
+        "ends": generator.random(steps) < _EARLY_ENDS,
+        "truncated": generator.random(steps) < _EARLY_ENDS,
     }
-
-
-def _rewards(statistics: Any, steps: int, generator: np.random.Generator) -> np.ndarray:
-    """Of the size of those in training; some are missing, and one in a thousand is infinite."""
-    weight = float(getattr(statistics, "weight", 0.0))
-    size = (float(statistics.reward) / weight) ** 0.5 if weight > 0 else 1.0
-    reward = (size * generator.standard_normal(steps)).astype(np.float32)
-    reward[generator.random(steps) < _MISSING_REWARDS] = np.nan
-    reward[generator.random(steps) < 0.001] = np.inf
-    return reward
 
 
 def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.Generator) -> np.ndarray:
@@ -184,8 +259,7 @@ def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.
         actions = int(spec.action_space.n)  # type: ignore[union-attr]
         numbers[..., -actions:] = generator.random((steps, actions)) < 0.7
         numbers[..., -actions] = 1.0
-    broken = generator.random(shape) < _MISSING_NUMBERS / max(1, int(np.prod(space.shape)))
-    return np.where(broken, np.nan, numbers)
+    return numbers
 
 
 def _sizes(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

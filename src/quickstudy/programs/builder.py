@@ -51,7 +51,7 @@ class Builder:
           dtype: of the output.
           settings: of the operation.
         """
-        output_type = np.dtype(dtype)
+        output_type, shape = np.dtype(dtype), tuple(map(int, shape))
         inputs = self._with_scalars(inputs, shape) if kind in ELEMENTWISE else inputs
         simple = self._simplified(kind, inputs, shape, output_type, settings)
         if simple is not None:
@@ -86,6 +86,7 @@ class Builder:
 
     def slice(self, value: Value, ranges: tuple[tuple[int, int, int], ...]) -> Value:
         """A part: start, stop and step for each axis; an axis of which one place is taken is dropped."""
+        ranges = tuple((int(start), int(stop), int(step)) for start, stop, step in ranges)
         lengths = (-(-(stop - start) // step) for start, stop, step in ranges)
         shape = tuple(length for length in lengths if length != 1)
         return self.apply("slice", value, shape=shape, dtype=value.dtype, ranges=ranges)
@@ -127,6 +128,8 @@ class Builder:
         source = self.definitions.get(inputs[0]) if inputs else None
         if kind == "reshape" and source is not None and source.kind == "reshape":
             return self.reshape(source.inputs[0], shape)
+        if kind == "transpose" and source is not None and source.kind == "transpose":
+            return self.transpose(source.inputs[0], tuple(source.settings["axes"][axis] for axis in settings["axes"]))
         if kind == "broadcast" and source is not None and source.kind == "broadcast":
             return self.broadcast(source.inputs[0], shape, tuple(settings["axes"][axis] for axis in source.settings["axes"]))
         return None

@@ -80,7 +80,8 @@ class _Writer:
         self._last_use = self._last_uses()
         self._lines: list[str] = []
         self._inline = self._inline_broadcasts()
-        self._of_python: set[Value] = set()
+        # Callers may give numbers of Python.
+        self._of_python = {value for value in program.inputs.values() if not value.shape and value.dtype.kind != "u"}
 
     def source(self, name: str) -> str:
         """The whole function."""

@@ -7,34 +7,14 @@ Axes of length one are dropped, so rules number the axes that are left.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
+from quickstudy.programs.axes_of_jax import axes_of, canonical, places
 from quickstudy.programs.builder import Builder
-from quickstudy.programs.program import BINARY, UNARY, Shape, Value
+from quickstudy.programs.products_of_jax import product
+from quickstudy.programs.program import BINARY, UNARY, Value
 
 Rule = Callable[..., Any]
-
-
-def canonical(aval: Any) -> Shape:
-    """A shape without axes of length one; keys are words `[2]`."""
-    words = (2,) if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else ()
-    return tuple(length for length in (*aval.shape, *words) if length != 1)
-
-
-def key_aware_type(aval: Any) -> np.dtype:
-    """The type of the numbers; keys are words of 32 bits."""
-    return np.dtype(np.uint32) if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else np.dtype(aval.dtype)
-
-
-def _left(shape: Sequence[int]) -> dict[int, int]:
-    """From each axis that is longer than one to its number among those."""
-    return {axis: place for place, axis in enumerate(axis for axis, length in enumerate(shape) if length != 1)}
-
-
-def _axes(equation: Any, axes: Sequence[int], operand: int = 0) -> tuple[int, ...]:
-    left = _left(equation.invars[operand].aval.shape)
-    return tuple(left[axis] for axis in axes if axis in left)
 
 
 def _elementwise(kind: str) -> Rule:
@@ -51,7 +31,7 @@ def _aligned(builder: Builder, equation: Any, inputs: Sequence[Value]) -> list[V
     JAX lets an axis of length one stand against a longer one.
     """
     out, aligned = equation.outvars[0].aval.shape, []
-    left = _left(out)
+    left = places(out)
     for value, atom in zip(inputs, equation.invars, strict=True):
         shape = atom.aval.shape
         if value.shape and tuple(shape) != tuple(out):
@@ -73,25 +53,25 @@ def _reshaped(builder: Builder, equation: Any, value: Value) -> Value | None:
 
 def _broadcast(builder: Builder, equation: Any, value: Value, *sizes: Value) -> Value:
     out, shape = equation.outvars[0].aval, equation.invars[0].aval.shape
-    left = _left(out.shape)
-    places = equation.params["broadcast_dimensions"]
-    axes = tuple(left[place] for place, length in zip(places, shape, strict=True) if length != 1)
+    left = places(out.shape)
+    into = equation.params["broadcast_dimensions"]
+    axes = tuple(left[place] for place, length in zip(into, shape, strict=True) if length != 1)
     return builder.broadcast(value, canonical(out), axes)
 
 
 def _transposed(builder: Builder, equation: Any, value: Value) -> Value:
-    return builder.transpose(value, _axes(equation, equation.params["permutation"]))
+    return builder.transpose(value, axes_of(equation, equation.params["permutation"]))
 
 
 def _reduction(kind: str) -> Rule:
     def rule(builder: Builder, equation: Any, value: Value) -> Value:
-        return builder.reduce(kind, value, _axes(equation, equation.params["axes"]))
+        return builder.reduce(kind, value, axes_of(equation, equation.params["axes"]))
 
     return rule
 
 
 def _argmax(builder: Builder, equation: Any, value: Value) -> Value:
-    out, axes = equation.outvars[0].aval, _axes(equation, equation.params["axes"])
+    out, axes = equation.outvars[0].aval, axes_of(equation, equation.params["axes"])
     if not axes:
         return builder.broadcast(builder.constant(np.zeros((), out.dtype)), canonical(out), ())
     return builder.apply("argmax", value, shape=canonical(out), dtype=out.dtype, axis=axes[0])
@@ -99,7 +79,7 @@ def _argmax(builder: Builder, equation: Any, value: Value) -> Value:
 
 def _along(kind: str) -> Rule:
     def rule(builder: Builder, equation: Any, value: Value) -> Value | None:
-        axes = _axes(equation, (equation.params["axis"],))
+        axes = axes_of(equation, (equation.params["axis"],))
         if not axes:
             return value
         if equation.params["reverse"]:
@@ -140,12 +120,12 @@ def _stacked(builder: Builder, equation: Any, *inputs: Value) -> Value:
 def _joined(builder: Builder, parts: list[Value], sizes: list[int], out: Any, axis: int) -> Value:
     if len(parts) == 1:
         return parts[0]
-    place = _left(out.shape)[axis]
+    place = places(out.shape)[axis]
     return builder.apply("concatenate", *parts, shape=canonical(out), dtype=out.dtype, axis=place, sizes=tuple(sizes))
 
 
 def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
-    for axis in _axes(equation, equation.params["dimensions"]):
+    for axis in axes_of(equation, equation.params["dimensions"]):
         whole = [(0, length, 1) for length in value.shape]
         turned = reversed(range(value.shape[axis]))
         parts = [builder.slice(value, (*whole[:axis], (at, at + 1, 1), *whole[axis + 1 :])) for at in turned]
@@ -162,7 +142,7 @@ def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Va
         return None
     if all(not before and not after for before, after, _ in widths):
         return value
-    left = _left(out.shape)
+    left = places(out.shape)
     kept = [(before, after) for axis, (before, after, _) in enumerate(widths) if axis in left]
     # An axis of length one that is made longer must be there first.
     whole = tuple(length for axis, length in enumerate(shape) if axis in left)
@@ -174,81 +154,30 @@ def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Va
     )  # fmt: skip
 
 
-def _product(builder: Builder, equation: Any, left: Value, right: Value) -> Value:
-    (contracted, batched), out = equation.params["dimension_numbers"], equation.outvars[0].aval
-    values, free, shared, along = [left, right], [], [], []
-    for number in range(2):
-        over, batch = _axes(equation, contracted[number], number), _axes(equation, batched[number], number)
-        free.append([axis for axis in range(len(values[number].shape)) if axis not in (*over, *batch)])
-        along.append(over)
-        shared.append(batch)
-    batch_shape = tuple(left.shape[axis] for axis in shared[0])
-    lengths = [tuple(values[n].shape[axis] for axis in free[n]) for n in range(2)]
-    inner, batch_size = int(np.prod([left.shape[a] for a in along[0]] or [1])), int(np.prod(batch_shape or (1,)))
-    rows, columns = (int(np.prod(length or (1,))) for length in lengths)
-    first = builder.transpose(left, (*shared[0], *free[0], *along[0]))
-    second = builder.transpose(right, (*shared[1], *along[1], *free[1]))
-    shape = canonical(out)
-    if inner == 1:
-        return _outer(builder, first, second, (batch_shape, *lengths), out)
-    if batch_size == 1 and (rows == 1 or columns == 1):
-        if columns == 1 and rows != 1:
-            first, second = builder.transpose(right, (*along[1],)), builder.transpose(left, (*along[0], *free[0]))
-            rows, columns = columns, rows
-        vector = builder.reshape(first, _short(inner))
-        result = builder.apply(
-            "vecmat", vector, builder.reshape(second, _short(inner, columns)), shape=_short(columns), dtype=out.dtype
-        )
-        return builder.reshape(result, shape)
-    # A product needs both of its axes, so those of length one are kept here by keeping the other side whole.
-    if rows == 1 or columns == 1:
-        one, other = (first, second) if rows == 1 else (second, first)
-        flat_one = builder.reshape(one, _short(batch_size, inner))
-        if rows == 1:
-            flat = builder.reshape(other, _short(batch_size, inner, columns))
-            spread = builder.broadcast(flat_one, flat.shape, (0, 1))
-            summed = builder.reduce("sum", builder.elementwise("mul", spread, flat), (1,))
-        else:
-            flat = builder.reshape(other, _short(batch_size, rows, inner))
-            spread = builder.broadcast(flat_one, flat.shape, (0, 2))
-            summed = builder.reduce("sum", builder.elementwise("mul", spread, flat), (2,))
-        return builder.reshape(summed, shape)
-    result = builder.apply(
-        "matmul",
-        builder.reshape(first, _short(batch_size, rows, inner)),
-        builder.reshape(second, _short(batch_size, inner, columns)),
-        shape=_short(batch_size, rows, columns),
-        dtype=out.dtype,
-    )
-    return builder.reshape(result, shape)
-
-
-def _outer(builder: Builder, first: Value, second: Value, lengths: tuple[Shape, Shape, Shape], out: Any) -> Value:
-    """A product over nothing: every number of one side times every number of the other."""
-    batch, rows, columns = lengths
-    shape = (*batch, *rows, *columns)
-    one = builder.broadcast(first, shape, tuple(range(len(batch) + len(rows))))
-    places = (*range(len(batch)), *range(len(batch) + len(rows), len(shape)))
-    other = builder.broadcast(second, shape, places)
-    return builder.apply("mul", one, other, shape=shape, dtype=out.dtype)
-
-
-def _short(*lengths: int) -> Shape:
-    return tuple(length for length in lengths if length != 1)
-
-
 def _gathered(builder: Builder, equation: Any, value: Value, numbers: Value) -> Value | None:
     """Rows of a table, or the one row that there is."""
     dims, shape = equation.params["dimension_numbers"], equation.invars[0].aval.shape
     out = equation.outvars[0].aval
     sizes = equation.params["slice_sizes"]
-    if all(shape[axis] == 1 for axis in dims.start_index_map) and int(np.prod(sizes)) == value.size == int(np.prod(out.shape)):
+    if all(shape[axis] == 1 for axis in dims.start_index_map) and value.size == int(np.prod(out.shape)):
         return builder.reshape(value, canonical(out))
     rows = dims.start_index_map == (0,) and dims.collapsed_slice_dims == (0,) and not dims.operand_batching_dims
     last = tuple(range(len(out.shape) - len(shape) + 1, len(out.shape)))
     if not rows or dims.offset_dims != last or tuple(sizes[1:]) != tuple(shape[1:]) or shape[0] == 1:
         return None
     return builder.apply("take", value, numbers, shape=canonical(out), dtype=out.dtype)
+
+
+def _one_place(builder: Builder, equation: Any, value: Value, *starts: Value) -> Value | None:
+    """One place along one axis, and everything along the others."""
+    out, shape = equation.outvars[0].aval, equation.invars[0].aval.shape
+    sizes = equation.params["slice_sizes"]
+    cut = [axis for axis, (size, length) in enumerate(zip(sizes, shape, strict=True)) if size != length]
+    if len(cut) != 1 or sizes[cut[0]] != 1:
+        return None
+    place = places(shape)[cut[0]]
+    first = builder.transpose(value, (place, *(axis for axis in range(len(value.shape)) if axis != place)))
+    return builder.apply("take", first, starts[cut[0]], shape=canonical(out), dtype=out.dtype)
 
 
 def _select(builder: Builder, equation: Any, which: Value, *cases: Value) -> Value | None:
@@ -281,8 +210,8 @@ def _squared(builder: Builder, equation: Any, value: Value) -> Value:
 def _counting(builder: Builder, equation: Any) -> Value:
     params = equation.params
     shape, axis = params["shape"], params["dimension"]
-    places = np.arange(shape[axis], dtype=params["dtype"]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return builder.constant(np.broadcast_to(places, shape))
+    numbers = np.arange(shape[axis], dtype=params["dtype"]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return builder.constant(np.broadcast_to(numbers, shape))
 
 
 def _platform(builder: Builder, equation: Any) -> Value:
@@ -333,7 +262,8 @@ RULES: dict[str, Rule] = {
     "stack": _stacked,
     "rev": _reversed,
     "pad": _padded,
-    "dot_general": _product,
+    "dot_general": product,
+    "dynamic_slice": _one_place,
     "gather": _gathered,
     "select_n": _select,
     "clamp": _clamped,

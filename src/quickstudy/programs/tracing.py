@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from quickstudy.programs.axes_of_jax import canonical, key_aware_type
 from quickstudy.programs.builder import Builder
-from quickstudy.programs.operations_of_jax import RULES, canonical, key_aware_type
+from quickstudy.programs.operations_of_jax import RULES
 from quickstudy.programs.program import Constant, Program, Value, needed
 
 _LONGEST_LOOP = 64

@@ -189,16 +189,15 @@ class NumpyPrograms:
         if followed is None:
             return carried.memory
         slot, successor, reward, terminated, truncated = followed
-        action = np.int32(carried.action) if isinstance(carried.action, int) else carried.action
         return self._take_in(
             *carried.memory,
             carried.observation,
-            action,
-            np.float32(reward),
+            carried.action,
+            reward,
             self._read(successor),
-            np.bool_(terminated),
-            np.bool_(truncated),
-            np.int32(slot // self._horizon),
+            terminated,
+            truncated,
+            slot // self._horizon,
         )
 
     def _decided(self, memory: tuple[np.ndarray, ...], seen: Any, draw: np.ndarray) -> tuple[Any, NumpyCarried]:
@@ -211,7 +210,7 @@ class NumpyPrograms:
         if self._as_it_is:
             return observation
         if not self._shape:
-            return self._kind.type(observation.item())
+            return observation.item()
         return canonical_array(observation, self._kind)
 
     def _begin(self, key: Any = None) -> tuple[np.ndarray, ...]:
