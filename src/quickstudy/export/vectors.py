@@ -1,7 +1,7 @@
 """Recorded steps of an agent in JAX, which every exported form must repeat.
 
 The agent plays on its own tasks. Where these are not written in JAX, observations and rewards are drawn at random, in the sizes
-that the agent has met in training. Episodes also end early by truncation, some rewards are missing, and some numbers are not
+that the agent has met in training. Some episodes also end early, some rewards are missing, and some numbers are not
 finite. The agent's own session in JAX decides on all of them.
 """
 
@@ -154,7 +154,7 @@ class _Random:
         """The drawn outcome."""
         del task, action, key
         no = jnp.asarray(False)
-        return state, Outcome(observation=given["successor"], reward=given["reward"], terminated=given["ends"], truncated=no)
+        return state, Outcome(observation=given["successor"], reward=given["reward"], terminated=no, truncated=no)
 
 
 def _record(
@@ -184,6 +184,7 @@ def _record(
         outcome = dataclasses.replace(
             outcome,
             reward=jnp.where(given["hides"], given["hidden"], jnp.asarray(outcome.reward, jnp.float32)),
+            terminated=jnp.asarray(outcome.terminated) | given["ends"],
             truncated=jnp.asarray(outcome.truncated) | given["truncated"],
         )
         extras = {name.removeprefix("."): leaf for name, leaf in named_leaves(session.decision.extras, root="").items()}

@@ -276,7 +276,7 @@ def _check_draws(decision: Decision, programs: StepPrograms) -> None:
 def _drawn_in_jax(policy: Categorical | TruncatedNormal, noise: Array) -> Array:
     """What `_drawing` computes, in JAX."""
     if isinstance(policy, Categorical):
-        return jnp.argmax(policy.logits + noise, axis=-1).astype(jnp.int32) + policy.start
+        return jnp.argmax(noise + policy.logits, axis=-1).astype(jnp.int32) + policy.start
     below, above = ((jnp.asarray(bound, jnp.float32) - policy.mean) / policy.deviation for bound in (policy.low, policy.high))
     lowest = jax.scipy.special.ndtr(below)
     quantile = lowest + noise * (jax.scipy.special.ndtr(above) - lowest)
