@@ -5,7 +5,7 @@ the operation that reads it, so a gate of a recurrent network is one loop. Slice
 count through the array that they read; they copy nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from quickstudy.export.c_indices import Index, flat, indices_of, within_slice
 from quickstudy.export.c_operations import c_expression, c_literal, c_type
@@ -138,7 +138,7 @@ class CWriter:
         """The array of a stored value."""
         return self._names[value] if value in self._names else self._name_of(self._definitions[value].inputs[0])
 
-    def _loops(self, shape: tuple[int, ...], statement, *, prefix: str = "i") -> None:
+    def _loops(self, shape: tuple[int, ...], statement: Callable[[Index], str], *, prefix: str = "i") -> None:
         """A statement for every place of a shape."""
         indices = indices_of(shape, prefix)
         for depth, (index, length) in enumerate(zip(indices, shape, strict=True)):

@@ -251,7 +251,8 @@ def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.
         return (space.start + (generator.random((steps, *space.shape)) * space.nvec)).astype(seen.dtype)
     shape = (steps, *space.shape)
     if np.issubdtype(space.dtype, np.integer):
-        return generator.integers(space.low, space.high, shape, dtype=space.dtype, endpoint=True).astype(seen.dtype)
+        low, high = (bound.astype(np.int64) for bound in (space.low, space.high))
+        return generator.integers(low, high, shape, endpoint=True).astype(seen.dtype)
     bounded = np.isfinite(space.low) & np.isfinite(space.high)
     numbers = np.where(bounded, space.low + generator.random(shape) * np.where(bounded, space.high - space.low, 0.0), 0.0)
     mean, deviation = _sizes(statistics, space.shape)

@@ -26,7 +26,7 @@ def product(builder: Builder, equation: Any, left: Value, right: Value) -> Value
     second = builder.transpose(right, (*shared[1], *along[1], *free[1]))
     shape = canonical(out)
     if inner == 1:
-        return _outer(builder, first, second, (batch_shape, *lengths), out)
+        return _outer(builder, first, second, (batch_shape, lengths[0], lengths[1]), out)
     if batch_size == 1 and (rows == 1 or columns == 1):
         if columns == 1 and rows != 1:
             first, second = builder.transpose(right, (*along[1],)), builder.transpose(left, (*along[0], *free[0]))

@@ -6,7 +6,7 @@ small agents have and which takes a fifth of the time.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -170,8 +170,8 @@ class Actor:
 class _SlotKeys:
     """What programs draw with at every slot, for `adapt` and for the action; drawn for many slots in one call."""
 
-    def __init__(self, key: PRNGKeyArray, draws: Callable[[PRNGKeyArray, int], Sequence]):
-        self._key, self._draws, self._blocks = key, draws, dict[int, Sequence]()
+    def __init__(self, key: PRNGKeyArray, draws: Callable[[PRNGKeyArray, int], Any]):
+        self._key, self._draws, self._blocks = key, draws, dict[int, Any]()
         self.prepare(0)
 
     def __getitem__(self, slot: int) -> Any:

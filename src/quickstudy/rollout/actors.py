@@ -125,12 +125,13 @@ class Actors:
         if not self._waiting:
             raise UsageError("observe() was called before act(): there are no actions whose outcomes these could be.")
         space = self.agent.spec.observation_space
-        self._outcome = Outcome(
-            reward=self._checked("reward", reward, np.float32, ()),
-            observation=self._checked("observation", observation, space.dtype, space.shape or ()),
-            terminated=self._checked("terminated", terminated, np.bool_, ()),
-            truncated=self._checked("truncated", truncated, np.bool_, ()),
-        )
+        followed: dict[str, Any] = {
+            "reward": self._checked("reward", reward, np.float32, ()),
+            "observation": self._checked("observation", observation, space.dtype, space.shape or ()),
+            "terminated": self._checked("terminated", terminated, np.bool_, ()),
+            "truncated": self._checked("truncated", truncated, np.bool_, ()),
+        }
+        self._outcome = Outcome(**followed)
         self._waiting = False
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Categorical, TruncatedNormal
 from quickstudy.programs.numpy_form import numpy_function
@@ -124,11 +124,11 @@ class NumpyPrograms:
         )
         return [(None, row) for row in noise]
 
-    def first(self, key: UInt32[Array, " words"], observation: np.ndarray, draw: np.ndarray) -> tuple[Any, NumpyCarried]:
+    def first(self, key: Any, observation: np.ndarray, draw: np.ndarray) -> tuple[Any, NumpyCarried]:
         """The first action on a task, and what is carried.
 
         Args:
-          key: of the session.
+          key: data `[words]` of the session's key.
           observation: the first one.
           draw: the random numbers of slot 0.
         """
