@@ -81,13 +81,14 @@ class _Writer:
         self._last_use = self._last_uses()
         self._lines: list[str] = []
         self._inline = self._inline_broadcasts()
+        self._uncast_here = self._casts_on_joining()
         # Callers may give numbers of Python.
         self._of_python = {value for value in program.inputs.values() if not value.shape and value.dtype.kind != "u"}
 
     def source(self, name: str) -> str:
         """The whole function."""
         for place, op in enumerate(self._program.operations):
-            if op.output not in self._inline:
+            if op.output not in self._inline and op.output not in self._uncast_here:
                 self._write(place, op)
         results = ", ".join(self._text(value, literals=False) for value in self._program.outputs.values())
         head = f"def {name}({', '.join(_identifier(name) for name in self._program.inputs)}):"
@@ -126,6 +127,26 @@ class _Writer:
                 axes.update(self._definitions[value].settings["axes"])
         return axes == set(range(len(op.output.shape)))
 
+    def _casts_on_joining(self) -> set[Value]:
+        """Truth values as numbers that only vectors take up: writing them into a vector makes numbers of them."""
+        readers: dict[Value, list[Operation]] = {}
+        for op in self._program.operations:
+            for value in op.inputs:
+                readers.setdefault(value, []).append(op)
+        return {
+            op.output
+            for op in self._program.operations
+            if op.kind == "cast"
+            and op.output.shape
+            and op.inputs[0].dtype == np.bool_
+            and op.inputs[0] not in self._inline
+            and op.output not in self._program.outputs.values()
+            and all(reader.kind == "concatenate" and len(reader.output.shape) == 1 for reader in readers[op.output])
+        }
+
+    def _uncast(self, value: Value) -> Value:
+        return self._definitions[value].inputs[0] if value in self._uncast_here else value
+
     def _write(self, place: int, op: Operation) -> None:
         if op.kind == "concatenate" and len(op.output.shape) == 1:
             return self._write_joined(op)
@@ -140,7 +161,7 @@ class _Writer:
         literals = op.kind in _LITERALS and any(not isinstance(value, Constant) for value in op.inputs)
         # Python's own numbers take the type of an array that they are combined with; on their own they would become 64 bits.
         weak = literals and op.kind != "pow" and bool(op.output.shape)
-        texts = [self._text(value, literals=literals, weak=weak) for value in op.inputs]
+        texts = [self._text(value, literals=literals, weak=weak or value.dtype == np.bool_) for value in op.inputs]
         self._lines.append(f"{name} = {expression(op, texts)}")
         return None
 
@@ -195,7 +216,7 @@ class _Writer:
     def _write_joined(self, op: Operation) -> None:
         name, start = self._new_name(op.output), 0
         self._lines.append(f"{name} = np.empty({op.output.shape[0]}, np.{np.dtype(op.output.dtype).name})")
-        for value, size in zip(op.inputs, op.settings["sizes"], strict=True):
+        for value, size in zip(map(self._uncast, op.inputs), op.settings["sizes"], strict=True):
             where = str(start) if size == 1 else f"{start}:{start + size}"
             self._lines.append(f"{name}[{where}] = {self._text(value, literals=True)}")
             start += size

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.numerics.distributions import Policy
+from quickstudy.programs.joining import joined
 from quickstudy.programs.merging import merged
 from quickstudy.programs.program import Program, needed
 from quickstudy.programs.tracing import named_leaves, trace
@@ -192,7 +193,7 @@ def _supported(program: Program, function: str) -> Program:
             f"{function} of the agent uses operations that have no form outside of JAX: {names}.",
             part=f"{function}, for its {names}",
         )
-    return merged(program)
+    return merged(joined(program))
 
 
 def canonical_array(array: Any, dtype: Any) -> np.ndarray:
