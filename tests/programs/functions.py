@@ -45,6 +45,7 @@ def shapes(x):
         "least": x.min(),
         "place": jnp.argmax(rows, axis=2),
         "part": rows[1:, ::2, 1],
+        "widened": jnp.pad(rows[:1, 0], ((1, 2), (0, 1)), constant_values=0.5),
         "padded": jnp.pad(rows[0], ((1, 2), (0, 1)), constant_values=0.5),
         "beside": jnp.concatenate([rows[0], rows[1, :1], jnp.ones((2, 2))]),
         "running": jnp.cumsum(rows, axis=1) + jax.lax.cummax(rows, axis=2),

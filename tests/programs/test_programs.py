@@ -107,6 +107,11 @@ def test_an_operation_without_a_form_is_named_only_where_it_is_needed():
     assert trace(lambda x: {"sum": function(x)["sum"]}, {"x": numbers(4)}).unsupported == ()
 
 
+def test_a_form_without_a_rule_does_not_pass_for_an_operation_of_the_same_name():
+    spread = lambda x: {"y": jax.lax.pad(x, jnp.float32(0), [(0, 0, 1)])}  # noqa: E731
+    assert trace(spread, {"x": numbers(4)}).unsupported == ("pad of this form",)
+
+
 def test_long_loops_are_named():
     program = trace(lambda x: {"y": jax.lax.fori_loop(0, 1000, lambda _, v: v * 0.5, x)}, {"x": np.float32(1)})
     assert program.unsupported == ("loop of 1000 turns",)

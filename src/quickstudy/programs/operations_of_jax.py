@@ -136,22 +136,33 @@ def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
 
 
 def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Value | None:
-    shape, out = equation.invars[0].aval.shape, equation.outvars[0].aval
-    widths = equation.params["padding_config"]
+    shape, widths = equation.invars[0].aval.shape, equation.params["padding_config"]
     if any(between or before < 0 or after < 0 for before, after, between in widths):
         return None
-    if all(not before and not after for before, after, _ in widths):
-        return value
-    left = places(out.shape)
-    kept = [(before, after) for axis, (before, after, _) in enumerate(widths) if axis in left]
-    # An axis of length one that is made longer must be there first.
-    whole = tuple(length for axis, length in enumerate(shape) if axis in left)
-    if whole != value.shape:
-        return None
-    return builder.apply(
-        "pad", value, padding, shape=canonical(out), dtype=out.dtype,
-        before=tuple(before for before, _ in kept), after=tuple(after for _, after in kept),
-    )  # fmt: skip
+    long = [width for width, length in zip(widths, shape, strict=True) if length != 1]
+    if any(before or after for before, after, _ in long):
+        padded = tuple(length + before + after for length, (before, after, _) in zip(value.shape, long, strict=True))
+        before, after = (tuple(width[side] for width in long) for side in range(2))
+        value = builder.apply("pad", value, padding, shape=padded, dtype=value.dtype, before=before, after=after)
+    lengths = [length + before + after for length, (before, after, _) in zip(shape, widths, strict=True)]
+    for axis, (before, after, _) in enumerate(widths):
+        if shape[axis] == 1 and before + after:
+            now = [
+                *lengths[: axis + 1],
+                *(length if shape[other] != 1 else 1 for other, length in enumerate(lengths) if other > axis),
+            ]
+            value = _beside_padding(builder, value, padding, before, after, place=places(now)[axis])
+    return value
+
+
+def _beside_padding(builder: Builder, value: Value, padding: Value, before: int, after: int, *, place: int) -> Value:
+    """A value with padding on both sides along a new axis."""
+    block = lambda length: (*value.shape[:place], *([length] if length > 1 else []), *value.shape[place:])  # noqa: E731
+    parts = [(builder.broadcast(padding, block(length), ()), length) for length in (before, after)]
+    filled = [part for part in (parts[0], (value, 1), parts[1]) if part[1]]
+    sizes = tuple(size for _, size in filled)
+    shape = (*value.shape[:place], sum(sizes), *value.shape[place:])
+    return builder.apply("concatenate", *(part for part, _ in filled), shape=shape, dtype=value.dtype, axis=place, sizes=sizes)
 
 
 def _gathered(builder: Builder, equation: Any, value: Value, numbers: Value) -> Value | None:

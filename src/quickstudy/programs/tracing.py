@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 from quickstudy.programs.axes_of_jax import canonical, key_aware_type
 from quickstudy.programs.builder import Builder
 from quickstudy.programs.operations_of_jax import RULES
-from quickstudy.programs.program import Constant, Program, Value, needed
+from quickstudy.programs.program import ELEMENTWISE, OTHERS, Constant, Program, Value, needed
 
 _LONGEST_LOOP = 64
 """Turns of a loop that is unrolled."""
@@ -94,9 +94,11 @@ def _equation(builder: Builder, equation: Any, inputs: list[Value]) -> list[Valu
         outputs = RULES[name](builder, equation, *inputs)
         if outputs is not None:
             return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    # A form of an operation that no rule knows must not pass for the operation of a program that has the same name.
+    foreign = f"{name} of this form" if name in ELEMENTWISE | OTHERS else name
     return [
         builder.apply(
-            name, *inputs, shape=canonical(output.aval), dtype=key_aware_type(output.aval), place=place, at=id(equation)
+            foreign, *inputs, shape=canonical(output.aval), dtype=key_aware_type(output.aval), place=place, at=id(equation)
         )
         for place, output in enumerate(equation.outvars)
     ]
