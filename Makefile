@@ -53,7 +53,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@$(PIP) --editable '.[test]'
+	@$(PIP) --editable '.[test,serve]'
 	@touch $@
 
 $(VENV)/installed-check: $(VENV)/installed
@@ -61,5 +61,5 @@ $(VENV)/installed-check: $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-suites: $(VENV)/installed-test
-	@$(PIP) --editable '.[test,metaworld,mujoco,xland,ray]'
+	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray]'
 	@touch $@

@@ -103,7 +103,7 @@ def main():
         told = ", ".join(f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in parts)
         print(f"{percent:3d} %: returns {told}; {found[-1]['operations'] / 1e6:.1f} million operations of an inner step, "
               f"{found[-1]['memory_bytes']:,} bytes of memory", flush=True)  # fmt: skip
-    (HERE / "adapted_fraction.json").write_text(json.dumps(found) + "\n")
+    (HERE / "adapted_fraction.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
     draw(found, settings)
 
 

@@ -117,7 +117,7 @@ def main():
                 print(f"RL², episode {number + 1}: {value:.2f} [{low:.2f}, {high:.2f}]")
     print(f"trilateration, first episode: {curves['trilateration'][0, 0]:.2f}; knows the goal: {ceiling:.2f}")
     told |= {"settings": dataclasses.asdict(settings), "quoted": QUOTED, "knows the goal": ceiling}
-    (HERE / "inner_steps.json").write_text(json.dumps(told) + "\n")
+    (HERE / "inner_steps.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
     draw(curves, ceiling, settings)
 
 

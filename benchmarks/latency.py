@@ -80,7 +80,7 @@ def main():
         "jax": jax.__version__,
         "microseconds": results,
     }
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

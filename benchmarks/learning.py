@@ -131,7 +131,9 @@ def main():
         error = curve.std(1, ddof=1)[[POINTS // 2, -1]] / settings.seeds**0.5
         print(f"{FORMS[form]}: halfway {middle.mean():.2f} ± {error[0]:.2f}, at the end {end.mean():.2f} ± {error[1]:.2f}")
     kept = {form: np.round(curve, 3).tolist() for form, curve in curves.items()}
-    (HERE / "learning.json").write_text(json.dumps({"settings": dataclasses.asdict(settings), "returns": kept}) + "\n")
+    (HERE / "learning.json").write_text(
+        json.dumps({"settings": dataclasses.asdict(settings), "returns": kept}) + "\n", encoding="utf-8"
+    )
     draw(curves, settings)
 
 

@@ -85,7 +85,7 @@ def main():
         "jax": jax.__version__,
         "found": found,
     }
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -91,7 +91,7 @@ def main():
         environment.close()
         found["tasks"][title] = {"goals": len(goals), **row}
         print(title, json.dumps(found["tasks"][title]), flush=True)
-    (HERE / "metaworld_experts.json").write_text(json.dumps(found, indent=1) + "\n")
+    (HERE / "metaworld_experts.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

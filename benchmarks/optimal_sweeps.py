@@ -78,7 +78,7 @@ def main():
         found["agents"][Path(path).name] = {"likeliest": exact, "drawn": sampled, "optimal": optimal}
         print(f"{Path(path).name}: likeliest actions {exact}, mean {np.mean(exact):.3f}; drawn actions {sampled}, mean "
               f"{np.mean(sampled):.3f}; {optimal} of {bundle.seeds} seeds play an optimal sweep", flush=True)  # fmt: skip
-    (HERE / "optimal_sweeps.json").write_text(json.dumps(found) + "\n")
+    (HERE / "optimal_sweeps.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def main():
     settings = tyro.cli(Settings, description=__doc__)
     home = HERE / "robustness.json"
     if settings.draw_only:
-        draw(json.loads(home.read_text()))
+        draw(json.loads(home.read_text(encoding="utf-8")))
         return
     found = {}
     for name, fault in PANELS:
@@ -112,7 +112,7 @@ def main():
             told = ", ".join(f"{at}: {m:.2f} [{low:.2f}, {high:.2f}]"
                              for at, (m, low, high) in zip(LEVELS[fault], one[title], strict=True))  # fmt: skip
             print(f"{name}, {fault}, {title}: {told}", flush=True)
-        home.write_text(json.dumps(found) + "\n")
+        home.write_text(json.dumps(found) + "\n", encoding="utf-8")
     draw(found)
 
 

@@ -142,7 +142,7 @@ def main():
         "times_the_peer": round(ours / peer, 1),
     }
     print(json.dumps(line, indent=2))
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -155,7 +155,7 @@ def main():
     settings = tyro.cli(Settings, description=__doc__)
     qs.use_whole_machine()
     home = HERE / "steps_to_return.json"
-    found = json.loads(home.read_text()) if home.exists() else {}
+    found = json.loads(home.read_text(encoding="utf-8")) if home.exists() else {}
     for part in () if settings.draw_only else settings.parts:
         distribution = qs.tasks.make("point-navigation", **ASKED[part]["tasks"])
         runs = {name: trained(part, name, settings.seeds) for name in ("pearl", "rl2")}
@@ -163,7 +163,7 @@ def main():
         list(baselines.measure())
         found[part] = {"random": round(baselines.returns["random"], 2), "runs": runs}
         found[part] |= compared(found[part])
-        home.write_text(json.dumps(found) + "\n")
+        home.write_text(json.dumps(found) + "\n", encoding="utf-8")
     for part, one in found.items():
         print(f"{part}: final return {one['final']}")
         for row in one["levels"]:

@@ -175,7 +175,7 @@ def main():
         "settings": dataclasses.asdict(settings) | {"only": None},
         "results": results,
     }
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

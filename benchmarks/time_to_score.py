@@ -146,7 +146,7 @@ def main() -> None:
         "budget": settings.budget,
         "results": results,
     }
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

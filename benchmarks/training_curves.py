@@ -66,18 +66,18 @@ def draw(name, wanted, stored):
                 axis.set_ylabel(said)
                 figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
         picture = canvas.finish(figure, name=name, title="", caption="", alternative="")
-    (HERE.parent / "docs" / "pictures" / f"{name}.svg").write_text(picture.svg)
+    (HERE.parent / "docs" / "pictures" / f"{name}.svg").write_text(picture.svg, encoding="utf-8")
 
 
 def main():
     """Reads, stores, draws."""
-    stored = json.loads(STORED.read_text()) if STORED.exists() else {}
+    stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
     for name, wanted in FIGURES.items():
         rows = [row for panel in wanted[2].values() for row in panel.values()]
         stored |= {row: curve(RUNS / row, wanted[0]) for row in rows if (RUNS / row / "metrics.jsonl").exists()}
         if any(row in stored for row in rows):
             draw(name, wanted, stored)
-    STORED.write_text(json.dumps(stored) + "\n")
+    STORED.write_text(json.dumps(stored) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def main():
         "settings": dataclasses.asdict(settings),
         "found": [dict(rate=r, rollouts=n, gain=g, mean=means[r, n, g], **scores[r, n, g]) for r, n, g in grid],
     }
-    with HISTORY.open("a") as file:
+    with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -47,7 +47,7 @@ def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     distribution = tasks.make("xland-minigrid", size=11, rooms="R4", depth=2)
     task = distribution.sample("test", jax.random.key(seed))
-    PATH.write_text(task_picture(distribution, task, jax.random.key(seed)).svg)
+    PATH.write_text(task_picture(distribution, task, jax.random.key(seed)).svg, encoding="utf-8")
     print(f"Drawn: {PATH}")
 
 

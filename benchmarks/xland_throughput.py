@@ -112,7 +112,7 @@ def main():
     }
     print(json.dumps(line, indent=2))
     if not settings.only:
-        with HISTORY.open("a") as file:
+        with HISTORY.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 

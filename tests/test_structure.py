@@ -41,6 +41,7 @@ ROOMS = {
     "storage": ("protocol", "rollout", "algorithms", "tasks"),
     "training": ("protocol", "numerics", "rollout", "storage"),
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
+    "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
     "export": ("protocol", "programs", "rollout", "storage"),
     "cli": (
@@ -52,6 +53,7 @@ ROOMS = {
         "storage",
         "training",
         "evaluation",
+        "serving",
         "reports",
         "export",
     ),

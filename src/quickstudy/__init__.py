@@ -3,9 +3,7 @@
 Everything public is named here and imported when it is first used, so that the command line answers at once.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # so that nothing is imported for it
 if TYPE_CHECKING:
     from quickstudy import algorithms, tasks
     from quickstudy.evaluation.adaptation_speed.measure import adaptation_speed, adaptation_speeds
@@ -146,7 +144,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib
+
     if name in _HOMES:
         return getattr(importlib.import_module(f"quickstudy.{_HOMES[name]}"), name)
     if name in ("algorithms", "tasks"):

@@ -54,7 +54,7 @@ WRONG = {
     "setting out of range": (["train", "rl2", "bernoulli-bandit", "--discount", "2"], "discount must lie within 0 and 1"),
     "check: no file": (["check", "nowhere.py:make"], "there is no file 'nowhere.py'"),
     "check: not a path": (["check", "nowhere"], "unknown task distribution 'nowhere'"),
-    "no bundle": (["evaluate", "nowhere"], "is not a bundle"),
+    "no bundle": (["evaluate", "nowhere"], "there is no folder 'nowhere'"),
     "nothing to report": (["report", "."], "holds no evaluation yet"),
     "rollouts that do not fit": (["train", "maml", "point-navigation", "--episodes", "30"], "20 rollouts and 30 episodes"),
     "no such config": (["train", "rl2", "bernoulli-bandit", "--config", "nowhere.toml"], "cannot be read"),
@@ -105,7 +105,7 @@ def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
     [
         ("[algorithm]\nlearning_rat = 1.0\n", "Did you mean 'learning_rate'?"),
         ("[algoritm]\n", "Did you mean 'algorithm'?"),
-        ("[distribution]\narms = 'five'\n", "arms must be of type int"),
+        ("[distribution]\narms = 'five'\n", "arms must be a whole number; came 'five'"),
         ("[collecting]\nworker = 2\n", "Did you mean 'workers'?"),
         ("[distribution\n", "does not parse"),
         ("arms = 3\n", "unknown section"),

@@ -15,8 +15,9 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.contenders import Contender, contender
 from quickstudy.evaluation.evaluate import draw_tasks, evaluate
 from quickstudy.evaluation.results import Evaluation
+from quickstudy.evaluation.summary import summary_sentences
 from quickstudy.networks.policy import PolicyConfig
-from quickstudy.protocol.errors import CollectingError
+from quickstudy.protocol.errors import CollectingError, NonFiniteError
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from rollout.collecting.environments import FAULTS, batch, sample_task, slides
@@ -149,3 +150,84 @@ def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
         luck = [jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime) for lifetime in range(2)]
         lived = [pool.run(agent, params, tasks, keys).reward.sum(0).mean() for keys in luck]
     assert 3 * found.agent.area.value == pytest.approx(np.mean(lived), rel=1e-5)
+
+
+class Shaky(gymnasium.Env):
+    """Pays one for every step; one step of a lifetime gives a reward that is none."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    wrong = float("nan")
+
+    def __init__(self, task):
+        self.bad, self.steps = int(task["bad"]), 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(2), self.wrong if self.steps == self.bad else 1, False, False, {}
+
+
+def shaky(wrong, **settings):
+    return qs.from_gymnasium(
+        type("Shaky", (Shaky,), {"wrong": wrong}),
+        lambda split, generator: {"bad": int(generator.integers(1, 11)), "mark": float(split == "test")},
+        **({"episodes": 2, "horizon": 5} | settings),
+    )
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("-inf"), 1e30, 1e300], ids=str)
+def test_a_step_that_is_not_finite_is_masked_counted_and_said_and_voids_no_measurement(wrong, tmp_path):
+    distribution = shaky(wrong)
+    agent = qs.algorithms.make("rl2", distribution.spec, hidden_size=4).agent
+    params = jax.vmap(agent.init)(jax.random.split(jax.random.key(0), 2))
+    contenders = {
+        "rl2": Contender(agent=agent, params=params, trained=True),
+        "random": contender(random_agent(distribution.spec)),
+    }
+    measured = evaluate(contenders, distribution, split="test", tasks=6, collecting=INLINE)
+    assert measured.results["rl2"].nonfinite_steps == 2 * 6
+    assert measured.results["rl2"].lifetime_return.value == 9.0
+    assert all(value is not None for value in measured.results["random"].cumulative_return.value)
+    said = " ".join(summary_sentences(measured))
+    assert "Rewards or observations of rl2 were not finite, or overflowed, on 12 of at most 120 steps." in said
+    again = Evaluation.load(measured.save(tmp_path))
+    assert again.results["random"].nonfinite_steps == 6
+    page = qs.write_report(tmp_path, evaluations=[again]).read_text()
+    assert "of rl2 were not finite, or overflowed, on 12 of at most 120 steps" in page
+
+
+def test_where_most_steps_are_not_finite_nothing_is_measured():
+    distribution = shaky(float("nan"), episodes=1, horizon=1)
+    distribution = dataclasses.replace(distribution, sample=lambda split, generator: {"bad": 1})
+    with pytest.raises(NonFiniteError, match="random: on 100% of the steps a reward or an observation was not finite"):
+        evaluate({"random": contender(random_agent(distribution.spec))}, distribution, split="test", tasks=4, collecting=INLINE)
+
+
+@pytest.mark.parametrize("reduction", ["last", "any", "sum"])
+def test_a_measure_at_the_end_of_an_episode_alone_is_taken_where_it_is(reduction, capsys):
+    class Door(Shaky):
+        def step(self, action):
+            observation, reward, *ends, _ = super().step(action)
+            return observation, reward, *ends, {"success": np.bool_(self.steps == 10)} if self.steps % 5 == 0 else {}
+
+    distribution = qs.from_gymnasium(
+        Door, lambda split, generator: {"bad": 99}, episodes=2, horizon=5, measures={"success": reduction}
+    )
+    measured = evaluate(
+        {"random": contender(random_agent(distribution.spec))}, distribution, split="test", tasks=3, collecting=INLINE
+    )
+    assert measured.results["random"].measures_by_episode["success"].value == (0.0, 1.0)
+    assert not capsys.readouterr().err
+
+
+def test_a_measure_that_never_comes_is_named_once(capsys):
+    distribution = shaky(1.0, measures={"sucess": "last"})
+    measured = evaluate(
+        {"random": contender(random_agent(distribution.spec))}, distribution, split="test", tasks=3, collecting=INLINE
+    )
+    assert measured.results["random"].measures_by_episode["sucess"].value == (None, None)
+    assert "no environment gave the measure 'sucess' in any step" in capsys.readouterr().err

@@ -74,7 +74,8 @@ def compare(returns, known, *, known_mdps, label):
             assert abs(value.mean() - known[name]) < 3 * combined + 0.05, f"{name}: {value.mean()}, known {known[name]}"
 
 
-@pytest.mark.parametrize("episodes", CELLS)
+@pytest.mark.slow
+@pytest.mark.parametrize("episodes", REFERENCE)
 def test_mean_return_is_the_known_one(episodes):
     distribution = tabular_mdp(episodes=episodes)
     agents = {

@@ -52,7 +52,7 @@ def sampling_raises():
     return dials(sample=lambda split, generator: {"target": 0.5 if split == "train" else 1 / 0})
 
 
-@broken("shapes", "step gives an observation float32[2]; the observation space asks for float32[1]")
+@broken("shapes", "step gives an observation float64[2]; the observation space asks for float32[1]")
 def observation_of_another_shape():
     return dials(stepped(lambda dial, observation, *rest: (np.zeros(2), *rest)))
 
@@ -65,7 +65,7 @@ def observation_of_another_type():
     return dials(Picture)
 
 
-@broken("shapes", "reset gives an observation float32[]")
+@broken("shapes", "reset gives an observation float64[]")
 def reset_without_info():
     class Old(Dial):
         def reset(self, *, seed=None, options=None):
@@ -95,7 +95,7 @@ def step_leaves():
     return dials(stepped(leave))
 
 
-@broken("shapes", "holds no 'success', which is measured")
+@broken("shapes", "no step gave the measure 'success'")
 def nothing_is_measured():
     return dials(stepped(lambda dial, *rest: (*rest[:-1], {})))
 
@@ -113,22 +113,32 @@ def tasks_of_other_actions():
     return dials(make=make)
 
 
-@broken("shapes", "a reward float32[1]; it must be one number")
+@broken("shapes", "a reward float32[2]; it must be one number")
 def reward_is_an_array():
-    return by_hand(reward=np.zeros(1, np.float32))
+    return by_hand(reward=np.zeros(2, np.float32))
 
 
-@broken("shapes", "terminated int32[]; it must be one truth value")
-def terminated_is_a_number():
-    return by_hand(terminated=0)
+@broken("shapes", "a reward None; it must be one number")
+def reward_is_missing():
+    return by_hand(reward=None)
 
 
-@broken("shapes", "'success' is promised and missing")
+@broken("shapes", "terminated 'no'; it must be one truth value")
+def terminated_is_text():
+    return by_hand(terminated="no")
+
+
+@broken("shapes", "terminated 0.5; it must be one truth value")
+def terminated_is_a_fraction():
+    return by_hand(terminated=0.5)
+
+
+@broken("shapes", "no step gave the measure 'success'")
 def a_measure_is_missing():
     return by_hand(measures={"failure": 0.0})
 
 
-@broken("shapes", "'success' as str; it must be one number")
+@broken("shapes", "the measure 'success' 'yes'; it must be one number")
 def a_measure_is_text():
     return by_hand(measures={"success": "yes"})
 

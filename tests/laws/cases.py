@@ -12,7 +12,7 @@ import pytest
 
 from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
-from laws.toy_distributions import aiming, corridor, shown_as_image, shown_as_symbols
+from laws.toy_distributions import aiming, console, corridor, shown_as_image, shown_as_symbols, switches
 from quickstudy import algorithms, tasks
 from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
@@ -36,6 +36,7 @@ SMALL_DISTRIBUTIONS = {
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
+    "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
@@ -72,15 +73,22 @@ TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "prom
 """Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
 FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"}
 """The toy on which `make test` tries an algorithm's agents, where it is not the corridor. The other toys are slow tests."""
+QUICK_SETTINGS = {"rl2": (0, 4, 6)}
+"""Which of its settings above `make test` tries an algorithm with; the first where it is not named. For RL² it is one core of
+each kind: recurrent, associative, attention."""
+QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation", "low-rank-bandit", "tabular-mdp")
+"""Distributions whose laws `make test` tries, one of each kind. The laws of the others are slow tests."""
+
+WITHOUT_FACTORS = ("pearl",)
+"""They refuse actions of several switches."""
 
 
 def with_suites():
     """Every registered distribution; those of suites are marked so, and skipped where the suite is not installed.
 
-    Tasks whose parameters are shown are those of another distribution with a longer observation, so they are slow tests.
+    All but one of each kind are slow tests.
     """
-    shown = [name for name in PURE if name.startswith("privileged-")]
-    pure = [pytest.param(name, marks=pytest.mark.slow) if name in shown else name for name in PURE]
+    pure = [name if name in QUICK_DISTRIBUTIONS else pytest.param(name, marks=pytest.mark.slow) for name in PURE]
     return [*pure, *(pytest.param(name, marks=[pytest.mark.suites, needs(name)]) for name in tasks.SUITES)]
 
 
@@ -140,17 +148,24 @@ def algorithms_on_toys():
     toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
-            for config in SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []:
+            for place, config in enumerate(SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []):
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, distribution)
-                if toy != FIRST_TOY.get(name, "corridor"):
+                if toy != FIRST_TOY.get(name, "corridor") or place not in QUICK_SETTINGS.get(name, (0,)):
+                    slow.add(label)
+    for toy, factored in {"switches": switches, "console": console}.items():
+        for name in algorithms.ALGORITHMS:
+            configs = [] if name in WITHOUT_FACTORS else SMALL_ALGORITHMS.get(name, [{}])
+            for number, config in enumerate(configs if toy == "switches" else configs[:1]):
+                label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
+                cases[label] = (name, config, factored)
+                if (name, toy, number) != ("rl2", "switches", 0):
                     slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
             cases[label] = (name, SMALL_ALGORITHMS[name][0] | {"image_channels": (2, 2, 2)}, shown)
-            if name != "rl2":
-                slow.add(label)
+            slow.add(label)
     return cases, slow
 
 
@@ -167,6 +182,7 @@ def others():
     grid, drifting = functools.partial(small, "grid-navigation"), functools.partial(small, "drifting-control")
     cases = {
         "random on aiming": (aiming, random_agent),
+        "random on console": (console, random_agent),
         "tally_agent every 4 with a non-finite guard on corridor": (
             corridor,
             lambda spec: with_nonfinite_guard(tally_agent(spec, cadence=4)),
@@ -189,6 +205,6 @@ def others():
 
 ALGORITHM_CASES, SLOW_ALGORITHMS = algorithms_on_toys()
 BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
-SLOW = SLOW_ALGORITHMS | SLOW_BASELINES
+SLOW = SLOW_ALGORITHMS | SLOW_BASELINES | {"readout of certainty equivalence on drifting-control"}
 MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

@@ -136,6 +136,74 @@ def aiming(*, horizon: int = 2, episodes: int = 2) -> TaskDistribution:
 
 
 @record
+class CodeTask:
+    """`digits` `[3]`: the hidden setting of three switches; `level` `[]`: that of a lever; `number` tells tasks apart."""
+
+    digits: Int[Array, "3"]
+    level: Float[Array, ""]
+    number: Float[Array, ""]
+
+
+def switches(*, horizon: int = 2, episodes: int = 3) -> TaskDistribution:
+    """Switches of two, three and two settings, counted from other numbers than zero; each pays where it is set as is hidden."""
+    counts, start = np.array([2, 3, 2]), np.array([0, 5, -1])
+
+    def sample(split, key):
+        keys = jax.random.split(key, 3)
+        digits = jax.random.randint(keys[0], (3,), jnp.asarray(start, jnp.int32), jnp.asarray(start + counts, jnp.int32))
+        number = mark_split(jax.random.uniform(keys[1]), split, SPLITS)
+        return CodeTask(digits=digits, level=jax.random.uniform(keys[2]), number=number)
+
+    def reset(task, key):
+        del task, key
+        return jnp.int32(0), jnp.int32(0)
+
+    def step(task, state, action, key):
+        del key
+        right = action == task.digits
+        observation, no = jnp.int32(1), jnp.asarray(False)
+        return state, Outcome(
+            observation=observation, reward=right.astype(jnp.float32).sum(), terminated=right.all(), truncated=no
+        )
+
+    return TaskDistribution(
+        name="switches",
+        spec=Spec(
+            observation_space=gymnasium.spaces.Discrete(2),
+            action_space=gymnasium.spaces.MultiDiscrete(counts, start=start),
+            horizon=horizon,
+            episodes=episodes,
+        ),
+        sample=sample,
+        reset=reset,
+        step=step,
+        describe=lambda task: {"digits": task.digits},
+    )
+
+
+def console(*, horizon: int = 2, episodes: int = 2) -> TaskDistribution:
+    """The switches as a Dict of a Tuple, lamps, dials of whole numbers, and a lever of which one part cannot move."""
+    plain = switches(horizon=horizon, episodes=episodes)
+    space = gymnasium.spaces.Dict(
+        switches=gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2), gymnasium.spaces.MultiDiscrete([3, 2], start=[5, -1])]),
+        lamps=gymnasium.spaces.MultiBinary(2),
+        fine=gymnasium.spaces.Box(0, 99, (1,), np.uint8),
+        coarse=gymnasium.spaces.Box(-1000, 1000, (1, 1), np.int32),
+        lever=gymnasium.spaces.Box(np.float32([0, 3]), np.float32([1, 3])),
+    )
+
+    def step(task, state, action, key):
+        first, others = action["switches"]
+        state, outcome = plain.step(task, state, jnp.concatenate([first[None], others]), key)
+        near = 1 - jnp.abs(action["lever"][0] - task.level) - jnp.abs(action["lever"][1] - 3)
+        whole = (action["fine"].astype(jnp.float32).sum() + action["coarse"].astype(jnp.float32).sum()) / 1000
+        lit = action["lamps"].astype(jnp.float32).sum()
+        return state, dataclasses.replace(outcome, reward=outcome.reward + near + 0.1 * (whole + lit))
+
+    return dataclasses.replace(plain, name="console", spec=dataclasses.replace(plain.spec, action_space=space), step=step)
+
+
+@record
 class ShopTask:
     """`pays` `[4]`: what each item pays."""
 

@@ -1,4 +1,4 @@
-"""Seven small task distributions, each of which only an agent with one certain ability can solve, with exact optima.
+"""Nine small task distributions, each of which only an agent with one certain ability can solve, with exact optima.
 
 In the riddles a hidden answer is to be given. What is seen is a number: 0 means nothing, 1 asks for the answer, and 2 + a shows
 that the answer is a. `blind` is the return of the best agent that lacks the ability; a score of 0 is blind, 1 is optimal.
@@ -225,6 +225,43 @@ def held_out(*, answers=4, episodes=6, training_riddles=64):
     return Probe(distribution=distribution, blind=episodes / answers, optimum=optimum, steps=200_000)
 
 
+SETTINGS = (3, 2, 2)
+CODES = np.indices(SETTINGS).reshape(3, -1).T
+
+
+def switches(*, shown, episodes=6):
+    """A code of three switches, set by one action of three numbers; each pays where it is right.
+
+    The code is shown before, or it is hidden and lamps show afterwards which switches were right, as the bits of a number.
+    """
+    codes, lamps = jnp.asarray(CODES, jnp.int32), jnp.asarray([4, 2, 1], jnp.int32)
+
+    def step(task, state, action, key):
+        right = action == codes[task.answer]
+        seen = task.answer if shown else jnp.where(right, lamps, 0).sum()
+        return state, outcome(1 + seen, right.sum())
+
+    spec = Spec(
+        observation_space=gymnasium.spaces.Discrete(1 + len(CODES)),
+        action_space=gymnasium.spaces.MultiDiscrete(SETTINGS),
+        horizon=1,
+        episodes=episodes,
+    )
+    distribution = riddles(
+        answers=len(CODES),
+        episodes=episodes,
+        spec=spec,
+        reset=lambda task, key: (jnp.int32(0), 1 + task.answer if shown else jnp.int32(0)),
+        step=step,
+        shown=("answer",) if shown else (),
+    )
+    # The switches tell nothing of each other, so each is guessed by itself.
+    guessed = sum(value_of_guessing(answers=settings, episodes=episodes) for settings in SETTINGS)
+    optimum = float(len(SETTINGS) * episodes) if shown else guessed
+    blind = episodes * sum(1 / settings for settings in SETTINGS)
+    return Probe(distribution=distribution, blind=blind, optimum=optimum, steps=100_000 if shown else 350_000)
+
+
 PROBES = {
     "constant reward": constant_reward,
     "answer shown": answer_shown,
@@ -233,4 +270,6 @@ PROBES = {
     "cue at end": cue_at_end,
     "bandit": bandit,
     "held-out riddles": held_out,
+    "switches shown": functools.partial(switches, shown=True),
+    "hidden switches": functools.partial(switches, shown=False),
 }

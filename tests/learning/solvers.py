@@ -47,6 +47,33 @@ def solver(spec, *, sees_ends=True, forgets=False, always_asked=False):
     )
 
 
+def switch_solver(spec):
+    """Reads from the lamps which of its settings were right, and rules out those that were not, switch by switch."""
+    counts = jnp.asarray(spec.action_space.nvec, jnp.int32)[:, None]
+    most = int(spec.action_space.nvec.max())
+
+    def act(params, memory, observation, key):
+        del params, observation
+        score = memory + 0.1 * jax.random.uniform(key, memory.shape)
+        possible = jnp.arange(most)[None] < counts
+        return Decision(action=jnp.where(possible, score, -jnp.inf).argmax(-1).astype(jnp.int32), extras={})
+
+    def adapt(params, memory, experience, key):
+        del params, key
+        step = jax.tree.map(lambda leaf: leaf[0], experience)
+        lit = (step.outcome.observation - 1) // jnp.asarray([4, 2, 1], jnp.int32) % 2
+        chosen = jax.nn.one_hot(step.decision.action, most)
+        return jnp.where(step.valid, memory + jnp.where(lit[:, None] == 1, CERTAIN, -1.0) * chosen, memory)
+
+    return Agent(
+        spec=spec,
+        init=lambda key: (),
+        begin=lambda params, key: jnp.zeros((len(counts), most)),
+        act=act,
+        adapt=adapt,
+    )
+
+
 def memoriser(distribution, *, drawn=4096):
     """Knows the training riddles by heart: it answers as the riddle of the nearest number is answered."""
     riddles = distribution.sample_tasks("train", jax.random.key(3), tasks=drawn)

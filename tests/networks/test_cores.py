@@ -1,5 +1,6 @@
 """The law of cores: `run` means `read`, then `take_in`, for one step or for a chunk, of one lifetime or of many."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +44,7 @@ def test_a_whole_run_reads_what_single_steps_read(name, changes, spec):
     inputs = random_inputs(STEPS, 3, rewards=1 + changes)
     keys = jax.random.split(jax.random.key(3))
     valid, seen = jax.random.bernoulli(keys[0], 0.7, (STEPS, 3)), jax.random.normal(keys[1], (STEPS, 3, SIZE))
-    run, take_in, read = core.run, core.take_in, jax.jit(lambda state, seen: core.read(state, seen))
+    run, take_in, read = (eqx.filter_jit(function) for function in (core.run, core.take_in, core.read))
     last, features = run(core.initial(spec, 3), inputs, seen, valid)
     assert features.shape == (STEPS, 3, core.size(spec))
     part = lambda begin, end: (jax.tree.map(lambda leaf: leaf[begin:end], inputs), valid[begin:end])  # noqa: E731
@@ -66,7 +67,8 @@ def test_a_whole_run_reads_what_single_steps_read(name, changes, spec):
 def test_what_a_core_promises_about_order_is_true(name):
     core, inputs = core_of(name), random_inputs(STEPS)
     backwards = jax.tree.map(lambda leaf: leaf[::-1], inputs)
-    states = [core.take_in(core.initial(SPEC), steps, jnp.ones(STEPS, bool)) for steps in (inputs, backwards)]
+    take_in = eqx.filter_jit(core.take_in)
+    states = [take_in(core.initial(SPEC), steps, jnp.ones(STEPS, bool)) for steps in (inputs, backwards)]
     same = jax.tree.map(lambda a, b: bool(np.allclose(a, b, atol=1e-5)), *states)
     assert all(jax.tree.leaves(same)) == core.exchangeable
 
@@ -75,6 +77,6 @@ def test_what_a_core_promises_about_order_is_true(name):
 def test_gradients_through_a_run_are_finite(name):
     core, inputs = core_of(name), random_inputs(STEPS)
     run = lambda core: core.run(core.initial(SPEC), inputs, inputs.observation, jnp.arange(STEPS) != 3)[1].sum()  # noqa: E731
-    slopes = jax.tree.leaves(jax.grad(run)(core))
+    slopes = jax.tree.leaves(eqx.filter_jit(eqx.filter_grad(run))(core))
     assert all(np.isfinite(slope).all() for slope in slopes)
     assert any(np.abs(slope).max() > 0 for slope in slopes if slope.size)

@@ -10,8 +10,8 @@ import pytest
 
 from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
 from quickstudy import algorithms
-from quickstudy.networks.encoders import convolved, encoder_for, is_image, observed, statistics_for, thing_numbers, things_of
-from quickstudy.networks.normalisation import Statistics, see
+from quickstudy.networks.encoders import convolved, encoder_for, is_image, statistics_for, thing_numbers, things_of
+from quickstudy.networks.normalisation import Statistics, observed, see
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.spaces import encode, one_hot_cells
 
@@ -101,7 +101,7 @@ def test_of_symbols_and_images_no_statistics_are_kept():
     for distribution in (shown_as_symbols(), shown_as_image()):
         space = distribution.spec.observation_space
         assert statistics_for(space).observation is None
-        assert observed(elements(space, 2), space) is None
+        assert observed(elements(space, 2), space, statistics_for(space)) is None
     assert statistics_for(corridor().spec.observation_space).observation.shape == (2,)
     assert is_image(shown_as_image().spec.observation_space)
     assert not is_image(gymnasium.spaces.Box(0.0, 1.0, (8, 8, 3)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.records import Decision, Outcome, Spec, Transition, record
+from quickstudy.protocol.records import Decision, Outcome, Spec, Transition, record, spec_from_description
 from quickstudy.protocol.spaces import describe_space, flat_size, space_from_description
 
 DISCRETE = gymnasium.spaces.Discrete(3, start=1)
@@ -34,10 +34,11 @@ def test_other_spaces_are_turned_away(space):
         Spec(observation_space=space, action_space=DISCRETE, horizon=1, episodes=1)
 
 
-def test_symbols_are_seen_and_not_done():
-    Spec(observation_space=SYMBOLS, action_space=DISCRETE, horizon=1, episodes=1)
-    with pytest.raises(SpecError, match="Discrete or Box; came MultiDiscrete"):
-        Spec(observation_space=DISCRETE, action_space=SYMBOLS, horizon=1, episodes=1)
+def test_several_choices_may_be_seen_and_done():
+    spec = Spec(observation_space=SYMBOLS, action_space=SYMBOLS, horizon=1, episodes=1)
+    assert spec_from_description(json.loads(json.dumps(spec.describe()))) == spec
+    with pytest.raises(SpecError, match="action_mask needs Discrete actions"):
+        dataclasses.replace(spec, action_mask=True)
 
 
 def test_unbounded_actions_are_turned_away():

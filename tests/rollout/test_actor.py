@@ -57,10 +57,61 @@ def test_what_it_refuses_changes_nothing(greedy):
     assert isinstance(first, int)
     with pytest.raises(UsageError, match="twice in a row"):
         greedy.act(0)
-    with pytest.raises(SpecError, match="shape"):
+    with pytest.raises(SpecError, match=r"element of Discrete\(1\)"):
         greedy.observe(reward=1.0, observation=[0, 0])
     greedy.observe(reward=1.0, observation=0)
     assert greedy.act(0) == first  # the reward was taken in once
+
+
+NO_ELEMENTS = [7, -1, 0.5, None, "x", {"segment": 1}, [0], [[0, 1], [0]], float("nan"), len]
+
+
+@pytest.mark.parametrize("what", NO_ELEMENTS, ids=str)
+def test_what_is_no_element_of_the_space_is_named_and_changes_nothing(greedy, what):
+    greedy.begin()
+    with pytest.raises(SpecError, match=r"element of Discrete\(1\); came .+ Nothing was changed"):
+        greedy.act(what)
+    arm = greedy.act(0)
+    with pytest.raises(SpecError, match=r"element of Discrete\(1\)"):
+        greedy.observe(reward=1.0, observation=what)
+    greedy.observe(reward=1.0, observation=0)
+    assert greedy.act(0) == arm
+    assert greedy.memory.pulls.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"reward": "1"}, "a reward must be one number, .+ came '1'"),
+        ({"reward": None}, "a reward must be one number, .+ came None"),
+        ({"reward": [1.0, 2.0]}, "a reward must be one number"),
+        ({"reward": 1e30}, r"a reward must lie within ±1e\+15, or sums of rewards overflow; came 1e\+30"),
+        ({"reward": -(10**40)}, "overflow"),
+        ({"reward": 1.0, "terminated": "False"}, "terminated must be one truth value, True or False; came 'False'"),
+        ({"reward": 1.0, "truncated": 0.5}, "truncated must be one truth value"),
+    ],
+)
+def test_evidence_that_is_none_is_named_and_changes_nothing(greedy, wrong, named):
+    greedy.begin()
+    greedy.act(0)
+    before = greedy.nonfinite_steps
+    with pytest.raises(SpecError, match=named):
+        greedy.observe(observation=0, **wrong)
+    assert greedy.nonfinite_steps == before
+    greedy.observe(observation=0, reward=np.float64(1.0), terminated=np.bool_(False), truncated=0)
+    greedy.act(0)
+    assert greedy.memory.pulls.sum() == 1
+
+
+def test_numbers_of_a_box_may_miss_its_bounds_by_rounding_and_may_not_be_finite():
+    subject = subject_of("trace_agent every 2 on corridor")
+    actor = qs.Actor(subject.agent, subject.params)
+    for seen in ([1.0, 0.5], [1.00001, 0.0], np.array([-1.0, 1.0]), [1, 0], [float("nan"), 0.0], [float("inf"), 0.0]):
+        actor.begin()
+        actor.act(seen)
+    for seen in ([1.5, 0.0], [0.0, -0.1], [0.0], [[0.0, 0.0]], ["a", "b"], [float("nan"), 7.0]):
+        with pytest.raises(SpecError, match=r"element of Box\("):
+            actor.act(seen) if actor.begin() is None else None
 
 
 def test_what_is_not_finite_reaches_no_memory_and_is_counted(greedy):

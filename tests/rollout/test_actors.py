@@ -20,10 +20,10 @@ def test_each_session_decides_as_an_actor(name):
     for actor, key in zip(alone, together.keys(), strict=True):
         actor.begin(key=key)
     for turn in range(6):
-        seen = generator.uniform(-1, 1, (3, *space.shape)).astype(space.dtype)
+        seen = generator.uniform(space.low, space.high, (3, *space.shape)).astype(space.dtype)
         actions = together.act(seen)
         assert_close(actions, np.asarray([actor.act(one) for actor, one in zip(alone, seen, strict=True)], actions.dtype))
-        after = generator.uniform(-1, 1, (3, *space.shape)).astype(space.dtype)
+        after = generator.uniform(space.low, space.high, (3, *space.shape)).astype(space.dtype)
         reward = np.asarray([1.0, np.nan, turn], np.float32)
         ends = generator.random(3) < 0.3
         together.observe(reward=reward, observation=after, terminated=ends)

@@ -32,7 +32,7 @@ def _observation(spec, generator):
     space = spec.observation_space
     if hasattr(space, "n"):
         return int(space.start + generator.integers(space.n))
-    return generator.standard_normal(space.shape).astype(space.dtype)
+    return np.clip(generator.standard_normal(space.shape), space.low, space.high).astype(space.dtype)
 
 
 @pytest.mark.parametrize("name", [DISCRETE, CONTINUOUS])

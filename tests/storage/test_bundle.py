@@ -131,3 +131,19 @@ def test_nothing_that_is_not_a_bundle_is_replaced(tmp_path, algorithm, params):
     (tmp_path / "mine").mkdir()
     with pytest.raises(BundleError, match="not a bundle"):
         save_bundle(tmp_path / "mine", algorithm, params, distribution=DISTRIBUTION)
+
+
+def test_an_agent_whose_card_knows_no_scale_measures_observations_by_their_bounds(tmp_path):
+    poles = tasks.make("pendulum", horizon=5, episodes=2)
+    algorithm = algorithms.make("rl2", poles.spec, hidden_size=4, observation_scale="bounds")
+    params = jax.vmap(algorithm.agent.init)(jax.random.split(jax.random.key(0), 1))
+    path = save_bundle(tmp_path / "bundle", algorithm, params, distribution=poles)
+    card = json.loads((path / "bundle.json").read_text())
+    assert card["algorithm"]["config"].pop("observation_scale") == "bounds"
+    (path / "bundle.json").write_text(json.dumps(card))
+    assert load_bundle(path).params.statistics.scaled_by == "bounds"
+    new = algorithms.make("rl2", poles.spec, hidden_size=4)
+    params = jax.vmap(new.agent.init)(jax.random.split(jax.random.key(0), 1))
+    loaded = load_bundle(save_bundle(tmp_path / "new", new, params, distribution=poles))
+    assert loaded.params.statistics.scaled_by == "seen"
+    assert loaded.card["algorithm"]["config"]["observation_scale"] == "seen"

@@ -28,8 +28,22 @@ def test_more_than_half_of_the_lifetimes_are_too_many():
 
 
 def test_more_than_half_of_the_steps_are_too_many():
-    with pytest.raises(NonFiniteError, match="were not finite on 60% of the steps"):
+    with pytest.raises(NonFiniteError, match="were not finite, on 60% of the steps"):
         checked(GOOD | {"nonfinite_steps": [2.0, 4.0]})
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"nonfinite_steps": [4.0, 4.0], "overflowing_steps": [4.0, 3.0]},
+        {"loss": [float("nan"), 1.0], "train_return": [1e20, 3.0]},
+        {"loss": [float("nan"), 1.0], "train_return": [float("inf"), 3.0]},
+    ],
+)
+def test_rewards_that_overflow_are_said_to_and_the_learning_rate_is_not_blamed(metrics):
+    with pytest.raises(NonFiniteError, match=r"rewards overflow.+Divide the rewards") as caught:
+        checked(GOOD | metrics)
+    assert "learning rate" not in str(caught.value)
 
 
 def test_what_is_not_finite_is_named():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 import random
@@ -18,31 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy import algorithms, tasks
+from quickstudy import tasks
 from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
 from quickstudy.storage.run_folder import RunFolder, read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
+from training.parameters import digest
 
 STEPS_PER_UPDATE = 32 * 5
 ALWAYS = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "held_out_tasks": 16}
 
 
-@pytest.fixture(scope="module")
-def distribution():
-    return tasks.make("bernoulli-bandit", arms=2, pulls=5)
-
-
-@pytest.fixture(scope="module")
-def algorithm(distribution):
-    return algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
-
-
 def config(updates, **changes):
     return TrainingConfig(**({"budget": f"{updates * STEPS_PER_UPDATE} steps"} | ALWAYS | changes))
-
-
-def digest(params):
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params))).hexdigest()
 
 
 def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
@@ -177,6 +163,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distributio
     assert "No space left" in run.metrics[-1]["trouble"]
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds_is_kept_and_resolved_to_updates(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(1), folder=tmp_path / "warm")  # compiling takes most of so small a budget
     run = meta_train(algorithm, distribution, config(1, budget="10s"), folder=tmp_path / "run")

@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from quickstudy.baselines import BASELINES, registered_name
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.registry import config_class, resolve
-from quickstudy.protocol.settings import with_settings
+from quickstudy.protocol.registry import call, config_class, resolve
+from quickstudy.protocol.settings import check_settings, with_settings
 
-__all__ = ["ALGORITHMS", "make"]
+__all__ = ["ALGORITHMS", "default_config", "factory_of", "make"]
 
 ALGORITHMS = {
     "energy": "quickstudy.algorithms.energy:energy",
@@ -25,6 +27,19 @@ ALGORITHMS = {
 }
 
 
+def factory_of(name: str) -> Callable[..., MetaAlgorithm]:
+    """The function `(spec, config)` behind the name of an algorithm, or in a user's own file.
+
+    Raises:
+      UnknownNameError: no such algorithm; says so where the name is that of a baseline.
+      UsageError: a file that does not import, or holds no such function.
+    """
+    hint = None
+    if registered_name(name) in BASELINES:
+        hint = f"{name!r} is a baseline: `quickstudy speed RUN --against {registered_name(name)}` compares an agent with it."
+    return resolve("algorithm", name, ALGORITHMS, hint=hint)
+
+
 def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, config: Any = None, **settings: Any) -> MetaAlgorithm:
     """A meta-RL algorithm by its name, or from a user's own file.
 
@@ -35,9 +50,19 @@ def make(name: str | Callable[..., MetaAlgorithm], spec: Spec, config: Any = Non
       **settings: single settings by their flat names, as `hidden_size=32`; the rest stay as `config` has them.
     Raises:
       UnknownNameError: no such algorithm or setting.
-      UsageError: a setting out of its range, or a file that does not import.
+      UsageError: a setting of a wrong type or out of its range, a file that does not import, a function that raises or
+        returns something else.
     """
-    factory = resolve("algorithm", name, ALGORITHMS) if isinstance(name, str) else name
+    factory = factory_of(name) if isinstance(name, str) else name
     config = config_class(factory)() if config is None else config
-    algorithm = factory(spec, with_settings(config, settings, of=str(name)) if settings else config)
+    config = with_settings(config, settings, of=str(name)) if settings else config
+    check_settings(config)
+    algorithm = call(str(name), factory, spec, config)
+    if not isinstance(algorithm, MetaAlgorithm):
+        raise UsageError(f"{name} must return a MetaAlgorithm; came {type(algorithm).__name__}.")
     return dataclasses.replace(algorithm, name=name) if isinstance(name, str) else algorithm
+
+
+def default_config(name: str | Callable[..., MetaAlgorithm]) -> Any:
+    """The configuration that `make` gives an algorithm where nothing is set; `name` and errors as there."""
+    return config_class(factory_of(name) if isinstance(name, str) else name)()

@@ -99,7 +99,7 @@ def energy(spec: Spec, config: EnergyConfig = EnergyConfig()) -> MetaAlgorithm:
     """Energy-based task inference for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     """
 
@@ -118,7 +118,8 @@ def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
     """The agent alone: memory is the sum of what steps say."""
 
     def init(key: PRNGKeyArray) -> Params:
-        return Params(network=EnergyNetwork(spec, config.network, key=key), statistics=statistics_for(spec.observation_space))
+        statistics = statistics_for(spec.observation_space, scaled_by=config.network.observation_scale)
+        return Params(network=EnergyNetwork(spec, config.network, key=key), statistics=statistics)
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
         del params, key

@@ -95,7 +95,7 @@ def hybrid(spec: Spec, config: HybridConfig = HybridConfig()) -> MetaAlgorithm:
     """The hybrid for tasks of this spec.
 
     Args:
-      spec: any observations, Discrete or bounded Box actions.
+      spec: any observations, any actions.
       config: its settings.
     """
     return lifetime_ppo("hybrid", spec, config, hybrid_agent(spec, config), ppo=config.ppo)

@@ -101,16 +101,16 @@ def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, 
         context = inner.context_size if inner.adapts == "context" else 0
         start = PolicyNetwork(spec, network, context=context, key=key)
         steps = spec.episodes // inner.rollouts - 1
-        weights = _adapted(start, inner)[0]
+        weights = adapted_part(start, inner)[0]
         rates = jax.tree.map(lambda leaf: jnp.full((steps, *leaf.shape), inner.inner_rate, leaf.dtype), weights)
         return Params(start=start, rates=rates, deviation=jnp.zeros((steps + 1, start.deviation.size)))
 
     def begin(params: Params, key: PRNGKeyArray) -> Memory:
         del key
-        return Memory(weights=_adapted(params.start, inner)[0], steps=jnp.int32(0))
+        return Memory(weights=adapted_part(params.start, inner)[0], steps=jnp.int32(0))
 
     def policy_of(params: Params, memory: Memory, observation: Array) -> Policy:
-        policy = eqx.combine(memory.weights, _adapted(params.start, inner)[1])
+        policy = eqx.combine(memory.weights, adapted_part(params.start, inner)[1])
         deviation = policy.deviation + at_inner_step(params.deviation, memory.steps)
         return eqx.tree_at(lambda policy: policy.deviation, policy, deviation).policy(observation, spec)
 
@@ -177,10 +177,12 @@ def advantages(
     )
 
 
-def _adapted(network: PolicyNetwork, inner: InnerStepConfig) -> tuple[PyTree, PyTree]:
+def adapted_part(network: PolicyNetwork, inner: InnerStepConfig) -> tuple[PyTree, PyTree]:
     """The part of a network that inner steps change, and the rest."""
     chosen = jax.tree.map(lambda _: inner.adapts == "all", network)
     if inner.adapts != "all":
         part = (lambda n: (n.head, n.deviation)) if inner.adapts == "head" else (lambda n: n.context)
         chosen = eqx.tree_at(part, chosen, jax.tree.map(lambda _: True, part(network)))
+    if network.rescaling is not None:  # which meta-training alone writes
+        chosen = eqx.tree_at(lambda n: n.rescaling, chosen, jax.tree.map(lambda _: False, network.rescaling))
     return eqx.partition(network, chosen)

@@ -11,24 +11,23 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
-from quickstudy.networks.encoders import observed
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
+from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.agent import Agent, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
-from quickstudy.protocol.settings import check_above_zero, check_fractions
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,8 +49,8 @@ class LifetimePPOConfig:
     clip: float = 0.2
     """How far the probability ratio may move in one update."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 for discrete actions and
-    0.003 for continuous ones, which 0.05 would keep at random."""
+    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 where
+    actions are choices among ids, and 0.003 where they are numbers, which 0.05 would keep at random."""
     value_weight: float = 2.0
     """Weight of the value loss, which teaches the memory to count."""
     max_gradient_norm: float = 0.5
@@ -62,10 +61,11 @@ class LifetimePPOConfig:
     """Part of the budget over which the weight of imitation falls from one to nothing, where there is a teacher."""
 
     def __post_init__(self) -> None:
+        check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
+        check_at_least(self, 0, "entropy_bonus", "value_weight")
+        check_fractions(self, "discount", "trace_decay", "imitation")
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
-        check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
-        check_fractions(self, "discount", "trace_decay", "imitation")
         if self.lifetimes % self.minibatches:
             raise UsageError(f"minibatches must divide lifetimes ({self.lifetimes}); came {self.minibatches}.")
 
@@ -185,7 +185,7 @@ def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:
     """The weight at the start of training: as it was given, or what suits the actions."""
     if config.entropy_bonus is not None:
         return config.entropy_bonus
-    return 0.05 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else 0.003
+    return 0.05 if is_choice(spec.action_space) else 0.003
 
 
 def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
@@ -204,7 +204,7 @@ def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: 
 
 def _teacher_actions(
     lifetimes: Transition, key: Key[Array, "*lifetimes"], spec: Spec, config: LifetimePPOConfig
-) -> Array | None:
+) -> PyTree | None:
     """The actions that the teacher would have taken at every step of lifetimes `[T, lifetimes]`; None without a teacher.
 
     The teacher is made here, in training, and nowhere else: an agent that is loaded from disk runs no file that it names.
@@ -242,11 +242,12 @@ def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPO
     That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.
     """
     reward, valid = lifetimes.outcome.reward, lifetimes.valid
-    flat, change = observed(lifetimes.observation, spec.observation_space), None
+    flat, change = observed(lifetimes.observation, spec.observation_space, statistics), None
     if statistics.change is not None:
         nothing = jnp.zeros_like(reward[0])
         first = (nothing, nothing > 0)
         before, counts = shift_right(first, fill_forward((reward, ~lifetimes.boundary), first, valid))
-        change = masked_mean(jnp.square(reward - before), valid & counts)
+        steps = (valid & counts).reshape(-1)
+        change = masked_mean(jnp.square(usual_rewards((reward - before).reshape(-1), steps)), steps)
     value = returns_to_go(reward, valid, discount=config.discount)
-    return jax.lax.pmean(Statistics.of_batch(reward, value, flat, valid, change=change), LIFETIMES_AXIS)
+    return statistics.of_batch(reward, value, flat, valid, change=change, axis=LIFETIMES_AXIS)

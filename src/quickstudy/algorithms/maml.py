@@ -100,7 +100,7 @@ def maml(spec: Spec, config: MAMLConfig = MAMLConfig()) -> MetaAlgorithm:
     """MAML for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
@@ -158,6 +158,7 @@ def trained_through_inner_steps(
         )
         rate = outer.learning_rate * (1 - 0.95 * progress)
         params, optimiser_state = descend(optimiser, slope, state.optimiser, state.params, rate=rate)
+        params = dataclasses.replace(params, start=params.start.after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS))
         return TrainState(params=params, optimiser=optimiser_state), metrics | {"gradient_norm": optax.tree.norm(slope)}
 
     return MetaAlgorithm(

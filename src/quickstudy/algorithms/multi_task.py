@@ -46,7 +46,7 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
     episodes are long enough to train on; evaluation may use longer ones.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` or `minibatches` do not divide what they should.
@@ -62,7 +62,9 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
         steps, advantage = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (experience, advantage))
         rate = config.meta_learning_rate * (1 - 0.95 * progress)
         average = lambda tree: jax.lax.pmean(tree, LIFETIMES_AXIS)  # noqa: E731
-        return improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
+        better, metrics = improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
+        network = better.network.after_seeing(experience, spec, axis=LIFETIMES_AXIS)
+        return dataclasses.replace(better, network=network), metrics
 
     return MetaAlgorithm(
         name="multi-task",

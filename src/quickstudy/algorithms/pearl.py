@@ -34,18 +34,19 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.algorithms.lifetime_ppo import drawn
-from quickstudy.networks.encoders import observed, statistics_for
+from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.layers import Perceptron
-from quickstudy.networks.normalisation import Statistics, see
+from quickstudy.networks.normalisation import ObservationScale, Statistics, observed, see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
-from quickstudy.numerics.soft_actor_critic import expected_soft_value, soft_target, target_entropy
+from quickstudy.numerics.soft_actor_critic import check_actions, expected_soft_value, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Decision, Spec, Transition, record
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 from quickstudy.rollout.replay import ReplayedLifetimes, Step, some_steps, steps_of
 
@@ -80,18 +81,17 @@ class PEARLConfig:
     """The entropy that α holds the policy near, from 0, nearly deterministic, to 1, uniform."""
     max_gradient_norm: float = 10.0
     """Gradients are scaled down to this norm."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in ("hidden_sizes", "divergence_weight", "discount") and value <= 0:
-                raise UsageError(f"{field.name} must be above zero; came {value}.")
-        if self.divergence_weight < 0 or not 0 <= self.discount <= 1 or self.target_rate > 1:
-            raise UsageError("divergence_weight must be zero or above, discount and target_rate within 0 and 1.")
+        others = ("hidden_sizes", "divergence_weight", "discount", "observation_scale")
+        check_above_zero(self, *(field.name for field in dataclasses.fields(self) if field.name not in others))
+        check_at_least(self, 0, "divergence_weight")
+        check_fractions(self, "discount", "target_rate")
+        check_sizes(self, "hidden_sizes")
         if self.room < self.lifetimes:
             raise UsageError(f"room must hold the {self.lifetimes} lifetimes of one update at least; came {self.room}.")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
 
 
 @record
@@ -141,9 +141,10 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
     """PEARL for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, Discrete actions or a bounded Box of fractions; SpecError for other actions.
       config: its settings.
     """
+    check_actions(spec.action_space, of="pearl", instead="rl2, varibad, hybrid, maml or promp")
     agent, optimiser = pearl_agent(spec, config), clipped_adam(config.max_gradient_norm)
 
     def init(key: PRNGKeyArray) -> TrainState:
@@ -201,7 +202,7 @@ def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
         return Params(
             encoder=Perceptron(2 * seen + done + 1, config.hidden_sizes, 2 * size, gain=0.1, key=key_encoder),
             actor=Perceptron(seen + size, config.hidden_sizes, policy_parameters(spec.action_space), gain=0.01, key=key_actor),
-            statistics=statistics_for(spec.observation_space),
+            statistics=statistics_for(spec.observation_space, scaled_by=config.observation_scale),
         )
 
     def begin(params: Params, key: PRNGKeyArray) -> Evidence:
@@ -345,5 +346,5 @@ def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
 
 def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:
     """The running statistics after another update's lifetimes, over all devices."""
-    flat, reward = observed(lifetimes.observation, spec.observation_space), lifetimes.outcome.reward
-    return statistics.after(jax.lax.pmean(Statistics.of_batch(reward, reward, flat, lifetimes.valid), LIFETIMES_AXIS))
+    flat, reward = observed(lifetimes.observation, spec.observation_space, statistics), lifetimes.outcome.reward
+    return statistics.after(statistics.of_batch(reward, reward, flat, lifetimes.valid, axis=LIFETIMES_AXIS))

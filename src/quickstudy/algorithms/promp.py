@@ -72,7 +72,7 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
     """ProMP for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
@@ -113,6 +113,7 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
             return descend(optimiser, slope, optimiser_state, params, rate=rate), metrics
 
         (params, optimiser_state), metrics = jax.lax.scan(meta_step, (state.params, state.optimiser), length=outer.meta_steps)
+        params = dataclasses.replace(params, start=params.start.after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS))
         metrics = jax.tree.map(lambda leaf: leaf.mean(), metrics)
         metrics |= jax.lax.pmean(returns_after_steps(lifetimes, spec, inner.rollouts), LIFETIMES_AXIS)
         return TrainState(params=params, optimiser=optimiser_state), metrics

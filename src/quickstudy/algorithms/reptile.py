@@ -40,9 +40,9 @@ class ReptileConfig:
     """Part of the way towards the adapted weights that the start moves; it falls linearly to a twentieth."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate <= 1:
+        check_above_zero(self, "lifetimes", "learning_rate")
+        if self.learning_rate > 1:
             raise UsageError(f"learning_rate must be above zero and at most 1; came {self.learning_rate}.")
-        check_above_zero(self, "lifetimes")
         if self.inner.adapts == "context":
             raise UsageError("adapts must be 'all' or 'head' for Reptile; came 'context'.")
 
@@ -58,7 +58,7 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
     """Reptile for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
@@ -76,7 +76,8 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
         towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.inner.rollouts)), LIFETIMES_AXIS)
         rate = config.learning_rate * (1 - 0.95 * progress)
         moved = jax.tree.map(lambda weight, step: weight + rate * step, start, towards)
-        params = dataclasses.replace(state.params, start=eqx.combine(moved, state.params.start))
+        start = eqx.combine(moved, state.params.start).after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS)
+        params = dataclasses.replace(state.params, start=start)
         return TrainState(params=params), returns | {"loss": optax.tree.norm(towards)}
 
     return MetaAlgorithm(

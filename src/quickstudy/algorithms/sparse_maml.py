@@ -31,6 +31,7 @@ from quickstudy.algorithms.inner_steps import (
     InnerGradientConfig,
     InnerStepConfig,
     Params,
+    adapted_part,
     advantages,
     at_inner_step,
     inner_step_agent,
@@ -44,7 +45,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
-from quickstudy.protocol.spaces import encode
+from quickstudy.protocol.settings import check_above_zero
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class SparseMAMLConfig:
     """Part of the hidden units of each layer that inner steps change, at least one unit."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.adapted_fraction <= 1:
+        check_above_zero(self, "adapted_fraction")
+        if self.adapted_fraction > 1:
             raise UsageError(f"adapted_fraction must be above zero and at most 1; came {self.adapted_fraction}.")
         if self.inner.adapts != "all":
             raise UsageError(f"adapts must be 'all' here, where adapted_fraction says what adapts; came {self.inner.adapts!r}.")
@@ -105,7 +107,7 @@ def sparse_maml(spec: Spec, config: SparseMAMLConfig = SparseMAMLConfig()) -> Me
     """Sparse MAML for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete or bounded Box actions.
+      spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
       SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
@@ -130,7 +132,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
         return Memory(change=change, steps=jnp.int32(0))
 
     def policy_of(params: SparseParams, memory: Memory, observation: Array) -> Policy:
-        hidden, chosen = encode(observation, spec.observation_space), _chosen(params, config)
+        hidden, chosen = params.start.read(observation, spec), _chosen(params, config)
         for layer, change, units in zip(params.start.layers, memory.change.layers, chosen, strict=True):
             hidden = jnp.tanh(layer(hidden).at[..., units].add(hidden @ change.weight.T + _like(change.bias, hidden)))
         moved = hidden[..., chosen[-1]] @ memory.change.head_weight.T + _like(memory.change.head_bias, hidden)
@@ -169,10 +171,12 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
 
     def unroll(params: SparseParams, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[Memory, Decision]:
         chosen = _chosen(params, config)
-        rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, _mask(params, chosen))
+        mask, _ = adapted_part(_mask(params, chosen), config.inner)
+        rates = jax.tree.map(lambda rate, mask: rate * mask[None], params.rates, mask)
         dense = Params(start=params.start, rates=rates, deviation=params.deviation)
         adapted, decisions = full.unroll(dense, lifetimes, key)
-        change_of = lambda weights: _part(jax.tree.map(jnp.subtract, weights, params.start), chosen)  # noqa: E731
+        start, _ = adapted_part(params.start, config.inner)
+        change_of = lambda weights: _part(jax.tree.map(jnp.subtract, weights, start), chosen)  # noqa: E731
         for _ in range(key.ndim):
             change_of = jax.vmap(change_of)
         return Memory(change=change_of(adapted.weights), steps=adapted.steps), decisions

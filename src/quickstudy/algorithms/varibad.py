@@ -122,7 +122,7 @@ def varibad(spec: Spec, config: VariBADConfig = VariBADConfig()) -> MetaAlgorith
     """VariBAD for tasks of this spec.
 
     Args:
-      spec: any observations, Discrete or bounded Box actions; the decoders read and predict them flat.
+      spec: any observations, any actions; the decoders read and predict them flat.
       config: its settings.
     """
     agent = varibad_agent(spec, config)

@@ -1,10 +1,11 @@
 """Agents without meta-training: classical methods, and the floor. Those that need only a spec can be made by name."""
 
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.registry import resolve
+from quickstudy.protocol.registry import call, resolve
 
-__all__ = ["BASELINES", "make"]
+__all__ = ["BASELINES", "make", "registered_name"]
 
 BASELINES = {
     "random": "quickstudy.baselines.random:random_agent",
@@ -37,15 +38,43 @@ BASELINES = {
     "step-wise-planning": "quickstudy.baselines.mdps.step_wise:step_wise_planning_agent",
 }
 
+_IN_TABLES = {
+    "bayes optimum (exact)": "bayes-optimal",
+    "energy shaping (self-tuning)": "self-tuning",
+    "linear control (finds the direction)": "direction-finding",
+    "linucb": "linear-ucb",
+    "low-rank posterior (greedy)": "low-rank-greedy",
+    "low-rank posterior (thompson)": "low-rank-thompson-sampling",
+    "ε-greedy": "epsilon-greedy",
+}
+"""Names that tables show, in small letters, where they are not those above with spaces."""
+
+
+def registered_name(name: str) -> str:
+    """The key of `BASELINES` for a name as tables show it; any other name as it came.
+
+    Example:
+      >>> registered_name("Thompson sampling"), registered_name("LinUCB")
+      ('thompson-sampling', 'linear-ucb')
+    """
+    shown = name.lower()
+    key = _IN_TABLES.get(shown, shown.replace(" ", "-"))
+    return key if key in BASELINES else name
+
 
 def make(name: str, spec: Spec) -> Agent:
     """A baseline by its name, or from a user's own file, with its default settings.
 
     Args:
-      name: a key of `BASELINES`, or `path/to/file.py:function`, a function `(spec) -> Agent`.
+      name: a key of `BASELINES`, such a name as tables show it, or `path/to/file.py:function`, a function `(spec) -> Agent`.
       spec: of the tasks; spaces, horizon and episodes.
     Raises:
       UnknownNameError: no such baseline.
+      UsageError: a file that does not import, or a function that raises or returns something else.
       SpecError: tasks with other spaces or lengths than the baseline needs.
     """
-    return resolve("baseline", name, BASELINES)(spec)
+    name = registered_name(name)
+    agent = call(name, resolve("baseline", name, BASELINES), spec)
+    if not isinstance(agent, Agent):
+        raise UsageError(f"{name} must return an Agent; came {type(agent).__name__}.")
+    return agent

@@ -69,11 +69,12 @@ class Learner:
 
 
 def ppo_agent(spec: Spec, config: PPOConfig = PPOConfig()) -> Agent:
-    """PPO from scratch: no parameters, a fresh policy at each begin.
+    """PPO from scratch: no parameters, a fresh policy at each begin. It reads observations as they are declared.
 
     Raises:
       SpecError: `rollouts` or `minibatches` do not divide what they should.
     """
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, observation_scale="bounds"))
     return improving_agent(spec, config, init=lambda key: None, first=lambda params, key: fresh_policy(spec, config, key))
 
 

@@ -1,9 +1,8 @@
 """The command line: one verb a file, imported only when it is called."""
 
-import importlib
-import sys
-
-from quickstudy.protocol.errors import QuickstudyError, UnknownNameError, UsageError
+TYPE_CHECKING = False  # importing typing would take longer than everything before the command listens to signals
+if TYPE_CHECKING:
+    from quickstudy.training.interrupts import CommandInterrupts
 
 VERBS = {
     "list": "what there is: algorithms, task distributions, their splits and baselines",
@@ -15,14 +14,76 @@ VERBS = {
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
     "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
+    "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
+    "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
+    "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",
     "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",
     "demo": "train, evaluate and report within minutes",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb; returns the exit status: 0 done, 1 failed, 2 wrongly asked for, 130 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Runs one verb; returns the exit status.
+
+    It is 0 if all was done, 1 if it failed, 2 if it was wrongly asked for, and 128 and the signal's number if it was
+    interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+
+    Args:
+      arguments: of the command; those of the program if not given.
+    """
+    if arguments is None:
+        _end_at_signals()
+    from quickstudy.training.interrupts import CommandInterrupts
+
+    interrupts = CommandInterrupts(own_process=arguments is None)
+    try:
+        with interrupts:
+            status = _main(arguments, interrupts)
+    except KeyboardInterrupt:
+        status = _interrupted()
+    return interrupts.finish(status)
+
+
+def _end_at_signals() -> None:
+    """A signal ends the program in good order even while the module that hears signals is being imported."""
+    import os
+    import signal
+
+    def end(number: int, frame: object) -> None:
+        os.write(2, b"quickstudy: interrupted.\n")
+        os._exit(128 + number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def _main(arguments: list[str] | None, interrupts: "CommandInterrupts") -> int:
+    import sys
+
+    from quickstudy.cli.letters import show_every_letter
+    from quickstudy.protocol.output import keep_writing
+
+    show_every_letter()
+    files = keep_writing() if arguments is None else []
+    status = _run(sys.argv[1:] if arguments is None else arguments, interrupts)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    trouble = next((file.trouble for file in files if file.trouble is not None), None)
+    if trouble is None:
+        return status
+    print(f"quickstudy: the output could not be written: {trouble.strerror}.", file=sys.stderr)
+    return status or 1
+
+
+def _run(arguments: list[str], interrupts: "CommandInterrupts") -> int:
+    import importlib
+    import sys
+
+    from quickstudy.protocol.errors import QuickstudyError, UnknownNameError, UsageError
+    from quickstudy.protocol.printable import printable
+
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
@@ -32,20 +93,32 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"quickstudy {version('quickstudy')}")
         return 0
     try:
+        _check_text(arguments)
         if arguments[0] not in VERBS:
             raise UnknownNameError("command", arguments[0], VERBS)
-        if not {"-h", "--help"} & set(arguments):
-            _prepare_machine()
-        return importlib.import_module(f"quickstudy.cli.{arguments[0]}").run(arguments[1:])
+        with interrupts.errors_are_interrupts():
+            if not {"-h", "--help"} & set(arguments):
+                _prepare_machine()
+            return importlib.import_module(f"quickstudy.cli.{arguments[0]}").run(arguments[1:])
     except QuickstudyError as error:
-        print(f"quickstudy: {error}", file=sys.stderr)
+        print(f"quickstudy: {printable(error) if isinstance(error, UsageError) else error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        print(f"quickstudy: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        said = printable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        print(f"quickstudy: {said}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"quickstudy: not enough memory{f': {error}' if str(error) else ''}. Ask for less at once.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("quickstudy: interrupted.", file=sys.stderr)
-        return 130
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    import sys
+
+    print("quickstudy: interrupted.", file=sys.stderr)
+    return 130
 
 
 def _help() -> str:
@@ -56,6 +129,19 @@ def _help() -> str:
         f"commands:\n{verbs}\n\n"
         "`quickstudy COMMAND --help` describes a command. `quickstudy --version` prints the version."
     )
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Raises UsageError for an argument that no file of a run could hold as text."""
+    from quickstudy.protocol.errors import UsageError
+
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"an argument is not UTF-8 text: {argument!r}. Give files and folders names in UTF-8.") from None
+        if "\0" in argument:
+            raise UsageError(f"an argument holds a zero byte: {argument!r}. Leave it out.")
 
 
 def _prepare_machine() -> None:

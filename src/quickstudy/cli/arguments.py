@@ -5,7 +5,9 @@ can be fed back.
 """
 
 import contextlib
+import copy
 import dataclasses
+import functools
 import inspect
 import io
 import json
@@ -19,7 +21,8 @@ import tyro
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.registry import settings_of
-from quickstudy.protocol.settings import flat_settings
+from quickstudy.protocol.setting_values import checked_value, plain_value
+from quickstudy.protocol.settings import check_settings, flat_annotations, plain_settings
 
 Arguments = TypeVar("Arguments")
 
@@ -47,7 +50,7 @@ def parse(
 
     Raises:
       UnknownNameError: a flag that is not known; the nearest is suggested.
-      UsageError: a value that does not parse.
+      UsageError: a value that does not parse, or one that is out of its range.
     """
     said = io.StringIO()
     try:
@@ -65,11 +68,14 @@ def parse(
         if not stop.code:
             raise
         raise UsageError(_one_line(said.getvalue())) from None
+    except tyro.constructors.UnsupportedTypeAnnotationError as error:
+        raise UsageError(f"a setting has a type that no flag can give: {_one_line(str(error)) or error}") from error
     if unknown:
         word = unknown[0].partition("=")[0]
         if not word.startswith("-"):
             raise UsageError(f"{word!r} is not understood here. See {program} --help.")
         raise UnknownNameError("flag", word, ["--help", *(f"--{f}" for f in _flags(kind))])
+    check_settings(parsed)
     return parsed
 
 
@@ -82,17 +88,22 @@ def settings_class(name: str, factory: Callable[..., Any]) -> type:
     """A dataclass with one field per keyword setting of a function, documented by its docstring's `Args`.
 
     Raises:
-      UsageError: a setting without a default, so that it could not be left out.
+      UsageError: a setting without a default, so that it could not be left out, or one that cannot be stored.
     """
     fields = []
     for setting, parameter in settings_of(factory).items():
-        if parameter.default is inspect.Parameter.empty:
+        default, kind = parameter.default, parameter.annotation
+        if default is inspect.Parameter.empty:
             raise UsageError(f"{name}: setting {setting!r} has no default. Give it one, as in `{setting}: int = 5`.")
-        kind = type(parameter.default) if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+        plain_value(setting, default)
         said = re.search(rf"^\s+{setting}: (.+?)(?=^\s+\w+: |^\s*\w+:\s*$|\Z)", inspect.getdoc(factory) or "", re.M | re.S)
         says = tyro.conf.arg(help=" ".join(said[1].split()) if said else "")
-        fields.append((setting, Annotated[kind, says], dataclasses.field(default=parameter.default)))
-    made = dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True)
+        field: Any = dataclasses.field(default_factory=functools.partial(copy.deepcopy, default))
+        fields.append((setting, Annotated[kind, says], field))
+    try:
+        made = dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: its settings cannot be flags: {error}.") from error
     made.__doc__ = f"Settings of {name}."
     return made
 
@@ -111,21 +122,23 @@ def read_toml(path: str, sections: Mapping[str, type]) -> dict[str, dict[str, An
       UnknownNameError: a section or key that is not known.
     """
     try:
-        content = tomllib.loads(Path(path).read_text())
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"the configuration file {path} cannot be read: it is not a regular file.")
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"the configuration file {path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
         raise UsageError(f"the configuration file {path} does not parse: {error}.") from error
     for section, settings in content.items():
         if section not in sections:
             raise UnknownNameError(f"section in {path},", section, sections)
         if not isinstance(settings, dict):
             raise UsageError(f"{path}: {section} must be a section, as in [{section}]; came {settings!r}.")
-        defaults = flat_settings(sections[section]())
+        kinds = flat_annotations(sections[section]())
         for key, value in settings.items():
-            if key not in defaults:
-                raise UnknownNameError(f"key in {path}, section [{section}],", key, defaults)
-            settings[key] = _typed(path, key, value, defaults[key])
+            if key not in kinds:
+                raise UnknownNameError(f"key in {path}, section [{section}],", key, kinds)
+            settings[key] = checked_value(f"{path}: {key}", kinds[key], value)
     return content
 
 
@@ -133,20 +146,18 @@ def to_toml(sections: Mapping[str, Any]) -> str:
     """Dataclasses as a configuration file that `read_toml` reads."""
     parts = []
     for section, settings in sections.items():
-        # JSON's text, number and truth literals are TOML's.
-        lines = [f"{key} = {json.dumps(value)}" for key, value in flat_settings(settings).items() if value is not None]
+        lines = [f"{key} = {_in_toml(value)}" for key, value in plain_settings(settings).items() if value is not None]
         parts.append("\n".join([f"[{section}]", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
-def _typed(path: str, key: str, value: Any, default: Any) -> Any:
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        return tuple(value)
-    if default is not None and type(value) is not type(default):
-        raise UsageError(f"{path}: {key} must be of type {type(default).__name__}; came {value!r}.")
-    return value
+def _in_toml(value: Any) -> str:
+    """A plain value in TOML: JSON's text, number and truth literals are TOML's, its tables are not."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_in_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_in_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _flags(kind: type) -> list[str]:

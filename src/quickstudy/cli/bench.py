@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
 from quickstudy import algorithms
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.cli.evaluations import show_evaluation
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.bench import stored as storage
@@ -25,6 +25,7 @@ from quickstudy.evaluation.numbers import bounded
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.adaptation_speed_page import write_speed_page
 from quickstudy.reports.algorithms_page import write_algorithms_table
 from quickstudy.reports.results_page import write_pages
@@ -89,7 +90,7 @@ def _list(arguments: list[str]) -> int:
             shown.add_row(*map(Text, _listed(entry, storage.load(folder, entry))))
         console.print(shown)
     if not (folder / "results").is_dir():
-        console.print(_no_checkout(folder), soft_wrap=True, highlight=False)
+        console.print(_no_checkout(folder), soft_wrap=True)
     return 0
 
 
@@ -107,7 +108,7 @@ def _run(arguments: list[str]) -> int:
     command = f"quickstudy bench run {entry.name}"
     if training is not None:  # a row with an agent of its own
         command = training.command if trains else f"{command} --evaluate-only"
-    with Progress(console=Console(), transient=True) as bars:
+    with progress_bars(Console()) as bars:
         bar = bars.add_task(entry.name, total=1.0)
         result, evaluations = measure_entry(
             entry, folder, command=command, training=training, progress=functools.partial(_show, bars, bar)
@@ -132,15 +133,15 @@ def _verify(arguments: list[str]) -> int:
     for (entry, result), bundles in zip(there, load_bundles(there, folder), strict=True):
         try:
             for check in verify(entry, result, bundles, quick=asked.quick):
-                console.print(_line(check), soft_wrap=True, highlight=False, markup=False)
+                console.print(_line(check), soft_wrap=True)
                 faults, checks = faults + bool(check.fault), checks + 1
         except MissingExtraError as error:
             if words:
                 raise
-            console.print(f"{entry.name}: not measured. {error}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{entry.name}: not measured. {error}", soft_wrap=True)
             without += 1
     left = f"; {without} rows need a suite that is not installed" if without else ""
-    print(f"{checks - faults} of {checks} stored results came out again; {len(results) - len(there)} rows were not run{left}.")
+    say(f"{checks - faults} of {checks} stored results came out again; {len(results) - len(there)} rows were not run{left}.")
     return 1 if faults else 0
 
 
@@ -169,7 +170,7 @@ def _checkout(asked: WhereArguments) -> Path:
 def _no_checkout(folder: Path) -> str:
     return (
         f"there is no {folder / 'results'}: results and bundles lie in quickstudy's checkout, not in the installed "
-        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {folder / 'results'}"
+        f"package. Go there, name it with --folder, or begin a bench of your own with: mkdir {shell_word(folder / 'results')}"
     )
 
 
@@ -203,14 +204,14 @@ def _train(row: Row, asked: RunRowArguments, folder: Path) -> bool:
             command=command, measure_baselines=False, watcher=panel,
         )  # fmt: skip
     if not trained.finished:
-        print(f"Interrupted and saved. Go on with:\n  {command} --resume")
+        say(f"Interrupted and saved. Go on with:\n  {command} --resume")
         return False
     bundle = save_bundle(
         storage.bundle_path(folder, row.name), algorithm, trained.params, distribution=distribution, command=command
     )
     size = sum(file.stat().st_size for file in bundle.iterdir())
     if size > _BUNDLE_BYTES:
-        print(f"{bundle} has {size:,} bytes; more than {_BUNDLE_BYTES:,} is much for a repository.")
+        say(f"{bundle} has {size:,} bytes; more than {_BUNDLE_BYTES:,} is much for a repository.")
     return True
 
 
@@ -232,14 +233,14 @@ def _tell(entry: Row | Matrix, result: Stored, evaluations: list[Evaluation], fo
     if isinstance(entry, Row) and entry.bundle is None:
         note_results(storage.bundle_path(folder, entry.name), evaluations)
     if isinstance(entry, Row):
-        print(f"Target: {target_of(entry, result)}")
-    print(f"Saved: {result.save(folder)}")
+        say(f"Target: {target_of(entry, result)}")
+    say(f"Saved: {result.save(folder)}")
 
 
 def _draw(groups: tuple[Group, ...], folder: Path) -> None:
     results = {entry.name: storage.load(folder, entry) for group in groups for entry in group.entries}
     for path in [*write_pages(folder, groups, results), write_speed_page(folder), *write_algorithms_table(folder)]:
-        print(f"Drawn: {path}")
+        say(f"Drawn: {path}")
 
 
 def _line(check: Check) -> str:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse
+from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.contenders import Contender, baselines_of
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.evaluation.splits import note_results
+from quickstudy.protocol.setting_values import Count
 from quickstudy.reports.run_report import report_on
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
@@ -22,11 +25,11 @@ class DemoArguments:
 
     budget: str = "90s"
     """How long to train, as for `quickstudy train`."""
-    arms: int = 5
+    arms: Count = 5
     """Arms of each bandit."""
-    pulls: int = 100
+    pulls: Count = 100
     """Pulls in one lifetime."""
-    tasks: int = 4000
+    tasks: Count = 4000
     """Held-out bandits per split."""
     folder: str = "runs/demo"
     """Where everything goes."""
@@ -42,6 +45,9 @@ def run(arguments: list[str]) -> int:
     distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)
     algorithm = algorithms.make("rl2", distribution.spec)
     config = TrainingConfig(budget=asked.budget)
+    # What is evaluated after training is checked before it.
+    counts = [1] * (1 + len(distribution.baselines))
+    check_tasks(distribution, asked.tasks, seeds=counts, steps=distribution.spec.lifetime_steps)
     with Panel(algorithm, distribution, config) as panel:
         # The baselines are measured below, on more tasks.
         trained = train_and_save(
@@ -49,14 +55,12 @@ def run(arguments: list[str]) -> int:
             measure_baselines=False, watcher=panel,
         )  # fmt: skip
     if not trained.finished:
-        print(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
+        say(f"Interrupted. Start again with:\n  {command}{'' if asked.overwrite else ' --overwrite'}")
         return 130
     contenders = {"rl2": Contender(agent=algorithm.agent, params=trained.params, trained=True)}
     contenders |= baselines_of(distribution)
-    evaluations = evaluate_and_show(contenders, distribution, tasks=asked.tasks, command=command)
-    for evaluation in evaluations:
-        evaluation.save(asked.folder)
+    evaluations = evaluate_and_show(contenders, distribution, folder=asked.folder, tasks=asked.tasks, command=command)
     note_results(Path(asked.folder) / "bundle", evaluations)
     page = report_on(asked.folder)
-    print(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
+    say(f"Done in {time.monotonic() - began:.0f} s. The page, with pictures: {Path(page).absolute()}")
     return 0

@@ -7,13 +7,19 @@ from typing import Any
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
+from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.registry import check_settings, resolve, settings_of
+from quickstudy.protocol.printable import shell_word
+from quickstudy.protocol.registry import check_names, resolve, settings_of
+from quickstudy.protocol.setting_values import Count, Seed
+from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.card import made_tasks
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
 
@@ -24,9 +30,9 @@ class EvaluateArguments:
 
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
-    tasks: int = 2000
+    tasks: Count = 2000
     """Tasks per split, the same for everyone."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
@@ -50,31 +56,33 @@ def run(arguments: list[str]) -> int:
     fields: list[Any] = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
     if on is not None:
         factory = resolve("task distribution", on, tasks.DISTRIBUTIONS)
-        check_settings(on, given, settings_of(factory))
+        check_names(on, given, settings_of(factory))
         kind = settings_class(on, factory)
-        fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: kind(**given))))
+        begun = with_settings(kind(), given, of=on)
+        fields.append(("distribution", kind, dataclasses.field(default_factory=lambda: begun)))
     everything = dataclasses.make_dataclass("Evaluate", fields, frozen=True, kw_only=True)
     asked: Any = parse(everything, flags, program=_USAGE.partition(" [")[0], description="Measures agents on held-out tasks.")
     assert on is not None  # only help goes without, and help has ended the program
-    distribution = tasks.make(on, **dataclasses.asdict(asked.distribution))
+    distribution = made_tasks(on, dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
+    folder = Path(wanted.folder or _home(words))
+    check_results_folder(folder)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
     evaluations = evaluate_and_show(
         contenders | (baselines_of(distribution) if wanted.baselines else {}),
         distribution,
+        folder=folder,
         splits=wanted.splits,
         tasks=wanted.tasks,
         seed=wanted.seed,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )
-    folder = Path(wanted.folder or _home(words))
-    for evaluation in evaluations:
-        evaluation.save(folder)
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
-        note_results(folder / "bundle", evaluations)
-    print(f"Saved in {folder}. Draw the page with:\n  quickstudy report {folder}")
+        (bundle,) = bundles.values()
+        note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
+    say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
     return 0
 
 

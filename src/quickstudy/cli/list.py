@@ -2,12 +2,11 @@
 
 import inspect
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse_nothing
+from quickstudy.cli.console import Console
 from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.protocol.registry import resolve
 
@@ -30,7 +29,7 @@ def run(arguments: list[str]) -> int:
         try:
             distribution = tasks.make(name)
         except MissingExtraError as missing:
-            table.add_row(name, escape(f"{_first_line(module)} {missing}"))
+            table.add_row(name, f"{_first_line(module)} {missing}")
         else:
             table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
     console.print(table)

@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.cli.console import Console
 from quickstudy.evaluation.numbers import clock, counted, over_seeds, short_count
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.budget import slow_update
+from quickstudy.training.loop import TrainingConfig, steps_per_update
 from quickstudy.training.progress import Progress
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -37,7 +39,12 @@ class Panel:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: AnyDistribution, config: TrainingConfig):
         self._console = Console()
-        self._title = f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}"
+        steps = short_count(config.seeds * steps_per_update(algorithm))
+        self._title = (
+            f"{algorithm.name} on {distribution.name}, {counted(config.seeds, 'seed')}, budget {config.budget}, "
+            f"{steps} steps an update"
+        )
+        self._budget = config.budget
         self._evaluations_shown, self._last_shown = 0, 0.0
         self._baselines: dict[str, float] = {}
         self._missing: tuple[str, ...] = ()
@@ -47,7 +54,7 @@ class Panel:
 
     def __enter__(self) -> Self:
         """Opens the panel."""
-        self._console.print(self._title, highlight=False)
+        self._console.print(self._title)
         if self._console.is_terminal:
             self._live = Live(Text("compiling the training program ..."), console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
@@ -64,10 +71,13 @@ class Panel:
         self._evaluations_shown, self._progress = len(progress.evaluations), progress
         if self._live is None:
             if evaluated:
-                self._console.print(self._line(progress), soft_wrap=True, highlight=False)
+                self._console.print(self._line(progress), soft_wrap=True)
         elif evaluated or time.monotonic() - self._last_shown > _REFRESH_SECONDS:
             self._last_shown = time.monotonic()
             self._live.update(self._panel(progress), refresh=True)
+        slow = slow_update(self._budget, progress.seconds_per_update) if progress.update == 1 else None
+        if slow is not None:
+            self._warn_once("slow update", slow)
         worse = worsening(progress.metrics) if evaluated else None
         if worse is not None:
             self._warn_once("worsening", worse)
@@ -75,8 +85,8 @@ class Panel:
         if nonfinite:
             self._warn_once(
                 "non-finite steps",
-                f"Rewards or observations are not finite in {nonfinite:.3g} steps of a lifetime. Nothing is learned from these "
-                "steps. Look at the tasks with `quickstudy check`.",
+                f"Rewards or observations are not finite, or overflow, in {nonfinite:.3g} steps of a lifetime. Nothing is "
+                "learned from these steps. Look at the tasks with `quickstudy check`.",
             )
         lost = sum(progress.metrics.get("lost", ()))
         if lost:
@@ -86,7 +96,8 @@ class Panel:
                 "Training goes on.",
             )
         if "trouble" in progress.metrics:
-            self._console.print(f"[yellow]{progress.metrics['trouble']}[/yellow]; training goes on.")
+            trouble = progress.metrics["trouble"]
+            self._warn_once(trouble, f"{trouble}; training goes on.")
 
     def show_baselines(self, returns: Mapping[str, float], *, missing: Sequence[str]) -> None:
         """Shows held-out returns of the baselines, and the names of those that are being measured."""
@@ -101,12 +112,12 @@ class Panel:
             )
         elif returns and not missing:
             known = ", ".join(f"{name} {value:.2f}" for name, value in returns.items())
-            self._console.print(f"held-out return of the baselines: {known}", soft_wrap=True, highlight=False)
+            self._console.print(f"held-out return of the baselines: {known}", soft_wrap=True)
 
     def _warn_once(self, of: str, said: str) -> None:
         if of not in self._warned_of:
             self._warned_of.add(of)
-            self._console.print(f"[yellow]{said}[/yellow]", soft_wrap=True, highlight=False)
+            self._console.print(said, style="yellow", soft_wrap=True)
 
     def _line(self, progress: Progress) -> str:
         left = "?" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s"

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxtyping import PyTree
-from rich.console import Console
 
 from quickstudy import tasks
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import Console
 from quickstudy.evaluation.belief_probe.calibration import calibration_of
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.lifetimes import probe_lifetimes
@@ -19,11 +19,13 @@ from quickstudy.evaluation.numbers import number
 from quickstudy.evaluation.splits import chosen_splits
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.host_distribution import written_in_jax
+from quickstudy.protocol.setting_values import Count, Range, Seed
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.reports.belief_charts import belief_picture, surprise_picture
 from quickstudy.reports.belief_tables import alarm_table, coverage_table
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
 
@@ -34,13 +36,13 @@ class ReadoutArguments:
 
     baseline: str | None = None
     """Take this baseline of a task distribution in place of a trained agent."""
-    seed_of_training: int = 0
+    seed_of_training: Seed = 0
     """Which of the independently trained agents."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given."""
-    test_tasks: int = 500
+    test_tasks: Count = 500
     """Tasks per split."""
-    rate: float = 0.01
+    rate: Annotated[float, Range(above=0, most=1)] = 0.01
     """Accepted rate of false alarms, per step."""
     on: str | None = None
     """A task distribution, if not the registered one trained on: a name, or PATH.py:FUNCTION."""
@@ -57,6 +59,8 @@ def run(arguments: list[str]) -> int:
     kind = dataclasses.make_dataclass("Readout", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
     parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
     asked, console = parsed.readout, Console()
+    folder = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}"))
+    check_results_folder(folder)
     title, distribution, agent, params = _subject(words[0], asked)
     splits = chosen_splits(distribution, asked.splits)
     with console.status("fitting a readout to lifetimes on training tasks ..."):
@@ -79,14 +83,13 @@ def run(arguments: list[str]) -> int:
         ),
         surprise_picture({split: one.p_values for split, one in probed.items()}, rate=asked.rate, title=f"Alarms of {title}"),
     )
-    folder = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}"))
     write_atomically(folder / "calibration.json", json.dumps([one.to_json() for one in found], indent=1) + "\n")
     for picture in pictures:
         write_atomically(folder / f"{picture.name}.svg", picture.svg)
         write_atomically(folder / f"{picture.name}.png", picture.png)
     save_readout(folder / "readout.safetensors", readout)
     files = ", ".join(f"{picture.name}.svg and .png" for picture in pictures)
-    console.print(f"Saved in {folder}: readout.safetensors, calibration.json, {files}", soft_wrap=True, highlight=False)
+    console.print(f"Saved in {folder}: readout.safetensors, calibration.json, {files}", soft_wrap=True)
     return 0
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import say
 from quickstudy.reports.run_report import report_on
 
 _USAGE = "quickstudy report FOLDER [--title TITLE]"
@@ -20,5 +21,5 @@ def run(arguments: list[str]) -> int:
     """Writes report.html and pictures/ into the folder."""
     words, flags = positional(arguments, ("FOLDER",), usage=_USAGE)
     asked = parse(ReportArguments, flags, program="quickstudy report", description="Draws the page of a run or a comparison.")
-    print(f"Page: {report_on(words[0], title=asked.title)}")
+    say(f"Page: {report_on(words[0], title=asked.title)}")
     return 0

@@ -5,11 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
 from quickstudy.evaluation.contenders import (
     Contender,
@@ -20,10 +20,12 @@ from quickstudy.evaluation.contenders import (
     trained_contender,
 )
 from quickstudy.evaluation.splits import chosen_splits
+from quickstudy.protocol.setting_values import Count, Seed
 from quickstudy.reports.adaptation_speed_chart import write_speed_picture
 from quickstudy.reports.adaptation_speed_table import speed_table
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 from quickstudy.storage.run_folder import steps_of_run
 
 _USAGE = "quickstudy speed RUN_OR_BUNDLE [MORE ...] [--against ppo OTHER ...] [--flags]"
@@ -35,17 +37,17 @@ class SpeedArguments:
 
     against: tuple[str, ...] = ("ppo",)
     """What the agents are compared with: baselines, or other runs or bundles."""
-    episodes: int | None = None
+    episodes: Count | None = None
     """In a lifetime of the agents; as they were trained if not given."""
-    against_episodes: int = 400
+    against_episodes: Count = 400
     """In a lifetime of a baseline: as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
-    tasks: int = 50
+    tasks: Count = 50
     """Tasks per split, the same for everyone."""
-    lifetimes: int = 4
+    lifetimes: Count = 4
     """Of each training seed on each task; their mean is the curve."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and of the common random numbers on them."""
     shuffled: bool = True
     """Measure the agents again with shuffled rewards: an improvement that remains does not come from reward."""
@@ -66,6 +68,8 @@ def run(arguments: list[str]) -> int:
     said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
     parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
     asked: SpeedArguments = parsed.speed
+    folder = Path(asked.folder or words[0])
+    check_results_folder(folder)
     bundles = {path: load_bundle(path, algorithm=asked.algorithm) for path in words}
     distribution = distribution_of(bundles, on=asked.on, episodes=asked.episodes)
     shown = labels(bundles)
@@ -78,9 +82,9 @@ def run(arguments: list[str]) -> int:
     for word in asked.against:
         name, opponent = load_opponent(word, longer, algorithm=asked.algorithm)
         opponents[label(name, word, [*agents, *opponents])] = opponent
-    folder, console = Path(asked.folder or words[0]), Console()
+    console = Console()
     for split in chosen_splits(distribution, asked.splits):
-        with Progress(console=console, transient=True) as bars:
+        with progress_bars(console) as bars:
             bar = bars.add_task(split, total=1.0)
             measured = adaptation_speeds(
                 agents,
@@ -97,7 +101,7 @@ def run(arguments: list[str]) -> int:
             )
         for found in measured:
             console.print(speed_table(found))
-            print(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
+            say(f"\nSaved: {found.save(folder)}\nDrawn: {write_speed_picture(found, folder)}\n")
     return 0
 
 

@@ -5,11 +5,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
+from quickstudy.cli.console import Console
 from quickstudy.cli.progress_panel import Panel
+from quickstudy.evaluation.numbers import counted
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
@@ -74,9 +74,9 @@ def run(arguments: list[str]) -> int:
     console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
-        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite.", highlight=False)
+        console.print(f"Nothing was learned from {steps}: their rewards or observations were not finite, or overflowed.")
     if trained.lost:
-        console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.", highlight=False)
+        console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.")
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
@@ -85,7 +85,8 @@ def run(arguments: list[str]) -> int:
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
     then = shlex.join(["quickstudy", "evaluate", folder, *named])
-    console.print(f"Trained: {folder}/bundle. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
+    updates = counted(len(trained.metrics), "update")
+    console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
 
 
@@ -94,7 +95,7 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     sections = {
         "training": TrainingConfig,
         "collecting": CollectingConfig,
-        "algorithm": config_class(resolve("algorithm", algorithm, algorithms.ALGORITHMS)),
+        "algorithm": config_class(algorithms.factory_of(algorithm)),
         "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
     }
     kinds = {"run": RunArguments} | sections

@@ -1,15 +1,16 @@
 """`quickstudy video PATH`: a trained agent's first episode on a new task beside its last."""
 
 import dataclasses
-
-from rich.console import Console
-from rich.progress import Progress
+from typing import Annotated
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.contenders import algorithm_of
 from quickstudy.evaluation.video import adaptation_video
+from quickstudy.protocol.setting_values import MOST_WHOLE, Count, Range, Seed
 from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import load_bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
@@ -20,17 +21,17 @@ class VideoArguments:
 
     split: str = "test"
     """Split that the task is of."""
-    task: int = 0
+    task: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 0
     """Number of the task in the list that an evaluation measures on."""
-    tasks: int = 2000
+    tasks: Count = 2000
     """Length of that list."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks and the keys of the lifetimes."""
-    seed_of_training: int = 0
+    seed_of_training: Seed = 0
     """Which of the independently trained agents."""
-    every: int = 4
+    every: Count = 4
     """Steps from one picture to the next."""
-    pictures_per_second: float = 10.0
+    pictures_per_second: Annotated[float, Range(least=0.1, most=50)] = 10.0
     """Speed of the video."""
     on: str | None = None
     """A task distribution, if not the registered one trained on."""
@@ -44,10 +45,11 @@ def run(arguments: list[str]) -> int:
     """Records one lifetime, and writes it as a GIF and as a strip."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. For tasks that live outside JAX.")
+    check_results_folder(asked.folder or words[0])
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = bundle.distribution(asked.on)
     console = Console()
-    with Progress(console=console, transient=True) as bars:
+    with progress_bars(console) as bars:
         bar = bars.add_task("recording", total=1.0)
         video = adaptation_video(
             bundle.agent_for(distribution.spec),
@@ -66,8 +68,7 @@ def run(arguments: list[str]) -> int:
         f"{video.title}. First episode: {first.reward:.1f} in {first.step} steps; last, number {video.episodes}: "
         f"{last.reward:.1f} in {last.step}; lifetime: {video.lifetime_return:.1f}.",
         soft_wrap=True,
-        highlight=False,
     )
     written = write_video(video, asked.folder or words[0], pictures_per_second=asked.pictures_per_second)
-    print(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
+    say(f"Saved in {written[0].parent}: {' and '.join(path.name for path in written)}")
     return 0

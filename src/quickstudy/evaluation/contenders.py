@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from quickstudy import baselines, tasks
+from quickstudy import baselines
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.records import Spec
 from quickstudy.storage.bundle import Bundle, load_bundle
+from quickstudy.storage.card import bundle_folder, made_tasks
+from quickstudy.storage.reading import is_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,10 +94,11 @@ def load_opponent(name: str, spec: Spec, *, algorithm: str | None = None) -> tup
       UnknownNameError: neither a run, nor a bundle, nor a baseline.
       SpecError: it does not fit the spec.
     """
-    if (Path(name) / "bundle.json").is_file() or (Path(name) / "bundle" / "bundle.json").is_file():
+    if is_file(bundle_folder(name) / "bundle.json"):
         bundle = load_bundle(name, algorithm=algorithm)
         return algorithm_of(bundle), trained_contender(bundle, spec)
-    if name in baselines.BASELINES or ".py:" in name:
+    name = baselines.registered_name(name)
+    if name in baselines.BASELINES or name.endswith(".py") or ".py:" in name:
         return name, contender(baselines.make(name, spec))
     raise UnknownNameError("run, bundle or baseline", name, baselines.BASELINES)
 
@@ -146,7 +150,7 @@ def shared_origin(bundles: Mapping[str, Bundle], on: str | None = None) -> tuple
         if other != without_length[0]:
             raise UsageError(
                 f"the agents were trained on different tasks: {without_length[0]} and {other}. Name the tasks to measure "
-                f"them on, as in --on {without_length[0][0]}."
+                f"them on, as in --on {shell_word(without_length[0][0])}."
             )
     return found[0]
 
@@ -164,10 +168,10 @@ def distribution_of(bundles: Mapping[str, Bundle], *, on: str | None = None, epi
       UnknownNameError: no such distribution or setting.
     """
     name, settings = shared_origin(bundles, on)
-    distribution = tasks.make(name, **settings)
+    distribution = made_tasks(name, settings)
     if episodes is None:
         return distribution
     if "episodes" in distribution.config:
-        return tasks.make(name, **(settings | {"episodes": episodes}))
+        return made_tasks(name, settings | {"episodes": episodes})
     spec = dataclasses.replace(distribution.spec, episodes=episodes)
     return dataclasses.replace(distribution, spec=spec, floor=None, ceiling=None)

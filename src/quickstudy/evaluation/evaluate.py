@@ -3,6 +3,9 @@
 Every contender has one lifetime on every task. Lifetime i has the same task and the same key for every contender and every
 seed. So two agents that act alike get the same rewards, and differences are taken task by task. The agent's own randomness
 follows from that key, too. This module sees nothing of an agent but its `Agent` record.
+
+Every contender is measured with the non-finite guard, as it is deployed (`rollout/nonfinite.py`). Steps that the guard masks
+bring no reward. They are counted in the result.
 """
 
 import platform
@@ -17,20 +20,20 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics import statistics
-from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.numerics.statistics import RESAMPLES, Draws, Estimate
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
-from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.errors import NonFiniteError, UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import Transition, blank_observation
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.nonfinite import LARGEST_REWARD
 from quickstudy.rollout.runner import Runner
 
-RESAMPLES = 2000
-"""Bootstrap resamples for every interval of a single number."""
-
 _TIMED_SECONDS = 0.15
+_MOST_NONFINITE = 0.5
 
 
 def split_label(split: str) -> str:
@@ -69,12 +72,15 @@ def evaluate(
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
     Raises:
-      UsageError: no contender, no task, or a threshold outside (0, 1].
+      UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
       SpecError: a contender that was made for other tasks.
       CollectingError: an environment failed twice in one lifetime; without it the result would be another.
+      NonFiniteError: more than half of the steps of a contender were not finite, or their rewards overflowed.
     """
     _check(contenders, tasks, reference, thresholds)
+    seeds = [one.seeds for one in contenders.values()]
+    check_tasks(distribution, tasks, seed=seed, seeds=seeds, steps=distribution.spec.lifetime_steps)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     anchors = Anchors(floor=on_each(distribution.floor, task_list), ceiling=on_each(distribution.ceiling, task_list))
     draws = draw_resamples(contenders, tasks, seed)
@@ -92,9 +98,12 @@ def evaluate(
                 reward=np.stack([each.reward for each in rollouts]), valid=np.stack([each.valid for each in rollouts])
             )
             returns[name] = rewards.returns
+            nonfinite = sum(int(each.nonfinite.sum()) for each in rollouts)
+            _check_enough_is_finite(name, nonfinite, steps=nonfinite + int(rewards.valid.sum()))
             results[name] = Result(
                 trained=one.trained,
                 seeds=one.seeds,
+                nonfinite_steps=nonfinite,
                 memory_bytes=memory_bytes(one.agent),
                 decision_microseconds=decision_time(one.agent, one.params_of(0)),
                 measures_by_episode=measured_by_episode(distribution, [each.measures for each in rollouts], draws[name]),
@@ -127,7 +136,9 @@ def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: i
 
     Raises:
       UnknownNameError: no such split.
+      UsageError: a number out of range, or more tasks than fit into memory.
     """
+    check_tasks(distribution, tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
     if split in distribution.splits:
         # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
@@ -196,6 +207,16 @@ def _check(contenders: Mapping[str, Contender], tasks: int, reference: str | Non
     check_thresholds(thresholds)
     if reference is not None and reference not in contenders:
         raise UnknownNameError("contender", reference, contenders)
+
+
+def _check_enough_is_finite(name: str, nonfinite: int, *, steps: int) -> None:
+    """Raises NonFiniteError where most steps were masked."""
+    if nonfinite > _MOST_NONFINITE * steps:
+        raise NonFiniteError(
+            f"{name}: on {nonfinite / steps:.0%} of the steps a reward or an observation was not finite, or a reward was "
+            f"larger than {LARGEST_REWARD:g}. There is too little left to measure. Look at the tasks with `quickstudy "
+            "check`; divide rewards that are too large."
+        )
 
 
 def check_thresholds(thresholds: Sequence[float]) -> None:

@@ -78,6 +78,8 @@ def definitions(spec: Spec) -> dict[str, str]:
         "steps to a threshold": f"environment steps until the mean of {points_meant} of the adaptation curve "
         "has come that fraction of the way from floor to ceiling, both spread evenly over the lifetime; "
         "'never' if not within it",
+        "masked steps": "steps whose reward or observations are not finite, or whose reward overflows; they bring no reward "
+        "and reach no memory, as in meta-training and in an Actor",
         "difference": "mean over tasks of the return minus the other's, on the same task with common random numbers",
     }
 
@@ -120,7 +122,7 @@ def measure_adaptation(
 def measured_by_episode(
     distribution: AnyDistribution, measured: Sequence[Mapping[str, np.ndarray]], draws: Draws
 ) -> dict[str, Curve]:
-    """Measures beside the reward, one number for each episode; means over tasks, by name.
+    """Measures beside the reward, one number for each episode; means over the tasks on which it was measured, by name.
 
     Args:
       distribution: its `measures` say how the steps of an episode become one number.
@@ -131,7 +133,8 @@ def measured_by_episode(
     for name, reduction in distribution.measures.items():
         steps = np.stack([of_seed[name] for of_seed in measured])
         steps = steps.reshape(*steps.shape[:2], -1, distribution.spec.horizon)
-        curves[name] = _curve(judged(steps, reduction), few)
+        by_episode = judged(steps, reduction)
+        curves[name] = _curve_of_known(np.nan_to_num(by_episode), ~np.isnan(by_episode), few)
     return curves
 
 
@@ -204,12 +207,18 @@ def _curve(values: Float[np.ndarray, "seeds tasks points"], draws: Draws) -> Cur
 
 def _curve_of_valid(rewards: LifetimeRewards, draws: Draws) -> Curve:
     """Mean reward at each step over the lifetimes that are in an episode there; None where there is none."""
-    if rewards.valid.all():
-        return _curve(rewards.reward, draws)
-    valid = rewards.valid.astype(np.float32)
+    return _curve_of_known(rewards.reward, rewards.valid, draws)
+
+
+def _curve_of_known(
+    values: Float[np.ndarray, "seeds tasks points"], known: Bool[np.ndarray, "seeds tasks points"], draws: Draws
+) -> Curve:
+    """Means over what is known at each point, where `values` are zero elsewhere; None where nothing is."""
+    if known.all():
+        return _curve(values, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = rewards.reward.sum((0, 1), dtype=np.float64) / rewards.valid.sum((0, 1))
-        resampled = statistics.resampled_means(rewards.reward, draws) / statistics.resampled_means(valid, draws)
+        mean = values.sum((0, 1), dtype=np.float64) / known.sum((0, 1))
+        resampled = statistics.resampled_means(values, draws) / statistics.resampled_means(known.astype(np.float32), draws)
     # A resample may miss the few lifetimes that reach a late slot; it then says nothing about that slot.
     return _as_curve(mean, np.where(np.isnan(resampled), mean, resampled))
 

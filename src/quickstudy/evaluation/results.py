@@ -7,10 +7,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quickstudy.evaluation.stored_results import check_evaluation
 from quickstudy.numerics.statistics import Estimate
-from quickstudy.protocol.errors import UnknownNameError
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.printable import file_word
 from quickstudy.storage.atomic import write_atomically
-from quickstudy.storage.plain import from_document, read_object, to_document
+from quickstudy.storage.plain import from_document, left_out, read_object, to_document
 
 FORMAT = 1
 
@@ -58,6 +60,7 @@ class Result:
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
         machine.
       measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
+      nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
     """
 
     trained: bool
@@ -76,6 +79,7 @@ class Result:
     memory_bytes: int
     decision_microseconds: Mapping[str, float]
     measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    nonfinite_steps: int = left_out(0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,13 +194,16 @@ class Evaluation:
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field. Or
+            parts that do not fit each other.
         """
-        return from_document(cls, data, version=FORMAT, what="evaluation", remedy="Evaluate again.")
+        found = from_document(cls, data, version=FORMAT, what="evaluation", remedy="Evaluate again.")
+        check_evaluation(found)
+        return found
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes `evaluation-<split>.json` into a folder, whole or not at all, and gives its path."""
-        path = pathlib.Path(folder) / f"evaluation-{self.split.replace(':', '-')}.json"
+        path = pathlib.Path(folder) / f"evaluation-{file_word(self.split)}.json"
         write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         return path
 
@@ -207,4 +214,7 @@ class Evaluation:
         Raises:
           UsageError: no such file, or one that holds no evaluation.
         """
-        return cls.from_json(read_object(path, what="evaluation"))
+        try:
+            return cls.from_json(read_object(path, what="evaluation"))
+        except UsageError as error:
+            raise error if str(path) in str(error) else UsageError(f"{os.fspath(path)}: {error}") from error

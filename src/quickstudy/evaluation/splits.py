@@ -63,14 +63,15 @@ def evaluate_splits(
         )
 
 
-def note_results(bundle: str | Path, evaluations: Sequence[Evaluation]) -> None:
+def note_results(bundle: str | Path, evaluations: Sequence[Evaluation], *, parameters_sha256: str | None = None) -> None:
     """Writes the lifetime return of each evaluation, with the digest of its task list, into a bundle's card.
 
     Args:
       bundle: its folder.
       evaluations: of the bundle's agent, which is the first trained contender.
+      parameters_sha256: of the parameters that were measured; None does not compare them.
     Raises:
-      BundleError: the folder holds no bundle.
+      BundleError: the folder holds no bundle, or one with other parameters by now.
     """
     for evaluation in evaluations:
         ours = next(result for result in evaluation.results.values() if result.trained)
@@ -80,4 +81,4 @@ def note_results(bundle: str | Path, evaluations: Sequence[Evaluation]) -> None:
             "lifetime_return": to_plain(ours.lifetime_return),
             "command": evaluation.command,
         }
-        add_results(bundle, evaluation.split, measured)
+        add_results(bundle, evaluation.split, measured, parameters_sha256=parameters_sha256)

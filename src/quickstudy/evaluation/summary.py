@@ -71,7 +71,21 @@ def summary_sentences(evaluation: Evaluation) -> list[str]:
         ]
         if differences:
             sentences.append(f"It is {_WORDS[outcome]} {listed(differences)}.")
-    return [*sentences, _of_seeds(result)]
+    return [*sentences, *nonfinite_sentences(evaluation), _of_seeds(result)]
+
+
+def nonfinite_sentences(evaluation: Evaluation) -> list[str]:
+    """A sentence for each contender some of whose steps the non-finite guard masked; the agent with the guard was measured."""
+    return [
+        f"Rewards or observations of {name} were not finite, or overflowed, on {_share_of_steps(evaluation, result)}. These "
+        "steps are masked, as in training and in an Actor: they bring no reward and reach no memory."
+        for name, result in evaluation.results.items()
+        if result.nonfinite_steps
+    ]
+
+
+def _share_of_steps(evaluation: Evaluation, result: Result) -> str:
+    return f"{result.nonfinite_steps:,} of at most {result.seeds * evaluation.tasks * evaluation.lifetime_steps:,} steps"
 
 
 def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:

@@ -26,6 +26,7 @@ from quickstudy.protocol.host_distribution import (
 )
 from quickstudy.rollout.collecting.collector import Collector
 from quickstudy.rollout.compiled import check_fit
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
 
 WIDEST, HIGHEST = 320, 256
 """Pixels of a picture. Larger pictures are made smaller, much smaller ones larger by a whole number."""
@@ -114,7 +115,8 @@ def adaptation_video(
         heartbeat=lambda steps: progress(steps / agent.spec.lifetime_steps),
     )
     try:
-        lifetime = collector.run(agent, params, [chosen], key, rewards_only=True)
+        guarded = with_nonfinite_guard(agent)
+        lifetime = collector.run(guarded, params, [outside.as_drawn(chosen)], key, rewards_only=True)
     finally:
         camera.close()
         collector.close()
@@ -126,7 +128,7 @@ def adaptation_video(
         episodes=agent.spec.episodes,
         first=tuple(recorded.frames[wanted[0]]),
         last=tuple(recorded.frames[wanted[1]]),
-        lifetime_return=float(lifetime.reward.sum(dtype=np.float64)),
+        lifetime_return=float(lifetime.reward[~lifetime.nonfinite].sum(dtype=np.float64)),
     )
 
 

@@ -30,16 +30,15 @@ from quickstudy.networks.layers import Dense
 from quickstudy.networks.recurrent import Linear
 from quickstudy.numerics.addressed_sums import addressed_sums, replaced_sums
 from quickstudy.numerics.linear_algebra import orthogonalised
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import shift_right
-from quickstudy.protocol.settings import check_above_zero, check_at_least
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_at_most
 from quickstudy.protocol.spaces import flat_size
 
 _ADDRESSES, _BESIDE = 32, 32
 """Sizes, where none are given."""
-_MOST_EXACT = 64
-"""Observations that may each have an address of their own."""
+_MOST_EXACT, _MOST_HEADS = 64, 64
+"""Observations that may each have an address of their own; tables side by side."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,12 +63,9 @@ class AssociativeConfig:
     32 where an episode has more than one step, else none."""
 
     def __post_init__(self) -> None:
-        check_above_zero(self, "heads")
-        check_at_least(self, 0, "stored", "overview")
-        if self.beside is not None:
-            check_at_least(self, 0, "beside")
-        if self.addresses is not None and self.addresses < 1:
-            raise UsageError(f"addresses must be above zero; came {self.addresses}.")
+        check_above_zero(self, "heads", "addresses")
+        check_at_most(self, _MOST_HEADS, "heads")
+        check_at_least(self, 0, "stored", "overview", "beside")
 
 
 @record

@@ -15,7 +15,7 @@ attention to nothing, and the token of the present observation, which only asks.
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import equinox as eqx
 import jax
@@ -27,6 +27,7 @@ from quickstudy.networks.layers import Dense
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import scan, shift_right
+from quickstudy.protocol.setting_values import Range
 from quickstudy.protocol.settings import check_above_zero
 
 _NEVER = -1e9
@@ -39,7 +40,7 @@ _WIDEST_WINDOW = 256
 class AttentionConfig:
     """Settings of the attention core."""
 
-    attention_layers: int = 2
+    attention_layers: Annotated[int, Range(least=1, most=64)] = 2
     """Layers, each of attention and of two dense parts."""
     attention_heads: int = 4
     """Heads of each layer; twice their number divides the hidden size."""
@@ -47,9 +48,7 @@ class AttentionConfig:
     """Steps that are kept. If not given: the whole lifetime, but at most 256."""
 
     def __post_init__(self) -> None:
-        check_above_zero(self, "attention_layers", "attention_heads")
-        if self.window is not None and self.window < 1:
-            raise UsageError(f"window must be above zero; came {self.window}.")
+        check_above_zero(self, "attention_heads", "window")
 
 
 @record

@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense, add_bias
-from quickstudy.networks.normalisation import Statistics, see
+from quickstudy.networks.normalisation import ObservationScale, Statistics, see
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.spaces import Space, cell_symbols, encode, flat_size, one_hot_cells, symbol_cells
+from quickstudy.protocol.spaces import Space, cell_symbols, flat_size, one_hot_cells, symbol_cells
 
 _CELL_SIZE = 8
 _MOST_THINGS = 1024
@@ -104,6 +104,8 @@ def thing_numbers(observation: Array, space: gymnasium.spaces.MultiDiscrete) -> 
 class Images(eqx.Module):
     """Strided convolutions in the manner of Mnih et al. 2015, with fewer channels, and a dense layer; pixels within 0 and 1.
 
+    The brightest pixel is that of the space, which is 255 as a rule.
+
     Changed: the last convolution is strided too and its window is 4 x 4, and windows pass the border, so that images of any
     size fit.
     """
@@ -130,9 +132,9 @@ class Images(eqx.Module):
 
     def __call__(self, statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
         """One observation, or many."""
-        del statistics, spec
         leading = observation.shape[:-3]
-        pixels = observation.astype(jnp.float32).reshape(-1, *observation.shape[-3:]) / 255
+        brightest = 255 if statistics is None or statistics.scaled_by == "bounds" else int(spec.observation_space.high.max())  # type: ignore[union-attr]
+        pixels = observation.astype(jnp.float32).reshape(-1, *observation.shape[-3:]) / max(1, brightest)
         for window, bias in zip(self.windows, self.biases, strict=True):
             pixels = jax.nn.relu(add_bias(convolved(pixels, window), bias))
         return jax.nn.relu(self.together(pixels.reshape(*leading, -1)))
@@ -186,20 +188,15 @@ def is_image(space: Space) -> bool:
     return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
 
 
-def statistics_for(space: Space, *, changes: bool = False) -> Statistics:
-    """Running statistics before there is data, of as many numbers of an observation as `observed` counts.
+def statistics_for(space: Space, *, changes: bool = False, scaled_by: ObservationScale = "seen") -> Statistics:
+    """Running statistics before there is data: of every number of an observation that `Flat` reads, of no other.
 
     Args:
       space: of observations.
       changes: whether how rewards change is read, too.
+      scaled_by: what the numbers of a Box are measured by.
     """
-    return Statistics.of_nothing(flat_size(space) if _counts(space) else None, changes=changes)
-
-
-def observed(observation: Array, space: Space) -> Float[Array, "*time size"] | None:
-    """What running statistics are kept of: the flat observation; None of symbols and of images."""
-    return encode(observation, space) if _counts(space) else None
-
-
-def _counts(space: Space) -> bool:
-    return not (is_image(space) or isinstance(space, gymnasium.spaces.MultiDiscrete))
+    counts = not (is_image(space) or isinstance(space, gymnasium.spaces.MultiDiscrete))
+    # Ids are one-hot, whatever was seen.
+    scaled_by = scaled_by if isinstance(space, gymnasium.spaces.Box) else "bounds"
+    return Statistics.of_nothing(flat_size(space) if counts else None, changes=changes, scaled_by=scaled_by)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Dense, Perceptron
+from quickstudy.networks.normalisation import ObservationScale
 from quickstudy.numerics.distributions import policy_parameters
-from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
-from quickstudy.protocol.settings import check_at_least
+from quickstudy.protocol.settings import check_at_least, check_sizes
 from quickstudy.protocol.spaces import flat_size
 
 _FIRST_PRECISION = -3.0
@@ -34,11 +34,12 @@ class EnergyNetworkConfig:
     """Langevin steps of every particle, for each decision."""
     step_sizes: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of the network that reads a step."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "hidden_size", "embedding_size", "ridges", "particles", "refinements")
-        if not self.step_sizes or min(self.step_sizes) < 1:
-            raise UsageError(f"step_sizes must name one width or more, each above zero; came {self.step_sizes}.")
+        check_sizes(self, "step_sizes")
 
 
 @record

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
-import gymnasium
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -18,12 +17,12 @@ from quickstudy.networks.associative import Associative, AssociativeConfig
 from quickstudy.networks.attention import Attention, AttentionConfig
 from quickstudy.networks.core import Core, CoreInputs
 from quickstudy.networks.encoders import Encoder, Flat, encoder_for, statistics_for
-from quickstudy.networks.normalisation import Statistics
+from quickstudy.networks.normalisation import ObservationScale, Statistics
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.networks.reward_change import RewardChangeCore
-from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.records import Spec, Transition
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -47,20 +46,21 @@ class MemoryNetworkConfig:
     where an episode has more than one step."""
     reward_change: bool | None = None
     """The core and the heads also read the change of the reward since the step before. If not given: where actions are
-    continuous, since rewards are mostly dense there."""
+    numbers rather than choices among ids, since rewards are mostly dense there."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "hidden_size", "score_size")
-        if not self.image_channels or min(self.image_channels) < 1:
-            raise UsageError(f"image_channels must name channels, each above zero; came {self.image_channels}.")
+        check_sizes(self, "image_channels")
 
     def reads_changes(self, spec: Spec) -> bool:
         """Whether the change of the reward is read: as it was set, or as suits the actions."""
         if self.reward_change is not None:
             return self.reward_change
-        return not isinstance(spec.action_space, gymnasium.spaces.Discrete)
+        return not is_choice(spec.action_space)
 
 
 class MemoryNetwork(eqx.Module):
@@ -151,4 +151,5 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
 
 def first_statistics(spec: Spec, config: MemoryNetworkConfig) -> Statistics:
     """Running statistics before there is data, of what this network reads."""
-    return statistics_for(spec.observation_space, changes=config.reads_changes(spec))
+    changes = config.reads_changes(spec)
+    return statistics_for(spec.observation_space, changes=changes, scaled_by=config.observation_scale)

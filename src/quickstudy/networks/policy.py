@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Self
 
 import equinox as eqx
 import gymnasium
@@ -9,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.networks.encoders import is_image
 from quickstudy.networks.layers import Dense
-from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
-from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.records import Spec
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.networks.normalisation import ObservationScale
+from quickstudy.networks.rescaling import Rescaling
+from quickstudy.numerics.distributions import Categorical, Policy, deviation_parameters, policy_over, policy_parameters
+from quickstudy.protocol.records import Spec, Transition
+from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -25,11 +28,13 @@ class PolicyConfig:
     """Widths of the policy's hidden layers."""
     input_gain: float = 3.0
     """Scale of the first layer's first weights: 1 suits observations of a size around one, smaller ones need more."""
+    observation_scale: ObservationScale = "seen"
+    """`seen`: numbers of a Box that meta-training has found far out of scale are whitened; `bounds`: none, as in earlier
+    versions."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "input_gain")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes must name one width or more, each above zero; came {self.hidden_sizes}.")
+        check_sizes(self, "hidden_sizes")
 
 
 class PolicyNetwork(eqx.Module):
@@ -43,6 +48,7 @@ class PolicyNetwork(eqx.Module):
     head: Dense
     deviation: Float[Array, " actions"]
     context: Float[Array, " context"]
+    rescaling: Rescaling | None
 
     def __init__(self, spec: Spec, config: PolicyConfig, *, context: int = 0, key: PRNGKeyArray):
         """The policy starts close to uniform; the context is zero.
@@ -57,10 +63,13 @@ class PolicyNetwork(eqx.Module):
         self.layers = tuple(
             _random_bias_dense(*pair, gain=gain, key=key) for pair, gain, key in zip(pairs, gains, keys[1:], strict=True)
         )
-        deviation = 0 if isinstance(spec.action_space, gymnasium.spaces.Discrete) else flat_size(spec.action_space)
+        deviation = deviation_parameters(spec.action_space)
         self.head = Dense(hidden_sizes[-1], policy_parameters(spec.action_space) - deviation, gain=0.1, key=keys[0])
         self.deviation = jnp.zeros(deviation)
         self.context = jnp.zeros(context)
+        space, seen = spec.observation_space, config.observation_scale == "seen"
+        rescales = seen and not is_image(space)
+        self.rescaling = Rescaling.of_nothing(space) if rescales and isinstance(space, gymnasium.spaces.Box) else None
 
     def __call__(self, observation: Float[Array, "*time size"]) -> Float[Array, "*time numbers"]:
         """The numbers that make a policy, from flat observations."""
@@ -70,9 +79,21 @@ class PolicyNetwork(eqx.Module):
             hidden = jnp.tanh(layer(hidden))
         return with_deviation(self.head(hidden), self.deviation)
 
+    def read(self, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
+        """An observation, or many, as the first layer reads it."""
+        if self.rescaling is None:
+            return encode(observation, spec.observation_space)
+        return self.rescaling.read(observation, spec.observation_space)  # type: ignore[arg-type]  # a Box, see __init__
+
+    def after_seeing(self, lifetimes: Transition, spec: Spec, *, axis: str | None = None) -> Self:
+        """The same policy, which has seen another batch of meta-training `[T, lifetimes]`; `axis`: as of `Rescaling.after`."""
+        if self.rescaling is None:
+            return self
+        return eqx.tree_at(lambda policy: policy.rescaling, self, self.rescaling.after(lifetimes, spec, axis=axis))
+
     def policy(self, observation: Array, spec: Spec) -> Policy:
         """The distribution over actions at an observation, or at many."""
-        policy = policy_over(self(encode(observation, spec.observation_space)), spec.action_space)
+        policy = policy_over(self(self.read(observation, spec)), spec.action_space)
         return policy.only(spec.allowed(observation)) if spec.action_mask and isinstance(policy, Categorical) else policy
 
 

@@ -22,6 +22,10 @@ TRIMMED = 0.25
 _BLOCK_ELEMENTS = 4_000_000
 
 
+RESAMPLES = 2000
+"""Bootstrap resamples for every interval of a single number."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A number and its 95 % interval, in the unit of what was estimated. None: *never* (`first_reaching`)."""

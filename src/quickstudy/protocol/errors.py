@@ -11,33 +11,48 @@
     ├── CollectingError             lifetimes in environments outside JAX could not be run
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
 
-A message says what was wrong, what came, what is allowed and what to do next.
+A message says what was wrong, what came, what is allowed and what to do next. It is one line, unless it quotes a traceback.
+Names in it may come from anybody's file, so characters that would steer a terminal are visible in it.
 """
 
-import difflib
+import functools
 from collections.abc import Iterable
+
+from quickstudy.protocol.printable import printable
+from quickstudy.protocol.suggestions import suggestion
 
 
 class QuickstudyError(Exception):
     """Base of every error that quickstudy raises on purpose."""
+
+    _quotes_lines = False
+
+    def __init__(self, message: object = ""):
+        super().__init__(printable(message, lines=self._quotes_lines))
 
 
 class UsageError(QuickstudyError):
     """What was asked for does not exist or does not fit."""
 
 
+_LONGEST_NAME = 200
+"""Characters of a name that a message quotes."""
+
+
 class UnknownNameError(UsageError):
     """A name that is not in the list it was looked up in."""
 
-    def __init__(self, kind: str, name: str, allowed: Iterable[str]):
+    def __init__(self, kind: str, name: str, allowed: Iterable[str], *, hint: str | None = None):
         allowed = sorted(allowed)
-        near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(allowed) or 'none'}.")
-        self._made_of = (kind, name, allowed)
+        near = suggestion(name, allowed) if hint is None else None
+        said = hint if near is None else f"Did you mean {near!r}?"
+        came = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]} …"
+        super().__init__(f"unknown {kind} {came!r}.{f' {said}' if said else ''} Known: {', '.join(allowed) or 'none'}.")
+        self._made_of = (kind, name, allowed, hint)
 
     def __reduce__(self) -> tuple:
-        return type(self), self._made_of
+        kind, name, allowed, hint = self._made_of
+        return functools.partial(type(self), hint=hint), (kind, name, allowed)
 
 
 class MissingExtraError(UsageError):
@@ -65,6 +80,8 @@ class TaskDistributionError(QuickstudyError):
 
 class CollectingError(QuickstudyError):
     """Lifetimes in environments outside the compiled program could not be run."""
+
+    _quotes_lines = True
 
 
 class NonFiniteError(QuickstudyError):

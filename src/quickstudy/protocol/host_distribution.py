@@ -5,6 +5,7 @@ processes that run the lifetimes. The learner sees the spec and the tasks, and n
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -13,9 +14,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree, UInt8, UInt32
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError, UsageError
+from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.task_distribution import TaskDistribution, check_splits
+from quickstudy.protocol.task_values import restored, stack_tasks
 
 Task = TypeVar("Task")
 
@@ -26,7 +28,9 @@ Reduction = Literal["any", "last", "sum"]
 class StepResult(NamedTuple):
     """The result of one action: the true successor, the reward in reward units, and the two ways in which an episode ends.
 
-    `measures` holds a number for each of the distribution's `measures`. No agent sees it.
+    `measures` holds numbers for the distribution's `measures`; one that is missing was not measured at this step. No agent sees
+    it. Everything is cast to the types of the spec where its value stays the same; else the lifetime is lost, with a line that
+    names what came.
     """
 
     observation: Any
@@ -66,6 +70,8 @@ class Camera(Protocol):
 class HostDistribution(Generic[Task]):
     """A record of functions; a task is data: a tree of numbers and NumPy arrays, of one structure in every split.
 
+    Trees are dicts, lists, tuples and dataclasses. Environments get tasks in the types in which `sample` draws them.
+
     Args:
       name: as on the command line.
       config: the settings it was made with, plain values.
@@ -74,8 +80,9 @@ class HostDistribution(Generic[Task]):
       sample: `(split, generator) -> task`; all randomness comes from the NumPy generator.
       open: `() -> HostEnvironment`, called in the process that will step it.
       describe: `(task) -> dict` of named arrays, for people; the task's own leaves by their names where not given.
-      measures: numbers that environments give for each step beside the reward, by name, such as `success`. The value says
-        how the steps make one number for an episode: `"any"` step, the `"last"`, or the `"sum"`.
+      measures: numbers that environments give for steps beside the reward, by name, such as `success`; for every step, or for
+        the last of an episode alone. The value says how the steps make one number for an episode: `"any"` step, the `"last"`
+        that was measured, or the `"sum"`.
       camera: `(environment) -> Camera`, for an environment that `open` gave, in the process that opened it; None where there
         is nothing to see. It is not part of an environment, since most environments run where nothing can be drawn.
       baselines, floor, ceiling, shown: as of a `TaskDistribution`.
@@ -110,22 +117,23 @@ class HostDistribution(Generic[Task]):
 
         Raises:
           UnknownNameError: no split of that name.
-          TaskDistributionError: two tasks of different structure, something that is no number, or a whole number that 32
-            bits do not hold.
+          TaskDistributionError: two tasks of different structure or shapes, something that is no number, or a whole number
+            that 32 bits do not hold.
         """
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         words = np.asarray(jax.random.key_data(key)).ravel().tolist()
         words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
         drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
-        for task in drawn:
-            _see_into_dataclasses(task)
-        structures = {jax.tree.structure(task) for task in drawn}
-        if len(structures) > 1:
-            raise TaskDistributionError(
-                f"{self.name}: tasks of {split!r} are built differently: {sorted(map(str, structures))}."
-            )
-        return jax.tree.map(lambda *leaves: _stacked(self.name, leaves), *drawn)
+        return stack_tasks(drawn, of=self.name, split=split)
+
+    def as_drawn(self, task: Task) -> Task:
+        """One task of a stack with the types that `sample` draws: what environments are given, as `restored` says."""
+        return restored(task, self._example)
+
+    @functools.cached_property
+    def _example(self) -> Task:
+        return self.sample("train", np.random.default_rng(0))
 
 
 AnyDistribution = TaskDistribution | HostDistribution
@@ -165,32 +173,3 @@ def named_leaves(task: PyTree) -> dict[str, Any]:
     """The numbers of a task by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(task)
     return {jax.tree_util.keystr(path, simple=True, separator=".") or "task": leaf for path, leaf in leaves}
-
-
-def _see_into_dataclasses(task: PyTree) -> None:
-    """Lets JAX see a dataclass that it does not know as a tree of its fields."""
-    for leaf in jax.tree.leaves(task):
-        if dataclasses.is_dataclass(leaf):
-            names = [field.name for field in dataclasses.fields(leaf)]
-            jax.tree_util.register_dataclass(type(leaf), data_fields=names, meta_fields=[])
-            _see_into_dataclasses(leaf)
-
-
-def _stacked(name: str, leaves: tuple) -> np.ndarray:
-    arrays = [np.asarray(leaf) for leaf in leaves]
-    strange = next((array for array in arrays if array.dtype.kind not in "biuf"), None)
-    if strange is not None:
-        raise TaskDistributionError(
-            f"{name}: a task holds {strange.tolist()!r}. Tasks are numbers, arrays of them, dicts, tuples and dataclasses of "
-            "these; draw the number of a name rather than the name."
-        )
-    if len({array.shape for array in arrays}) > 1:
-        shapes = sorted({array.shape for array in arrays})
-        raise TaskDistributionError(f"{name}: what stands at one place of a task has different shapes: {shapes}.")
-    whole = np.stack(arrays)
-    narrow = whole.astype(jax.dtypes.canonicalize_dtype(whole.dtype))
-    if np.issubdtype(whole.dtype, np.integer) and not np.array_equal(whole, narrow):
-        raise TaskDistributionError(
-            f"{name}: a task holds whole numbers beyond 32 bits. Draw smaller ones, or split them in two."
-        )
-    return narrow

@@ -28,10 +28,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from quickstudy.protocol.action_spaces import check_action_space
+from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.spaces import ActionSpace, Space, describe_space, space_from_description
+from quickstudy.protocol.spaces import ActionSpace, Space, check_fits_32_bits, describe_space, space_from_description
 
 Record = TypeVar("Record", bound=type)
+
+MOST_STEPS = 2**30
+"""Slots of a lifetime: they and a few more are counted in 32 bits."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -46,7 +51,8 @@ class Spec:
 
     Args:
       observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched.
-      action_space: `Discrete`, or a bounded `Box` of one axis; one action, unbatched.
+      action_space: `Discrete`, `MultiDiscrete`, `MultiBinary`, a bounded `Box`, or a `Tuple` or `Dict` of these; one action,
+        unbatched.
       horizon: most steps in one episode, at least 1.
       episodes: episodes in one lifetime, at least 1.
       action_mask: whether the last numbers of an observation, one for each action, say which actions are allowed now: 1 for an
@@ -66,24 +72,22 @@ class Spec:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise SpecError(f"{name} must be a whole number of 1 or more; came {value!r}.")
-        for name, kinds, allowed in (
-            ("observation_space", Space, "Discrete, MultiDiscrete or Box"),
-            ("action_space", ActionSpace, "Discrete or Box"),
-        ):
-            space = getattr(self, name)
-            if not isinstance(space, kinds):
-                raise SpecError(
-                    f"{name} must be gymnasium.spaces.{allowed}; came {space!r}. "
-                    "Flatten other spaces with gymnasium.spaces.flatten_space first."
-                )
-        action = self.action_space
-        if isinstance(action, gymnasium.spaces.Box) and not (action.is_bounded() and len(action.shape) == 1):
-            raise SpecError(f"action_space must be bounded on both sides and have one axis; came {action!r}.")
-
+        if self.lifetime_steps > MOST_STEPS:
+            raise SpecError(
+                f"a lifetime has at most {MOST_STEPS:,} steps; came {self.episodes:,} episodes of {self.horizon:,}. "
+                "Use fewer or shorter episodes."
+            )
+        if not isinstance(self.observation_space, Space):
+            raise SpecError(
+                "observation_space must be gymnasium.spaces.Discrete, MultiDiscrete or Box; "
+                f"came {self.observation_space!r}. Flatten other spaces with gymnasium.spaces.flatten_space first."
+            )
+        check_fits_32_bits(self.observation_space, "observation_space")
+        check_action_space(self.action_space)
         if self.action_mask and not self._has_room_for_mask():
             raise SpecError(
                 "action_mask needs Discrete actions, and as observations a Box of one axis whose last numbers are the mask; "
-                f"came {action!r} and {self.observation_space!r}."
+                f"came {self.action_space!r} and {self.observation_space!r}."
             )
 
     def _has_room_for_mask(self) -> bool:
@@ -94,7 +98,7 @@ class Spec:
 
     def allowed(self, observation: Array) -> Bool[Array, "*time actions"]:
         """Which actions are allowed where this is observed; all of them where the tasks have no action mask."""
-        actions = int(self.action_space.n)  # type: ignore[union-attr]
+        actions = int(self.action_space.n)  # type: ignore[union-attr, arg-type]
         if not self.action_mask:
             return jnp.ones((*observation.shape[: observation.ndim - len(self.observation_space.shape or ())], actions), bool)
         return observation[..., -actions:] > 0.5
@@ -115,7 +119,12 @@ class Spec:
 
 
 def spec_from_description(description: Mapping[str, Any]) -> Spec:
-    """The inverse of `Spec.describe`."""
+    """The inverse of `Spec.describe`. The description may come from anybody.
+
+    Raises:
+      SpecError: it is not what `describe` gives, or sizes are beyond the limits of `descriptions.py`.
+    """
+    check_spec_description(description)
     spaces: dict[str, Any] = {name: space_from_description(description[name]) for name in ("observation_space", "action_space")}
     masked = bool(description.get("action_mask", False))
     return Spec(horizon=description["horizon"], episodes=description["episodes"], action_mask=masked, **spaces)
@@ -132,13 +141,13 @@ def blank_observation(spec: Spec) -> jax.ShapeDtypeStruct:
 class Decision:
     """What an agent decided at one step.
 
-    `action` lies in the action space. `extras` is what else the agent can say: `log_probability` `[]` of the action (natural
-    logarithm; its density for a Box), `policy` (a distribution from `numerics.distributions`), `value` `[]` (expected
-    remaining return of the lifetime, reward units), `belief` (a `numerics.beliefs.belief.Belief` about the task). Extras that
-    are not read cost nothing under `jit`.
+    `action` lies in the action space: an array of its shape, or a tuple or dict of arrays for a Tuple or Dict. `extras` is what
+    else the agent can say: `log_probability` `[]` of the action (natural logarithm; its density for a Box), `policy` (a
+    distribution from `numerics.distributions`), `value` `[]` (expected remaining return of the lifetime, reward units),
+    `belief` (a `numerics.beliefs.belief.Belief` about the task). Extras that are not read cost nothing under `jit`.
     """
 
-    action: Array
+    action: PyTree
     extras: dict[str, PyTree]
 
 

@@ -6,10 +6,11 @@ name stands once in a configuration. This file goes from one form to the other.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.protocol.setting_values import FRACTION, NOT_NEGATIVE, POSITIVE, Range, checked_value, plain_value, shown
 
 Config = TypeVar("Config")
 
@@ -29,9 +30,26 @@ def flat_settings(config: Any) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for record, name, value in _leaves(config):
         if name in flat:
-            raise UsageError(f"{type(config).__name__} has two settings of the name {name!r}; rename that of {record}.")
+            raise UsageError(
+                f"{type(config).__name__} has two settings of the name {name!r}; rename that of {type(record).__name__}."
+            )
         flat[name] = value
     return flat
+
+
+def settings_with_types(kind: type) -> dict[str, Any]:
+    """The annotation of every setting of a configuration's class, by flat name; `Any` where it names nothing that is there."""
+    found: dict[str, Any] = {}
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # of a user's file that imports a type for type checkers only
+        hints = {}
+    for name, hint in hints.items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found |= settings_with_types(hint)
+        else:
+            found[name] = hint
+    return {name: found.get(name, Any) for name in flat_settings(kind())}
 
 
 def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
@@ -52,45 +70,108 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
     return _replaced(config, settings)
 
 
+def flat_annotations(config: Any) -> dict[str, Any]:
+    """The annotation of each setting of a configuration by its flat name, as `checked_value` takes it."""
+    return {name: annotations_of(type(record))[name] for record, name, _ in _leaves(config)}
+
+
+def plain_settings(config: Any) -> dict[str, Any]:
+    """The settings of a configuration by their flat names, in the form in which they are stored.
+
+    Raises:
+      UsageError: a setting that has no such form.
+    """
+    return plain_mapping(flat_settings(config))
+
+
+def plain_mapping(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name in the form in which they are stored; raises UsageError for one that has no such form."""
+    return {name: plain_value(name, value) for name, value in settings.items()}
+
+
+def check_settings(config: Any) -> None:
+    """Raises UsageError for the first setting of a configuration, its parts included, whose type or range is wrong.
+
+    The annotation of each field says what is allowed, see `setting_values`.
+
+    Args:
+      config: a dataclass, as in `flat_settings`.
+    """
+    kinds = annotations_of(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_settings(value)
+        else:
+            checked_value(field.name, kinds[field.name], value)
+
+
+def annotations_of(kind: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a dataclass or a function by name, as types; one that names nothing known allows anything."""
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except Exception:  # an annotation as text may name what is not there any more
+        written = getattr(kind, "__annotations__", {})
+        if dataclasses.is_dataclass(kind):
+            written = {field.name: field.type for field in dataclasses.fields(kind)}
+        return {name: Any if isinstance(given, str) else given for name, given in written.items()}
+
+
 def check_above_zero(config: Any, *names: str) -> None:
-    """Raises UsageError for the first of these settings of a record that is zero or below."""
-    for name in names:
-        if getattr(config, name) <= 0:
-            raise UsageError(f"{name} must be above zero; came {getattr(config, name)}.")
+    """Raises UsageError for the first of these settings of a record that is zero or below; None is left alone."""
+    _check(config, names, POSITIVE)
 
 
 def check_at_least(config: Any, least: int, *names: str) -> None:
-    """Raises UsageError for the first of these settings of a record that is below the least."""
-    for name in names:
-        if getattr(config, name) < least:
-            raise UsageError(f"{name} must be {least} or more; came {getattr(config, name)}.")
+    """Raises UsageError for the first of these settings of a record that is below the least; None is left alone."""
+    _check(config, names, NOT_NEGATIVE if least == 0 else Range(least=least))
+
+
+def check_at_most(config: Any, most: int, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is above the most; None is left alone."""
+    _check(config, names, Range(most=most))
 
 
 def check_fractions(config: Any, *names: str) -> None:
-    """Raises UsageError for the first of these settings of a record that is not within 0 and 1."""
+    """Raises UsageError for the first of these settings of a record that is not within 0 and 1; None is left alone."""
+    _check(config, names, FRACTION)
+
+
+def check_sizes(config: Any, *names: str) -> None:
+    """Raises UsageError for the first of these settings of a record that is not one size or more, each above zero."""
+    check_settings(config)
     for name in names:
-        if not 0 <= getattr(config, name) <= 1:
-            raise UsageError(f"{name} must lie within 0 and 1; came {getattr(config, name)}.")
+        sizes = getattr(config, name)
+        if not sizes or min(sizes) < 1:
+            raise UsageError(f"{name} must name one width or more, each above zero; came {shown(sizes)}.")
 
 
-def _leaves(config: Any) -> Iterator[tuple[str, str, Any]]:
+def _check(config: Any, names: tuple[str, ...], allowed: Range) -> None:
+    """Raises UsageError for a setting of a wrong type, or the first of these that is out of this range."""
+    check_settings(config)
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value not in allowed:
+            raise UsageError(f"{name} must {allowed}; came {shown(value)}.")
+
+
+def _leaves(config: Any) -> Iterator[tuple[Any, str, Any]]:
     """Record, name and value of every setting."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from _leaves(value)
         else:
-            yield type(config).__name__, field.name, value
+            yield config, field.name, value
 
 
 def _replaced(config: Any, settings: Mapping[str, Any]) -> Any:
     changed: dict[str, Any] = {}
+    kinds = annotations_of(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             changed[field.name] = _replaced(value, settings)
         elif field.name in settings:
-            given = settings[field.name]
-            # JSON and TOML have lists where Python has tuples.
-            changed[field.name] = tuple(given) if isinstance(value, tuple) and isinstance(given, list) else given
+            changed[field.name] = checked_value(field.name, kinds[field.name], settings[field.name])
     return dataclasses.replace(config, **changed)

@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.casting import cast_reset, cast_step
 from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
 from quickstudy.protocol.records import Outcome, Spec
+from quickstudy.protocol.task_values import see_into_dataclasses
 
 Task = TypeVar("Task")
 State = TypeVar("State")
@@ -36,7 +38,8 @@ class TaskDistribution(Generic[Task, State]):
       sample: `(split, key) -> task`.
       reset: `(task, key) -> (state, observation)`, a new episode of the *same* task.
       step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the driver ends
-        an episode at the horizon.
+        an episode at the horizon. What `reset` and `step` give is cast to the types of the spec where nothing is lost by it:
+        plain Python numbers and truth values will do. All else raises TaskDistributionError, which names what came.
       describe: `(task) -> dict` of named arrays, for people.
       baselines: name to a function that makes the `Agent`; the methods that an expert would compare with.
       floor: `(task) -> []`, expected lifetime return of acting uniformly at random, in reward units; None if it is not known.
@@ -69,6 +72,8 @@ class TaskDistribution(Generic[Task, State]):
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.splits)
+        object.__setattr__(self, "reset", cast_reset(self.reset, self.spec))
+        object.__setattr__(self, "step", cast_step(self.step, self.spec))
 
     @property
     def measures(self) -> Mapping[str, Literal["any", "last", "sum"]]:
@@ -80,10 +85,30 @@ class TaskDistribution(Generic[Task, State]):
 
         Raises:
           UnknownNameError: no split of that name.
+          TaskDistributionError: a task holds something that is no array, or `sample` decides in Python on drawn numbers.
         """
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
-        return jax.vmap(lambda k: self.sample(split, k))(jax.random.split(key, tasks))
+
+        def draw(key: PRNGKeyArray) -> Task:
+            task = self.sample(split, key)
+            see_into_dataclasses(task)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(task):
+                if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float):
+                    place = jax.tree_util.keystr(path, simple=True, separator=".") or "the task"
+                    raise TaskDistributionError(
+                        f"{self.name}: {place} of a task of {split!r} is {leaf!r}. Tasks are arrays, and dicts, tuples and "
+                        "dataclasses of them; draw the number of a name rather than the name."
+                    )
+            return task
+
+        try:
+            return jax.vmap(draw)(jax.random.split(key, tasks))
+        except jax.errors.ConcretizationTypeError as error:
+            raise TaskDistributionError(
+                f"{self.name}: sample({split!r}, key) decides in Python on a number that JAX has not computed yet. Use "
+                "jnp.where and jnp.clip in place of `if`, and let no dataclass of a task check its fields in __post_init__."
+            ) from error
 
 
 def check_splits(name: str, splits: tuple[str, ...]) -> None:

@@ -59,6 +59,12 @@ def sentences(found: AdaptationSpeed) -> list[str]:
     if found.tasks_learned < 1:
         said.append(f"{theirs} ends above random actions on {percent(found.tasks_learned)} of the tasks.")
         said.append("The other tasks set no threshold.")
+    said += [
+        f"Rewards or observations of {side.name} were not finite, or overflowed, on {side.nonfinite_steps:,} steps. "
+        "These steps are masked and bring no reward."
+        for side in (found.agent, found.baseline)
+        if side.nonfinite_steps
+    ]
     return said + seeds_sentences({found.agent.name: found.agent.seeds} if found.agent.trained else {})
 
 

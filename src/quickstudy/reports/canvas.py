@@ -15,6 +15,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quickstudy.protocol.printable import printable
+
 PAPER, INK, MUTED, GRID = "#fffffe", "#1c2127", "#5f6b7a", "#e4e7eb"
 LIGHT = (
     "#0068b5", "#d1491b", "#007a5a", "#a0408f", "#8a6d00",
@@ -118,6 +120,7 @@ def canvas(*, height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 def short(name: str) -> str:
     """A name short enough for the end of a curve; tables show the whole name."""
+    name = printable(name)
     return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
 
 
@@ -209,7 +212,8 @@ def inline(picture: Picture, *, label: str) -> str:
     svg = picture.svg[picture.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{label}"', svg, count=1)
+    labelled = f' role="img" aria-label="{label}"'
+    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', lambda found: found[1] + labelled, svg, count=1)
     svg = re.sub(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick)_\d+"', "", svg)
     svg = re.sub(r'id="([^"]+)"', rf'id="{picture.name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{picture.name}-", svg)

@@ -18,6 +18,7 @@ from quickstudy.reports.canvas import INK, MUTED, Pen, Picture
 TASK_KNOWN, RANDOM_ACTIONS = "task known", "random actions"
 """Labels of the ceiling and of the floor."""
 
+_LARGEST = 1e100
 _SMOOTHED_FROM = 60
 _LOGARITHMIC_FROM = 6.0
 
@@ -280,14 +281,19 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps `[lines]` and values `[lines, seeds]` of the lines with finite values."""
-    lines = [line for line in metrics if line.get(name) and all(_is_number(value) for value in line[name])]
+    """Steps `[lines]` and values `[lines, seeds]` of the lines with finite values, as many as in the first of them."""
+    lines = [line for line in metrics if _is_number(line.get("steps")) and _are_numbers(line.get(name))]
+    lines = [line for line in lines if len(line[name]) == len(lines[0][name])]
     steps = np.asarray([line["steps"] for line in lines], float)
     return steps, np.asarray([line[name] for line in lines], float).reshape(len(lines), -1 if lines else 0)
 
 
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and bool(values) and all(map(_is_number, values))
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _LARGEST
 
 
 def _changes(curves: Mapping[str, Curve]) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, headline, ranked
+from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import file_word, printable
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
 from quickstudy.reports.seeds import seeds_sentences
@@ -83,7 +84,7 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
     """One dot plot for each split, all on the same axis."""
     values = [x for one in evaluations for e in charts.split_estimates(one).values() for x in (e.low, e.high)]
     known = [x for x in values if x is not None]
-    low, high = min(known), max(known)
+    low, high = min(known, default=0.0), max(known, default=1.0)
     normalised = all(r.normalised_score is not None for one in evaluations for r in one.results.values())
     if normalised:
         # A split with a small distance from floor to ceiling has wide intervals, which would compress the other charts.
@@ -91,7 +92,7 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
     margin = 0.04 * (high - low or 1.0)
     found: dict[str, Picture] = {}
     for one in sorted(evaluations, key=lambda one: 2 * (one.split == "train") + (one.split != "test")):
-        name = f"split-{one.split.replace(':', '-')}"
+        name = f"split-{file_word(one.split)}"
         name = name if name not in found else f"{name}-{len(found)}"
         found[name] = charts.split_scores(one, pens, (low - margin, high + margin), name=name)
     return list(found.values())
@@ -113,6 +114,7 @@ def _page(title: str, body: Sequence[str]) -> str:
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
     warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
     sentences = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
+    sentences = [*sentences, *nonfinite_sentences(main)]
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
@@ -132,8 +134,14 @@ def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None)
 
 def _name(main: Evaluation, run: Mapping[str, Any] | None) -> str:
     tasks = str(main.distribution["name"])
-    algorithm = (run or {}).get("algorithm", {}).get("name")
+    algorithm = _table_of(run, "algorithm").get("name")
     return f"{algorithm} on {tasks}" if algorithm else tasks
+
+
+def _table_of(run: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
+    """A part of a run's record, which anybody may have written; empty where it is no table."""
+    part = (run or {}).get(key)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _grid(shown: Sequence[Picture]) -> str:
@@ -202,7 +210,7 @@ def _configuration(run: Mapping[str, Any]) -> str:
     parts = []
     for key, heading in SECTIONS.items():
         rows = "".join(
-            f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in _flat(run.get(key) or {})
+            f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in _flat(_table_of(run, key))
         )
         if rows:
             parts.append(f'<figure><h3>{heading}</h3><table class="plain"><tbody>{rows}</tbody></table></figure>')
@@ -238,4 +246,4 @@ def _section(heading: str, content: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return html.escape(str(value))
+    return html.escape(printable(value, lines=True))

@@ -1,11 +1,12 @@
 """The page of a folder: its evaluations, and the run that they belong to."""
 
-import json
 from pathlib import Path
 
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.page import write_report
+from quickstudy.storage.run_description import read_description
 from quickstudy.storage.run_folder import read_metrics
 
 
@@ -18,12 +19,14 @@ def report_on(folder: str | Path, *, title: str | None = None) -> Path:
     Returns:
       The path of the page.
     Raises:
-      UsageError: the folder holds no evaluation yet, or one that cannot be read.
+      UsageError: there is no such folder, or it holds no evaluation yet, one that cannot be read, or a damaged `run.json`.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {str(folder)!r}. Name the folder of a run or of a comparison.")
     stored = sorted(folder.glob("evaluation-*.json"), key=lambda path: (path.name != "evaluation-test.json", path.name))
     if not stored:
-        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {folder}")
-    run = json.loads((folder / "run.json").read_text()) if (folder / "run.json").is_file() else None
+        raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {shell_word(folder)}")
+    run = read_description(folder) if (folder / "run.json").exists() else None
     evaluations = [Evaluation.load(path) for path in stored]
     return write_report(folder, evaluations=evaluations, metrics=read_metrics(folder) or None, run=run, title=title)

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from quickstudy.protocol.action_spaces import user_action
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.casting import Elements, described, host_flag, host_number
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.records import Decision
 from quickstudy.rollout.actor_programs import SLOTS_AT_ONCE, Followed
-from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.nonfinite import LARGEST_REWARD, usable_reward, with_nonfinite_guard
 from quickstudy.rollout.numpy_programs import programs_for
 from quickstudy.rollout.session import Session, chunk_end, end_of_episode, next_slot
 
@@ -51,6 +53,7 @@ class Actor:
         """Compiles, so that no decision waits for it."""
         self.agent, self.endless, self.nonfinite_steps = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
+        self._elements = Elements(agent.spec.observation_space)
         self._programs = programs_for(with_nonfinite_guard(agent), params, backend=backend)
         self._programs.compile()
         self.begin()
@@ -69,14 +72,16 @@ class Actor:
         self._slot, self._waiting = 0, False
         self._followed: Followed | None = None
 
-    def act(self, observation: Any) -> int | np.ndarray:
+    def act(self, observation: Any) -> Any:
         """The action to take now, an element of the action space.
+
+        It is a whole number for a Discrete space, a tuple or dict for a Tuple or Dict, else an array of the declared type.
 
         Args:
           observation: an element of the observation space: the first of an episode, or the one that `observe` was given.
         Raises:
           UsageError: the last action's outcome was not observed, or the lifetime is over.
-          SpecError: an observation of another shape.
+          SpecError: something that is no element of the observation space. Nothing is changed then.
         """
         if self._waiting:
             raise UsageError("act() was called twice in a row. Say what followed the first action: observe(reward=..., ...).")
@@ -85,7 +90,7 @@ class Actor:
                 f"the lifetime of {self.agent.spec.lifetime_steps} steps that this agent was made for is over. "
                 "begin() a new task, or make the Actor with endless=True."
             )
-        seen = self._seen = self._checked(observation)
+        seen = self._seen = self._elements.cast(observation)
         if self._carried is None:
             action, self._carried = self._programs.first(jax.random.key_data(self._key), seen, self._keys[0][1])
         else:
@@ -94,8 +99,7 @@ class Actor:
                 self._carried, seen, self._followed, slot=self._slot, key_adapt=key_adapt, key_action=key_action
             )
         self._waiting, self._followed = True, None
-        chosen = np.asarray(action)
-        return chosen if chosen.ndim else int(chosen)
+        return user_action(action, self.agent.spec.action_space)
 
     def observe(self, *, reward: float, observation: Any, terminated: bool = False, truncated: bool = False) -> None:
         """Reports what followed the last action.
@@ -106,15 +110,17 @@ class Actor:
           terminated: the task ended the episode.
           truncated: something else did, such as a time limit. The horizon of the agent's spec ends it in any case.
         Raises:
-          UsageError: no action was taken. Nothing is changed then.
-          SpecError: an observation of another shape.
+          UsageError: no action was taken.
+          SpecError: something that is no element of the observation space, no number or no truth value, or a reward whose sums
+            overflow. Nothing is changed then, and `observe` can be called again.
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
-        reward, successor = float(reward), self._checked(observation)
+        reward, successor = _checked_reward(reward), self._elements.cast(observation)
+        flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
         self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         slot, horizon = self._slot, self.agent.spec.horizon
-        ends = end_of_episode(slot, np.bool_(terminated), np.bool_(truncated), horizon=horizon)
+        ends = end_of_episode(slot, *flags, horizon=horizon)
         self._followed = Followed(slot, successor, reward, *map(bool, ends))
         self._slot, self._waiting = int(next_slot(slot, any(ends), horizon=horizon)), False
         self._keys.prepare(self._slot)
@@ -159,12 +165,30 @@ class Actor:
         due = chunk_end(self._followed.slot, cadence=self.agent.cadence)
         return self._keys[due][0], self._keys[self._slot][1]
 
-    def _checked(self, observation: Any) -> np.ndarray:
-        space = self.agent.spec.observation_space
-        seen = np.asarray(observation, space.dtype)
-        if seen.shape != space.shape:
-            raise SpecError(f"an observation must have the shape {space.shape}; came {seen.shape}.")
-        return seen
+
+def _checked_reward(reward: Any) -> float:
+    """A reward as a number; NaN and infinities pass, since the guard masks them."""
+    try:
+        number = reward if type(reward) is float else host_number("a reward", reward)
+    except ValueError as error:
+        raise SpecError(
+            f"a reward must be one number, and NaN where it is not known; came {described(reward)}. Nothing was changed."
+        ) from error
+    if math.isfinite(number) and not usable_reward(number):
+        raise SpecError(
+            f"a reward must lie within ±{LARGEST_REWARD:g}, or sums of rewards overflow; came {number:g}. Give it in the units "
+            "that the agent was trained with. Nothing was changed."
+        )
+    return number
+
+
+def _checked_flag(name: str, flag: Any) -> np.bool_:
+    try:
+        return np.bool_(flag if type(flag) is bool else host_flag(name, flag))
+    except ValueError as error:
+        raise SpecError(
+            f"{name} must be one truth value, True or False; came {described(flag)}. Nothing was changed."
+        ) from error
 
 
 class _SlotKeys:

@@ -97,7 +97,7 @@ class ActorPrograms:
         """The key data of many slots from `start` on: what `later` is given as its keys."""
         return np.asarray(_key_block(key, start))
 
-    def first(self, key: UInt32[Array, " words"], observation: np.ndarray, key_action: Any) -> tuple[Array, list[Array]]:
+    def first(self, key: UInt32[Array, " words"], observation: np.ndarray, key_action: Any) -> tuple[PyTree, list[Array]]:
         """The first action on a task, and the carried leaves.
 
         Args:
@@ -117,7 +117,7 @@ class ActorPrograms:
         slot: int,
         key_adapt: UInt32[np.ndarray, " words"],
         key_action: UInt32[np.ndarray, " words"],
-    ) -> tuple[Array, list[Array]]:
+    ) -> tuple[PyTree, list[Array]]:
         """The next action, and the carried leaves after it.
 
         Args:
@@ -147,16 +147,16 @@ class ActorPrograms:
         """The inverse: the carried leaves of a session, as arrays of their own on the device."""
         return [jnp.array(leaf) for leaf in self._leaves.of(_carried(session))]
 
-    def _flat(self, session: Session) -> tuple[Array, list[Array]]:
+    def _flat(self, session: Session) -> tuple[PyTree, list[Array]]:
         return session.decision.action, self._leaves.of(_carried(session))
 
-    def _begin_and_decide(self, key: UInt32[Array, " words"], observation: Array) -> tuple[Array, list[Array]]:
+    def _begin_and_decide(self, key: UInt32[Array, " words"], observation: Array) -> tuple[PyTree, list[Array]]:
         session = sessions.begin(self._agent, self._params, jax.random.wrap_key_data(key))
         return self._flat(sessions.decide(self._agent, self._params, session, observation))
 
     def _observe_and_decide(
         self, carried: list[Array], observation: Array, successor: Array, words: Int32[Array, " words"], *, adapts: bool
-    ) -> tuple[Array, list[Array]]:
+    ) -> tuple[PyTree, list[Array]]:
         outcome = Outcome(
             observation=successor,
             reward=jax.lax.bitcast_convert_type(words[_REWARD], jnp.float32),

@@ -3,9 +3,15 @@
 A broken sensor sends NaN, and an overflow gives infinity. One such number in a recurrent state or a belief stays there for the
 rest of the lifetime. So a step with one counts as a step that did not happen, which by law changes no memory. An observation
 with one is acted on with the last finite number in its place. The guard counts both, and every decision reports them.
+
+A reward beyond `LARGEST_REWARD` overflows as soon as rewards are added up or squared in 32 bits. It is treated alike.
+
+Every agent that runs anywhere is guarded: in meta-training, in evaluation, in reports and in an `Actor`. So what is measured
+is the agent that is deployed.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +20,9 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Transition, blank_observation, record
 from quickstudy.rollout.wrapping import wrapped
+
+LARGEST_REWARD = 1e15
+"""Sums over a million rewards of this size, and their squares, stay within what 32 bits hold."""
 
 
 @record
@@ -32,13 +41,13 @@ class GuardedMemory:
 def with_nonfinite_guard(agent: Agent) -> Agent:
     """The same agent with the guard; its parameters are the inner agent's.
 
-    Meta-training and `Actor` guard every agent, because there a single NaN would destroy a run or a deployed memory.
-    Evaluation (`evaluate`, `adaptation_speed`, `Runner`) runs the bare agent: its score must show what the agent itself does,
-    and an agent that fails on such numbers must be seen to fail. Where all numbers are finite, both decide the same.
+    Where all numbers are finite, both decide the same. An agent that is guarded already is returned as it is.
 
     Decisions gain `extras["nonfinite_steps"]`: `steps` `[]`, steps masked so far in this lifetime, and `now` `[]`, whether
     numbers of the present observation were replaced.
     """
+    if getattr(agent.begin, "guarded", False):
+        return agent
     blank = blank_observation(agent.spec)
 
     def begin(params: PyTree, key: PRNGKeyArray) -> GuardedMemory:
@@ -58,12 +67,13 @@ def with_nonfinite_guard(agent: Agent) -> Agent:
             masked=guarded.masked + masked.sum().astype(jnp.int32),
         )
 
+    begin.guarded = True  # type: ignore[attr-defined]
     # The last finite observation depends on the order of steps.
     return wrapped(agent, begin=begin, act=act, adapt=adapt, exchangeable=False)
 
 
 def mask_nonfinite(lifetimes: Transition) -> tuple[Transition, Bool[Array, "*time"]]:
-    """Masks the steps in which a number is not finite.
+    """Masks the steps in which a number is not finite, or the reward overflows.
 
     A masked step stays in its slot and is no longer `valid`; its numbers that are not finite become zeros.
 
@@ -76,7 +86,7 @@ def mask_nonfinite(lifetimes: Transition) -> tuple[Transition, Bool[Array, "*tim
     finite = (
         _all_finite(lifetimes.observation, lifetimes.valid)
         & _all_finite(outcome.observation, lifetimes.valid)
-        & jnp.isfinite(outcome.reward)
+        & usable_reward(outcome.reward)
     )
     clean = dataclasses.replace(
         lifetimes,
@@ -84,11 +94,22 @@ def mask_nonfinite(lifetimes: Transition) -> tuple[Transition, Bool[Array, "*tim
         outcome=dataclasses.replace(
             outcome,
             observation=_filled(outcome.observation, jnp.zeros_like(outcome.observation)),
-            reward=_filled(outcome.reward, jnp.zeros_like(outcome.reward)),
+            reward=jnp.where(usable_reward(outcome.reward), outcome.reward, 0.0),
         ),
         valid=lifetimes.valid & finite,
     )
     return clean, lifetimes.valid & ~finite
+
+
+def usable_reward(reward: Any) -> Any:
+    """Whether each reward is finite and small enough to be added up and squared; of NumPy or JAX, as it came."""
+    absolute = abs(reward)
+    return absolute <= LARGEST_REWARD  # which NaN is not
+
+
+def overflowing(reward: Any) -> Any:
+    """Whether each reward is a number, or infinite, and too large; of NumPy or JAX, as it came."""
+    return abs(reward) > LARGEST_REWARD
 
 
 def _is_finite(numbers: Array) -> Bool[Array, "*shape"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.records import Spec, Transition, record
-from quickstudy.protocol.spaces import Space
+from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, parts_of
 
 
 @record
@@ -112,11 +112,13 @@ def some_steps(lifetimes: PyTree, key: PRNGKeyArray, *, steps: int) -> PyTree:
 
 def empty_lifetime(spec: Spec) -> Step:
     """A lifetime `[T]` of which no step happened: an example of the shapes and types that are kept."""
-    zeros = lambda space: jnp.zeros((spec.lifetime_steps, *(space.shape or ())), _dtype(space))  # noqa: E731
-    number, seen = jnp.zeros(spec.lifetime_steps), zeros(spec.observation_space)
-    no = number > 0
-    return Step(observation=seen, action=zeros(spec.action_space), reward=number, successor=seen, terminated=no, valid=no)
+    number, seen = jnp.zeros(spec.lifetime_steps), _zeros(spec.observation_space, spec.lifetime_steps)
+    no, action = number > 0, _zeros(spec.action_space, spec.lifetime_steps)
+    return Step(observation=seen, action=action, reward=number, successor=seen, terminated=no, valid=no)
 
 
-def _dtype(space: Space) -> type:
-    return jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype.type
+def _zeros(space: ActionSpace, steps: int) -> PyTree:
+    if isinstance(space, COMPOSITE):
+        return assembled([_zeros(part, steps) for part in parts_of(space)], space)
+    kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
+    return jnp.zeros((steps, *(space.shape or ())), kind)

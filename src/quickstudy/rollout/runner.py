@@ -2,20 +2,25 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
+from quickstudy.protocol.memory import check_memory
+from quickstudy.protocol.records import blank_observation
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import WorkerPool, open_pool
 from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 
 _BLOCK_BYTES = 256 * 2**20
 
@@ -24,20 +29,23 @@ _BLOCK_BYTES = 256 * 2**20
 class RolloutRewards:
     """The rewards of many lifetimes.
 
-    `reward`: `[tasks, T]`, reward units; zero where a slot did not happen.
-    `valid`: `[tasks, T]`, whether a slot happened.
+    `reward`: `[tasks, T]`, reward units; zero where a slot did not happen, or was masked.
+    `valid`: `[tasks, T]`, whether a slot happened and was not masked.
+    `nonfinite`: `[tasks, T]`, slots that the non-finite guard masked.
     `measures`: what environments measured beside the reward, by name, `[tasks, T]`; none for tasks written in JAX.
     """
 
     reward: Float[np.ndarray, "tasks T"]
     valid: Bool[np.ndarray, "tasks T"]
+    nonfinite: Bool[np.ndarray, "tasks T"]
     measures: dict[str, Float[np.ndarray, "tasks T"]]
 
 
 class Runner:
     """Runs lifetimes: by compiled programs for tasks written in JAX, by a worker pool for all others. A context manager.
 
-    Agents run as they are, without the guard of `with_nonfinite_guard`.
+    Agents run with the guard of `with_nonfinite_guard`, as they are trained and deployed. Steps whose numbers are not finite
+    are masked, as in meta-training.
 
     Args:
       distribution: of the tasks, of either kind.
@@ -81,18 +89,26 @@ class _InPool:
     def __init__(self, distribution: HostDistribution, collecting: CollectingConfig):
         self._distribution, self._collecting = distribution, collecting
         self._pool: WorkerPool | None = None
+        self._guarded = dict[int, tuple[Agent, Agent]]()
 
     def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
         if self._pool is None:
             self._pool = open_pool(self._distribution, self._collecting)
-        batch = self._pool.run(agent, params, tasks, keys, rewards_only=True)
+        if id(agent) not in self._guarded:  # one object for each agent, since compiled programs are found by it
+            self._guarded[id(agent)] = agent, with_nonfinite_guard(agent)
+        batch = self._pool.run(self._guarded[id(agent)][1], params, tasks, keys, rewards_only=True)
         if batch.lost.any():
             raise CollectingError(
                 f"{batch.lost.sum()} of {len(batch.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
                 "out: repair the environment first (`quickstudy check` says what is wrong with it)."
             )
         measures = {name: measured.T for name, measured in batch.measures.items()}
-        return RolloutRewards(reward=batch.reward.T, valid=batch.valid.T, measures=measures)
+        return RolloutRewards(
+            reward=np.where(batch.nonfinite, np.float32(0), batch.reward).T,
+            valid=(batch.valid & ~batch.nonfinite).T,
+            nonfinite=batch.nonfinite.T,
+            measures=measures,
+        )
 
     def close(self) -> None:
         if self._pool is not None:
@@ -111,8 +127,7 @@ class _Compiled:
         if episodes not in self._with_episodes:  # one object for each number, since compiled programs are found by it
             spec = dataclasses.replace(self._distribution.spec, episodes=episodes)
             self._with_episodes[episodes] = dataclasses.replace(self._distribution, spec=spec)
-        reward, valid = run_on_tasks(agent, self._with_episodes[episodes], params, tasks, keys)
-        return RolloutRewards(reward=reward, valid=valid, measures={})
+        return _run_in_blocks(agent, self._with_episodes[episodes], params, tasks, keys)
 
     def close(self) -> None:
         pass
@@ -139,12 +154,15 @@ def _compiled() -> Callable:
     return jax.jit(_run_block, static_argnums=0, compiler_options=options)
 
 
-def _run_block(pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[jax.Array, jax.Array]:
-    """Rewards and validity `[block, T]`."""
+def _run_block(
+    pair: _ByIdentity, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Rewards, validity and masked steps `[block, T]`."""
+    agent = with_nonfinite_guard(pair.agent)
 
-    def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-        lifetime, _ = run_lifetime(pair.agent, pair.distribution, params, task, key)
-        return lifetime.outcome.reward, lifetime.valid
+    def one(task: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array, jax.Array]:
+        lifetime, nonfinite = mask_nonfinite(run_lifetime(agent, pair.distribution, params, task, key)[0])
+        return lifetime.outcome.reward, lifetime.valid, nonfinite
 
     return jax.vmap(one)(tasks, keys)
 
@@ -162,10 +180,26 @@ def run_on_tasks(
       keys: `[tasks]`, as `run_lifetime` takes them.
     Raises:
       SpecError: the agent was made for other tasks.
+      UsageError: not even one lifetime fits into memory.
     """
+    rollouts = _run_in_blocks(agent, distribution, params, tasks, keys)
+    return rollouts.reward, rollouts.valid
+
+
+def _run_in_blocks(
+    agent: Agent, distribution: TaskDistribution, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]
+) -> RolloutRewards:
+    """One lifetime on each task, as of `run_on_tasks`."""
     count = len(keys)
     # A loop holds several copies of the memory; the records of a slot take a few dozen bytes.
-    each = 4 * memory_bytes(agent) + 64 * distribution.spec.lifetime_steps
+    blank = blank_observation(agent.spec)
+    observed = 8 * math.prod(blank.shape) * bool(jnp.issubdtype(blank.dtype, jnp.floating))  # of which the guard reads all
+    each = 4 * memory_bytes(agent) + (64 + observed) * distribution.spec.lifetime_steps
+    check_memory(
+        each,
+        what=f"one lifetime of {distribution.spec.lifetime_steps:,} steps",
+        remedy="Use shorter lifetimes, or an agent with a smaller memory.",
+    )
     blocks = -(-count // min(count, max(1, _BLOCK_BYTES // each)))
     size = -(-count // blocks)
     pair, program, parts = _ByIdentity(agent, distribution), _compiled(), []
@@ -174,5 +208,5 @@ def run_on_tasks(
         rows = np.arange(start, start + size) % count
         block = jax.tree.map(lambda leaf, rows=rows: leaf[rows], tasks)
         parts.append(jax.tree.map(np.asarray, program(pair, params, block, keys[rows])))
-    reward, valid = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
-    return reward, valid
+    reward, valid, nonfinite = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return RolloutRewards(reward=reward, valid=valid, nonfinite=nonfinite, measures={})

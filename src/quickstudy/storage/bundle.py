@@ -11,8 +11,6 @@ no file that it names, is ever executed.
 import dataclasses
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as render_tensors
 
 from quickstudy import algorithms, tasks
@@ -31,13 +27,26 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import BundleError, QuickstudyError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.records import Spec, spec_from_description
-from quickstudy.protocol.settings import flat_settings
+from quickstudy.protocol.settings import plain_mapping, plain_settings
 from quickstudy.rollout.compiled import check_fit
-from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.atomic import read_regular_file, write_atomically, write_new_file
+from quickstudy.storage.card import (
+    FORMAT,
+    algorithm_settings,
+    bundle_folder,
+    check_agent_size,
+    made_tasks,
+    read_card,
+    task_settings,
+    unknown_algorithm,
+)
 from quickstudy.storage.run_folder import versions
+from quickstudy.storage.tensors import Tensor, check_finite, tensor_file
+from quickstudy.storage.whole_folders import existing_folder, held, whole_folder
 
-_FORMAT = 1
+_BEFORE_THE_SETTING = {"observation_scale": "bounds"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,14 +80,15 @@ class Bundle:
         Raises:
           UsageError: the tasks of training stand in a user's file, and `on` does not name it. A file that a bundle names is
             run only if it is named here, too.
+          BundleError: the card has a setting of these tasks that is not known or not allowed.
         """
-        trained_on, settings = self.card["distribution"]["name"], self.card["distribution"]["config"]
+        trained_on = self.card["distribution"]["name"]
         if on is None and trained_on not in tasks.DISTRIBUTIONS:
             raise UsageError(
-                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {trained_on} on the command "
-                f"line, on={trained_on!r} in Python."
+                f"the tasks came from {trained_on!r}, a file that is run only if you name it: --on {shell_word(trained_on)} "
+                f"on the command line, on={trained_on!r} in Python."
             )
-        return on or trained_on, dict(settings) if on in (None, trained_on) else {}
+        return on or trained_on, task_settings(self.card, trained_on) if on in (None, trained_on) else {}
 
     def distribution(self, on: str | None = None, **settings: Any) -> AnyDistribution:
         """The tasks that the agent was trained on, or others that are named.
@@ -92,7 +102,7 @@ class Bundle:
           MissingExtraError: the tasks need a suite that is not installed.
         """
         name, trained_with = self.origin(on)
-        return tasks.make(name, **(trained_with | settings))
+        return made_tasks(name, trained_with | settings)
 
     def agent_for(self, spec: Spec) -> Agent:
         """The agent as it is made for these tasks.
@@ -140,7 +150,7 @@ def save_bundle(
     results: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
-    """Writes a bundle, whole or not at all.
+    """Writes a bundle, whole or not at all. Whenever the process is killed, the old one or the new one is there.
 
     Args:
       path: of the bundle's folder; an older bundle there is replaced.
@@ -151,104 +161,135 @@ def save_bundle(
       command: that trains it again.
     Raises:
       BundleError: the path holds something that is not a bundle.
+      OSError: the disk is full, gone or read-only. An older bundle is as it was before.
     """
     path = Path(path)
-    if path.exists() and not (path / "bundle.json").is_file():
+    if path.exists() and not _is_bundle(path):
         raise BundleError(f"{path} exists and is not a bundle, so it is not replaced. Name another folder.")
-    tensors = render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
-    card = {
-        "format": _FORMAT,
-        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
-        "spec": algorithm.agent.spec.describe(),
-        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
-        "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+    tensors = _tensor_bytes(params)
+    card = _identity(algorithm, tensors, distribution) | {
         "results": dict(results or {}),
         "command": command,
         "versions": versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        write_atomically(temporary / "parameters.safetensors", tensors)
-        write_atomically(temporary / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-        temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with whole_folder(path) as building:
+        write_new_file(building / "parameters.safetensors", tensors)
+        write_new_file(building / "bundle.json", _rendered(card))
     return path
 
 
+def is_saved(path: str | Path, algorithm: MetaAlgorithm, params: PyTree, *, distribution: AnyDistribution) -> bool:
+    """Whether a folder holds a whole bundle of exactly this agent, bit for bit.
+
+    Args:
+      path: of the bundle's folder.
+      algorithm, params, distribution: as of `save_bundle`.
+    """
+    tensors = _tensor_bytes(params)
+    identity = json.loads(_rendered(_identity(algorithm, tensors, distribution)))
+    try:
+        card = json.loads((Path(path) / "bundle.json").read_text(encoding="utf-8"))
+        stored = read_regular_file(Path(path) / "parameters.safetensors", most_bytes=len(tensors))
+    except (OSError, ValueError, RecursionError):
+        return False
+    same = isinstance(card, dict) and all(card.get(name) == value for name, value in identity.items())
+    return same and isinstance(card.get("results"), dict) and stored == tensors
+
+
+def _identity(algorithm: MetaAlgorithm, tensors: bytes, distribution: AnyDistribution) -> dict[str, Any]:
+    """What a card says of the agent itself."""
+    return {
+        "format": FORMAT,
+        "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
+        "spec": algorithm.agent.spec.describe(),
+        "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
+        "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+    }
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a folder is a bundle, or what damage has left of one."""
+    held = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    return "bundle.json" in held or held == {"parameters.safetensors"}
+
+
+def _tensor_bytes(params: PyTree) -> bytes:
+    return render_tensors({name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(params).items()})
+
+
+def _rendered(card: dict[str, Any]) -> bytes:
+    return (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
+
+
 def load_bundle(path: str | Path, *, algorithm: str | Callable[..., MetaAlgorithm] | None = None) -> Bundle:
-    """Reads a bundle and rebuilds its agent.
+    """Reads a bundle and rebuilds its agent. The bundle may come from anybody: nothing in it is run.
 
     Args:
       path: the bundle's folder, or a run's folder that holds one.
       algorithm: for an agent whose algorithm is not registered, the function `(spec, config)` that makes it, or its
         `path/to/file.py:function`. A file that a bundle names is never run unless it is named here too.
     Raises:
-      BundleError: a file is missing, damaged or altered, or parameters and algorithm do not fit; says what differs.
+      BundleError: a file is missing, damaged, altered, of another version or no regular file; a size is beyond the limits; or
+        parameters and algorithm do not fit. Says what differs.
     """
-    path = Path(path)
-    if not (path / "bundle.json").is_file() and (path / "bundle" / "bundle.json").is_file():
-        path = path / "bundle"
-    card = _read_card(path)
-    leaves = _read_parameters(path, card["parameters_sha256"])
-    name, config = card["algorithm"]["name"], card["algorithm"]["config"]
-    if algorithm is None and name not in algorithms.ALGORITHMS:
-        raise BundleError(
-            f"{path}: its algorithm {name!r} is not one of quickstudy's ({', '.join(algorithms.ALGORITHMS)}). If it is a file "
-            f"that you trust, name it: algorithm={name!r}, or --algorithm {name} on the command line."
-        )
+    path = bundle_folder(path)
+    card = read_card(path)
+    if algorithm is None and card["algorithm"]["name"] not in algorithms.ALGORITHMS:
+        raise unknown_algorithm(card, path)
+    maker = algorithm or card["algorithm"]["name"]
+    config = algorithm_settings(card, maker, path)
 
     def make(spec: Spec) -> Agent:
-        return algorithms.make(algorithm or name, spec, **config).agent
+        return algorithms.make(maker, spec, **config).agent
 
     try:
+        config = _settings_of_older_agents(maker) | config
         agent = make(spec_from_description(card["spec"]))
-    except QuickstudyError as error:
-        raise BundleError(f"{path}: the algorithm cannot be made again: {error}") from error
-    return Bundle(agent=agent, params=_fill(agent, leaves, path), card=card, make=make)
-
-
-def add_results(path: str | Path, split: str, results: Mapping[str, Any]) -> None:
-    """Notes what was measured on a split in a bundle's card."""
-    path = Path(path)
-    card = _read_card(path)
-    card["results"][split] = dict(results)
-    write_atomically(path / "bundle.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
-def _read_parameters(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    try:
-        tensors = (path / "parameters.safetensors").read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}/parameters.safetensors cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(tensors).hexdigest() != sha256:
+        expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
+        check_agent_size(agent, expected)
+    except Exception as error:  # settings and spaces that no check foresaw may fail anywhere in the algorithm
+        said = error if isinstance(error, QuickstudyError) else f"{type(error).__name__}: {error!s:.200}"
+        raise BundleError(f"{path}: the algorithm cannot be made again: {said}") from error
+    with tensor_file(path / "parameters.safetensors", what="parameters of the bundle") as file:
+        _check_tensors(file.tensors, expected, path)
+        leaves, digest = file.read()
+    if digest != card["parameters_sha256"]:
         raise BundleError(
-            f"{path}/parameters.safetensors ({len(tensors)} bytes) is not the file that the bundle was saved with: its digest "
-            "differs. It is truncated or altered; copy the bundle again."
+            f"{path}/parameters.safetensors is not the file that the bundle was saved with: its digest differs. It is "
+            "truncated or altered; copy the bundle again."
         )
-    try:
-        return parse_tensors(tensors)
-    except SafetensorError as error:
-        raise BundleError(f"{path}/parameters.safetensors does not parse: {error}.") from error
+    check_finite(leaves, path / "parameters.safetensors")
+    params = jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in _named_leaves(expected)])
+    return Bundle(agent=agent, params=params, card=card, make=make)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    if not (path / "bundle.json").is_file():
-        raise BundleError(f"{path} is not a bundle: it holds no bundle.json.")
-    try:
-        card = json.loads((path / "bundle.json").read_text())
-        missing = {"format", "algorithm", "spec", "parameters_sha256", "results"} - set(card)
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"{path}/bundle.json does not parse: {error}. Copy the bundle again.") from error
-    if missing:
-        raise BundleError(f"{path}/bundle.json lacks {', '.join(sorted(missing))}. Copy the bundle again.")
-    if card["format"] != _FORMAT:
-        raise BundleError(f"{path} has format {card['format']}; this version reads format {_FORMAT}.")
-    return card
+def _settings_of_older_agents(algorithm: str | Callable[..., MetaAlgorithm]) -> dict[str, Any]:
+    """What agents did before there was a setting for it, so that a card that lacks the setting makes the same agent again."""
+    known = plain_settings(algorithms.default_config(algorithm))
+    return {name: value for name, value in _BEFORE_THE_SETTING.items() if name in known}
+
+
+def add_results(path: str | Path, split: str, results: Mapping[str, Any], *, parameters_sha256: str | None = None) -> None:
+    """Notes what was measured on a split in a bundle's card.
+
+    Args:
+      path: of the bundle's folder.
+      split: that was measured on.
+      results: as of `save_bundle`.
+      parameters_sha256: of the parameters that were measured; None does not compare them.
+    Raises:
+      BundleError: the folder holds no bundle, or one with other parameters by now.
+      OSError: the disk is full, gone or read-only. The card is as it was before.
+    """
+    path = existing_folder(Path(path))
+    with held(path):  # another evaluation may note its results now, or a run may replace the bundle
+        card = read_card(path)
+        if parameters_sha256 not in (None, card["parameters_sha256"]):
+            raise BundleError(
+                f"{path} was replaced while it was measured, so the results are not noted in it. Measure it again."
+            )
+        card["results"][split] = dict(results)
+        write_atomically(path / "bundle.json", _rendered(card))
 
 
 def _named_leaves(tree: PyTree) -> dict[str, Any]:
@@ -256,16 +297,24 @@ def _named_leaves(tree: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _fill(agent: Agent, leaves: dict[str, np.ndarray], path: Path) -> PyTree:
-    """The parameters' tree with its leaves from disk, each checked for name, shape and type."""
-    expected = jax.eval_shape(agent.init, jax.eval_shape(lambda: jax.random.key(0)))
+def _check_tensors(tensors: Mapping[str, Tensor], expected: PyTree, path: Path) -> None:
+    """Compares names, shapes and types with those of the algorithm, and the numbers of seeds with each other."""
     named = _named_leaves(expected)
-    if set(named) != set(leaves):
-        missing, extra = sorted(set(named) - set(leaves)), sorted(set(leaves) - set(named))
-        raise BundleError(f"{path}: parameters and algorithm differ. Missing: {missing}; not known: {extra}.")
+    if set(named) != set(tensors):
+        missing, extra = sorted(set(named) - set(tensors)), sorted(set(tensors) - set(named))
+        raise BundleError(f"{path}: parameters and algorithm differ. Missing: {_some(missing)}; not known: {_some(extra)}.")
     for name, leaf in named.items():
-        came = leaves[name]
-        if came.shape[1:] != leaf.shape or came.dtype != leaf.dtype:
+        came = tensors[name]
+        if len(came.shape) != 1 + len(leaf.shape) or came.shape[1:] != leaf.shape or came.dtype != leaf.dtype:
             wanted, got = f"{leaf.dtype}{list(leaf.shape)}", f"{came.dtype}{list(came.shape[1:])}"
+            got = got if came.shape else "a single number, without an axis of seeds"
             raise BundleError(f"{path}: {name} must be {wanted} per seed; came {got}.")
-    return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in named])
+    seeds = sorted({tensor.shape[0] for tensor in tensors.values()})
+    if len(seeds) > 1 or seeds[0] < 1:
+        raise BundleError(f"{path}: every array must hold the same number of seeds, 1 or more; came {_some(seeds)}.")
+
+
+def _some(things: list[Any]) -> str:
+    """The first few of a list in words, each of them short."""
+    shown = ", ".join(f"{thing!s:.100}" for thing in things[:5])
+    return f"[{shown}{f', and {len(things) - 5} more' if len(things) > 5 else ''}]"

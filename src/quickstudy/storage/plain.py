@@ -10,7 +10,6 @@ types: `int`, `float`, `bool`, `str`, an enumeration, `Literal`, a record, `X | 
 
 import dataclasses
 import enum
-import json
 import os
 import pathlib
 import reprlib
@@ -21,21 +20,24 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
+from quickstudy.storage.reading import read_json
 
 Record = TypeVar("Record")
 
 _IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _MOST_CHARACTERS = 80
+LARGEST_SETTING, MOST_OF_A_SETTING = 2**20, 64
+"""Limits of what a file may ask for, above everything that a run on one machine needs."""
 
 
 def to_plain(value: Any, *, digits: int | None = None) -> Any:
     """A record, or a structure of records, as plain data.
 
     Args:
-      value: records, mappings, sequences, scalars of Python or NumPy, enumerations.
+      value: records, mappings, sequences, scalars of Python or NumPy, enumerations, paths.
       digits: significant digits that every number with a fraction keeps; None keeps all of them.
     Returns:
-      Plain data. Tuples become lists, an enumeration becomes its value.
+      Plain data. Tuples become lists, an enumeration becomes its value, a path its text.
     Raises:
       UsageError: something that plain data cannot hold.
     Example:
@@ -46,6 +48,8 @@ def to_plain(value: Any, *, digits: int | None = None) -> Any:
         return to_plain(value.value, digits=digits)
     if value is None or isinstance(value, str | bool):
         return value
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):
@@ -53,12 +57,22 @@ def to_plain(value: Any, *, digits: int | None = None) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if digits is None else float(f"{value:.{digits}g}")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name), digits=digits) for field in dataclasses.fields(value)}
+        kept = [field for field in dataclasses.fields(value) if not _is_left_out(field, getattr(value, field.name))]
+        return {field.name: to_plain(getattr(value, field.name), digits=digits) for field in kept}
     if isinstance(value, Mapping):
         return {name: to_plain(inner, digits=digits) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(inner, digits=digits) for inner in value]
     raise UsageError(f"plain data holds numbers, text, lists and tables; came {type(value).__name__}: {_shown(value)}.")
+
+
+def left_out(default: Any) -> Any:
+    """A field of a record that is stored only where it differs from its default, so that earlier files stay as they are."""
+    return dataclasses.field(default=default, metadata={"left_out": True})
+
+
+def _is_left_out(field: dataclasses.Field, value: Any) -> bool:
+    return bool(field.metadata.get("left_out")) and value == field.default
 
 
 def from_plain(kind: type[Record], data: Any, *, where: str = "") -> Record:
@@ -121,15 +135,42 @@ def read_object(path: str | os.PathLike, *, what: str) -> dict[str, Any]:
     Raises:
       UsageError: no such file, one that does not parse, or one that holds something else than an object.
     """
+    return read_json(path, what=what)
+
+
+def checked_setting(hint: Any, value: Any, *, where: str, name: str, bounded: bool = True) -> Any:
+    """A setting from anybody's file, of the type that its annotation names.
+
+    Args:
+      hint: its annotation. One that no plain data can have allows everything, and so does an enumeration: whoever makes the
+        configuration takes its members by their names.
+      value: plain data.
+      where: what the setting is of, for the message.
+      name: of the setting.
+      bounded: refuse what is beyond `MOST_OF_A_SETTING` and `LARGEST_SETTING`.
+    Returns:
+      The value; a list becomes a tuple.
+    Raises:
+      UsageError: another type, a list of more than `MOST_OF_A_SETTING` values, or a whole number that is larger than
+        `LARGEST_SETTING` (the number of a seed may be larger).
+    """
     try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{os.fspath(path)} cannot be read as the {what}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UsageError(f"{os.fspath(path)} does not parse as the {what}: {error}.") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{os.fspath(path)} must hold one JSON object, the {what}; came {_shown(data)}.")
-    return data
+        checked = value if _names_members(hint) else _value(hint, value, where, name)
+    except TypeError:
+        checked = value
+    if not bounded:
+        return checked
+    if isinstance(checked, list | tuple | dict) and len(checked) > MOST_OF_A_SETTING:
+        raise UsageError(f"{_place(where, name)} has {len(checked):,} values; at most {MOST_OF_A_SETTING} are allowed.")
+    for one in checked if isinstance(checked, list | tuple) else (checked,):
+        if isinstance(one, int) and abs(one) > LARGEST_SETTING and not name.endswith("seed"):
+            raise UsageError(f"{_place(where, name)} must be at most {LARGEST_SETTING:,}; came {_shown(one)}.")
+    return checked
+
+
+def _names_members(hint: Any) -> bool:
+    """Whether an annotation is an enumeration, or holds one."""
+    return (isinstance(hint, type) and issubclass(hint, enum.Enum)) or any(map(_names_members, get_args(hint)))
 
 
 def _record(kind: type, data: Any, where: str, field: str) -> Any:
@@ -228,6 +269,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _within(field: str, name: str) -> str:
+    name = name[:_MOST_CHARACTERS]
     return f"{field}.{name}" if field else name
 
 

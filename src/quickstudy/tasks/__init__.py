@@ -1,11 +1,13 @@
 """Task distributions, one file each. To add one, write its file and add a line to this table."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
-from quickstudy.protocol.registry import check_settings, resolve, settings_of
+from quickstudy.protocol.registry import call, check_names, resolve, settings_of
+from quickstudy.protocol.setting_values import checked_value, plain_value
 
 __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 
@@ -39,6 +41,7 @@ DISTRIBUTIONS = {
     "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
     "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
     "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
+    "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
     **SUITES,
 }
@@ -50,20 +53,23 @@ def make(name: str, **config: Any) -> AnyDistribution:
     Args:
       name: a key of `DISTRIBUTIONS`, or `path/to/file.py:function`, a function that returns a `TaskDistribution` or a
         `HostDistribution`.
-      **config: settings of the distribution; the others keep their defaults.
+      **config: settings of the distribution, as Python has them or as they were stored; the others keep their defaults.
     Raises:
       UnknownNameError: no such distribution or setting.
       MissingExtraError: it needs a suite that is not installed.
-      UsageError: the file cannot be imported, or the function returns something else.
+      UsageError: a setting of a wrong type or one that cannot be stored, a file that cannot be imported, a function that
+        raises or returns something else.
     Example:
       >>> make("bernoulli-bandit", arms=2).config
       {'arms': 2, 'pulls': 100}
     """
     factory = resolve("task distribution", name, DISTRIBUTIONS)
     settings = settings_of(factory)
-    check_settings(name, config, settings)
-    distribution = factory(**config)
+    check_names(name, config, settings)
+    given = {key: checked_value(key, settings[key].annotation, value) for key, value in config.items()}
+    resolved = {key: given.get(key, parameter.default) for key, parameter in settings.items()}
+    stored = {key: plain_value(key, value) for key, value in resolved.items() if value is not inspect.Parameter.empty}
+    distribution = call(name, factory, **given)
     if not isinstance(distribution, AnyDistribution):
         raise UsageError(f"{name} must return a TaskDistribution or a HostDistribution; came {type(distribution).__name__}.")
-    resolved = {key: config.get(key, parameter.default) for key, parameter in settings.items()}
-    return dataclasses.replace(distribution, name=name, config=resolved)
+    return dataclasses.replace(distribution, name=name, config=stored)

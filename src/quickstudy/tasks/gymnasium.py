@@ -1,6 +1,7 @@
 """Task distributions from Gymnasium environments, made from a factory and a sampler of tasks."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,11 +9,12 @@ import gymnasium
 import numpy as np
 from jaxtyping import Array, UInt8, UInt32
 
+from quickstudy.protocol.action_spaces import narrow_actions, to_declared
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError, TaskDistributionError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution, Reduction, StepResult, Task
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.spaces import Space
+from quickstudy.protocol.spaces import Form, Space, form_of, in_words
 
 Make = Callable[[Task], gymnasium.Env]
 SetTask = Callable[[gymnasium.Env, Task], None]
@@ -32,6 +34,7 @@ def from_gymnasium(
     floor: Callable[[Task], Array] | None = None,
     ceiling: Callable[[Task], Array] | None = None,
     shown: tuple[str, ...] = (),
+    action_mask: bool = False,
     name: str = "unnamed",
 ) -> HostDistribution:
     """A distribution of tasks from any Gymnasium environment.
@@ -50,12 +53,14 @@ def from_gymnasium(
         have made it; for environments that are slow to make.
       splits: names of the splits; `"train"` and `"test"` are among them.
       measures: entries of the environment's `info` that are recorded beside the reward, and how each is reduced over an
-        episode: `{"success": "any"}`.
+        episode: `{"success": "any"}`. A step whose `info` lacks one counts as not measured, so an entry may come with the last
+        step of an episode alone.
       describe: `(task) -> dict` of named arrays, for people.
       baselines: makers of classical agents, by name.
       floor: `(task) -> []`, expected lifetime return of random actions in reward units, written in JAX; None if not known.
       ceiling: the same of an agent that knows the task.
       shown: leaves of the task, by name, that observations show on purpose.
+      action_mask: whether the last numbers of an observation say which Discrete actions are allowed, as in `Spec`.
       name: of the distribution.
     Raises:
       SpecError: spaces that no agent can be made for, or no horizon.
@@ -75,12 +80,15 @@ def from_gymnasium(
         limit = horizon if horizon is not None else getattr(example.spec, "max_episode_steps", None)
         if limit is None:
             raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
+        _say_what_is_rounded(example.observation_space)
         spec = Spec(
             observation_space=narrow(example.observation_space),
-            action_space=narrow(example.action_space),  # type: ignore[arg-type]  # Spec says which kinds it takes
+            action_space=narrow_actions(example.action_space),
             horizon=int(limit),
             episodes=episodes,
+            action_mask=action_mask,
         )
+        forms = form_of(example.observation_space), form_of(example.action_space)
     finally:
         example.close()
     wanted = tuple(measures or {})
@@ -89,7 +97,7 @@ def from_gymnasium(
         spec=spec,
         splits=splits,
         sample=sample_task,
-        open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted),
+        open=lambda: GymnasiumEnvironment(make, set_task, measures=wanted, forms=forms),
         describe=describe,  # type: ignore[arg-type]
         measures=dict(measures or {}),
         camera=GymnasiumCamera,
@@ -103,22 +111,40 @@ def from_gymnasium(
 def narrow(space: gymnasium.Space) -> Space:
     """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
 
+    Whole numbers whose bounds 32 bits do not hold become real numbers. Those above 16,777,216 are then rounded.
+
     Raises:
       SpecError: a space other than Discrete, MultiDiscrete or Box.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return gymnasium.spaces.Discrete(int(space.n), start=int(space.start))
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        ids = np.dtype(np.int32) if np.dtype(space.dtype) == np.int64 else np.dtype(space.dtype)
+        ids = np.dtype(np.int32) if np.dtype(space.dtype).itemsize == 8 else np.dtype(space.dtype)
         return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
     if not isinstance(space, gymnasium.spaces.Box):
         raise SpecError(
             f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
             "gymnasium.wrappers.FlattenObservation."
         )
-    kinds = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
-    kind = kinds.get(np.dtype(space.dtype), space.dtype)
-    return gymnasium.spaces.Box(space.low.astype(kind), space.high.astype(kind), space.shape, kind)
+    kind = np.dtype(space.dtype)
+    if kind.kind in "iu" and kind.itemsize == 8:
+        known = np.iinfo(np.int32)
+        fits = space.low.min(initial=0) >= known.min and space.high.max(initial=0) <= known.max
+        kind = np.dtype(np.int32 if fits else np.float32)
+    elif kind.kind == "f" and kind.itemsize != 4:
+        kind = np.dtype(np.float32)
+    with np.errstate(over="ignore"):  # what 32 bits cannot hold is no bound
+        low, high = (np.asarray(bound).astype(kind) for bound in (space.low, space.high))
+    return gymnasium.spaces.Box(low, high, space.shape, kind.type)
+
+
+def _say_what_is_rounded(space: gymnasium.Space) -> None:
+    """Names observations whose bounds 32 bits do not hold as whole numbers."""
+    if isinstance(space, gymnasium.spaces.Box) and space.dtype.kind in "iu" and narrow(space).dtype == np.float32:
+        sys.stderr.write(
+            f"quickstudy: observations are declared as {space.dtype} from {space.low.min()} to {space.high.max()}, more than "
+            "32 bits hold. They are read as real numbers of 32 bits: whole numbers above 16,777,216 are rounded.\n"
+        )
 
 
 @dataclasses.dataclass(kw_only=False)
@@ -128,6 +154,8 @@ class GymnasiumEnvironment:
     make: Make
     set_task: SetTask | None
     measures: tuple[str, ...] = ()
+    forms: tuple[Form, Form] | None = None
+    """Of the observations and the actions that every task must have; any where not given."""
     environment: gymnasium.Env | None = None
 
     def begin(self, task: Any, key: UInt32[np.ndarray, "2"]) -> None:
@@ -137,6 +165,8 @@ class GymnasiumEnvironment:
         else:
             self.close()
             self.environment = self.make(task)
+        self._check_forms()
+        self._to_declared = to_declared(self.environment.action_space)
         self._words = [int(word) for word in key]
 
     def reset(self, episode: int) -> Any:
@@ -149,9 +179,24 @@ class GymnasiumEnvironment:
         """Steps the environment."""
         del slot
         assert self.environment is not None
-        observation, reward, terminated, truncated, info = self.environment.step(action)
-        measured = {name: float(info[name]) for name in self.measures} if self.measures else _NOTHING
-        return StepResult(observation, float(reward), bool(terminated), bool(truncated), measured)
+        taken = action if self._to_declared is None else self._to_declared(action)
+        observation, reward, terminated, truncated, info = self.environment.step(taken)
+        # Success is often given at the end of an episode alone.
+        measured = {name: info[name] for name in self.measures if name in info} if self.measures else _NOTHING
+        return StepResult(observation, reward, terminated, truncated, measured)  # type: ignore[arg-type]  # cast by the driver
+
+    def _check_forms(self) -> None:
+        """Raises TaskDistributionError where this task's observations or actions are of another form than the others'."""
+        environment = self.environment
+        assert environment is not None
+        spaces = (("observation_space", environment.observation_space), ("action_space", environment.action_space))
+        for (name, space), wanted in zip(spaces, self.forms or (), strict=False):
+            if form_of(space) != wanted:
+                raise TaskDistributionError(
+                    f"{name} of one task is {in_words(wanted)}, that of another {in_words(form_of(space))}. All tasks of a "
+                    "distribution have the same spaces: pad observations to the largest with zeros, offer the largest number "
+                    "of actions, and say which of them exist by from_gymnasium(..., action_mask=True)."
+                )
 
     def close(self) -> None:
         """Closes the environment."""

@@ -8,23 +8,25 @@ of this package and of the files that define the tasks and the baseline.
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import platformdirs
 from jaxtyping import Array, Key, PyTree
 
 import quickstudy
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.caches import cache_folder
+from quickstudy.storage.reading import DESCRIPTION, read_json
+from quickstudy.training.source_files import file_digests
 from quickstudy.training.sources import held_out_tasks
 
 _FILE = "baselines.json"
@@ -37,7 +39,7 @@ class BaselineReturns:
       distribution: whose baselines they are.
       tasks: the number of held-out tasks; fewer where lifetimes are long.
       collecting: where lifetimes on tasks outside JAX are collected.
-      cache: a folder for returns that were measured; the user's cache folder where not given.
+      cache: a folder for returns that were measured; the user's cache folder where not given, if it can be written.
 
     The attribute `returns` holds what is known, by name, in reward units.
     """
@@ -51,7 +53,7 @@ class BaselineReturns:
         cache: str | Path | None = None,
     ):
         self._distribution, self._tasks, self._collecting = distribution, tasks, collecting
-        self._cache = Path(cache) if cache is not None else Path(platformdirs.user_cache_dir("quickstudy")) / "baselines"
+        self._cache = Path(cache) if cache is not None else cache_folder("baselines")
         self.returns: dict[str, float] = {}
 
     @property
@@ -61,9 +63,9 @@ class BaselineReturns:
 
     def load(self) -> None:
         """Reads the returns that are in the cache; measures nothing."""
-        for name in self.missing:
+        for name in self.missing if self._cache is not None else ():
             try:
-                self.returns[name] = float(json.loads(self._path(name).read_text())["return"])
+                self.returns[name] = float(json.loads(self._path(name).read_text(encoding="utf-8"))["return"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # not there, or written by another program
 
@@ -104,15 +106,18 @@ class BaselineReturns:
             "task_hash": task_hash(tasks),
             "keys": np.asarray(jax.random.key_data(keys)).tolist(),
             "package": _package_digest(),
-            "files": _file_digests(getattr(self._distribution, f.name) for f in dataclasses.fields(self._distribution)),
+            "files": _digests(getattr(self._distribution, f.name) for f in dataclasses.fields(self._distribution)),
         }
 
     def _path(self, name: str) -> Path:
-        files = _file_digests([self._distribution.baselines[name]])
+        files = _digests([self._distribution.baselines[name]])
         described = json.dumps(self._settings | {"baseline": name, "baseline_files": files}, sort_keys=True, default=str)
+        assert self._cache is not None  # nothing is read or kept without it
         return self._cache / f"{hashlib.sha256(described.encode()).hexdigest()}.json"
 
     def _keep(self, name: str) -> None:
+        if self._cache is None:
+            return
         content = {"distribution": self._distribution.name, "baseline": name, "return": self.returns[name]}
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
@@ -122,9 +127,18 @@ class BaselineReturns:
 
 
 def read_baselines(folder: str | Path) -> dict[str, float]:
-    """Held-out returns of the baselines by name, from a run folder; empty where it has none."""
+    """Held-out returns of the baselines by name, from a run folder; empty where it has none.
+
+    Raises:
+      UsageError: the file does not parse, or holds something else.
+    """
     path = Path(folder) / _FILE
-    return json.loads(path.read_text())["returns"] if path.is_file() else {}
+    if not path.exists():
+        return {}
+    returns = read_json(path, what="returns of the baselines", limit=DESCRIPTION).get("returns")
+    if not isinstance(returns, dict) or not all(type(value) in (int, float) for value in returns.values()):
+        raise UsageError(f"{path}: returns must be a table of names and numbers. Delete the file, or train again.")
+    return {name: float(value) for name, value in returns.items()}
 
 
 @functools.cache
@@ -136,16 +150,6 @@ def _package_digest() -> str:
     return digest.hexdigest()
 
 
-def _file_digests(values: Any) -> list[str]:
-    """Hashes of the files that functions among these values are defined in."""
-    files = {_source_file(value) for value in values if callable(value)} - {None}
-    return sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file is not None)
-
-
-def _source_file(function: Callable) -> str | None:
-    while isinstance(function, functools.partial):
-        function = function.func
-    try:
-        return inspect.getsourcefile(inspect.unwrap(function))
-    except (TypeError, OSError):
-        return None
+def _digests(values: Iterable[Any]) -> list[str]:
+    """Digests of the files that functions among these values are defined in."""
+    return sorted(set(file_digests(values).values()))

@@ -9,9 +9,12 @@ from jaxtyping import PyTree
 
 from quickstudy.protocol.errors import CollectingError, NonFiniteError
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
+from quickstudy.rollout.nonfinite import LARGEST_REWARD
 
 _MOST_NONFINITE = 0.5
 _MOST_LOST = 0.5
+_LARGE_RETURN = 1e15
+_SCALE_REWARDS = "Divide the rewards in the task, so that the return of a lifetime stays below a million."
 
 
 def check_update(
@@ -44,16 +47,21 @@ def check_update(
         )
     nonfinite = np.mean(metrics["nonfinite_steps"]) / lifetime_steps
     if nonfinite > _MOST_NONFINITE:
+        overflowing = np.mean(metrics.get("overflowing_steps", 0.0)) / lifetime_steps
+        what, remedy = "rewards or observations were not finite", "Look at the tasks with `quickstudy check`."
+        if overflowing > nonfinite / 2:
+            what, remedy = f"rewards overflowed: they were larger than {LARGEST_REWARD:g}", _SCALE_REWARDS
         raise NonFiniteError(
-            f"{where}: rewards or observations were not finite on {nonfinite:.0%} of the steps. There is too little left to "
-            "learn from. Look at the tasks with `quickstudy check`."
+            f"{where}: {what}, on {nonfinite:.0%} of the steps. There is too little left to learn from. {remedy}"
         )
     bad = [name for name, values in metrics.items() if not np.isfinite(values).all()]
     if bad:
-        raise NonFiniteError(
-            f"{where}: {', '.join(bad)} is not finite; {_first_broken(train)}; {latest_checkpoint()}. "
-            "Try a lower learning rate."
-        )
+        largest = np.max(np.abs(metrics.get("train_return", 0.0)))
+        if not largest < _LARGE_RETURN:
+            what, remedy = f"rewards overflow: the mean return of a lifetime is {largest:.3g}", _SCALE_REWARDS
+        else:
+            what, remedy = f"{', '.join(bad)} is not finite", "Try a lower learning rate."
+        raise NonFiniteError(f"{where}: {what}; {_first_broken(train)}; {latest_checkpoint()}. {remedy}")
 
 
 def _first_broken(train: PyTree) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
+from quickstudy.protocol.memory import check_memory, free_bytes_of_devices
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
@@ -14,6 +15,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
+from quickstudy.training.memory import program_bytes
 from quickstudy.training.random_keys import held_out_keys
 
 
@@ -41,6 +43,7 @@ class FreshSource:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
+        self._tasks = tasks
         self._held_out: Any = self._held_out_program(algorithm, tasks)
 
     def initial(self) -> PyTree:  # noqa: D102
@@ -48,6 +51,12 @@ class FreshSource:
 
     def compile(self, train: PyTree) -> None:  # noqa: D102
         self._held_out = self._held_out.lower(train).compile()
+        check_memory(
+            program_bytes(self._held_out),
+            what=f"evaluating on {held_out_count(self._distribution, self._tasks):,} held-out tasks during training",
+            remedy="Use fewer of them (--held-out-tasks), shorter lifetimes or fewer seeds.",
+            free=free_bytes_of_devices(),
+        )
 
     def supply(self, train: PyTree, roots: Key[Array, " seeds"], update: int) -> tuple[PyTree, Metrics]:  # noqa: D102
         del train, roots, update

@@ -70,7 +70,7 @@ class HostSource:
             "environment_steps": [float(batch.steps) for batch in batches],
         }
         for name in self._distribution.measures:
-            metrics[f"train_{name}"] = [float(np.nanmean(self._by_episode(batch, name))) for batch in batches]
+            metrics[f"train_{name}"] = [_known_mean(self._by_episode(batch, name)) for batch in batches]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(batch.lifetimes for batch in batches)), metrics
 
     def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:  # noqa: D102
@@ -85,8 +85,7 @@ class HostSource:
             clean = collected(batch.lifetimes).fresh  # type: ignore[arg-type]
             metrics["held_out_return"].append(float(np.asarray(clean.outcome.reward).sum(0)[~batch.lost].mean()))
             for name in self._distribution.measures:
-                last = self._by_episode(batch, name)[:, -1]
-                metrics.setdefault(f"held_out_{name}", []).append(float(np.nanmean(last)))
+                metrics.setdefault(f"held_out_{name}", []).append(_known_mean(self._by_episode(batch, name)[:, -1]))
         return metrics
 
     def seconds(self) -> dict[str, float]:  # noqa: D102
@@ -104,3 +103,9 @@ class HostSource:
         """A measure of every episode of the lifetimes that were not lost."""
         steps = batch.measures[name].T[~batch.lost]
         return judged(steps.reshape(len(steps), -1, self._distribution.spec.horizon), self._distribution.measures[name])
+
+
+def _known_mean(values: Float[np.ndarray, "*episodes"]) -> float:
+    """The mean over episodes in which something was measured; 0 where there is none, since metrics are finite."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else 0.0

@@ -23,7 +23,7 @@ from typing import Protocol
 from jaxtyping import Array, Bool, Key, PyTree
 
 from quickstudy.protocol.records import Spec, Transition, record
-from quickstudy.rollout.nonfinite import mask_nonfinite
+from quickstudy.rollout.nonfinite import mask_nonfinite, overflowing
 
 Metrics = dict[str, list[float]]
 """Metrics by name, each a list over seeds."""
@@ -34,18 +34,21 @@ class Collected:
     """The lifetimes of one update of one seed: this device's share.
 
     `fresh`: `[T, lifetimes]`, run under the present parameters; non-finite steps are masked. `nonfinite`: `[T, lifetimes]`,
-    true at those steps. `given`: the lifetimes that the algorithm's `update` receives, see `MetaAlgorithm.wants`.
+    true at those steps. `overflowing`: those of them whose reward is too large. `given`: the lifetimes that the algorithm's
+    `update` receives, see `MetaAlgorithm.wants`.
     """
 
     fresh: Transition
     nonfinite: Bool[Array, "T lifetimes"]
+    overflowing: Bool[Array, "T lifetimes"]
     given: PyTree
 
 
 def collected(lifetimes: Transition) -> Collected:
     """Lifetimes `[T, lifetimes]` as they were recorded, with their non-finite steps masked."""
     clean, nonfinite = mask_nonfinite(lifetimes)
-    return Collected(fresh=clean, nonfinite=nonfinite, given=clean)
+    too_large = nonfinite & overflowing(lifetimes.outcome.reward)
+    return Collected(fresh=clean, nonfinite=nonfinite, overflowing=too_large, given=clean)
 
 
 class LifetimeSource(Protocol):
@@ -60,7 +63,7 @@ class LifetimeSource(Protocol):
         """What the source keeps from update to update, for one seed; checkpoints hold it. `()` where it keeps nothing."""
 
     def compile(self, train: PyTree) -> None:
-        """Compiles what `held_out` runs, so that no evaluation waits for it.
+        """Compiles what `held_out` runs, so that no evaluation waits for it. Raises UsageError if it does not fit into memory.
 
         Args:
           train: train states of the algorithm `[seeds]`.

@@ -5,32 +5,41 @@ in updates. So a run that was stopped anywhere goes on to the same parameters, b
 """
 
 import dataclasses
+import functools
 import math
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Key, PyTree
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.memory import bytes_of
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.protocol.settings import check_at_least, flat_settings
+from quickstudy.protocol.setting_values import Count, Seconds, Seed, checked_value
+from quickstudy.protocol.settings import check_settings, plain_mapping, plain_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
 from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
-from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds
+from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds, telling_of_slow_update
+from quickstudy.training.drawn_tasks import drawn_tasks
 from quickstudy.training.finite import check_update
 from quickstudy.training.interrupts import finish_on_interrupt
 from quickstudy.training.lifetime_source import LifetimeSource
+from quickstudy.training.memory import check_program, check_shapes
 from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
+from quickstudy.training.source_files import user_files
 from quickstudy.training.sources import source_for
-from quickstudy.training.update import RunState, initial_state, run_update, update_program
+from quickstudy.training.update import RunState, apply_supplied, initial_state, update_program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,22 +47,22 @@ class TrainingConfig:
     """Settings of a meta-training run."""
 
     budget: str = "3m"
-    """How long: minutes ("5m", "90s", "1h") or environment steps per seed ("2e6 steps")."""
-    seeds: int = 1
+    """How long: a time ("90s", "5m", "1h") or environment steps per seed ("2e6 steps"). Compiling is not part of the time."""
+    seeds: Count = 1
     """Independent runs, trained side by side."""
-    seed: int = 0
+    seed: Seed = 0
     """Number of the first seed."""
-    held_out_tasks: int = 512
+    held_out_tasks: Count = 512
     """Held-out tasks of the evaluations during training, which choose nothing. Fewer where lifetimes are long."""
-    evaluation_seconds: float = 10.0
+    evaluation_seconds: Seconds = 10.0
     """Least seconds between two evaluations during training; 0 evaluates after every update."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: Seconds = 30.0
     """Seconds between two checkpoints."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         parse_budget(self.budget)
-        check_at_least(self, 1, "seeds", "held_out_tasks")
-        check_at_least(self, 0, "evaluation_seconds", "checkpoint_seconds")
+        checked_value("seed + seeds - 1, the last seed,", Seed, self.seed + self.seeds - 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,42 +120,72 @@ def meta_train(
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
       SpecError: the algorithm was made for other tasks.
-      UsageError: the folder holds a run already, or one of another configuration.
+      UsageError: the folder holds a run already, or one of another configuration or on other tasks; another process uses it; or
+        the run needs more memory than is free.
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
+    """
+    with training_run(
+        algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
+        collecting=collecting, watch=watch,
+    ) as run:  # fmt: skip
+        return run
+
+
+@contextmanager
+def training_run(
+    algorithm: MetaAlgorithm,
+    distribution: AnyDistribution,
+    config: TrainingConfig,
+    *,
+    folder: str | Path | None,
+    resume: bool,
+    overwrite: bool,
+    command: str | None,
+    collecting: CollectingConfig,
+    watch: Callable[[Progress], None],
+) -> Iterator[Run]:
+    """`meta_train`, but no other run can have the folder until the block ends. What is written at the end is written inside it.
+
+    Args, Raises: as of `meta_train`.
     """
     check_fit(algorithm.agent, distribution.spec)
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # refuses what it refuses before a folder is made
     description = {
         "command": command,
-        "algorithm": {"name": algorithm.name, "config": flat_settings(algorithm.config)},
-        "distribution": {"name": distribution.name, "config": dict(distribution.config)},
+        "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
+        "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
         "training": dataclasses.asdict(config),
         "spec": distribution.spec.describe(),
         "versions": versions(),
         "machine": machine(),
     }
-    source = source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)
-    try:
-        record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
-        try:
-            update, state, accounts, finished = _train(algorithm, source, config, record, watch)
-        finally:
-            record.close()
-    finally:
-        source.close()
-    return Run(
-        algorithm=algorithm,
-        distribution=distribution,
-        config=config,
-        params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
-        metrics=record.metrics,
-        steps=update * steps_per_update(algorithm),
-        nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
-        lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
-        seconds=accounts.total(),
-        finished=finished,
-        folder=record.path,
-    )
+    if folder is not None:
+        description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
+    schedule = Schedule(config.budget, steps_per_update=steps_per_update(algorithm))
+    with ExitStack() as folder_in_use:
+        with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
+            check_shapes(algorithm, distribution, source, seeds=config.seeds)
+            record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
+            folder_in_use.callback(record.close)
+            try:
+                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, watch)
+            except UsageError:
+                if record.path is not None and not resume and not record.metrics:
+                    shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
+                raise
+        yield Run(
+            algorithm=algorithm,
+            distribution=distribution,
+            config=config,
+            params=jax.tree.map(np.asarray, jax.vmap(algorithm.params)(state.train)),
+            metrics=record.metrics,
+            steps=update * steps_per_update(algorithm),
+            nonfinite_steps=round(sum(sum(line["nonfinite_steps"]) for line in record.metrics) * algorithm.lifetimes),
+            lost=round(sum(sum(line.get("lost", ())) for line in record.metrics)),
+            seconds=accounts.total(),
+            finished=finished,
+            folder=record.path,
+        )
 
 
 def steps_per_update(algorithm: MetaAlgorithm) -> int:
@@ -158,6 +197,7 @@ def _train(
     algorithm: MetaAlgorithm,
     source: LifetimeSource,
     config: TrainingConfig,
+    schedule: Schedule,
     record: RunRecord,
     watch: Callable[[Progress], None],
 ) -> tuple[int, RunState, Accounts, bool]:
@@ -167,27 +207,34 @@ def _train(
       The number of updates, the last state, the time by activity, and whether the budget is spent.
     """
     steps = steps_per_update(algorithm)
-    accounts, schedule = Accounts(), Schedule(config.budget, steps_per_update=steps)
+    accounts = Accounts()
     with accounts.timed("compiling"):
-        roots = jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.seeds))
+        roots = jax.vmap(jax.random.key)(config.seed + np.arange(config.seeds, dtype=np.uint32))
         update, state = _resumed(initial_state(algorithm, source, roots), record, schedule, accounts)
-        program = update_program(algorithm, source)
         source.compile(state.train)
-        if not source.supplies:
-            program = program.lower(state, (), roots, jnp.uint32(0), jnp.float32(0)).compile()
+        compiled = functools.partial(_compiled, algorithm, source, roots, seeds=config.seeds)
+        program = None if source.supplies else compiled(state, ())
     update_seconds: list[float] = []
     last_evaluation = last_save = -math.inf if update == 0 else time.monotonic()
-    is_spent = lambda: schedule.is_spent(update, seconds=accounts.total())  # noqa: E731
-    notes = lambda: {"updates": schedule.updates, "seconds": accounts.total()}  # noqa: E731
+    is_spent = lambda: schedule.is_spent(update, seconds=accounts.budgeted())  # noqa: E731
+    notes = lambda: {"updates": schedule.updates, "seconds": accounts.total(), "budgeted": accounts.budgeted()}  # noqa: E731
     with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
-            began = time.monotonic()
-            with accounts.timed("training"):
-                state, metrics = run_update(program, source, state, roots, update, schedule.progress(update))
+            began, compiling = time.monotonic(), accounts["compiling"]
+            telling = functools.partial(telling_of_slow_update, config.budget, first=not update_seconds)
+            with accounts.timed("training"), telling(spent=0.0):
+                supplied, collecting = source.supply(state.train, roots, update)
+            if program is None:  # the arrays that were supplied show their shapes only now
+                with accounts.timed("compiling"):
+                    program = compiled(state, supplied)
+                began += accounts["compiling"] - compiling
+            with accounts.timed("training"), telling(spent=time.monotonic() - began):
+                state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update))
+                metrics |= collecting
             update_seconds.append(time.monotonic() - began)
             update += 1
             check_update(metrics, state.train, algorithm, update=update, latest_checkpoint=record.latest_checkpoint)
-            planned = schedule.plan(update, update_seconds=update_seconds, seconds=accounts.total())
+            planned = schedule.plan(update, update_seconds=update_seconds, seconds=accounts.budgeted())
             line: dict[str, Any] = {
                 "update": update,
                 "steps": update * steps,
@@ -220,4 +267,21 @@ def _resumed(state: RunState, record: RunRecord, schedule: Schedule, accounts: A
         return 0, state
     update, state, notes = found
     schedule.updates, accounts.earlier_seconds = notes["updates"], notes["seconds"]
+    accounts.earlier_budgeted = notes.get("budgeted", notes["seconds"])  # earlier versions counted all of it
     return update, state
+
+
+def _compiled(
+    algorithm: MetaAlgorithm,
+    source: LifetimeSource,
+    roots: Key[Array, " seeds"],
+    state: RunState,
+    supplied: PyTree,
+    *,
+    seeds: int,
+) -> Any:
+    """The update as a program that is ready to run and fits into memory, a copy of the state for checkpoints included."""
+    program = update_program(algorithm, source)
+    program = program.lower(state, supplied, roots, jnp.uint32(0), jnp.float32(0)).compile()
+    check_program(program, algorithm, seeds=seeds, more=bytes_of(state))
+    return program

@@ -15,6 +15,7 @@ class Progress:
       update: the number of updates so far.
       updates: the number of updates in all; None until a budget in time was turned into it.
       steps: environment steps per seed so far.
+      seconds_per_update: mean duration of the newest updates.
       steps_per_second: over all seeds, in the newest updates.
       seconds: the time that the run has taken.
       seconds_left: the time of the updates that are left; None where their number is not known.
@@ -26,6 +27,7 @@ class Progress:
     update: int
     updates: int | None
     steps: int
+    seconds_per_update: float
     steps_per_second: float
     seconds: float
     seconds_left: float | None
@@ -52,6 +54,7 @@ def progress_of(
         update=line["update"],
         updates=schedule.updates,
         steps=line["steps"],
+        seconds_per_update=seconds_per_update,
         steps_per_second=seeds * line["steps"] / line["update"] / seconds_per_update,
         seconds=line["seconds"],
         seconds_left=left,

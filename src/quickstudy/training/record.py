@@ -1,9 +1,13 @@
 """The record of a run: its metrics, and checkpoints in a folder if it has one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from quickstudy.storage.run_folder import RunFolder, check_same_run, surviving_disk_trouble
+from quickstudy.storage.atomic import in_words
+from quickstudy.storage.run_description import check_same_run
+from quickstudy.storage.run_folder import RunFolder
 from quickstudy.training.update import RunState
 
 
@@ -13,7 +17,8 @@ class RunRecord:
     Args:
       folder: of the run; None writes nothing.
 
-    A full disk costs a line or a checkpoint, not the run; the newest line of metrics then says so under `trouble`.
+    A full disk costs a checkpoint, not the run. The newest line of metrics then says so under `trouble`, and so does the next
+    one that is written. Lines wait in memory until the disk takes them.
     The attribute `metrics` holds one line per update, oldest first. The attribute `evaluations` holds the steps and the
     held-out returns over seeds of every evaluation during training.
     """
@@ -22,6 +27,7 @@ class RunRecord:
         self._folder = folder
         self.metrics: list[dict[str, Any]] = []
         self.evaluations: list[tuple[int, list[float]]] = []
+        self._trouble: str | None = None
 
     @classmethod
     def open(
@@ -41,10 +47,11 @@ class RunRecord:
             return cls(None)
         folder = RunFolder(path, resume=resume, overwrite=overwrite)
         try:
-            if resume:
-                check_same_run(folder.description(), description)
-            else:
+            stored = folder.description() if resume else None
+            if stored is None:  # a new run, or one that was killed before it wrote its description
                 folder.describe(description)
+            else:
+                check_same_run(stored, description)
         except BaseException:
             folder.close()
             raise
@@ -69,15 +76,17 @@ class RunRecord:
 
     def append(self, line: dict[str, Any]) -> None:
         """Adds a line of metrics."""
+        if self._trouble is not None:
+            line["trouble"], self._trouble = self._trouble, None
         self._remember(line)
         if self._folder is not None:
-            with surviving_disk_trouble("metrics", line):
+            with self._surviving_disk_trouble("metrics"):
                 self._folder.append_metrics(line)
 
     def save(self, update: int, state: RunState, notes: dict[str, Any]) -> None:
         """Writes a checkpoint."""
         if self._folder is not None:
-            with surviving_disk_trouble("checkpoint", self.metrics[-1] if self.metrics else {}):
+            with self._surviving_disk_trouble("checkpoint"):
                 self._folder.save(update, state, notes)
 
     def latest_checkpoint(self) -> str:
@@ -88,6 +97,16 @@ class RunRecord:
         """Lets go of the folder."""
         if self._folder is not None:
             self._folder.close()
+
+    @contextmanager
+    def _surviving_disk_trouble(self, what: str) -> Iterator[None]:
+        """A disk that is full or gone is noted in the metrics, and tried again next time."""
+        try:
+            yield
+        except OSError as error:
+            self._trouble = f"the {what} could not be written: {in_words(error)}"
+            if self.metrics:
+                self.metrics[-1]["trouble"] = self._trouble
 
     def _remember(self, line: dict[str, Any]) -> None:
         self.metrics.append(line)

@@ -1,17 +1,27 @@
 """Meta-training as an application: train, save the bundle, and measure the baselines after it."""
 
+import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from quickstudy.protocol.errors import CollectingError
+from quickstudy.protocol.errors import CollectingError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.storage.bundle import save_bundle
+from quickstudy.storage.atomic import in_words
+from quickstudy.storage.bundle import is_saved, save_bundle
 from quickstudy.training.baseline_returns import BaselineReturns
-from quickstudy.training.loop import Run, TrainingConfig, meta_train
+from quickstudy.training.budget import parse_budget
+from quickstudy.training.interrupts import finish_on_interrupt, skip_on_interrupt
+from quickstudy.training.loop import Run, TrainingConfig, training_run
 from quickstudy.training.progress import Progress
+
+_log = logging.getLogger("quickstudy")
+_LEAST_BASELINE_SECONDS = 30.0
 
 
 class Watcher(Protocol):
@@ -66,10 +76,12 @@ def train_and_save(
       overwrite: start again in a folder that holds a run.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected.
-      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out.
+      measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out, and
+        so does a budget in time: none is begun once they have taken as long as the budget, and at least half a minute.
       watcher: shows the run.
     Raises:
       CollectingError, SpecError, UsageError, NonFiniteError: see `meta_train`.
+      QuickstudyError: the bundle could not be written.
     """
     baselines = BaselineReturns(distribution, tasks=config.held_out_tasks, collecting=collecting)
     loaded = False
@@ -82,25 +94,57 @@ def train_and_save(
             baselines.load()
             watcher.show_baselines(baselines.returns, missing=())
 
-    run = meta_train(
+    with training_run(
         algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
         collecting=collecting, watch=watch,
-    )  # fmt: skip
-    if run.finished:
-        save_bundle(Path(folder) / "bundle", algorithm, run.params, distribution=distribution, command=command)
-        if measure_baselines:
-            _measure(baselines, watcher)
-    baselines.save(folder)
-    return run
+    ) as run:  # fmt: skip
+        if run.finished:
+            with finish_on_interrupt() as interrupted:
+                _save(run, Path(folder) / "bundle", command=command)
+            if measure_baselines and not interrupted.is_set():
+                _measure(baselines, watcher, seconds=max(_LEAST_BASELINE_SECONDS, parse_budget(config.budget)[0] or math.inf))
+        try:
+            baselines.save(folder)
+        except OSError as error:  # pages then show fewer baselines
+            _log.warning("The returns of the baselines could not be written: %s.", in_words(error))
+        return run
 
 
-def _measure(baselines: BaselineReturns, watcher: Watcher) -> None:
-    """Measures the returns that are missing. The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything."""
+def _save(run: Run, path: Path, *, command: str | None) -> None:
+    """Saves the agent of a run that has ended. A bundle of it that is there already stays, with the results noted in it.
+
+    Raises:
+      QuickstudyError: the disk is full, gone or read-only.
+    """
+    if is_saved(path, run.algorithm, run.params, distribution=run.distribution):
+        return
+    try:
+        save_bundle(path, run.algorithm, run.params, distribution=run.distribution, command=command)
+    except OSError as error:
+        raise QuickstudyError(
+            f"training has ended, but the bundle could not be written: {in_words(error)}. The checkpoints in {path.parent} are "
+            "as they were. Make room, then give the same command with --resume: it writes the bundle."
+        ) from error
+
+
+def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) -> None:
+    """Measures the returns that are missing; none is begun after so many seconds.
+
+    The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything.
+    """
     if not baselines.missing:
         return
-    watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    try:
+    began = time.monotonic()
+    with skip_on_interrupt(), suppress(CollectingError):
+        watcher.show_baselines(baselines.returns, missing=baselines.missing)
         for _ in baselines.measure():
-            watcher.show_baselines(baselines.returns, missing=baselines.missing)
-    except (KeyboardInterrupt, CollectingError):
+            late = time.monotonic() - began > seconds and bool(baselines.missing)
+            watcher.show_baselines(baselines.returns, missing=() if late else baselines.missing)
+            if late:
+                _log.warning(
+                    "There was no time left for the baselines %s. `quickstudy evaluate` measures all.",
+                    ", ".join(baselines.missing),
+                )
+                break
+    if baselines.missing:
         watcher.show_baselines(baselines.returns, missing=())

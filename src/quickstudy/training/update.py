@@ -86,8 +86,16 @@ def run_update(
       progress: the spent part of the budget, in [0, 1).
     """
     supplied, collecting = source.supply(state.train, roots, update)
+    state, metrics = apply_supplied(program, state, supplied, roots, update, progress)
+    return state, metrics | collecting
+
+
+def apply_supplied(
+    program: Any, state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: int, progress: float
+) -> tuple[RunState, Metrics]:
+    """The part of `run_update` that comes after `source.supply`, whose arrays are `supplied`; other arguments as there."""
     state, metrics = program(state, supplied, roots, jnp.uint32(update), jnp.float32(progress))
-    return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()} | collecting
+    return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()}
 
 
 def apply_update(
@@ -96,7 +104,8 @@ def apply_update(
     """The train state of one seed after learning from its lifetimes, this device's share, and metrics `[]`.
 
     Metrics are the algorithm's and these. `train_return`: the mean return of the fresh lifetimes. `nonfinite_steps`: steps per
-    lifetime that were masked, as their numbers were not finite. And the change through adaptation, see `adaptation_metrics`.
+    lifetime that were masked, as their numbers were not finite. `overflowing_steps`: those of them whose reward was too large.
+    And the change through adaptation, see `adaptation_metrics`.
 
     Args:
       algorithm: its `update` is called.
@@ -109,9 +118,11 @@ def apply_update(
     fresh = lifetimes.fresh
     # A lifetime that was lost altogether has no return, so it does not count.
     happened = jax.lax.psum(fresh.valid.any(0).sum().astype(jnp.float32), LIFETIMES_AXIS)
+    each = lambda steps: jax.lax.pmean(steps.sum(0).astype(jnp.float32).mean(), LIFETIMES_AXIS)  # noqa: E731
     watched = {
         "train_return": jax.lax.psum(fresh.outcome.reward.sum(), LIFETIMES_AXIS) / jnp.maximum(happened, 1.0),
-        "nonfinite_steps": jax.lax.pmean(lifetimes.nonfinite.sum(0).astype(jnp.float32).mean(), LIFETIMES_AXIS),
+        "nonfinite_steps": each(lifetimes.nonfinite),
+        "overflowing_steps": each(lifetimes.overflowing),
     }
     return train, watched | adaptation_metrics(algorithm, fresh) | metrics
 

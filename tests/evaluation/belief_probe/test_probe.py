@@ -122,8 +122,8 @@ def test_a_readout_comes_back_from_disk_as_it_was(drift, tmp_path):
     assert jax.tree.structure(back) == jax.tree.structure(readout)
     jax.tree.map(np.testing.assert_array_equal, back, readout)
     (tmp_path / "torn").write_bytes((tmp_path / "readout.safetensors").read_bytes()[:-8])
-    for name in ("torn", "nothing"):
-        with pytest.raises(BundleError, match="cannot be read as a readout"):
+    for name, said in (("torn", "truncated or altered"), ("nothing", "cannot be read as the readout")):
+        with pytest.raises(BundleError, match=said):
             load_readout(tmp_path / name)
 
 

@@ -19,11 +19,10 @@ LOSING = {
     "reset": "RuntimeError: the track is blocked",
     "second reset": "RuntimeError: the track is blocked",
     "step": "RuntimeError: the motor is stuck",
-    "shape": "an observation of shape (3,) came, where the space says (2,)",
-    "shape of reset": "an observation of shape (3,) came, where the space says (2,)",
-    "no reward": "TypeError",
-    "text for a reward": "could not convert string to float: 'much'",
-    "no measure": "KeyError: 'far'",
+    "shape": "step gives an observation float64[3]; the observation space asks for float32[2]",
+    "shape of reset": "reset gives an observation float64[3]; the observation space asks for float32[2]",
+    "no reward": "step gives a reward None; it must be one number",
+    "text for a reward": "step gives a reward 'much'; it must be one number",
 }
 NOT_FINITE = ("is not finite", "beyond 32 bits")
 RAISED_AT = {
@@ -99,6 +98,18 @@ def test_a_number_that_is_not_finite_is_masked_and_costs_no_lifetime(fault, undi
     assert happened[FAULTY_SLOT - 1] in np.flatnonzero(masked)
 
 
+def test_a_measure_that_one_step_lacks_is_not_known_there_and_costs_no_lifetime(undisturbed, capsys):
+    distribution = slides()
+    found, pool = lived(distribution, batch(distribution, faults={4: "no measure"}))
+    assert not found.lost.any()
+    assert not capsys.readouterr().err
+    assert (pool.unmeasured, pool.faults) == (set(), {})
+    np.testing.assert_array_equal(found.reward, undisturbed[1, False].reward)
+    unknown = np.isnan(found.measures["far"]) & found.valid
+    assert np.argwhere(unknown).tolist() == [[np.flatnonzero(found.valid[:, 4])[FAULTY_SLOT - 1], 4]]
+    assert not (np.isnan(found.measures["seen"]) & found.valid).any()
+
+
 def test_steps_and_seconds_are_counted(undisturbed):
     distribution = slides()
     found, _ = lived(distribution, batch(distribution, faults={4: "step"}))
@@ -152,8 +163,8 @@ def test_settings_out_of_range_are_refused(setting, value):
 @pytest.mark.parametrize(
     ("drawn", "said"),
     [
-        (["left", "right"], "a task holds 'left'"),
-        ([np.zeros(2), np.zeros(3)], "different shapes"),
+        (["left", "right"], "the number of a task of 'train' is 'left'"),
+        ([np.zeros(2), np.zeros(3)], r"has the shape \(2,\) in one, \(3,\) in another"),
         ([{"a": 1}, {"b": 1}], "built differently"),
         ([2**40, 1], "beyond 32 bits"),
     ],

@@ -14,6 +14,7 @@ from quickstudy.protocol.errors import CollectingError, MissingExtraError, Usage
 from quickstudy.rollout.collecting import ray_pool
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
+from quickstudy.rollout.collecting.user_code import UserCode
 from quickstudy.training.loop import TrainingConfig, meta_train
 from rollout.collecting.from_jax import as_host
 
@@ -100,10 +101,14 @@ def own_carts(tmp_path, monkeypatch):
     """Distributions from a file of the user's, which other machines do not have."""
     path = tmp_path / "own_carts.py"
     path.write_text(OWN_FILE)
-    sent = ray_pool.user_files
-    monkeypatch.setattr(
-        ray_pool, "user_files", lambda: [dataclasses.replace(file, path=f"/elsewhere{file.path}") for file in sent()]
-    )
+    sent = ray_pool.user_code
+
+    def elsewhere():
+        code = sent()
+        files = [dataclasses.replace(file, path=f"/elsewhere{file.path}") for file in code.files]
+        return dataclasses.replace(code, files=files)
+
+    monkeypatch.setattr(ray_pool, "user_code", elsewhere)
 
     def make(kind=""):
         return tasks.make(f"{path}:carts", kind=kind, once=str(tmp_path / "once"))
@@ -220,7 +225,7 @@ def test_what_an_actor_refuses_comes_back_as_itself(cluster, own_carts):
 @pytest.mark.usefixtures("nodes")
 def test_a_distribution_that_no_node_can_open_is_said(cluster, own_carts, monkeypatch):
     distribution = own_carts()
-    monkeypatch.setattr(ray_pool, "user_files", tuple)
+    monkeypatch.setattr(ray_pool, "user_code", UserCode)
     with pytest.raises(CollectingError, match="quickstudy_file_own_carts"):
         open_pool(distribution, on(cluster))
     assert not ray.is_initialized()

@@ -30,7 +30,22 @@ LOOKED_AT = {
     "maml (8,) 1 on corridor": (4,),
 }
 PAIRS = [(name, parallel_environments) for name, many in LOOKED_AT.items() for parallel_environments in many]
-EACH = [pytest.param(name, parallel_environments, marks=pytest.mark.xdist_group(name)) for name, parallel_environments in PAIRS]
+QUICK = (
+    "tally_agent every 1 on corridor",
+    "trace_agent every 2 on corridor",
+    "rl2 gru 8 on corridor",
+    "maml (8,) 1 on corridor",
+)
+
+
+def each(name, parallel_environments):
+    marks = [pytest.mark.xdist_group(name)]
+    if name not in QUICK or parallel_environments > 4:
+        marks.append(pytest.mark.slow)
+    return pytest.param(name, parallel_environments, marks=marks)
+
+
+EACH = [each(*pair) for pair in PAIRS]
 
 
 def apart(tasks):

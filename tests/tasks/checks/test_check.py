@@ -35,7 +35,7 @@ def changed_step(distribution, change):
     return {"step": step}
 
 
-@broken("sampling", "TracerBoolConversionError")
+@broken("sampling", "decides in Python on a number that JAX has not computed yet")
 def sample_branches_in_python(healthy):
     def sample(split, key):
         right = 1 if jax.random.uniform(key) > 0.5 else 0
@@ -68,22 +68,36 @@ def observation_of_another_shape(healthy):
     return changed_step(healthy, lambda task, state, action, outcome: {"observation": jnp.zeros(3)})
 
 
-@broken("shapes", "step gives an observation int32[2]")
-def observation_of_another_type(healthy):
-    return changed_step(healthy, lambda task, state, action, outcome: {"observation": jnp.zeros(2, jnp.int32)})
+@broken("shapes", "step gives an observation 'left'")
+def observation_is_text(healthy):
+    return changed_step(healthy, lambda task, state, action, outcome: {"observation": "left"})
 
 
-@broken("shapes", "reward int32[]")
-def reward_is_whole(healthy):
-    return changed_step(healthy, lambda task, state, action, outcome: {"reward": jnp.int32(1)})
+@broken("shapes", "reward float32[2]")
+def reward_is_an_array(healthy):
+    return changed_step(healthy, lambda task, state, action, outcome: {"reward": jnp.zeros(2)})
 
 
-@broken("shapes", "terminated float32[]")
-def terminated_is_a_number(healthy):
-    return changed_step(healthy, lambda task, state, action, outcome: {"terminated": jnp.float32(0.0)})
+@broken("shapes", "reward None; it must be one float")
+def reward_is_missing(healthy):
+    return changed_step(healthy, lambda task, state, action, outcome: {"reward": None})
 
 
-@broken("shapes", "turns a state int32[] into float32[]")
+@broken("shapes", "terminated bool[2]")
+def terminated_twice(healthy):
+    return changed_step(healthy, lambda task, state, action, outcome: {"terminated": jnp.zeros(2, bool)})
+
+
+@broken("shapes", "step gives a tuple of 5")
+def step_as_in_gymnasium(healthy):
+    def step(task, state, action, key):
+        state, outcome = healthy.step(task, state, action, key)
+        return outcome.observation, outcome.reward, outcome.terminated, outcome.truncated, {}
+
+    return {"step": step}
+
+
+@broken("shapes", "turns a state int32[] into float32[]. Let reset give it")
 def state_changes_its_type(healthy):
     def step(task, state, action, key):
         state, outcome = healthy.step(task, state, action, key)

@@ -1,6 +1,7 @@
 """Each law of environments outside JAX is broken on purpose, in small, and found; what is healthy passes."""
 
 import itertools
+import os
 import time
 
 import gymnasium
@@ -11,8 +12,14 @@ import quickstudy as qs
 from laws.broken_environments import BROKEN
 from laws.toy_environments import Dial, Shown, dials, set_target, stepped
 from quickstudy.cli import main
-from quickstudy.tasks.checks.check import check
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.tasks.checks import check as checks
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
+
+
+def check(distribution, **asked):
+    """`check`, with lifetimes in this process: a worker process takes seconds to start."""
+    return checks.check(distribution, collecting=CollectingConfig(collectors="inline"), **asked)
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -114,6 +121,50 @@ def test_a_reward_that_random_actions_never_meet_is_a_warning():
     assert (law, "random actions never meet" in what) == ("same task", True)
 
 
+def test_what_fails_only_where_lifetimes_run_side_by_side_is_found():
+    opened = []
+
+    class OnlyOne(Dial):
+        def reset(self, **given):
+            if len(opened) > 1:
+                raise OSError("the port is taken")
+            return super().reset(**given)
+
+        def close(self):
+            opened.clear()
+
+    def make(task):
+        opened.append(task)
+        return OnlyOne(float(task["target"]))
+
+    (fault,) = (fault for fault in check(dials(make=make), samples=300, budget_seconds=2.0) if not fault.warning)
+    assert fault.law == "shapes"
+    assert fault.what == "lifetimes that are run as in training fail: OSError: the port is taken"
+
+
+@pytest.mark.slow
+def test_what_a_worker_process_cannot_do_is_found():
+    here = os.getpid()
+
+    class AtHome(Dial):
+        def reset(self, **given):
+            if os.getpid() != here:
+                raise OSError("not at home")
+            return super().reset(**given)
+
+    faults = [fault.what for fault in checks.check(dials(AtHome), samples=300, budget_seconds=2.0) if not fault.warning]
+    assert faults == ["lifetimes that are run as in training fail: OSError: not at home"]
+
+
+def test_wide_bounds_and_ids_declared_as_bytes_are_warnings():
+    class Wide(Dial):
+        observation_space = gymnasium.spaces.Box(-1e4, 1e4, (1,))
+
+    (advice,) = (fault for fault in check(dials(Wide), samples=300, budget_seconds=2.0) if fault.law != "speed")
+    assert (advice.law, advice.warning) == ("spaces", True)
+    assert "declared are -1e+04 and 1e+04" in advice.what
+
+
 def test_slow_steps_are_warnings():
     def slow(dial, *rest):
         time.sleep(0.02)
@@ -176,13 +227,24 @@ def impossible():
             1,
             ["fault (set_task): an environment that is set", "    remedy: Let set_task set everything"],
         ),
-        ("impossible", 2, ["raises ZeroDivisionError: division by zero (", "mine.py, line 18)"]),
+        ("impossible", 2, ["mine.py, function impossible: ZeroDivisionError: division by zero (line 18)"]),
     ],
 )
 def test_the_command_line_checks_environments_too(function, status, expected, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(MINE)
     try:
-        ended = main(["check", f"{tmp_path / 'mine.py'}:{function}", "--samples", "500", "--budget-seconds", "3"])
+        ended = main(
+            [
+                "check",
+                f"{tmp_path / 'mine.py'}:{function}",
+                "--samples",
+                "500",
+                "--budget-seconds",
+                "3",
+                "--collectors",
+                "inline",
+            ]
+        )
     except SystemExit as stop:
         ended = stop.code
     printed = "".join(capsys.readouterr())

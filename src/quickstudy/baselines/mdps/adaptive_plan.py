@@ -58,7 +58,7 @@ def most_situations(spec: Spec, outcomes: int) -> int:
       spec: Discrete observations and actions.
       outcomes: of each state and action.
     """
-    states, actions = int(spec.observation_space.n), int(spec.action_space.n)  # type: ignore[union-attr]
+    states, actions = int(spec.observation_space.n), int(spec.action_space.n)  # type: ignore[union-attr, arg-type]
     cells = states * actions * outcomes
     return states * math.comb(spec.lifetime_steps - 1 + cells, cells)
 

@@ -88,7 +88,7 @@ def sizes_of(spec: Spec) -> tuple[int, int]:
     for space in (spec.observation_space, spec.action_space):
         if not isinstance(space, gymnasium.spaces.Discrete):
             raise SpecError(f"planning with beliefs needs Discrete states and actions; came {space!r}.")
-    return int(spec.observation_space.n), int(spec.action_space.n)  # type: ignore[union-attr]
+    return int(spec.observation_space.n), int(spec.action_space.n)  # type: ignore[union-attr, arg-type]
 
 
 def problem_of_counts(spec: Spec, *, successor: np.ndarray, reward: np.ndarray, start: int = 0) -> AdaptiveProblem:

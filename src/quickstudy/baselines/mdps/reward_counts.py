@@ -37,7 +37,7 @@ class FiniteSpaces(NamedTuple):
             if not isinstance(space, gymnasium.spaces.Discrete):
                 raise SpecError(f"an agent that counts transitions needs Discrete states and actions; came {space!r}.")
         numbers = state_space.n, action_space.n, state_space.start, action_space.start  # type: ignore[union-attr]
-        return cls(*map(int, numbers))
+        return cls(*map(int, numbers))  # type: ignore[arg-type]
 
     def state_and_action(self, experience: Transition) -> tuple[Int[Array, "*time"], Int[Array, "*time"]]:
         """Indices, from 0, of the state that was acted in and of the action."""

@@ -41,10 +41,12 @@ class Runs:
     Args:
       returns: of each episode, in reward units.
       steps: environment steps until the end of each episode; increasing.
+      nonfinite_steps: steps of all lifetimes that were masked.
     """
 
     returns: Float[np.ndarray, "seeds tasks episodes"]
     steps: Float[np.ndarray, "seeds tasks episodes"]
+    nonfinite_steps: int = 0
 
     @property
     def episodes(self) -> int:
@@ -159,6 +161,7 @@ def measure_side(runs: Runs, anchors: Anchors, draws: Draws, *, shared: int, win
             scores[str(after)] = normalised_score(returns, statistics.resampled_means(returns, draws), anchors, draws)
     return {
         "episodes": runs.episodes,
+        "nonfinite_steps": runs.nonfinite_steps,
         "steps": float(runs.steps[..., -1].mean()),
         "curve": _curve(_mean(runs, draws, window), window),
         "area": statistics.estimate(areas.mean(), statistics.resampled_means(areas, draws)),

@@ -22,9 +22,11 @@ from quickstudy.evaluation.evaluate import (
     split_label,
 )
 from quickstudy.evaluation.measures import Anchors
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.setting_values import Count, checked_value
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
@@ -72,7 +74,7 @@ def adaptation_speed(
       collecting: where lifetimes on tasks outside JAX run.
       progress: called with a name and the fraction of its lifetimes that are done.
     Raises:
-      UsageError: no task, no lifetime, no threshold or one outside (0, 1], or two equal names.
+      UsageError: no task, no lifetime, no threshold or one outside (0, 1], two equal names, or more than fits into memory.
       UnknownNameError: no such split.
       SpecError: an agent or a baseline that was made for other tasks.
     Source: none; published claims of such speed-ups that say how they were measured are not known to us.
@@ -121,6 +123,11 @@ def adaptation_speeds(
     homes = {name: _with_episodes(distribution, one.agent.spec.episodes) for name, one in contenders.items()}
     for name, one in contenders.items():
         check_fit(one.agent, homes[name].spec)
+    lifetimes = checked_value("lifetimes", Count, lifetimes)
+    longest = max(one.agent.spec.episodes for one in contenders.values())
+    counts = [one.seeds for one in contenders.values()] * (1 + shuffled)
+    steps = longest * distribution.spec.horizon // max(counts)  # rewards of single steps are kept of one agent at a time
+    check_tasks(distribution, tasks, seed=seed, seeds=counts, episodes=longest, steps=steps)
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     report = progress or (lambda name, done: None)
 
@@ -143,10 +150,10 @@ def adaptation_speeds(
     found = []
     for (ours, agent), (theirs, baseline) in itertools.product(agents.items(), baselines.items()):
         draws = draw_resamples({"agent": agent, "baseline": baseline}, tasks, seed)
-        steps = (meta_training_steps or {}).get(ours)
+        trained = (meta_training_steps or {}).get(ours)
         measures = measure_crossings(
             runs[ours], runs[theirs], floor, (draws["agent"], draws["baseline"]),
-            thresholds=thresholds, meta_training_steps=steps,
+            thresholds=thresholds, meta_training_steps=trained,
         )  # fmt: skip
         shared = min(runs[ours].episodes, runs[theirs].episodes)
 
@@ -208,15 +215,16 @@ def _run_all(
     """Lifetimes of every seed on every task; only sums by episode are kept."""
     spec = one.agent.spec
     shape = (one.seeds, len(keys), spec.episodes)
-    returns, steps = np.zeros(shape), np.zeros(shape)
+    returns, steps, nonfinite = np.zeros(shape), np.zeros(shape), 0
     for lifetime in range(lifetimes):
         fresh_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, lifetime)
         for index in range(one.seeds):
             rollout = runner.run(one.agent, one.params_of(index), task_list, fresh_keys)
             returns[index] += rollout.reward.reshape(*shape[1:], spec.horizon).sum(-1, dtype=np.float64)
-            steps[index] += rollout.valid.reshape(*shape[1:], spec.horizon).sum(-1)
+            steps[index] += (rollout.valid | rollout.nonfinite).reshape(*shape[1:], spec.horizon).sum(-1)
+            nonfinite += int(rollout.nonfinite.sum())
         report((lifetime + 1) / lifetimes)
-    return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1))
+    return Runs(returns=returns / lifetimes, steps=np.cumsum(steps / lifetimes, -1), nonfinite_steps=nonfinite)
 
 
 def _per_episode(distribution: AnyDistribution, task_list: PyTree) -> Anchors:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy.evaluation.results import DIGITS, Curve
+from quickstudy.evaluation.stored_results import check_speed
 from quickstudy.numerics.statistics import CensoredEstimate, Estimate
 from quickstudy.storage.atomic import write_atomically
-from quickstudy.storage.plain import from_document, read_object, to_document
+from quickstudy.storage.plain import from_document, left_out, read_object, to_document
 
 FORMAT = 1
+_LONGEST_WORD = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Side:
       area: mean return of an episode over the first episodes, as many as the shorter lifetime has.
       asymptote: mean return of an episode over the last tenth of its own lifetime (at least one episode).
       score_after: number of episodes before -> normalised score of the next one; empty where no ceiling is known.
+      nonfinite_steps: steps of all its lifetimes that the non-finite guard masked; they bring no reward.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Side:
     area: Estimate
     asymptote: Estimate
     score_after: Mapping[str, Estimate]
+    nonfinite_steps: int = left_out(0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,15 +148,18 @@ class AdaptationSpeed:
         """The inverse of `to_json`.
 
         Raises:
-          UsageError: data of another format, or a field that is missing, not known or of another type; names the field.
+          UsageError: data of another format, or a field that is missing, not known or of another type; names the field. Or
+            parts that do not fit each other.
         """
-        return from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
+        found = from_document(cls, data, version=FORMAT, what="adaptation speed", remedy="Measure again.")
+        check_speed(found)
+        return found
 
     @property
     def file_name(self) -> str:
         """Of its files, without an ending: `speed-AGENT-against-BASELINE-SPLIT`."""
         words = ("speed", self.agent.name, "against", self.baseline.name, self.split)
-        return "-".join(re.sub(r"\W+", "-", word).strip("-").lower() for word in words)
+        return "-".join(re.sub(r"\W+", "-", word).strip("-").lower()[:_LONGEST_WORD] for word in words)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes itself as JSON into a folder, whole or not at all, and gives the file's path."""

@@ -1,6 +1,7 @@
 """Fits a readout to a trained agent, and calibrates it."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import gymnasium
@@ -15,8 +16,10 @@ from quickstudy.evaluation.belief_probe.targets import described, named_paramete
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.memory import bytes_of, check_memory
 from quickstudy.protocol.records import Spec, Transition
-from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.setting_values import Count, Seed
+from quickstudy.protocol.settings import check_above_zero, check_sizes
 from quickstudy.protocol.spaces import encode
 from quickstudy.protocol.task_distribution import TaskDistribution
 
@@ -29,7 +32,7 @@ _MOST_STEPS = 2**19
 class ReadoutConfig:
     """Settings of fitting a readout."""
 
-    tasks: int = 2048
+    tasks: Count = 2048
     """Training tasks, one lifetime on each; a quarter of them calibrates. Fewer where lifetimes are long."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of both networks' hidden layers."""
@@ -39,11 +42,12 @@ class ReadoutConfig:
     """Steps of lifetimes in each."""
     learning_rate: float = 3e-3
     """Adam's first step size; it falls to zero along a cosine."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the tasks, the lifetimes and the networks."""
 
     def __post_init__(self) -> None:
-        check_above_zero(self, "tasks", "updates", "batch", "learning_rate")
+        check_above_zero(self, "updates", "batch", "learning_rate")
+        check_sizes(self, "hidden_sizes")
         if self.tasks < 40:
             raise UsageError(f"tasks must be 40 or more, so that some are left to calibrate with; came {self.tasks}.")
 
@@ -60,6 +64,7 @@ def fit_readout(
       config: settings.
     Raises:
       SpecError: the agent's memory is too large to be read.
+      UsageError: lifetimes or networks do not fit into memory.
       TaskDistributionError: `describe` names nothing that differs between tasks.
     """
     spec = distribution.spec
@@ -77,7 +82,9 @@ def fit_readout(
     train = lambda tree: jax.tree.map(lambda leaf: leaf[:fitted], tree)  # noqa: E731
     valid = np.asarray(train(lifetimes.valid))
     parameters = _standardisation(np.asarray(train(real))[:, None], np.ones((fitted, 1), bool))
-    parameter_network, outcome_network = networks(spec, named, features.shape[-1], config.hidden_sizes, key_networks)
+    make_networks = functools.partial(networks, spec, named, features.shape[-1], config.hidden_sizes)
+    _check_networks(jax.eval_shape(lambda key: make_networks(key), key_networks), config)
+    parameter_network, outcome_network = make_networks(key_networks)
     readout = Readout(
         features=_standardisation(np.asarray(train(features)), valid),
         observations=_standardisation(np.asarray(encode(train(lifetimes.observation), spec.observation_space)), valid),
@@ -127,6 +134,17 @@ def _fit(
     run = jax.jit(lambda carry: jax.lax.scan(update, carry, (jnp.arange(config.updates), keys))[0])
     weights, _ = run((weights, optimiser.init(weights)))
     return eqx.tree_at(_networks_of, readout, weights)
+
+
+def _check_networks(shapes: PyTree, config: ReadoutConfig) -> None:
+    """Raises UsageError if networks, their optimiser and gradient steps do not fit into memory."""
+    # Parameters, gradient and two moments of Adam; the layers of a batch and their gradients; a key and a number of each step.
+    needed = 4 * bytes_of(shapes) + 16 * config.batch * sum(config.hidden_sizes) + 24 * config.updates
+    check_memory(
+        needed,
+        what=f"fitting with layers of {config.hidden_sizes}, {config.batch:,} steps in each of {config.updates:,} updates",
+        remedy="Use smaller --hidden-sizes, --batch or --updates.",
+    )
 
 
 def _networks_of(readout: Readout) -> tuple:

@@ -11,10 +11,12 @@ from jaxtyping import Array, Bool, Float, PyTree
 from quickstudy.evaluation.belief_probe.features import features_along
 from quickstudy.evaluation.belief_probe.probe import NormalEstimate, Readout, average_of_last_steps, p_value
 from quickstudy.evaluation.belief_probe.targets import described
+from quickstudy.evaluation.sizes import check_arrays, check_tasks
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.nonfinite import mask_nonfinite, with_nonfinite_guard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,8 +87,10 @@ def probe_lifetimes(
       seed: of the tasks and the lifetimes' keys. They differ from those of `evaluate` and `fit_readout` for any seed.
     Raises:
       UnknownNameError: no such split.
+      UsageError: a number out of range, or more tasks than fit into memory.
     """
-    key_tasks, key_lifetimes = jax.random.split(jax.random.key(seed + 1_000_003))
+    check_tasks(distribution, tasks, seed=seed)
+    key_tasks, key_lifetimes = jax.random.split(jax.random.key((seed + 1_000_003) % 2**32))
     task_list, keys = distribution.sample_tasks(split, key_tasks, tasks=tasks), jax.random.split(key_lifetimes, tasks)
     lifetimes, features = record_lifetimes(agent, params, distribution, task_list, keys)
     return ProbedLifetimes(
@@ -110,13 +114,22 @@ def record_lifetimes(
       distribution: of the tasks.
       tasks: `[tasks]`.
       keys: `[tasks]`, of the lifetimes.
+    Raises:
+      UsageError: they do not fit into memory.
     """
+    guarded = with_nonfinite_guard(agent)
 
     def one(task: PyTree, key: Array) -> tuple[Transition, Array]:
-        lifetime, _ = run_lifetime(agent, distribution, params, task, key)
+        lifetime, _ = mask_nonfinite(run_lifetime(guarded, distribution, params, task, key)[0])
         lifetime = dataclasses.replace(lifetime, decision=dataclasses.replace(lifetime.decision, extras={}))
         return lifetime, features_along(agent, params, lifetime, jax.random.split(key)[0])
 
+    check_arrays(
+        jax.eval_shape(jax.vmap(one), tasks, keys),
+        copies=4,
+        what=f"a readout of {len(keys):,} lifetimes of {distribution.spec.lifetime_steps:,} steps",
+        remedy="Use fewer tasks, shorter lifetimes or an agent with a smaller memory.",
+    )
     return jax.jit(jax.vmap(one))(tasks, keys)
 
 

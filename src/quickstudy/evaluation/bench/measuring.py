@@ -23,11 +23,11 @@ from quickstudy.evaluation.bench.stored import (
     rounded,
 )
 from quickstudy.evaluation.contenders import Contender, algorithm_of, baselines_of, trained_contender
-from quickstudy.evaluation.evaluate import RESAMPLES, draw_tasks, evaluate, returns_on
+from quickstudy.evaluation.evaluate import draw_tasks, evaluate, returns_on
 from quickstudy.evaluation.results import Evaluation, PairedComparison
 from quickstudy.evaluation.summary import summary_sentences
 from quickstudy.numerics import statistics
-from quickstudy.numerics.statistics import Draws, Estimate
+from quickstudy.numerics.statistics import RESAMPLES, Draws, Estimate
 from quickstudy.protocol.errors import BundleError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.task_distribution import task_hash

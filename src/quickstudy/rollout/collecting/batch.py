@@ -21,7 +21,10 @@ class CollectedBatch:
       lifetimes: `[T, lifetimes]`; no slot of a lost lifetime is valid. None where rewards alone were asked for.
       reward: `[T, lifetimes]`, reward units; zero where a slot did not happen.
       valid: `[T, lifetimes]`, whether a slot happened.
-      measures: what environments measured beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen.
+      nonfinite: `[T, lifetimes]`, slots that happened and whose reward or observations are not finite, or whose reward
+        overflows. They are still as they came, and `valid`.
+      measures: what environments measured beside the reward, by name, `[T, lifetimes]`; NaN in slots that did not happen, and
+        where the environment gave none.
       lost: `[lifetimes]`, those that an environment or a process broke off.
       steps: environment steps that were taken, including those of lost lifetimes.
       seconds: time spent, by purpose.
@@ -31,6 +34,7 @@ class CollectedBatch:
     lifetimes: Transition | None
     reward: Float32[np.ndarray, "T lifetimes"]
     valid: Bool[np.ndarray, "T lifetimes"]
+    nonfinite: Bool[np.ndarray, "T lifetimes"]
     measures: dict[str, Float32[np.ndarray, "T lifetimes"]]
     lost: Bool[np.ndarray, " lifetimes"]
     steps: int
@@ -48,6 +52,7 @@ def joined(parts: Sequence[CollectedBatch]) -> CollectedBatch:
         lifetimes=jax.tree.map(along, *(part.lifetimes for part in parts)),
         reward=along(*(part.reward for part in parts)),
         valid=along(*(part.valid for part in parts)),
+        nonfinite=along(*(part.nonfinite for part in parts)),
         measures=jax.tree.map(along, *(part.measures for part in parts)),
         lost=np.concatenate([part.lost for part in parts]),
         steps=sum(part.steps for part in parts),
@@ -84,6 +89,7 @@ def with_lost_lifetimes(batch: CollectedBatch, rows: Sequence[int], *, lifetimes
         lifetimes=jax.tree.map(part, whole.lifetimes),
         reward=part(whole.reward),
         valid=part(whole.valid),
+        nonfinite=part(whole.nonfinite),
         measures=jax.tree.map(part, whole.measures),
         lost=whole.lost[order],
     )
@@ -102,6 +108,7 @@ def lost_lifetimes(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
         lifetimes=blank,
         reward=zero,
         valid=no,
+        nonfinite=no,
         measures={name: np.full(no.shape, np.nan, np.float32) for name in like.measures},
         lost=np.ones(lifetimes, bool),
         steps=0,
@@ -116,9 +123,12 @@ def judged(
     """One number of each episode from an environment's measure at each of its steps.
 
     Args:
-      steps: NaN in slots that did not happen. Axes before `episodes` are free: `[lifetimes]` or `[seeds, tasks]`, for example.
+      steps: NaN in slots that did not happen, and where nothing was measured. Axes before `episodes` are free: `[lifetimes]` or
+        `[seeds, tasks]`, for example.
       reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
-        happened.
+        was measured: environments may measure at the end of an episode alone.
+    Returns:
+      NaN of an episode whose `"last"` measure was never given; the other two take that for nothing.
     """
     if reduction == "any":
         return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)
@@ -126,3 +136,8 @@ def judged(
         return np.nansum(steps, -1)
     last = steps.shape[-1] - 1 - np.argmax(~np.isnan(steps[..., ::-1]), axis=-1)
     return np.take_along_axis(steps, last[..., None], -1)[..., 0]
+
+
+def unmeasured(batch: CollectedBatch) -> list[str]:
+    """The measures that no environment gave in any step of a batch."""
+    return [name for name, measured in batch.measures.items() if batch.valid.any() and np.isnan(measured).all()]

@@ -2,8 +2,10 @@
 
 import dataclasses
 import re
+from typing import Annotated
 
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.setting_values import Range, Seconds
 from quickstudy.protocol.settings import check_above_zero
 
 _KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
@@ -21,16 +23,17 @@ class CollectingConfig:
     """`inline` (in this process), `processes`, or on the machines of a Ray cluster: `ray` (the one at RAY_ADDRESS; if that is
     not set, the one that was started on this machine; if there is none, one that is started for this run), `ray:HOST:PORT` or
     `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
-    workers: int = 0
+    workers: Annotated[int, Range(least=0, most=65_536)] = 0
     """Worker processes or Ray actors; 0 is one for each core of this machine, or of the Ray cluster."""
     parallel_environments: int = 64
     """Lifetimes that each worker runs side by side, each with an environment of its own."""
     worker_python: str = ""
     """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
-    patience_seconds: float = 120.0
+    patience_seconds: Seconds = 120.0
     """A worker that sends nothing for so long is replaced."""
 
     def __post_init__(self) -> None:
+        check_above_zero(self, "parallel_environments", "patience_seconds")
         if not _KINDS.fullmatch(self.collectors):
             raise UsageError(
                 "collectors must be inline, processes, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT; "
@@ -38,7 +41,3 @@ class CollectingConfig:
             )
         if self.worker_python and self.collectors != "processes":
             raise UsageError(f"worker_python is for worker processes; came {self.worker_python!r} with {self.collectors!r}.")
-        for name, least in (("workers", 0), ("parallel_environments", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more; came {getattr(self, name)}.")
-        check_above_zero(self, "patience_seconds")

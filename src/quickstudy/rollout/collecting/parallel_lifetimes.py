@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
+from quickstudy.protocol.casting import host_flag, host_number, host_observation
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.records import blank_observation
 from quickstudy.rollout.collecting.batch import CollectedBatch
@@ -17,6 +18,8 @@ from quickstudy.rollout.collecting.recording import Recording
 from quickstudy.rollout.collecting.session_programs import BEGINS, COLUMNS, HAPPENED, SessionPrograms, lifetime_keys
 from quickstudy.rollout.session import chunk_end, end_of_episode, next_slot
 
+_NUMBERS, _FLAGS = (float, int, np.float64, np.float32), (bool, np.bool_)
+_REAL = (np.dtype(np.float32), np.dtype(np.float64))
 _FAULTS_KEPT = 3
 """Different exceptions; one whose message holds another number each time would fill the terminal."""
 
@@ -61,7 +64,7 @@ class ParallelLifetimes:
         self._steps, self._faults, self._next, self._lifetimes = 0, dict[str, int](), 0, len(keys)
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
-        self._shape = tuple(blank.shape)
+        self._space = spec.observation_space
         # One entry an environment: its lifetime (-1: none), the slot of the next decision, the end of the chunk under way.
         self._row, self._slot, self._chunk_end = np.full(count, -1), np.zeros(count, int), np.zeros(count, int)
         self._keys, self._numbers = np.zeros((count, 2), np.uint32), np.zeros((count, COLUMNS), np.int32)
@@ -138,18 +141,24 @@ class ParallelLifetimes:
 
         This is the one loop in Python that runs once for every step of every environment.
         """
-        followed, environments, successor, shape = [], self._environments.opened, self._successor, self._shape
+        followed, environments, successor, space = [], self._environments.opened, self._successor, self._space
+        shape, alike = successor.shape[1:], _REAL if successor.dtype == np.float32 else (successor.dtype,)
         mark_current, measured_of = self._mark_current, list(self._recording.measures.items())
         for number, slot, row in zip(numbers, slots, rows, strict=True):
             mark_current(row)
             try:
                 observation, reward, terminated, truncated, measures = environments[number].step(slot, actions[number])
-                if getattr(observation, "shape", ()) != shape:
-                    observation = self._checked(observation)
+                # What is of the right kind is passed on: to look at every number would take as long as some environments.
+                if not (type(observation) is np.ndarray and observation.dtype in alike and observation.shape == shape):
+                    observation = host_observation("step", observation, space)
                 successor[number] = observation
+                reward = float(reward) if type(reward) in _NUMBERS else host_number("a reward", reward)
+                terminated = bool(terminated) if type(terminated) in _FLAGS else host_flag("terminated", terminated)
+                truncated = bool(truncated) if type(truncated) in _FLAGS else host_flag("truncated", truncated)
                 for name, measured in measured_of:
-                    measured[slot, row] = measures[name]
-                followed.append((number, float(reward), bool(terminated), bool(truncated)))
+                    if name in measures:
+                        measured[slot, row] = host_number(f"the measure {name!r}", measures[name])
+                followed.append((number, reward, terminated, truncated))
             except Exception:
                 self._lose(number)
         return followed
@@ -165,7 +174,7 @@ class ParallelLifetimes:
         slots, rows, reward = self._slot[numbers], self._row[numbers], reward.astype(np.float32)
         terminated, truncated = end_of_episode(slots, terminated, truncated, horizon=self._horizon)
         ends, successor = terminated | truncated, self._successor[numbers]
-        self._recording.followed(slots, rows, successor, reward, terminated, truncated)
+        self._recording.followed(slots, rows, self._seen[numbers], successor, reward, terminated, truncated)
         self._slot[numbers] = following = next_slot(slots, ends, horizon=self._horizon)
         # The bits of the reward, in an array of whole numbers: one transfer to the device instead of five.
         columns = (np.ones_like(slots), np.zeros_like(slots), terminated, truncated, reward.view(np.int32))
@@ -180,10 +189,7 @@ class ParallelLifetimes:
                 self._lose(number)
 
     def _checked(self, observation: Any) -> np.ndarray:
-        if np.shape(observation) != self._shape:
-            raise ValueError(f"an observation of shape {np.shape(observation)} came, where the space says {self._shape}.")
-        with np.errstate(over="ignore"):
-            return np.asarray(observation, self._seen.dtype)
+        return host_observation("reset", observation, self._space)
 
     def _lose(self, number: int) -> None:
         """Gives a lifetime up, because of the exception that is being handled, and drops its environment."""

@@ -7,11 +7,12 @@ the run goes on.
 
 import dataclasses
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -21,13 +22,16 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.machine import usable_cores
-from quickstudy.rollout.collecting.batch import CollectedBatch, joined, lost_lifetimes, with_lost_lifetimes
+from quickstudy.protocol.memory import check_memory
+from quickstudy.rollout.collecting.batch import CollectedBatch, joined, lost_lifetimes, unmeasured, with_lost_lifetimes
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.process_worker import WorkerProcess
 from quickstudy.rollout.collecting.ray_pool import RayPool
 from quickstudy.rollout.collecting.worker import InProcessWorker, Job, Worker, WorkerLostError
 from quickstudy.rollout.compiled import check_fit
 
+_BYTES_OF_WORKER = 150e6
+"""Of a worker process that has imported JAX, before it opens an environment."""
 _TRIES = 2
 """Workers that a lifetime may end before it is lost."""
 _MOST_REPLACED = 10
@@ -41,11 +45,13 @@ class WorkerPool:
       distribution: of the tasks.
       spawn: `() -> Worker`, starts a worker.
       workers: how many.
+      in_this_thread: run the shares in the thread that calls `run`, so that Ctrl-C and debuggers reach the environments.
       on_close: called when all workers have ended.
     Attributes:
       replaced: workers that died or hung so far.
       lost: lifetimes lost so far.
       faults: exceptions that environments raised, as tracebacks, with their counts. Each is shown once, when it first comes.
+      unmeasured: measures that were missing in a whole batch. Each is named once.
     """
 
     def __init__(
@@ -54,21 +60,24 @@ class WorkerPool:
         spawn: Callable[[], Worker],
         *,
         workers: int,
+        in_this_thread: bool = False,
         on_close: Callable[[], None] = lambda: None,
     ):
         self.distribution, self._spawn, self._on_close = distribution, spawn, on_close
         self.replaced = self.lost = 0
         self.faults: dict[str, int] = {}
-        self._threads, self._closed, self._steps_taken = ThreadPoolExecutor(workers), False, [0] * workers
-        self._workers: list[Worker] = []
+        self.unmeasured = set[str]()
+        self._threads: Executor = _Here() if in_this_thread else ThreadPoolExecutor(workers)
+        self._closed, self._steps_taken = False, [0] * workers
         starting = [self._threads.submit(spawn) for _ in range(workers)]
         try:
             wait(starting)
-            self._workers += [one.result() for one in starting if one.exception() is None]
-            for one in starting:
-                one.result()
+            self._workers: list[Worker] = [one.result() for one in starting]
         except BaseException:
-            self.close()
+            for one in starting:  # after an interrupt some may start later
+                one.add_done_callback(_close_if_started)
+            self._threads.shutdown(wait=False)
+            on_close()
             raise
 
     def __enter__(self) -> Self:
@@ -103,7 +112,8 @@ class WorkerPool:
         began = time.monotonic()
         key_data = np.asarray(jax.random.key_data(keys))
         params, tasks = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, tasks)
-        task_list = [jax.tree.map(lambda leaf, row=row: leaf[row], tasks) for row in range(len(key_data))]
+        as_drawn = self.distribution.as_drawn
+        task_list = [as_drawn(jax.tree.map(lambda leaf, row=row: leaf[row], tasks)) for row in range(len(key_data))]
         shares = [share for share in np.array_split(np.arange(len(key_data)), len(self._workers)) if share.size]
         jobs = [Job(agent, params, [task_list[row] for row in share], key_data[share], rewards_only) for share in shares]
         self._steps_taken = [0] * len(self._workers)
@@ -122,14 +132,21 @@ class WorkerPool:
         ]
         whole = joined(parts)
         self.lost += int(whole.lost.sum())
+        self._name_unmeasured(unmeasured(whole))
         whole.seconds["transfer"] = max(0.0, time.monotonic() - began - sum(whole.seconds.values()))
         return whole
 
     def close(self) -> None:
         """Ends all workers."""
         self._closed = True
-        for worker in self._workers:
+        # All at once: each may take seconds. One alone is closed by the thread that made it, if it has to be.
+        closing = [threading.Thread(target=worker.close) for worker in self._workers[1:]]
+        for thread in closing:
+            thread.start()
+        for worker in self._workers[:1]:
             worker.close()
+        for thread in closing:
+            thread.join()
         self._threads.shutdown()
         self._on_close()
 
@@ -153,6 +170,17 @@ class WorkerPool:
                     left = [] if cause is None else [row for row in left if row != cause]
         return None
 
+    def _name_unmeasured(self, names: Sequence[str]) -> None:
+        """Says once of each measure that it was missing in a whole batch."""
+        for name in names:
+            if name not in self.unmeasured:
+                sys.stderr.write(
+                    f"quickstudy: no environment gave the measure {name!r} in any step of a batch. It counts as nothing there. "
+                    "Give it in the info of every step, or of the last step of an episode, which ends at the horizon at the "
+                    "latest; or leave it out of `measures`.\n"
+                )
+                self.unmeasured.add(name)
+
     def _count_faults(self, faults: Mapping[str, int]) -> None:
         """Counts exceptions of environments, and shows each once."""
         for fault, count in faults.items():
@@ -161,12 +189,30 @@ class WorkerPool:
             self.faults[fault] = self.faults.get(fault, 0) + count
 
 
+def _close_if_started(starting: Future) -> None:
+    if starting.exception() is None:
+        starting.result().close()
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in the thread that submits it. An interrupt passes through."""
+
+    def submit(self, call: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """The result or the error of the call."""
+        future: Future = Future()
+        try:
+            future.set_result(call(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 def open_pool(distribution: HostDistribution, config: CollectingConfig = CollectingConfig()) -> WorkerPool:
     """The workers that a configuration asks for.
 
     Raises:
       MissingExtraError: Ray is asked for and not installed.
-      UsageError: no Ray cluster answers, or there is no such interpreter.
+      UsageError: more worker processes than memory has room for, no Ray cluster answers, or there is no such interpreter.
       CollectingError: a worker does not start.
     """
     kind = config.collectors.partition(":")[0]
@@ -175,9 +221,15 @@ def open_pool(distribution: HostDistribution, config: CollectingConfig = Collect
             distribution,
             lambda: InProcessWorker(distribution, parallel_environments=config.parallel_environments),
             workers=1,
+            in_this_thread=True,
         )
     if kind == "processes":
         workers = config.workers or usable_cores()
+        check_memory(
+            workers * _BYTES_OF_WORKER,
+            what=f"starting {workers:,} worker processes",
+            remedy=f"Use fewer --workers; this process may run on {usable_cores()} cores.",
+        )
         return WorkerPool(distribution, lambda: WorkerProcess(distribution, config), workers=workers)
     ray_pool = RayPool(distribution, config)
     return WorkerPool(distribution, ray_pool.spawn, workers=ray_pool.workers, on_close=ray_pool.close)

@@ -1,8 +1,8 @@
-"""The program of a worker process: `python -m quickstudy.rollout.collecting.process_main SOCKET CELL`.
+"""The program of a worker process: `python -P -m quickstudy.rollout.collecting.process_main PARENT SOCKET CELL LIFELINE`.
 
-SOCKET and CELL are the numbers of two open descriptors. Requests and answers pass through the socket. CELL is shared memory
-that holds the number of the lifetime whose environment is at work. If an environment ends this process, the other process reads
-there which lifetime it was.
+PARENT is the number of the process that started it. The others are the numbers of open descriptors. Requests and answers pass
+through the socket. CELL is shared memory that holds the number of the lifetime whose environment is at work. If an environment
+ends this process, the other process reads there which lifetime it was. LIFELINE ends when the parent does.
 """
 
 import mmap
@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from quickstudy.protocol.errors import QuickstudyError
+from quickstudy.protocol.output import keep_writing
+from quickstudy.rollout.collecting.parent_watch import end_with_parent
 from quickstudy.rollout.collecting.remote_end import RemoteEnd, as_quickstudy_error
 
 SHARED_CELL = struct.Struct("q")
@@ -23,9 +25,11 @@ SHARED_CELL = struct.Struct("q")
 _HEARTBEAT_SECONDS = 0.5
 
 
-def main(descriptor: int, cell: int) -> None:
+def main(parent: int, descriptor: int, cell: int, lifeline: int) -> None:
     """Answers until the other end closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the whole group is handled by the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interrupt, and ends this process
+    end_with_parent(parent, lifeline, private=(descriptor,))
+    keep_writing()  # an environment may print, whether or not somebody reads it
     connection, shared = Connection(descriptor), mmap.mmap(cell, SHARED_CELL.size)
     _send(connection, "ready", list(sys.version_info[:2]))
     remote_end = RemoteEnd(heartbeat=_Heartbeat(connection), mark_current=partial(SHARED_CELL.pack_into, shared, 0))
@@ -65,4 +69,4 @@ def _send(connection: Connection, kind: str, content: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -7,9 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
@@ -20,9 +18,17 @@ from quickstudy.protocol.errors import CollectingError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.process_channel import Channel
+from quickstudy.rollout.collecting.process_groups import end_group, guard_group
 from quickstudy.rollout.collecting.process_main import SHARED_CELL
-from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, AgentCache, packed, single_threaded, user_files
+from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, AgentCache, packed, single_threaded
+from quickstudy.rollout.collecting.user_code import module_path, own_folders, user_code
 from quickstudy.rollout.collecting.worker import Job, WorkerLostError
+
+_CLOSING_SECONDS = 5.0
+"""Seconds that a process may take to close its environments."""
+_ENDING_SECONDS = 1.0
+"""Seconds between the end of a connection and that of its process, where the process is ending."""
 
 
 class WorkerProcess:
@@ -34,34 +40,24 @@ class WorkerProcess:
     Raises:
       UsageError: there is no such interpreter.
       CollectingError: the process does not start.
+    The process ends when this one does, or, on Linux, when the thread that made it does.
     """
 
     def __init__(self, distribution: HostDistribution, config: CollectingConfig):
         self._patience, self._known = config.patience_seconds, AgentCache[None]()
         self._packed: tuple[Agent, str, bytes] | None = None
-        python = config.worker_python or sys.executable
-        ours, theirs = socket.socketpair()
-        with theirs, tempfile.TemporaryFile() as cell:
-            cell.truncate(SHARED_CELL.size)
-            self._cell = mmap.mmap(cell.fileno(), SHARED_CELL.size)
-            SHARED_CELL.pack_into(self._cell, 0, -1)
-            descriptors = [theirs.fileno(), cell.fileno()]
-            command = [python, "-m", "quickstudy.rollout.collecting.process_main", *map(str, descriptors)]
-            environment = _environment(own=not config.worker_python)
-            try:
-                self._process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
-            except OSError as error:
-                ours.close()
-                raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
-        self._connection = Connection(ours.detach())
+        python, code = config.worker_python or sys.executable, user_code()
+        self._cell, self._process, ours, self._lifeline = _started(python, own=not config.worker_python)
+        self._channel = Channel(ours, self._process)
         try:
+            guard_group(self._process.pid)
             kind, content = self._received(STARTING_SECONDS)
             if kind != "ready" or content != list(sys.version_info[:2]):
                 raise CollectingError(
                     f"the worker's Python {python!r} has version {content}, this one {list(sys.version_info[:2])}. "
                     "Agents are sent between equal versions only: make the worker's environment with the same Python."
                 )
-            self._send("open", user_files(), cloudpickle.dumps(distribution), config.parallel_environments)
+            self._send("open", code, cloudpickle.dumps(distribution), config.parallel_environments)
             kind, content = self._received(STARTING_SECONDS)
             if kind == "raised":
                 raise content
@@ -97,30 +93,35 @@ class WorkerProcess:
             patience = self._patience if content else patience  # once it takes steps, it has compiled
 
     def close(self, *, kill: bool = False) -> None:
-        """Lets the process end by itself; ends it if `kill`."""
-        self._connection.close()
+        """Lets the process close its environments and end; ends it at once if `kill`. What it started ends with it."""
+        self._channel.close()
         try:
             if kill:
                 self._process.kill()
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=_CLOSING_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        finally:
+            end_group(self._process.pid)
+            self._lifeline.close()
 
     def _send(self, *message: Any) -> None:
         try:
             # Tasks may be of a class that a script defines, which no other process can import.
-            self._connection.send_bytes(cloudpickle.dumps(message, protocol=5))
-        except OSError as error:
+            self._channel.send(cloudpickle.dumps(message, protocol=5), self._patience)
+        except EOFError as error:
             raise self._loss(self._end()) from error
+        except TimeoutError as error:
+            raise self._loss(f"process {self._process.pid} took nothing for {self._patience:.0f} s") from error
 
     def _received(self, patience_seconds: float) -> tuple[str, Any]:
         try:
-            if not self._connection.poll(patience_seconds):
-                raise self._loss(f"process {self._process.pid} sent nothing for {patience_seconds:.0f} s")
-            return pickle.loads(self._connection.recv_bytes())
-        except (EOFError, OSError) as error:
+            return pickle.loads(self._channel.receive(patience_seconds))
+        except EOFError as error:
             raise self._loss(self._end()) from error
+        except TimeoutError as error:
+            raise self._loss(f"process {self._process.pid} sent nothing for {patience_seconds:.0f} s") from error
 
     def _loss(self, how: str) -> WorkerLostError:
         (lifetime,) = SHARED_CELL.unpack_from(self._cell, 0)
@@ -128,20 +129,54 @@ class WorkerProcess:
 
     def _end(self) -> str:
         """How the process ended, for a message."""
-        deadline = time.monotonic() + 5
-        while self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        status = self._process.returncode
-        how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        try:
+            status = self._process.wait(timeout=_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"process {self._process.pid} closed its connection"
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         return f"process {self._process.pid} {how}"
 
 
+def _started(python: str, *, own: bool) -> tuple[mmap.mmap, subprocess.Popen, socket.socket, socket.socket]:
+    """A process of this interpreter: the cell shared with it, the process, this end of its socket, and of its lifeline.
+
+    It leads a session of its own, so signals of the terminal do not reach it.
+
+    Raises:
+      UsageError: there is no such interpreter.
+    """
+    ours, theirs = socket.socketpair()
+    lifeline, watched = socket.socketpair()
+    with theirs, watched, tempfile.TemporaryFile() as file:
+        file.truncate(SHARED_CELL.size)
+        cell = mmap.mmap(file.fileno(), SHARED_CELL.size)
+        SHARED_CELL.pack_into(cell, 0, -1)
+        descriptors = [theirs.fileno(), file.fileno(), watched.fileno()]
+        # -P: nothing of the working folder is imported.
+        command = [python, "-P", "-m", "quickstudy.rollout.collecting.process_main", *map(str, [os.getpid(), *descriptors])]
+        try:
+            process = subprocess.Popen(
+                command, pass_fds=descriptors, env=_environment(own=own), stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        except BaseException as error:
+            ours.close()
+            lifeline.close()
+            if not isinstance(error, OSError):
+                raise
+            raise UsageError(f"the worker's Python {python!r} cannot be started: {error.strerror}.") from error
+    return cell, process, ours, lifeline
+
+
 def _environment(*, own: bool) -> dict[str, str]:
-    """Environment variables of a worker: one thread, no accelerator; the same module path if it is this interpreter."""
+    """Environment variables of a worker: one thread, no accelerator; the same module path if it is this interpreter.
+
+    The script's folder and the working folder are not on the path; the worker puts them at its end.
+    """
     variables = dict(os.environ) | single_threaded()
     cache = jax.config.values["jax_compilation_cache_dir"]
     if cache:
         variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    if own:
-        variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    folders = module_path() if own else variables.get("PYTHONPATH", "").split(os.pathsep)
+    last = own_folders()
+    variables["PYTHONPATH"] = os.pathsep.join(path for path in folders if path and os.path.abspath(path) not in last)
     return variables

@@ -5,6 +5,8 @@ import os
 import socket
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
@@ -71,7 +73,8 @@ def _start(ray: Any, where: str, cores: int) -> None:
             ray.init(address=f"ray:{asked}" if asked.startswith("//") else asked, **quiet)
             return
         try:
-            ray.init(include_dashboard=False, num_cpus=cores or usable_cores(), **quiet)
+            with _ending_soon():
+                ray.init(include_dashboard=False, num_cpus=cores or usable_cores(), **quiet)
         except ValueError:  # a cluster runs on this machine already, and has its own count of cores
             ray.init(**quiet)
     except ImportError as error:
@@ -82,6 +85,19 @@ def _start(ray: Any, where: str, cores: int) -> None:
             "and name it: ray:HOST:6379 from a machine that is part of it, ray://HOST:10001 from any other. `ray` alone "
             "starts one here where RAY_ADDRESS is not set."
         ) from error
+
+
+@contextmanager
+def _ending_soon() -> Iterator[None]:
+    """Processes of a cluster that is started inside end soon after its head; two of Ray's wait for a minute by default."""
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    given = name in os.environ
+    os.environ.setdefault(name, "2")
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ[name]
 
 
 def _check_that_a_server_answers(address: str) -> None:

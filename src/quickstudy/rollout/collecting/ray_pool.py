@@ -17,7 +17,8 @@ from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.ray_connection import connect, cores_alive, disconnect
 from quickstudy.rollout.collecting.ray_worker import RayWorker, SharedObjects
-from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS, user_files
+from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS
+from quickstudy.rollout.collecting.user_code import user_code
 
 _PLACING_SECONDS = 60.0
 """Seconds that a replacement waits for a core of its own before it shares one."""
@@ -37,7 +38,7 @@ class RayPool:
     """
 
     def __init__(self, distribution: HostDistribution, config: CollectingConfig):
-        self._config, self._files, self._distribution = config, user_files(), cloudpickle.dumps(distribution)
+        self._config, self._code, self._distribution = config, user_code(), cloudpickle.dumps(distribution)
         self._lock, self._objects = threading.Lock(), SharedObjects()
         self._present: list[RayWorker] = []
         connect(config.collectors, cores=config.workers)
@@ -70,7 +71,7 @@ class RayPool:
                 limits: dict[str, Any] = {"seconds": STARTING_SECONDS}
                 if replaces and alone:
                     limits = {"seconds": _PLACING_SECONDS, "stop_waiting": self._too_few_cores}
-                if worker.open(self._files, self._distribution, **limits):
+                if worker.open(self._code, self._distribution, **limits):
                     return worker
                 reason = f"no core was free for it; there are {cores_alive()} in the cluster."
                 alone = False

@@ -1,6 +1,8 @@
 """One worker on a Ray cluster: an actor with a collector in it."""
 
 import importlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 
 import jax
 
+import quickstudy
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.rollout.collecting.batch import CollectedBatch
@@ -18,11 +21,11 @@ from quickstudy.rollout.collecting.ray_connection import first_line
 from quickstudy.rollout.collecting.remote_end import (
     STARTING_SECONDS,
     AgentCache,
-    RemoteEnd,
     as_quickstudy_error,
     packed,
     single_threaded,
 )
+from quickstudy.rollout.collecting.user_code import UserCode
 from quickstudy.rollout.collecting.worker import Job, WorkerLostError
 
 _ASKING_SECONDS = 0.5
@@ -78,18 +81,20 @@ class RayWorker:
         ray: Any = importlib.import_module("ray")
         self._objects, self._config, self._on_close = objects, config, on_close
         self._known, self._jobs = AgentCache[None](), 0
-        actor_class = ray.remote(concurrency_groups={"progress": 1})(_with_progress_thread(ray))
+        actor_class = ray.remote(concurrency_groups={"progress": 1})(_actor_class(ray))
         environment = {"env_vars": single_threaded()}
-        self._actor = actor_class.options(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment).remote()
+        self._actor = actor_class.options(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment).remote(
+            _not_in_front()
+        )
 
     def open(
-        self, files: Any, distribution: bytes, *, seconds: float, stop_waiting: Callable[[], bool] = lambda: False
+        self, code: UserCode, distribution: bytes, *, seconds: float, stop_waiting: Callable[[], bool] = lambda: False
     ) -> bool:
         """Whether it started within so many seconds, and before `stop_waiting` said so."""
         import ray
 
         cache, began = jax.config.values["jax_compilation_cache_dir"], time.monotonic()
-        opened = self._actor.open.remote(files, distribution, self._config.parallel_environments, cache and str(cache))
+        opened = self._actor.open.remote(code, distribution, self._config.parallel_environments, cache and str(cache))
         while not ray.wait([opened], timeout=_ASKING_SECONDS)[0]:
             if time.monotonic() - began > seconds or stop_waiting():
                 return False
@@ -154,52 +159,39 @@ class RayWorker:
         return result
 
 
-class _Actor:
-    """A worker on a cluster, in its own process.
+def _actor_class(ray: Any) -> type:
+    """The class of the actors. It is sent whole, as every class inside a function is, and imports nothing before it is made.
 
-    All its lifetimes run in one thread, since a simulator may be bound to the thread that made it. Another thread reports
-    progress.
+    Ray puts the script's folder and the working folder in front of the module path of its processes. They are taken from there
+    before anything is imported; `install` puts them at the end.
     """
 
-    def __init__(self) -> None:
-        self._progress, self._current = (0, 0, 0), -1
-        self._remote_end = RemoteEnd(heartbeat=self._heartbeat, mark_current=self._mark_current)
+    class Sent:
+        def __init__(self, not_in_front: list[str]) -> None:
+            import sys
 
-    def open(self, files: Any, distribution: bytes, parallel_environments: int, cache: str | None) -> QuickstudyError | None:
-        """Opens the distribution; compiled programs are kept in the folder `cache`, if that can be made."""
-        if cache:
-            with suppress(OSError):
-                Path(cache).mkdir(parents=True, exist_ok=True)
-                jax.config.update("jax_compilation_cache_dir", cache)
-        return self._remote_end.open(files, distribution, parallel_environments)
+            sys.path[:] = [folder for folder in sys.path if folder not in not_in_front]
+            from quickstudy.rollout.collecting.ray_actor import Actor
 
-    def run(self, number: int, *job: Any) -> CollectedBatch | QuickstudyError:
-        """Runs the share of this number."""
-        self._progress, self._current = (number, 0, 0), -1
-        return self._remote_end.run(*job)
+            self._actor = Actor()
 
-    def progress(self) -> tuple[int, int, int, int]:
-        """The number of the present share, its heartbeats, its steps, and the lifetime whose environment is at work."""
-        return (*self._progress, self._current)
+        def open(self, *asked: Any) -> Any:
+            return self._actor.open(*asked)
 
-    def close(self) -> None:
-        """Closes the environments."""
-        self._remote_end.close()
+        def run(self, *job: Any) -> Any:
+            return self._actor.run(*job)
 
-    def _heartbeat(self, steps: int) -> None:
-        number, heartbeats, _ = self._progress
-        self._progress = (number, heartbeats + 1, steps)
-
-    def _mark_current(self, lifetime: int) -> None:
-        self._current = lifetime
-
-
-def _with_progress_thread(ray: Any) -> type:
-    """`_Actor` with Ray's decorator that gives `progress` a thread of its own."""
-
-    class Decorated(_Actor):  # a class inside a function is sent whole, with the decorator; the Ray client needs that
         @ray.method(concurrency_group="progress")
-        def progress(self) -> tuple[int, int, int, int]:
-            return _Actor.progress(self)
+        def progress(self) -> Any:
+            return self._actor.progress()
 
-    return Decorated
+        def close(self) -> None:
+            self._actor.close()
+
+    return Sent
+
+
+def _not_in_front() -> list[str]:
+    """The folders that Ray puts in front, but for the one that this package was imported from."""
+    home = str(Path(quickstudy.__file__).parents[1])
+    return [folder for folder in (os.path.abspath(os.curdir), os.path.dirname(os.path.realpath(sys.argv[0]))) if folder != home]

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Int, Shaped, UInt32
 from quickstudy.protocol.records import Outcome, Spec, Transition, blank_observation
 from quickstudy.rollout.collecting.batch import CollectedBatch, fill_gaps
 from quickstudy.rollout.collecting.packing import Packing
+from quickstudy.rollout.nonfinite import usable_reward
 
 
 class Recording:
@@ -30,7 +31,8 @@ class Recording:
         self._successor = np.zeros_like(self._observation)
         self._words = np.zeros((*kept, packing.words), np.uint32)
         self._reward = np.zeros(shape, np.float32)
-        self._terminated, self._truncated, self._valid = (np.zeros(shape, bool) for _ in range(3))
+        self._terminated, self._truncated, self._valid, self._nonfinite = (np.zeros(shape, bool) for _ in range(4))
+        self._observations_may_be_nonfinite = np.issubdtype(blank.dtype, np.floating)
         self._lost = np.zeros(lifetimes, bool)
         self.measures = {name: np.full(shape, np.nan, np.float32) for name in measures}
 
@@ -49,14 +51,20 @@ class Recording:
         self,
         slots: Int[np.ndarray, " lifetimes"],
         rows: Int[np.ndarray, " lifetimes"],
+        seen: Shaped[np.ndarray, "lifetimes ..."],
         successor: Shaped[np.ndarray, "lifetimes ..."],
         reward: Float32[np.ndarray, " lifetimes"],
         terminated: Bool[np.ndarray, " lifetimes"],
         truncated: Bool[np.ndarray, " lifetimes"],
     ) -> None:
-        """Records the outcomes of some lifetimes."""
+        """Records the outcomes of some lifetimes; `seen` is what was decided on."""
         self._valid[slots, rows], self._reward[slots, rows] = True, reward
         self._terminated[slots, rows], self._truncated[slots, rows] = terminated, truncated
+        sound = usable_reward(reward)
+        if self._observations_may_be_nonfinite:
+            for observation in (seen, successor):
+                sound &= np.isfinite(observation).reshape(len(sound), -1).all(-1)
+        self._nonfinite[slots, rows] = ~sound
         if not self._rewards_only:
             self._successor[slots, rows] = successor
 
@@ -73,6 +81,7 @@ class Recording:
             lifetimes=None if self._rewards_only else self._lifetimes(reward),
             reward=reward,
             valid=self._valid,
+            nonfinite=self._nonfinite & self._valid,
             measures=self.measures,
             lost=self._lost,
             steps=steps,

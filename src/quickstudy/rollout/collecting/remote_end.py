@@ -1,28 +1,24 @@
 """A collector that another process commands: the part that worker processes and Ray actors have in common.
 
-Agents are sent once; after that, their digest is. A user's own files are sent as text, since their paths may not exist on
-another machine.
+Agents are sent once; after that, their digest is.
 """
 
-import dataclasses
 import hashlib
 import pickle
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import cloudpickle
 import numpy as np
 from jaxtyping import PyTree
 
-from quickstudy.protocol import registry
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import CollectingError, QuickstudyError
 from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.collector import Collector
+from quickstudy.rollout.collecting.user_code import UserCode, install
 
 STARTING_SECONDS = 300.0
 """Seconds that a worker may take to start, and to compile a new agent beyond `patience_seconds`."""
@@ -51,19 +47,6 @@ class AgentCache(Generic[Kept]):
         return self._kept[digest]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UserFile:
-    """A file that a user's functions came from: its path there, and its content."""
-
-    path: str
-    text: bytes
-
-
-def user_files() -> tuple[UserFile, ...]:
-    """The files that were loaded so far; another process must load them too before it can unpack what they define."""
-    return tuple(UserFile(path=str(path), text=path.read_bytes()) for path in registry.loaded_files())
-
-
 def packed(agent: Agent) -> tuple[str, bytes]:
     """The digest of an agent, and the agent as it is sent."""
     content = cloudpickle.dumps(agent)
@@ -87,13 +70,11 @@ class RemoteEnd:
         self._collectors = partial(Collector, heartbeat=heartbeat, mark_current=mark_current)
         self._agents = AgentCache[Agent]()
         self._collector: Collector | None = None
-        self._folder: tempfile.TemporaryDirectory | None = None
 
-    def open(self, files: Sequence[UserFile], distribution: bytes, parallel_environments: int) -> QuickstudyError | None:
-        """Loads the user's files, and unpacks the distribution whose environments are opened here; an error, or None."""
+    def open(self, code: UserCode, distribution: bytes, parallel_environments: int) -> QuickstudyError | None:
+        """Installs the user's code, and unpacks the distribution whose environments are opened here; an error, or None."""
         try:
-            for number, file in enumerate(files):
-                registry.load_file(self._placed(number, file))
+            install(code)
             self._collector = self._collectors(pickle.loads(distribution), parallel_environments=parallel_environments)
             self._collector.environments[0]  # so that what is missing is reported before training begins
         except Exception as error:
@@ -122,23 +103,6 @@ class RemoteEnd:
         """Closes the environments."""
         if self._collector is not None:
             self._collector.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    def _placed(self, number: int, file: UserFile) -> Path:
-        """The path of a file here: its own path if the same file is there, so that it finds the files beside it."""
-        path = Path(file.path)
-        try:
-            if path.read_bytes() == file.text:
-                return path
-        except OSError:
-            pass
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="quickstudy-")
-        path = Path(self._folder.name) / str(number) / path.name
-        path.parent.mkdir()
-        path.write_bytes(file.text)
-        return path
 
 
 def as_quickstudy_error(error: Any) -> QuickstudyError:

@@ -4,14 +4,16 @@ Sessions stand at different slots. Where an episode ends early, its session goes
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, UInt32
 
+from quickstudy.protocol.action_spaces import user_actions
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Outcome
 from quickstudy.protocol.sequences import where
@@ -93,10 +95,10 @@ class SessionPrograms:
             program = self._adapting
         return program(params, leaves, successor, seen, numbers, keys)
 
-    def actions(self, words: UInt32[np.ndarray, "sessions words"]) -> list[int] | np.ndarray:
-        """The action of every session, as environments take it: whole numbers, or an array that they may write to."""
-        action = self.packing.leaf(self._action, words)
-        return action.tolist() if isinstance(self.agent.spec.action_space, gymnasium.spaces.Discrete) else np.array(action)
+    def actions(self, words: UInt32[np.ndarray, "sessions words"]) -> Sequence[Any]:
+        """The action of every session, as environments take it (`user_actions`)."""
+        action = jax.tree.map(lambda number: self.packing.leaf(number, words), self._action)
+        return user_actions(action, self.agent.spec.action_space)
 
     def _advance(
         self,

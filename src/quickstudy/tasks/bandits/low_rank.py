@@ -57,6 +57,7 @@ from quickstudy.baselines.models.low_rank import NOISE, RANK, fixed_basis
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.memory import check_memory
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 from quickstudy.tasks.simulated_return import evenly
@@ -103,6 +104,8 @@ def low_rank_bandit(
     for name, value, least in (("arms", arms, 2), ("size", size, 1), ("rank", rank, 1), ("pulls", pulls, 1)):
         if value < least:
             raise SpecError(f"{name} must be {least} or more; came {value}.")
+    tables = 8 * size * (2 * rank * arms + 4 * _DIRECTIONS)
+    check_memory(tables, what=f"a task of {rank:,} coordinates, {arms:,} arms and contexts of {size:,}", remedy="Use fewer.")
     if not noise > 0:
         raise SpecError(f"noise must be above 0; came {noise}.")
     spec = Spec(

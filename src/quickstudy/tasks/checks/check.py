@@ -1,6 +1,7 @@
 """Tries the laws of a task distribution on it, and names each fault with its remedy.
 
-`check` looks at behaviour alone: it draws tasks, plays random actions and compares. An exception from the user's code is a
+`check` looks at behaviour alone: it draws tasks, plays random actions and compares. At last it runs a few lifetimes just as
+meta-training runs them. An exception from the user's code is a
 fault too, with its cause in one line. Distributions in JAX (`jax_laws.py`) and outside it (`host_laws.py`) each have their own
 table of laws; one function tries either.
 """
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import jax
 
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.protocol.memory import check_memory, task_bytes
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks.faults import Fault
 from quickstudy.tasks.checks.host_check import inspect_host, summary_of
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
@@ -25,14 +28,25 @@ class Findings(NamedTuple):
     seen: str
 
 
-def check(distribution: AnyDistribution, *, samples: int = 10_000, seed: int = 0, budget_seconds: float = 10.0) -> list[Fault]:
+def check(
+    distribution: AnyDistribution,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    budget_seconds: float = 10.0,
+    collecting: CollectingConfig = CollectingConfig(),
+) -> list[Fault]:
     """Tries every law on a task distribution; an empty list means that nothing was found.
 
     Args:
-      distribution: in JAX or outside it; whatever it does, `check` raises nothing.
+      distribution: in JAX or outside it; whatever it does is reported and never raised.
       samples: tasks drawn from every split, to look for tasks that two of them share.
       seed: of the tasks, the actions and the episodes.
       budget_seconds: about how long to play where environments run outside JAX; as many tasks are played as fit.
+      collecting: where training would run lifetimes on environments outside JAX. Where no law is broken, `check` runs a few
+        lifetimes there too, with the actions of an untrained agent, so that what passes can be trained on.
+    Raises:
+      UsageError: more samples than fit into memory.
     Returns:
       Faults in the order of the laws, then those that are only warnings.
     Example:
@@ -40,14 +54,23 @@ def check(distribution: AnyDistribution, *, samples: int = 10_000, seed: int = 0
       >>> check(bernoulli_bandit(arms=3, pulls=5), samples=1_000)
       []
     """
-    return findings(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds).faults
+    return findings(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds, collecting=collecting).faults
 
 
-def findings(distribution: AnyDistribution, *, samples: int, seed: int, budget_seconds: float) -> Findings:
+def findings(
+    distribution: AnyDistribution, *, samples: int, seed: int, budget_seconds: float, collecting: CollectingConfig
+) -> Findings:
     """The faults of `check`, and what it drew and played; arguments as of `check`."""
     if distribution.runs_in == "python":
-        found, trial = inspect_host(distribution, samples=samples, seed=seed, budget_seconds=budget_seconds)
+        found, trial = inspect_host(
+            distribution, samples=samples, seed=seed, budget_seconds=budget_seconds, collecting=collecting
+        )
         return Findings(_ordered(found, HOST_LAWS), summary_of(trial))
+    check_memory(
+        (len(distribution.splits) + 2) * samples * task_bytes(distribution),
+        what=f"drawing {samples:,} tasks from each split",
+        remedy="Use fewer --samples.",
+    )
     key_tasks, key_play = jax.random.split(jax.random.key(seed))
     faults: list[Fault] = []
     inspect(JaxTrial(distribution=distribution, key=key_play, key_tasks=key_tasks), JAX_LAWS, faults, samples=samples)

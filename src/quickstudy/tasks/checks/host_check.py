@@ -9,6 +9,7 @@ from functools import partial
 import jax
 
 from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks.faults import Fault, place_of_frame
 from quickstudy.tasks.checks.host_episodes import HostTrial
 from quickstudy.tasks.checks.host_laws import HOST_LAWS
@@ -20,7 +21,7 @@ _HANGING_BUDGETS = 3.0
 
 
 def inspect_host(
-    distribution: HostDistribution, *, samples: int, seed: int, budget_seconds: float
+    distribution: HostDistribution, *, samples: int, seed: int, budget_seconds: float, collecting: CollectingConfig
 ) -> tuple[list[Fault], HostTrial]:
     """Tries every law on environments that may be slow, and may never answer.
 
@@ -32,10 +33,11 @@ def inspect_host(
       samples: tasks drawn from every split at most.
       seed: of the tasks, the actions and the episodes.
       budget_seconds: about how long to play.
+      collecting: where training would run lifetimes; a few are run there.
     Returns:
       Faults in the order in which they were found, and the trial.
     """
-    trial = HostTrial(distribution=distribution, key=jax.random.key(seed), budget_seconds=budget_seconds)
+    trial = HostTrial(distribution=distribution, key=jax.random.key(seed), budget_seconds=budget_seconds, collecting=collecting)
     found: list[Fault] = []
     crash: list[BaseException] = []
     thread = threading.Thread(

@@ -60,7 +60,8 @@ class Comparison:
         episodes = min(spec.episodes, max(2, math.ceil(_WANTED_STEPS / steps)))
         self.key, self.open_player = key, open_player
         self.others = _unlike_the_first(tasks)
-        self._actions = random_actions(spec.action_space, generator, (episodes, steps))
+        actions = random_actions(spec.action_space, generator, episodes * steps)
+        self._actions = [actions[start : start + steps] for start in range(0, episodes * steps, steps)]
         self._tasks, self._horizon, self._in_time = tasks, spec.horizon, in_time
         self._fresh: dict[int, list[Entry]] = {}
 
@@ -88,7 +89,7 @@ class Comparison:
         first_slot = episode * self._horizon
         for step, action in enumerate(self._actions[episode]):
             self._in_time()
-            seen = player.step(first_slot + step, action if np.ndim(action) else int(action))
+            seen = player.step(first_slot + step, action)
             yield Entry(episode, step + 1, seen)
             if seen.terminated or seen.truncated:
                 return

@@ -9,10 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree, UInt32
 
+from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
+from quickstudy.protocol.task_values import see_into_dataclasses
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.collecting.pool import open_pool
+from quickstudy.tasks.checks.faults import MisfitError
 from quickstudy.tasks.checks.host_comparison import Comparison
 from quickstudy.tasks.checks.host_player import Clock, OutOfTimeError, Player, random_actions
 from quickstudy.tasks.checks.laws import PLAYED_TASKS, Episodes, one_task
+from quickstudy.tasks.checks.small_agent import small_agent, small_lifetimes
 from quickstudy.tasks.checks.trees import distinct, same, structure
 
 _EXAMINED_TASKS = 8
@@ -21,6 +27,7 @@ _DRAWING_SHARE = 0.4  # of the budget of seconds, spent in addition to it
 _PLAYING_SHARE = 0.6
 _WHOLE_SHARE = 0.5  # of the time for playing; on the other tasks only the first steps are played
 _FIRST_STEPS = 8
+_LONGEST_SHARE = 4.0  # of the budget, for one lifetime that is run as in training
 _MOST_BYTES = 2**27
 
 
@@ -37,8 +44,11 @@ class HostTrial:
     broken: set[str] = dataclasses.field(default_factory=set)
     untried: list[str] = dataclasses.field(default_factory=list)
     began: float | None = None
+    collecting: CollectingConfig = CollectingConfig()
 
     def __post_init__(self) -> None:
+        self.given = self.distribution
+        self._horizon = self.distribution.spec.horizon
         sample, describe = (self._timed(name, getattr(self.distribution, name)) for name in ("sample", "describe"))
         self.distribution = dataclasses.replace(self.distribution, sample=sample, describe=describe)
         self.generator = np.random.default_rng(np.asarray(jax.random.key_data(self.key)))
@@ -93,7 +103,29 @@ class HostTrial:
             for split, tasks in self.tasks.items():
                 share = 0.5 if split == "train" else 0.5 / others
                 self.episodes[split] = _played(self, player, tasks, _PLAYING_SHARE * share * self.budget_seconds)
-        yield from ()
+        ended = any((e.terminated | e.truncated).any() or e.valid.shape[1] == self._horizon for e in self.episodes.values())
+        for name in sorted(set(self.distribution.measures) - player.measured):
+            # It may come at the end of an episode alone, which play may not have reached.
+            yield f"{'' if ended else '?'}no step gave the measure {name!r}, not even the last one of an episode."
+
+    def run_as_training(self) -> Iterator[str]:
+        """A few lifetimes of an untrained agent in the workers of meta-training, with the actions that its policy draws."""
+        steps = 2 * self.clock.each("step") * self._horizon
+        if steps > _LONGEST_SHARE * self.budget_seconds:
+            yield f"?there was no time to run lifetimes as training does: one takes {steps:.3g} seconds."
+            return
+        distribution = small_lifetimes(self.given, episodes=1 if 2 * steps > self.budget_seconds else 2)
+        agent, tasks = small_agent(distribution.spec), jax.tree.map(lambda x: x[:2], self.tasks["train"])
+        here = self.collecting
+        if here.collectors == "processes":
+            here = dataclasses.replace(here, workers=here.workers or 1)
+        try:
+            with open_pool(distribution, here) as pool:
+                batch = pool.run(agent, agent.init(self.key), tasks, jax.random.split(self.key))
+        except CollectingError as error:
+            raise MisfitError(_in_training(str(error))) from error
+        for fault in batch.faults:
+            yield _in_training(fault)
 
     def first_observations(self) -> Iterator[np.ndarray]:
         """Observations after a reset of the first training task and of those most unlike it, with one key."""
@@ -126,10 +158,17 @@ class HostTrial:
         return lambda *arguments: self.clock.timed(name, function, *arguments)
 
 
+def _in_training(fault: str) -> str:
+    """One line of what came up, from a traceback or a message."""
+    return f"lifetimes that are run as in training fail: {fault.strip().splitlines()[-1]}"
+
+
 def _examined(distribution: HostDistribution, split: str) -> Iterator[str]:
     """Faults of a few tasks as `sample` returns them, before they are stacked."""
     sample = distribution.sample
     drawn, again = ([sample(split, np.random.default_rng(seed)) for seed in range(_EXAMINED_TASKS)] for _ in range(2))
+    for task in (*drawn, *again):
+        see_into_dataclasses(task)
     for task in drawn:
         leaves = jax.tree_util.tree_leaves_with_path(task)
         if not leaves:
@@ -162,8 +201,8 @@ def _played(trial: HostTrial, player: Player, tasks: PyTree, seconds: float) -> 
         steps, until = (horizon, _WHOLE_SHARE * seconds) if whole else (min(horizon, _FIRST_STEPS), seconds)
         player.begin(jax.tree.map(lambda x, number=number: x[number].copy(), tasks), trial.new_key())
         seen, followed = [player.reset(0)], list[StepResult]()
-        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, (steps,))):
-            followed.append(player.step(slot, action if np.ndim(action) else int(action)))
+        for slot, action in enumerate(random_actions(trial.distribution.spec.action_space, trial.generator, steps)):
+            followed.append(player.step(slot, action))
             seen.append(followed[-1].observation)
             over = followed[-1].terminated or followed[-1].truncated
             if over or time.perf_counter() - start > until:

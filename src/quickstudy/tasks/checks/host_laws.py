@@ -45,12 +45,12 @@ def determinism(trial: HostTrial) -> Iterator[str]:
 
 def same_task(trial: HostTrial) -> Iterator[str]:
     """The task affects every episode; episodes do not change it."""
-    comparison, given = trial.comparison, one_task(trial)
+    comparison = trial.comparison
     yield from _indifference(comparison)
     with trial.player() as player:
-        player.begin(given, comparison.key)
+        player.begin(one_task(trial), comparison.key)
         once = list(comparison.episode(player, 0))
-        untouched = one_task(trial)
+        given, untouched = player.given, trial.distribution.as_drawn(one_task(trial))
         if str(jax.tree.structure(given)) != str(jax.tree.structure(untouched)) or not same(given, untouched):
             yield "the environment changes the task that it is given."
             return

@@ -4,10 +4,9 @@ Every call into the user's code goes through a `Clock`. It records which call is
 take.
 """
 
-import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import gymnasium
@@ -15,10 +14,12 @@ import gymnasium.vector.utils
 import numpy as np
 from jaxtyping import PyTree, UInt32
 
+from quickstudy.protocol.action_spaces import narrow_actions, user_actions
+from quickstudy.protocol.casting import host_flag, host_number, host_observation
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
+from quickstudy.protocol.spaces import ActionSpace
 from quickstudy.tasks.checks.faults import MisfitError
-from quickstudy.tasks.checks.trees import name_of
-from quickstudy.tasks.gymnasium import GymnasiumEnvironment, narrow
+from quickstudy.tasks.gymnasium import GymnasiumEnvironment
 
 Result = TypeVar("Result")
 
@@ -60,17 +61,22 @@ class Clock:
 
 
 class Player:
-    """An opened environment of the distribution; its results are checked and narrowed to the types of the spec."""
+    """An opened environment of the distribution; its results are cast to the types of the spec, as in a rollout.
+
+    The attribute `measured` holds the names of the measures that came so far.
+    """
 
     def __init__(self, distribution: HostDistribution, clock: Clock):
         self._distribution, self._clock, self._spec = distribution, clock, distribution.spec
         self.environment = clock.timed("open", distribution.open)
+        self.measured = set[str]()
 
     def begin(self, task: PyTree, key: UInt32[np.ndarray, "2"]) -> None:
-        """Begins a lifetime on a task."""
-        self._clock.timed(BEGIN, self.environment.begin, task, key)
+        """Begins a lifetime on a task of a stack; what the environment was given is `given`."""
+        self.given = self._distribution.as_drawn(task)
+        self._clock.timed(BEGIN, self.environment.begin, self.given, key)
         if isinstance(self.environment, GymnasiumEnvironment) and self.environment.environment is not None:
-            space = narrow(self.environment.environment.action_space)
+            space = narrow_actions(self.environment.environment.action_space)
             if space != self._spec.action_space:
                 raise MisfitError(f"the environment of one task takes {space}, that of another {self._spec.action_space}.")
 
@@ -81,27 +87,26 @@ class Player:
 
     def step(self, slot: int, action: Any) -> StepResult:
         """One step."""
-        try:
-            stepped = self._clock.timed("step", self.environment.step, slot, action)
-        except KeyError as error:
-            promised = error.args[:1] and error.args[0] in self._distribution.measures
-            if promised and isinstance(self.environment, GymnasiumEnvironment):
-                raise MisfitError(f"the info that step returns holds no {error.args[0]!r}, which is measured.") from error
-            raise
+        stepped = self._clock.timed("step", self.environment.step, slot, action)
         if not isinstance(stepped, StepResult):
             raise MisfitError(
                 f"step gives {type(stepped).__name__}; it must give quickstudy.protocol.host_distribution.StepResult."
             )
         observation, reward, terminated, truncated, measures = stepped
-        if np.ndim(reward) or np.asarray(reward).dtype.kind not in "fiu":
-            raise MisfitError(f"step gives a reward {_named(reward)}; it must be one number.")
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_):
-                raise MisfitError(f"step gives {name} {_named(flag)}; it must be one truth value, True or False.")
-        self._check_measures(measures)
+        try:
+            reward = host_number("a reward", reward)
+            terminated, truncated = host_flag("terminated", terminated), host_flag("truncated", truncated)
+            measures = {
+                name: host_number(f"the measure {name!r}", measures[name])
+                for name in self._distribution.measures
+                if name in measures
+            }
+        except ValueError as error:
+            raise MisfitError(str(error)) from error
+        self.measured.update(measures)
         with np.errstate(over="ignore"):  # infinite rewards are found by another law
             reward = float(np.float32(reward))
-        return StepResult(self._fitting("step", observation), reward, bool(terminated), bool(truncated), measures)
+        return StepResult(self._fitting("step", observation), reward, terminated, truncated, measures)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -114,39 +119,14 @@ class Player:
         self.close()
 
     def _fitting(self, name: str, observation: Any) -> np.ndarray:
-        space = self._spec.observation_space
         try:
-            seen = np.asarray(observation)
+            return host_observation(name, observation, self._spec.observation_space)
         except ValueError as error:
-            raise MisfitError(f"{name} gives an observation that is no array: {error}.") from error
-        if isinstance(space, gymnasium.spaces.Discrete):
-            fits, expected = seen.shape == () and seen.dtype.kind in "iu", "a whole number"
-        else:
-            fits = seen.shape == space.shape and np.can_cast(seen.dtype, space.dtype, "same_kind")
-            expected = f"{space.dtype}{list(space.shape)}"
-        if not fits:
-            raise MisfitError(f"{name} gives an observation {_named(observation)}; the observation space asks for {expected}.")
-        with np.errstate(over="ignore"):
-            return seen.astype(space.dtype)
-
-    def _check_measures(self, measures: Mapping[str, float]) -> None:
-        for name in self._distribution.measures:
-            if name not in measures:
-                raise MisfitError(f"step measures {sorted(measures)}; {name!r} is promised and missing.")
-            if np.asarray(measures[name]).dtype.kind not in "fiub" or np.ndim(measures[name]):
-                raise MisfitError(f"step measures {name!r} as {_named(measures[name])}; it must be one number.")
+            raise MisfitError(str(error)) from error
 
 
-def random_actions(space: gymnasium.Space, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Actions `[*shape, ...]` as a NumPy array, uniform in a Discrete or a bounded Box space."""
-    batch = gymnasium.vector.utils.batch_space(space, math.prod(shape))
+def random_actions(space: ActionSpace, generator: np.random.Generator, count: int) -> Sequence[Any]:
+    """Actions as environments take them, one after another, each uniform in its space."""
+    batch = gymnasium.vector.utils.batch_space(space, count)
     batch.seed(int(generator.integers(2**31)))
-    return np.asarray(batch.sample()).reshape(*shape, *(space.shape or ()))
-
-
-def _named(value: Any) -> str:
-    """Type and shape of a value, in words."""
-    try:
-        return name_of(np.asarray(value)) if np.asarray(value).dtype.kind in "biuf" else type(value).__name__
-    except ValueError:
-        return type(value).__name__
+    return user_actions(batch.sample(), space)

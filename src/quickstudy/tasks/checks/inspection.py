@@ -14,7 +14,7 @@ def inspect(trial: Trial, laws: Mapping[str, Law], found: list[Fault], *, sample
     """Tries every law and appends faults to `found` as they appear.
 
     Where tasks cannot be drawn nothing else is tried. Where they cannot be played, only laws that need no episodes are: every
-    other law would repeat the same fault.
+    other law would repeat the same fault. Where no law is broken, a few lifetimes are run as meta-training runs them.
 
     Args:
       trial: fresh; it is filled with tasks and episodes.
@@ -39,6 +39,8 @@ def inspect(trial: Trial, laws: Mapping[str, Law], found: list[Fault], *, sample
     for name, law in laws.items():
         if name not in _FIRST and (playable or not law.plays) and not trial.broken & set(law.needs):
             note(name, partial(law.look, trial))
+    if not trial.broken:
+        note("shapes", trial.run_as_training)
 
 
 def _in_time(trial: Trial, name: str, look: Callable[[], Iterator[str]]) -> Iterator[str]:

@@ -12,20 +12,22 @@ function, which a comparison of whole lifetimes, as outside JAX, could not do.
 import dataclasses
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.baselines.random import uniform_action
+from quickstudy.protocol.errors import TaskDistributionError
 from quickstudy.protocol.sequences import where
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.checks import laws
+from quickstudy.tasks.checks.faults import MisfitError
 from quickstudy.tasks.checks.laws import PLAYED_TASKS, Episodes, Law, one_task, played_tasks
-from quickstudy.tasks.checks.trees import close, distinct, name_of, same, structure
+from quickstudy.tasks.checks.small_agent import small_agent, small_lifetimes
+from quickstudy.tasks.checks.trees import close, distinct, same, structure
 
 _COMPARED_TASKS = 2
 _COMPARED_STEPS = 4
@@ -70,6 +72,18 @@ class JaxTrial:
             self.episodes[split] = Episodes(*map(np.asarray, play(tasks, jax.random.split(self.key, count))))
         yield from ()
 
+    def run_as_training(self) -> Iterator[str]:
+        """A few lifetimes of an untrained agent in the compiled driver, with the actions that its policy draws."""
+        distribution = small_lifetimes(self.distribution)
+        agent = small_agent(distribution.spec)
+        tasks, keys = (jax.tree.map(lambda x: x[:2], played_tasks(self, "train")), jax.random.split(self.key))
+
+        def one(task: PyTree, key: PRNGKeyArray) -> PyTree:
+            return run_lifetime(agent, distribution, agent.init(key), task, key)[0].outcome.reward
+
+        jax.block_until_ready(jax.jit(jax.vmap(one))(tasks, keys))
+        yield from ()
+
     def first_observations(self) -> Iterator[np.ndarray]:
         """Observations after a reset of the played training tasks with one key."""
         yield from np.asarray(jax.vmap(lambda task: self.distribution.reset(task, self.key)[1])(played_tasks(self, "train")))
@@ -101,22 +115,12 @@ def shapes(trial: JaxTrial) -> Iterator[str]:
     """Shapes and types of everything that `reset` and `step` return, found without running them."""
     distribution, task = trial.distribution, one_task(trial)
     action = uniform_action(distribution.spec.action_space, trial.key)
-    state, observation = jax.eval_shape(distribution.reset, task, trial.key)
-    following, outcome = jax.eval_shape(distribution.step, task, state, action, trial.key)
-    space = distribution.spec.observation_space
-    discrete = isinstance(space, gymnasium.spaces.Discrete)
-    expected = "an integer scalar" if discrete else f"{space.dtype}{list(space.shape or ())}"
-    for name, seen in (("reset", observation), ("step", outcome.observation)):
-        if not _fits(seen, space):
-            yield f"{name} gives an observation {name_of(seen)}; the observation space asks for {expected}."
-    if outcome.reward.shape != () or not jnp.issubdtype(outcome.reward.dtype, jnp.floating):
-        yield f"step gives a reward {name_of(outcome.reward)}; it must be one float, float32[]."
-    for name in ("terminated", "truncated"):
-        flag = getattr(outcome, name)
-        if flag.shape != () or flag.dtype != jnp.bool_:
-            yield f"step gives {name} {name_of(flag)}; it must be one truth value, bool[]."
-    if structure(state) != structure(following):
-        yield f"step turns a state {structure(state)} into {structure(following)}."
+    try:
+        state, _ = jax.eval_shape(distribution.reset, task, trial.key)
+        jax.eval_shape(distribution.step, task, state, action, trial.key)
+    except TaskDistributionError as error:  # what cannot be cast is named there
+        raise MisfitError(str(error)) from error
+    yield from ()
 
 
 def determinism(trial: JaxTrial) -> Iterator[str]:
@@ -190,12 +194,6 @@ JAX_LAWS: dict[str, Law] = {
     "description": laws.DESCRIPTION,
     "references": laws.REFERENCES,
 }
-
-
-def _fits(leaf: jax.ShapeDtypeStruct, space: Any) -> bool:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return leaf.shape == () and bool(jnp.issubdtype(leaf.dtype, jnp.integer))
-    return leaf.shape == space.shape and leaf.dtype == jax.dtypes.canonicalize_dtype(space.dtype)
 
 
 def _reads_task(distribution: TaskDistribution, task: PyTree, key: PRNGKeyArray) -> bool:

@@ -1,6 +1,6 @@
 """What a law of a task distribution is, and the laws that hold for distributions in JAX and outside it alike.
 
-    spaces              observations lie in the observation space
+    spaces              observations lie in the observation space; advice where the space says little about them
     finite reward       rewards and observations are finite
     endings             `terminated` means that the task ended the episode, `truncated` that something else did
     task-blindness      no part of the task can be read off the observations
@@ -25,7 +25,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.rollout.nonfinite import LARGEST_REWARD, usable_reward
 from quickstudy.tasks.checks.leaks import leaks_at_reset, leaks_later
+from quickstudy.tasks.checks.scales import scales
 from quickstudy.tasks.checks.trees import rows, same
 
 PLAYED_TASKS = 256
@@ -69,6 +71,9 @@ class Trial(Protocol):
     def play_episodes(self) -> Iterator[str]:
         """Fills `episodes` with one episode of random actions on each played task."""
 
+    def run_as_training(self) -> Iterator[str]:
+        """Law "shapes": a few lifetimes of a small agent, run as meta-training runs them."""
+
     def first_observations(self) -> Iterator[np.ndarray]:
         """Observations after a reset of different training tasks with one and the same key."""
 
@@ -101,7 +106,7 @@ def played_tasks(trial: Trial, split: str) -> PyTree:
 
 
 def spaces(trial: Trial) -> Iterator[str]:
-    """Observations lie in their space."""
+    """Observations lie in their space, which says what they are."""
     space: Any = trial.distribution.spec.observation_space
     for split, episodes in trial.episodes.items():
         seen = episodes.observation
@@ -118,15 +123,20 @@ def spaces(trial: Trial) -> Iterator[str]:
         outside = (seen < low - slack) | (seen > high + slack)
         if outside.any():
             yield f"{split!r}: an observation holds {seen[outside][0]}, outside {space}."
+    if "train" in trial.episodes:
+        episodes = trial.episodes["train"]
+        happened = np.concatenate([np.ones_like(episodes.valid[:, :1]), episodes.valid], axis=1)
+        yield from scales(space, np.asarray(episodes.observation)[happened])
 
 
 def finite_reward(trial: Trial) -> Iterator[str]:
     """No NaN and no infinity while an episode lasts."""
     for split, episodes in trial.episodes.items():
-        bad = episodes.valid & ~np.isfinite(episodes.reward)
+        bad = episodes.valid & ~np.asarray(usable_reward(episodes.reward))
         if bad.any():
             first = episodes.reward[bad][0]
-            yield f"{split!r}: a reward is {first} ({bad.sum()} of {episodes.valid.sum()} steps)."
+            why = f", beyond {LARGEST_REWARD:g}: sums of rewards overflow" if np.isfinite(first) else ""
+            yield f"{split!r}: a reward is {first}{why} ({bad.sum()} of {episodes.valid.sum()} steps)."
         if not np.isfinite(episodes.observation[:, 0]).all():
             yield f"{split!r}: the observation after reset is not finite."
         elif not np.isfinite(episodes.observation[:, 1:][episodes.valid]).all():
@@ -209,7 +219,11 @@ def references(trial: Trial) -> Iterator[str]:
 
 
 SPACES = Law(spaces, "Widen the observation space, or clip the observation to it.")
-FINITE_REWARD = Law(finite_reward, "Look for a division by zero, a logarithm or a root of something negative.")
+FINITE_REWARD = Law(
+    finite_reward,
+    "Look for a division by zero, a logarithm or a root of something negative; divide rewards that are too large. Such steps "
+    "are masked in training, in evaluation and in an Actor.",
+)
 DESCRIPTION = Law(description, "Return a dict from names (text) to arrays.", plays=False)
 REFERENCES = Law(
     references,

@@ -28,7 +28,7 @@ import numpy as np
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.tasks.navigation.hidden_goal import hidden_goal_tasks
+from quickstudy.tasks.navigation.hidden_goal import check_grid, hidden_goal_tasks
 
 
 def dark_room(*, size: int = 9, horizon: int = 20, episodes: int = 10, held_out_goals: int = 0) -> TaskDistribution:
@@ -48,6 +48,7 @@ def dark_room(*, size: int = 9, horizon: int = 20, episodes: int = 10, held_out_
     """
     if size < 3:
         raise SpecError(f"size must be 3 or more, so that there is something to search; came {size}.")
+    check_grid(size=size, horizon=horizon)
     corner_start = np.zeros((size**2, size**2), bool)
     corner_start[[0, size - 1, size * (size - 1), size**2 - 1]] = True
     problem = HiddenGoal(

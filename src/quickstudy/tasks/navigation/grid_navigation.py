@@ -28,7 +28,7 @@ import numpy as np
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.tasks.navigation.hidden_goal import hidden_goal_tasks
+from quickstudy.tasks.navigation.hidden_goal import check_grid, hidden_goal_tasks
 
 
 def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held_out_goals: int = 0) -> TaskDistribution:
@@ -48,6 +48,7 @@ def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held
     """
     if size < 3:
         raise SpecError(f"size must be 3 or more, so that some cell is not next to the start; came {size}.")
+    check_grid(size=size, horizon=horizon)
     corners = np.array([0, size - 1, size * (size - 1), size**2 - 1])
     apart = _not_adjacent(size)
     other_corner = np.zeros_like(apart)

@@ -25,6 +25,8 @@ from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Outcome, record
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
+_MOST_TABLE_BYTES, _MOST_TABLE_WORK = 4e9, 1e13
+
 
 @record
 class HiddenGoalTask:
@@ -36,6 +38,16 @@ class HiddenGoalTask:
     start: Int[Array, ""]
     goal: Int[Array, ""]
     number: Float[Array, ""]
+
+
+def check_grid(*, size: int, horizon: int) -> None:
+    """Raises SpecError for a grid whose tables of distances and expected returns would take hours or all memory."""
+    cells = size**2
+    if 40 * cells**2 > _MOST_TABLE_BYTES or horizon * (cells**3 + 1e5) > _MOST_TABLE_WORK:
+        raise SpecError(
+            f"a grid of size {size:,} with a horizon of {horizon:,} is too large: its tables of distances and expected returns "
+            "would take hours or all memory. Use a smaller size or horizon."
+        )
 
 
 def hidden_goal_tasks(

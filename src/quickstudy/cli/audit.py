@@ -1,0 +1,80 @@
+"""`quickstudy audit show|verify|heads|export STORE`: what a server decided, and whether its log is whole."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from quickstudy.cli.arguments import parse, positional
+from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+
+_USAGE = "quickstudy audit verify STORE, audit heads STORE, audit export STORE, audit show STORE SESSION DECISION"
+WORDS = {"verify": ("STORE",), "heads": ("STORE",), "export": ("STORE",), "show": ("STORE", "SESSION", "DECISION")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditArguments:
+    """What is looked at."""
+
+    tenant: str = "default"
+    """Of the session, for show."""
+    kept: str | None = None
+    """For verify: a file with the output of an earlier `quickstudy audit heads`."""
+
+
+def run(arguments: list[str]) -> int:
+    """Prints what is asked for; the exit status of verify is 1 if something is wrong."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        parse(AuditArguments, ["--help"] if arguments else [], program="quickstudy audit", description=_USAGE)
+        raise UsageError(f"Usage: {_USAGE}.")
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in WORDS:
+        raise UnknownNameError("command of quickstudy audit", verb, WORDS)
+    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
+    asked = parse(AuditArguments, flags, program="quickstudy audit", description=f"The audit of a store. {_USAGE}")
+    try:
+        from quickstudy.serving import audit
+    except ImportError as error:
+        raise MissingExtraError(f"{error.name}, which the audit needs,", "serve") from error
+    from quickstudy.serving.requests import SessionName
+    from quickstudy.serving.stores import open_store
+
+    store = open_store(words[0], serves=False, creates=False)
+    try:
+        if verb == "heads":
+            print(json.dumps(audit.heads(store), indent=2))
+        elif verb == "export":
+            for one in audit.exported(store):
+                print(json.dumps(one))
+        elif verb == "show":
+            report = audit.decision_report(store, SessionName(asked.tenant, words[1]), words[2])
+            print(json.dumps(report, indent=2))
+        else:
+            return _verified(audit.verify(store, kept=_kept(asked.kept)))
+    finally:
+        store.close()
+    return 0
+
+
+def _verified(found: Any) -> int:
+    for said in found.wrong:
+        print(f"WRONG: {said}")
+    print(
+        f"{found.events} events in {found.links} links of {found.shards} shards; {found.deleted} events were deleted with "
+        f"their session. {'The log is whole.' if not found.wrong else f'{len(found.wrong)} things are wrong.'}"
+    )
+    return 1 if found.wrong else 0
+
+
+def _kept(path: str | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    try:
+        if not Path(path).is_file():
+            raise ValueError("it is not a file")
+        links = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(links, dict) or not all(isinstance(link, str) for link in links.values()):
+            raise ValueError("it is not a table of links")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read as the output of `quickstudy audit heads`: {error}.") from error
+    return links

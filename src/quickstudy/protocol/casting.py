@@ -1,0 +1,276 @@
+"""The border between a user's code and everything that runs it: what came is cast here once, or refused in one line.
+
+A task may say `terminated=False`, count rewards in whole numbers, or observe 64-bit numbers. It means what it says, so this is
+cast to the types of the spec. What cannot be cast without losing something is refused: a fraction where ids are observed, a
+wide whole number where the space says bytes, text.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from quickstudy.protocol.errors import SpecError, TaskDistributionError
+from quickstudy.protocol.records import Outcome, Spec
+from quickstudy.protocol.spaces import Space
+
+_LONGEST_SHOWN = 60
+"""Characters of what came that a message shows."""
+
+
+def cast_reset(reset: Callable, spec: Spec) -> Callable:
+    """`reset` of a task distribution in JAX, whose results then have the types of the spec.
+
+    Args:
+      reset: `(task, key) -> (state, observation)`, of the user.
+      spec: of the tasks.
+    Returns:
+      A function that raises TaskDistributionError, which names what came, where something cannot be cast.
+    """
+    if getattr(reset, "cast_to", None) == spec.observation_space:
+        return reset
+
+    def cast(task: Any, key: Any) -> tuple[Any, Any]:
+        came = reset(task, key)
+        if not isinstance(came, tuple) or len(came) != 2:
+            raise TaskDistributionError(f"reset gives {described(came)}; it must give a state and an observation.")
+        state, observation = came
+        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.observation_space)
+
+    cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
+    return cast
+
+
+def cast_step(step: Callable, spec: Spec) -> Callable:
+    """`step` of a task distribution in JAX, whose results then have the types of the spec, and of the state that it was given.
+
+    Args:
+      step: `(task, state, action, key) -> (state, Outcome)`, of the user.
+      spec: of the tasks.
+    Returns:
+      A function that raises TaskDistributionError, which names what came, where something cannot be cast.
+    """
+    if getattr(step, "cast_to", None) == spec.observation_space:
+        return step
+
+    def cast(task: Any, state: Any, action: Any, key: Any) -> tuple[Any, Outcome]:
+        came = step(task, state, action, key)
+        if not isinstance(came, tuple) or len(came) != 2 or not isinstance(came[1], Outcome):
+            raise TaskDistributionError(f"step gives {described(came)}; it must give a state and an Outcome.")
+        following, outcome = came
+        return _state_like(state, following), Outcome(
+            observation=traced_observation("step", outcome.observation, spec.observation_space),
+            reward=_traced_number("reward", outcome.reward, jnp.float32),
+            terminated=_traced_number("terminated", outcome.terminated, jnp.bool_),
+            truncated=_traced_number("truncated", outcome.truncated, jnp.bool_),
+        )
+
+    cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
+    return cast
+
+
+def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
+    """An observation that `giver` gave inside a compiled program, with the shape and type of its space.
+
+    Raises:
+      TaskDistributionError: it cannot be cast.
+    """
+    wanted = _wanted(space)
+    came = _as_array(observation, f"{giver} gives an observation", must=wanted)
+    if not _fits(came, space):
+        raise TaskDistributionError(
+            f"{giver} gives an observation {described(observation)}; the observation space asks for {wanted}."
+        )
+    return came.astype(_type_of(space))
+
+
+def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
+    """An observation that a program outside JAX gave, with the shape and type of its space.
+
+    A number that 32 bits cannot hold becomes infinite, and is masked later.
+
+    Args:
+      giver: what gave it, as in `step`, for the message.
+      observation: what came.
+      space: that it should lie in.
+    Raises:
+      ValueError: it cannot be cast without loss: another shape, no numbers, or a fraction where the space holds whole numbers.
+    """
+    try:
+        came = np.asarray(observation)
+    except ValueError as error:
+        raise ValueError(f"{giver} gives an observation that is no array: {error}.") from error
+    shape, wanted = tuple(space.shape or ()), _type_of(space)
+    if came.dtype.kind in "biuf" and came.shape == shape:
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = came.astype(wanted)
+        if wanted.kind == "f" or np.array_equal(cast, came):
+            return cast
+    raise ValueError(f"{giver} gives an observation {described(observation)}; the observation space asks for {_wanted(space)}.")
+
+
+def host_number(name: str, value: Any) -> float:
+    """A number that an environment outside JAX gave: the reward, or a measure.
+
+    Raises:
+      ValueError: it is not one number.
+    """
+    try:
+        came = np.asarray(float(value) if type(value) is int else value)
+    except (ValueError, OverflowError):  # rows of different lengths, or a whole number of more than 300 digits
+        came = np.asarray(None)
+    if came.dtype.kind not in "fiub" or came.size != 1:
+        raise ValueError(f"step gives {name} {described(value)}; it must be one number.")
+    return float(came.reshape(()))
+
+
+def host_flag(name: str, value: Any) -> bool:
+    """A truth value that an environment outside JAX gave.
+
+    Raises:
+      ValueError: it is neither true nor false.
+    """
+    came = np.asarray(value) if np.isscalar(value) or hasattr(value, "dtype") else np.asarray(None)
+    if came.dtype.kind not in "fiub" or came.size != 1 or came.reshape(()) not in (0, 1):
+        raise ValueError(f"step gives {name} {described(value)}; it must be one truth value, True or False.")
+    return bool(came.reshape(()))
+
+
+class Elements:
+    """The elements of a space, as they come from a service, a sensor or a person: cast, or refused by name.
+
+    Numbers of a Box may lie outside its bounds by 1e-4 of their distance, which rounding leaves. Numbers that are not finite
+    pass, since a guard masks them.
+
+    Args:
+      space: of observations.
+    """
+
+    def __init__(self, space: Space):
+        self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+        self._low: Any
+        self._high: Any
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self._low, self._high = np.int64(space.start), np.int64(space.start + space.n - 1)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            self._low, self._high = space.start.astype(np.int64), space.start.astype(np.int64) + space.nvec - 1
+        else:
+            low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+            with np.errstate(invalid="ignore"):
+                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self._kind.kind == "f")
+            self._low, self._high = low - slack, high + slack
+
+    def cast(self, observation: Any) -> np.ndarray:
+        """An element with the shape and type of the space.
+
+        Raises:
+          SpecError: something that is no element; names the space and what came.
+        """
+        if type(observation) is np.ndarray and observation.dtype == self._kind and observation.shape == self._shape:
+            element = observation
+        else:
+            try:
+                element = host_observation("the program around the agent", observation, self.space)
+            except ValueError as error:
+                raise self._refusal(observation) from error
+        if ((element < self._low) | (element > self._high)).any() and not self._only_nonfinite_outside(element):
+            raise self._refusal(observation)
+        return element
+
+    def _only_nonfinite_outside(self, element: np.ndarray) -> bool:
+        outside = (element < self._low) | (element > self._high)
+        return not (outside & np.isfinite(element)).any()
+
+    def _refusal(self, observation: Any) -> SpecError:
+        shown = " ".join(repr(observation).split())
+        came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
+        return SpecError(f"an observation must be an element of {self.space}; came {came}. Nothing was changed.")
+
+
+def described(value: Any) -> str:
+    """Type and shape of what came, or the name of its type where it is no array of numbers."""
+    if isinstance(value, tuple) and not all(isinstance(x, bool | int | float) for x in value):
+        return f"a tuple of {len(value)}"
+    if type(value) in (bool, int, float, str, type(None)):
+        return f"{value!r}" if len(repr(value)) < _LONGEST_SHOWN else type(value).__name__
+    kind, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if kind is None or shape is None:
+        try:
+            array = np.asarray(value)
+        except Exception:  # rows of different lengths, or anything else
+            return type(value).__name__
+        kind, shape = array.dtype, array.shape
+    return f"{kind}{list(shape)}" if _kind(kind) in "biuf" else type(value).__name__
+
+
+def _fits(came: jax.Array, space: Space) -> bool:
+    """Whether every array of this shape and type can be cast to the space's without loss."""
+    wanted = _type_of(space)
+    if came.shape != tuple(space.shape or ()):
+        return False
+    if jnp.issubdtype(came.dtype, jnp.floating) or wanted.kind == "f":
+        return wanted.kind == "f" and _kind(came.dtype) in "biuf"
+    return _kind(came.dtype) in "biu" and np.can_cast(came.dtype, wanted)
+
+
+def _kind(dtype: Any) -> str:
+    """The letter of a kind of numbers, as NumPy has it; short floats of JAX are floats."""
+    return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
+
+
+def _type_of(space: Space) -> np.dtype:
+    kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
+    return np.dtype(jax.dtypes.canonicalize_dtype(kind))
+
+
+def _wanted(space: Space) -> str:
+    return "a whole number" if isinstance(space, gymnasium.spaces.Discrete) else f"{space.dtype}{list(space.shape or ())}"
+
+
+def _as_array(value: Any, what: str, *, must: str) -> jax.Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TaskDistributionError(f"{what} {described(value)}; it must be {must}.") from error
+
+
+def _traced_number(name: str, value: Any, kind: Any) -> jax.Array:
+    must = "one truth value, bool[]" if kind is jnp.bool_ else "one float, float32[]"
+    came = _as_array(value, f"step gives {name}", must=must)
+    if came.size != 1 or _kind(came.dtype) not in "biuf":
+        raise TaskDistributionError(f"step gives {name} {described(value)}; it must be {must}.")
+    return came.reshape(()).astype(kind)
+
+
+def _state_like(before: Any, after: Any) -> Any:
+    """The state that `step` gave, with the types of the state that it was given."""
+    given, came = (str(jax.tree.structure(state)) for state in (before, after))
+    if given != came:
+        raise TaskDistributionError(f"step turns a state {given} into {came}; it must keep its structure.")
+    return jax.tree_util.tree_map_with_path(_leaf_like, before, after)
+
+
+def _leaf_like(path: tuple, before: Any, after: Any) -> Any:
+    before, after = _strong(before), _strong(after)
+    if before.shape == after.shape and before.dtype == after.dtype:
+        return after
+    is_key = any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (before, after))
+    castable = not is_key and (_kind(before.dtype) == "f" or np.can_cast(after.dtype, before.dtype))
+    if castable and before.shape == after.shape:
+        return after.astype(before.dtype)
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    came, given = (f"{x.dtype}{list(x.shape)}" for x in (after, before))
+    raise TaskDistributionError(
+        f"step turns a state{f' ({name})' if name else ''} {given} into {came}. Let reset give it in the type and shape that "
+        "step gives, as in jnp.float32(0) for 0."
+    )
+
+
+def _strong(leaf: Any) -> jax.Array:
+    """An array whose type does not give way to that of another, as that of a Python number does."""
+    array = jnp.asarray(leaf)
+    is_key = jnp.issubdtype(array.dtype, jax.dtypes.extended)
+    return array if is_key else jax.lax.convert_element_type(array, array.dtype)

@@ -1,0 +1,338 @@
+"""The heart of the server: it gathers requests, answers them by compiled programs, and has the answers stored.
+
+    requests ──> inbox ──> one thread: load, fold, decide ──> commits ──> one thread: write ──> answers
+                                          └── fast decisions are answered here
+
+Rewards are answered when the disk has them. Decisions are answered as soon as they are made if this server owns its store
+(`durability="fast"`), because the same decision is made again from the same state. Where several servers share a store, a
+decision is answered when its commit succeeded, so no two servers decide the same slot.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from quickstudy.serving.committer import CommitJob, Committer
+from quickstudy.serving.refusal import Refusal
+from quickstudy.serving.requests import Act, Look, Open, Request, SessionName
+from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.sessions import LiveSession, Sessions
+from quickstudy.serving.shelf import StoreShelf
+from quickstudy.serving.stores.store import Store, StoreError
+
+_log = logging.getLogger("quickstudy.serving")
+
+_MOST_AT_ONCE = 512
+"""Requests of one round."""
+_MOST_TRIES = 20
+"""Times that a request is done again because another server had changed its session."""
+
+Answer = Callable[[Any], None]
+"""Takes an answer or a `Refusal`; called from another thread, once."""
+
+
+class _Asked:
+    """A request under way."""
+
+    __slots__ = ("answer", "request", "tries")
+
+    def __init__(self, request: Request, answer: Answer):
+        self.request, self.answer, self.tries = request, answer, 0
+
+
+class Engine:
+    """Serves the sessions of one agent from one store.
+
+    Args:
+      served: the agent.
+      store: of its sessions.
+      strict: answer decisions only when they are stored.
+      most_waiting: requests that may wait; more are refused at once.
+      most_sessions: of each tenant; None for no limit.
+      most_live: sessions that are kept in memory.
+      moves: as in `StoreShelf`: what becomes of sessions of other versions of the agent.
+    """
+
+    def __init__(
+        self,
+        served: ServedAgent,
+        store: Store,
+        *,
+        strict: bool = False,
+        most_waiting: int = 4096,
+        most_sessions: int | None = None,
+        most_live: int = 100_000,
+        moves: str = "refuse",
+    ):
+        self.served, self.store = served, store
+        self._strict, self._fast = strict, store.exclusive and not strict
+        self._most_waiting, self._most_sessions = most_waiting, most_sessions
+        self._shelf = StoreShelf(served, store, most=most_live, moves=moves)
+        self._sessions = Sessions(served, shelf=self._shelf, opens=True)
+        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._held: dict[SessionName, deque[_Asked]] = {}
+        self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
+        self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
+        self._counts: Counter[str] = Counter()
+        self.waiting, self.draining, self.ready = 0, False, False
+        self._count_lock = threading.Lock()
+
+    def start(self) -> None:
+        """Compiles, and begins to answer.
+
+        Raises:
+          StoreError: the store cannot be read or written.
+        """
+        self.served.programs.compile()
+        self._counts.update(self.store.counts())
+        self.store.add_agent(self.served.digest, self.served.described())
+        self._committer.start()
+        self._thread.start()
+        self.ready = True
+
+    def stop(self) -> None:
+        """Answers what was asked, stores it, and stops; requests that come from now on are refused."""
+        self.draining = True
+        self._inbox.put(None)
+        self._thread.join()
+        self._committer.stop()
+        self.store.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why requests that change something are refused now; None if they are not."""
+        error = self._committer.error
+        return None if error is None else str(error)
+
+    @property
+    def live(self) -> int:
+        """Sessions in memory."""
+        return len(self._shelf.live)
+
+    def ask(self, request: Request, answer: Answer) -> None:
+        """Has a request answered.
+
+        Raises:
+          Refusal: it is refused before anything is decided: too much waits, the store fails, or the server stops.
+        """
+        self.admit(request)
+        with self._count_lock:
+            self.waiting += 1
+        self._inbox.put(_Asked(request, answer))
+
+    def admit(self, request: Request) -> None:
+        """Raises `Refusal` if a request cannot be taken now."""
+        self._refuse_unless_serving()
+        if self.waiting >= self._most_waiting:
+            raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
+        if self._committer.error is not None and not isinstance(request, Look):
+            raise _cannot_store(self._committer.error)
+
+    def _refuse_unless_serving(self) -> None:
+        if self.draining:
+            raise _stopping()
+        if not self.ready:
+            raise Refusal("overloaded", "this server is starting.", hint="Send the request again in a few seconds.")
+
+    def ask_and_wait(self, request: Request, *, timeout: float = 30.0) -> dict[str, Any]:
+        """The answer, for callers in a thread of their own.
+
+        Raises:
+          Refusal: the request is refused.
+        """
+        future: Future = Future()
+        self.ask(request, future.set_result)
+        answer = future.result(timeout)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def delete(self, name: SessionName) -> bool:
+        """Deletes a session; within `call` only. False if there is none."""
+        self._shelf.drop(name)
+        deleted = self.store.delete(name)
+        self._counts[name.tenant] -= deleted
+        return deleted
+
+    def call(self, function: Callable[[StoreShelf], Any]) -> Future:
+        """Calls a function between two rounds, when everything so far is stored; its result is that of the future.
+
+        Raises:
+          Refusal: the server starts or stops.
+        """
+        self._refuse_unless_serving()
+        future: Future = Future()
+        self._inbox.put((function, future))
+        return future
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            items = [self._inbox.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(items) < _MOST_AT_ONCE:
+                    items.append(self._inbox.get_nowait())
+            asked: list[_Asked] = []
+            for item in items:
+                if isinstance(item, _Asked):
+                    asked.append(item)
+                elif item is None:
+                    running = False
+                else:
+                    self._round(asked)
+                    asked = []
+                    item() if callable(item) else self._called(*item)
+            self._round(asked)
+        while self._held:
+            self._committer.flush()
+            self._finish(self._inbox.get())
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._finish(self._inbox.get_nowait())
+
+    def _finish(self, item: Any) -> None:
+        """What is left to do for an item of the inbox when the server stops."""
+        if isinstance(item, _Asked):
+            self._give(item, _stopping())
+        elif isinstance(item, tuple):
+            item[1].set_exception(_stopping())
+        elif item is not None:
+            item()
+
+    def _round(self, asked: list[_Asked]) -> None:
+        """Answers requests; those of sessions with a commit under way are held where another server might change them."""
+        ready = [one for one in asked if not self._is_held(one)]
+        if not ready:
+            return
+        now = time.time()
+        try:
+            self._shelf.fetch(one.request.name for one in ready)
+            ready = [one for one in ready if self._within_quota(one)]
+            answers = self._sessions.process([one.request for one in ready])
+        except StoreError as error:
+            self._give_all(ready, _cannot_store(error))
+            return
+        except Exception as error:
+            _log.exception("a round of %d requests failed", len(ready))
+            self._committer.flush()  # what was sent is stored; what is fresh is not known to be sound
+            for one in ready:
+                self._shelf.drop(one.request.name)
+            self._give_all(ready, _internal(error))
+            return
+        self._commit(list(zip(ready, answers, strict=True)), now)
+        self._shelf.make_room()
+
+    def _commit(self, answered: list[tuple[_Asked, Any]], now: float) -> None:
+        names = {one.request.name for one, _ in answered}
+        live = [self._shelf.live.get(name) for name in names]
+        changed = {session.name: session for session in live if isinstance(session, LiveSession) and session.fresh}
+        for session in changed.values():
+            if session.version == 0:
+                self._counts[session.name.tenant] += 1
+        waits: list[tuple[_Asked, Any]] = []
+        at_once: list[tuple[_Asked, Any]] = []
+        for one, answer in answered:
+            refused = isinstance(answer, Refusal) or isinstance(one.request, Look)
+            fast = self._fast and isinstance(one.request, Act)
+            (at_once if refused or fast or not self._unsettled(one.request.name) else waits).append((one, answer))
+        changes = [self._shelf.change_of(session, now) for session in changed.values()]
+        if not self.store.exclusive:
+            self._held.update({name: deque() for name in changed})
+        if changes or waits:
+            self._committer.put(
+                CommitJob(changes, waits, durable=self._strict or any(not isinstance(o.request, Act) for o, _ in waits))
+            )
+        for one, answer in at_once:
+            self._give(one, answer)
+
+    def _unsettled(self, name: SessionName) -> bool:
+        """Whether a session has changes that are not stored yet."""
+        session = self._shelf.live.get(name)
+        return isinstance(session, LiveSession) and bool(session.fresh or session.sent)
+
+    def _is_held(self, one: _Asked) -> bool:
+        held = self._held.get(one.request.name)
+        if held is not None:
+            held.append(one)
+        return held is not None
+
+    def _within_quota(self, one: _Asked) -> bool:
+        """Whether a request does not open one session too many; it is refused otherwise."""
+        opens = isinstance(one.request, Act | Open) and one.request.name not in self._shelf.live
+        most = self._most_sessions
+        if most is None or not opens or self._counts[one.request.name.tenant] < most:
+            return True
+        self._give(one, Refusal("quota", f"this tenant has {most} sessions, which is its limit.", hint="Delete some of them."))
+        return False
+
+    def _called(self, function: Callable[[StoreShelf], Any], future: Future) -> None:
+        self._committer.flush()
+        try:
+            if self._committer.error is not None:
+                raise _cannot_store(self._committer.error)
+            future.set_result(function(self._shelf))
+        except StoreError as error:
+            future.set_exception(_cannot_store(error))
+        except Exception as error:
+            future.set_exception(error)
+
+    def _on_stored(self, jobs: list[CommitJob], lost: set[SessionName]) -> None:
+        """In the committer's thread: gives the answers, and has the rest done by the engine's thread."""
+        again = []
+        for one, answer in (waiting for job in jobs for waiting in job.waiting):
+            if one.request.name in lost:
+                again.append(one)
+            else:
+                self._give(one, answer)
+        stored = {change.name: change.events[-1].number for job in jobs for change in job.changes if change.events}
+        self._inbox.put(lambda: self._after_commit(stored, lost, again))
+
+    def _on_failed(self, jobs: list[CommitJob], error: StoreError) -> None:
+        names = {change.name for job in jobs for change in job.changes}
+        for one, _ in (waiting for job in jobs for waiting in job.waiting):
+            self._give(one, _cannot_store(error))
+        if not self.store.exclusive:
+            self._inbox.put(lambda: self._after_commit({}, names, []))
+        else:
+            for job in jobs:
+                job.waiting.clear()
+
+    def _after_commit(self, stored: dict[SessionName, int], lost: set[SessionName], again: list[_Asked]) -> None:
+        for name in lost:
+            self._shelf.drop(name)
+        for name, number in stored.items():
+            if name not in lost:
+                self._shelf.stored(name, number)
+        released = [one for name in {*stored, *lost} for one in self._held.pop(name, ())]
+        for one in again:
+            one.tries += 1
+            if one.tries > _MOST_TRIES:
+                self._give(one, Refusal("overloaded", "other servers keep changing this session.", hint="Send it again."))
+        self._round([one for one in again if one.tries <= _MOST_TRIES] + released)
+
+    def _give_all(self, asked: list[_Asked], answer: Any) -> None:
+        for one in asked:
+            self._give(one, answer)
+
+    def _give(self, one: _Asked, answer: Any) -> None:
+        with self._count_lock:
+            self.waiting -= 1
+        one.answer(answer)
+
+
+def _stopping() -> Refusal:
+    return Refusal("overloaded", "this server is stopping.", hint="Send the request again, to another server.")
+
+
+def _cannot_store(error: Exception) -> Refusal:
+    return Refusal("store", f"{error} Nothing was decided.", hint="Send the request again later.")
+
+
+def _internal(error: Exception) -> Refusal:
+    return Refusal("internal", f"{type(error).__name__} in the server.", hint="Send the request again; tell the operator.")

@@ -1,0 +1,1 @@
+"""Sessions over HTTP: bodies, problems, tokens, quotas, and the application."""

@@ -1,0 +1,163 @@
+"""A server process: a bundle, a store, an application, and uvicorn."""
+
+import contextlib
+import dataclasses
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
+
+from quickstudy.protocol.errors import MissingExtraError, UsageError
+from quickstudy.protocol.setting_values import POSITIVE, Count, Range
+from quickstudy.protocol.settings import check_settings
+from quickstudy.serving.policy import SessionPolicy
+from quickstudy.serving.served_agent import ServedAgent
+
+_DRAIN_SECONDS = 30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """How a server serves."""
+
+    store: str = "sqlite:sessions.db"
+    """Where sessions are stored: sqlite:PATH, or postgresql://USER@HOST/DATABASE."""
+    host: str = "127.0.0.1"
+    """Address to listen on; one that other machines reach needs tokens (quickstudy token add)."""
+    port: Annotated[int, Range(least=0, most=65_535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    durability: Literal["fast", "strict"] = "fast"
+    """fast: answer a decision before the disk has it, if this server owns its store; strict: after."""
+    rate: Annotated[float, POSITIVE] | None = None
+    """Requests per second that a tenant may send; no limit if not given."""
+    most_sessions: Count | None = None
+    """Sessions that a tenant may have; no limit if not given."""
+    moves: Literal["refuse", "replay", "restart"] = "refuse"
+    """Sessions of another version of the agent: refuse them, replay their record with this version, or restart them."""
+    most_live: Count = 100_000
+    """Sessions that are kept in memory; others are read from the store when they are asked for."""
+
+
+def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[str], None] = lambda url: None) -> int:
+    """Serves until SIGINT, SIGTERM or SIGHUP; returns the exit status.
+
+    Args:
+      served: the agent.
+      settings: how it is served.
+      listens: called with the address of the server as soon as it listens there.
+    Raises:
+      UsageError: settings that cannot be, an address that cannot be used, or a store that another server owns.
+      MissingExtraError: the extra `serve` is not installed.
+      StoreError: the store cannot be used.
+    """
+    try:
+        import msgspec  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError(f"{error.name}, which the server needs,", "serve") from error
+
+    from quickstudy.serving.engine import Engine
+    from quickstudy.serving.http.application import Application
+    from quickstudy.serving.http.tokens import Rates, Tokens
+    from quickstudy.serving.stores import open_store
+
+    check_settings(settings)
+    with contextlib.ExitStack() as closing:
+        listening = closing.enter_context(_listening(settings.host, settings.port))
+        store = open_store(settings.store)
+        closing.callback(store.close)
+        tokens = Tokens(store)
+        if not (tokens.used or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
+            raise UsageError(
+                f"host {settings.host!r} can be reached from other machines, and no token is set up. Make one first: "
+                f"quickstudy token add {settings.store} TENANT"
+            )
+        engine = Engine(
+            served,
+            store,
+            strict=settings.durability == "strict",
+            most_sessions=settings.most_sessions,
+            most_live=settings.most_live,
+            moves=settings.moves,
+        )
+        application = Application(engine, tokens, rates=Rates(settings.rate))
+        config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False}
+        server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
+        listens(_url_of(listening))
+        with _stopped_by_signals(server):
+            server.run(sockets=[listening])
+        return 1 if application.failed is not None else 0
+
+
+def bundle_digest(card: dict[str, Any], seed: int) -> str:
+    """Names one of the agents of a bundle: its algorithm and settings, its spaces, its parameters.
+
+    Args:
+      card: the content of `bundle.json`.
+      seed: of training, whose agent is served.
+    """
+    import hashlib
+    import json
+
+    kept = {name: card[name] for name in ("algorithm", "spec", "parameters_sha256")} | {"seed": seed}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def served_from_bundle(path: str, *, policy: SessionPolicy, seed: int = 0, long_chunks: bool = False) -> ServedAgent:
+    """The agent of a bundle, ready to be served.
+
+    Args:
+      path: of the bundle's folder, or of a run's.
+      policy: of its sessions.
+      seed: of training, whose agent is served; also of the randomness of its sessions.
+      long_chunks: as in `ServedAgent`.
+    Raises:
+      BundleError: the bundle cannot be read.
+    """
+    from quickstudy.storage.bundle import load_bundle
+
+    bundle = load_bundle(path)
+    digest = bundle_digest(bundle.card, seed)
+    return ServedAgent(bundle.agent, bundle.params_of(seed), policy=policy, seed=seed, digest=digest, long_chunks=long_chunks)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, UnicodeError, TypeError) as error:  # the last two: text that no machine can be named
+        said = getattr(error, "strerror", None) or error
+        raise UsageError(f"the server cannot listen on host {host!r}, port {port}: {said}.") from None
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(server: Any) -> Iterator[None]:
+    """In this context SIGINT, SIGTERM and SIGHUP stop a `uvicorn.Server` in good order, which may take a while.
+
+    uvicorn hears the first two itself, and raises them again when it has stopped. Then there is nothing left to stop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    earlier = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
+    # The command line learns of signals through this descriptor, and ends a program that goes on for some seconds.
+    watched = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(watched, warn_on_full_buffer=False)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -1,0 +1,304 @@
+"""A session's recorded lifetime, and the rules by which events change it. Nothing here computes a memory.
+
+    slot       0          1          2          3          4
+    decision   a0         a1         a2         a3         (next)
+    outcome    final      final      open       final
+               |<-- settled ------>|
+
+A step without a known outcome is a slot that is not `valid`, which by law changes no memory. A step is *final* when nothing can
+change it any more. Slots before the first step that is not final are settled: their steps may be forgotten once their memory is
+stored.
+"""
+
+import dataclasses
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from quickstudy.protocol.records import Spec
+from quickstudy.rollout.session import end_of_episode, next_slot
+from quickstudy.serving.events import Acted, Ended, Event, Frozen, Lapsed, Moved, Opened, Renewed, Rewarded, RolledBack, Thawed
+from quickstudy.serving.policy import SessionPolicy
+from quickstudy.serving.refusal import Refusal
+
+
+class Message(NamedTuple):
+    """What one reward said."""
+
+    reward: float
+    successor: bytes
+    terminated: bool
+    truncated: bool
+
+
+@dataclasses.dataclass(slots=True)
+class Step:
+    """One decision and what is known of its outcome.
+
+    `messages`: by `reward_id`, in the order of arrival. `reward`: what they make; None while the outcome is unknown.
+    `final`: nothing can change it any more. `reason`: why an outcome is not taken in any more.
+    """
+
+    slot: int
+    decision_id: str
+    observation: bytes
+    decision: bytes
+    due: float | None
+    messages: dict[str, Message] = dataclasses.field(default_factory=dict)
+    reward: float | None = None
+    successor: bytes = b""
+    terminated: bool = False
+    truncated: bool = False
+    final: bool = False
+    reason: str | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether its outcome is known."""
+        return self.reward is not None
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is known to be the last step of its episode."""
+        return self.valid and (self.terminated or self.truncated)
+
+
+class Record:
+    """The recorded lifetime of one session.
+
+    Args:
+      spec: of the agent.
+      cadence: of the agent.
+      policy: of the session; the event that opens it brings its own, which it keeps for ever.
+    """
+
+    def __init__(self, spec: Spec, *, cadence: int, policy: SessionPolicy):
+        self.horizon, self.lifetime_steps, self.cadence, self.policy = spec.horizon, spec.lifetime_steps, cadence, policy
+        self.stream, self.lifetime, self.branch, self.events = "", 0, 0, 0
+        self.next, self.first = 0, 0
+        self.frozen, self.ended = False, False
+        self.goes_on = False  # whether the last decision is known not to have ended its episode
+        self.steps: dict[int, Step] = {}
+        self.by_id: dict[str, Step] = {}
+        self.revisions: dict[int, int] = {}
+
+    def apply(self, event: Event) -> None:
+        """Takes an event in. Events were judged before, so nothing is refused here."""
+        self.events += 1
+        match event:
+            case Opened():
+                self.stream, self.policy = event.stream, event.policy
+            case Acted():
+                self._acted(event)
+            case Rewarded():
+                self._rewarded(event)
+            case Lapsed():
+                self._lapsed(event)
+            case Moved(restarts=False):
+                pass
+            case Renewed() | Moved():
+                self.lifetime, self.next, self.first = self.lifetime + 1, 0, 0
+                self.steps, self.by_id, self.revisions, self.goes_on = {}, {}, {}, False
+            case Frozen() | Thawed():
+                self.frozen = isinstance(event, Frozen)
+            case Ended():
+                self.ended = True
+            case RolledBack():
+                raise TypeError("a rollback needs the whole log: see `recorded`.")
+
+    def slot_of_next(self, *, new_episode: bool) -> int:
+        """The slot of a decision that comes now.
+
+        Raises:
+          Refusal: the session or its lifetime is over, or the last step is known not to have ended its episode.
+        """
+        if self.ended:
+            raise Refusal("conflict", "the session has ended.", hint="Open another session.")
+        slot = self.next
+        if new_episode and slot % self.horizon:
+            if self.goes_on:
+                raise Refusal(
+                    "conflict",
+                    "a new episode cannot begin here: the last reward says that its episode goes on.",
+                    field="new_episode",
+                    hint='Send "terminated" or "truncated" with the last reward of an episode.',
+                )
+            slot = int(next_slot(slot - 1, True, horizon=self.horizon))
+        if slot >= self.lifetime_steps and self.policy.at_end == "stop":
+            raise Refusal(
+                "conflict",
+                f"the lifetime of {self.lifetime_steps} steps that this agent was made for is over.",
+                hint="Open another session, or serve with at_end=new or at_end=continue.",
+            )
+        return slot
+
+    @property
+    def over(self) -> bool:
+        """Whether the next decision begins a new lifetime."""
+        return self.next >= self.lifetime_steps and self.policy.at_end == "new" and not self.ended
+
+    def decision_id(self, slot: int, observation: bytes, decision: bytes) -> str:
+        """The id of a decision: it differs wherever the decision does, so a reward cannot reach another decision."""
+        digest = hashlib.blake2b(observation + decision, digest_size=6).hexdigest()
+        return f"{self.lifetime}.{self.branch}.{slot}.{digest}"
+
+    def due(self, now: float) -> list[Lapsed]:
+        """Events of the decisions whose window has ended."""
+        default = self.policy.default_reward
+        return [
+            Lapsed(at=now, decision_id=step.decision_id, reward=None if step.valid else default)
+            for step in self.steps.values()
+            if step.due is not None and not step.final and now >= step.due
+        ]
+
+    def judged(self, step: Step, came: Rewarded) -> str:
+        """What a reward does to its decision: `applied`, `repeated`, or the reason why it changes nothing.
+
+        Raises:
+          Refusal: it contradicts what is known.
+        """
+        if self.ended:
+            return "ended"
+        said = Message(came.reward, came.successor, came.terminated, came.truncated)
+        if came.reward_id in step.messages:
+            if step.messages[came.reward_id] != said:
+                raise contradiction(step, came)
+            return "repeated"
+        if step.reason is not None:
+            return step.reason
+        if step.final:
+            if self.policy.aggregate == "first":
+                return "first"
+            raise contradiction(step, came)
+        if self.frozen:
+            return "frozen"
+        if step.valid and came.successor != step.successor:
+            raise Refusal(
+                "conflict",
+                f"another reward of decision {step.decision_id!r} named another observation that followed.",
+                field="observation",
+                hint="Send the same observation with every reward of a decision.",
+            )
+        if (came.terminated or came.truncated) and self._went_on(step.slot):
+            raise Refusal(
+                "conflict",
+                f"decision {step.decision_id!r} cannot end its episode: the episode went on after it.",
+                field="terminated" if came.terminated else "truncated",
+                hint='Send "new_episode": true with the first decision of an episode if the last reward is still open.',
+            )
+        return "applied"
+
+    def settled(self) -> int:
+        """The first slot, a multiple of the cadence, before which nothing can change."""
+        open_slots = [step.slot for step in self.steps.values() if not step.final]
+        return min([self.next, *open_slots]) // self.cadence * self.cadence
+
+    def forget(self, slot: int) -> None:
+        """Drops the steps before a slot that is settled."""
+        for step in [step for step in self.steps.values() if step.slot < slot]:
+            del self.steps[step.slot]
+            del self.by_id[step.decision_id]
+        self.revisions = {chunk: revision for chunk, revision in self.revisions.items() if chunk * self.cadence >= slot}
+        self.first = slot
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """Number and revision of every complete chunk with a valid step, in order, from the first slot on."""
+        return [one for one in sorted(self.revisions.items()) if (one[0] + 1) * self.cadence <= self.next]
+
+    def chunk(self, number: int) -> np.ndarray:
+        """The steps of a chunk as words `[cadence, step words]`.
+
+        Slots that did not happen repeat a neighbour, not valid: agents compute with what stands there before they mask it.
+        """
+        slots = range(number * self.cadence, (number + 1) * self.cadence)
+        known = [step for slot in slots if (step := self.steps.get(slot)) is not None and step.valid]
+        rows, present = [], known[0]
+        for slot in slots:
+            step = self.steps.get(slot)
+            happened = step is not None and step.valid
+            present = step if happened and step is not None else present
+            rows.append(self._words(present, slot, happened=happened))
+        return np.stack(rows)
+
+    def _words(self, step: Step, slot: int, *, happened: bool) -> np.ndarray:
+        terminated, truncated = end_of_episode(slot, np.bool_(step.terminated), np.bool_(step.truncated), horizon=self.horizon)
+        reward = np.float32(step.reward if happened else 0).view(np.uint32)
+        flags = [reward, happened and terminated, happened and truncated, slot // self.horizon, happened]
+        head = np.frombuffer(step.observation + step.decision + step.successor, np.uint32)
+        return np.concatenate([head, np.array(flags, np.uint32)])
+
+    def _went_on(self, slot: int) -> bool:
+        """Whether a later decision lies in the same episode."""
+        following = slot + 1
+        return following % self.horizon != 0 and following in self.steps
+
+    def _acted(self, event: Acted) -> None:
+        step = Step(event.slot, event.decision_id, event.observation, event.decision, event.due)
+        if event.slot > self.next and (last := self.steps.get(self.next - 1)) is not None:
+            last.truncated = True  # the client has said that another episode began
+        self.steps[event.slot] = self.by_id[event.decision_id] = step
+        self.next, self.goes_on = event.slot + 1, False
+
+    def _rewarded(self, event: Rewarded) -> None:
+        step = self.by_id[event.decision_id]
+        step.messages[event.reward_id] = Message(event.reward, event.successor, event.terminated, event.truncated)
+        if self.frozen:
+            step.final, step.reason = True, "frozen"
+            return
+        step.reward = self.policy.joined([message.reward for message in step.messages.values()])
+        step.successor = event.successor
+        step.terminated = step.terminated or event.terminated
+        step.truncated = (step.truncated or event.truncated) and not step.terminated
+        step.final = not self.policy.counts_many
+        self._known(step)
+
+    def _lapsed(self, event: Lapsed) -> None:
+        step = self.by_id[event.decision_id]
+        step.final, step.reason = True, "window"
+        if event.reward is not None and not self.frozen:
+            step.reward, step.successor = event.reward, step.observation
+            self._known(step)
+
+    def _known(self, step: Step) -> None:
+        chunk = step.slot // self.cadence
+        self.revisions[chunk] = self.revisions.get(chunk, 0) + 1
+        if step.slot == self.next - 1:
+            self.goes_on = not step.ends
+            self.next = int(next_slot(step.slot, step.ends, horizon=self.horizon))
+
+
+def contradiction(step: Step, came: Rewarded) -> Refusal:
+    """The refusal of a reward that differs from those that were taken in."""
+    return Refusal(
+        "conflict",
+        f"decision {step.decision_id!r} was rewarded already, with something else.",
+        field="reward",
+        expected=", ".join(repr(message.reward) for message in step.messages.values()),
+        got=repr(came.reward),
+        hint="A reward cannot be changed. Where a decision has several, serve with an aggregate and give each a reward_id.",
+    )
+
+
+def counted(log: list[Event]) -> list[Event]:
+    """The events of a log that count: those that a rollback undid, and rollbacks themselves, are left out."""
+    counting: list[Event] = []
+    for event in log:
+        if isinstance(event, RolledBack):
+            counting = counted(log[: event.events])
+        else:
+            counting.append(event)
+    return counting
+
+
+def recorded(log: list[Event], spec: Spec, *, cadence: int, policy: SessionPolicy) -> Record:
+    """The record that a whole log makes, with every step in it."""
+    record = Record(spec, cadence=cadence, policy=policy)
+    for number, event in enumerate(log):
+        if isinstance(event, RolledBack):
+            branch = record.branch
+            record = recorded(log[: event.events], spec, cadence=cadence, policy=policy)
+            record.branch, record.events = branch + 1, number + 1
+        else:
+            record.apply(event)
+    return record

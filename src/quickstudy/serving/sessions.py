@@ -1,0 +1,340 @@
+"""Sessions of a served agent: requests in, events and answers out, many at once.
+
+`Sessions` is the meaning of the server, without sockets and without a disk. It works on a `Shelf`, which holds the live
+sessions and finds old events; the one here keeps everything in this process.
+
+Requests are done in waves: a wave holds the first request of each session. All memories of a wave are brought up to date in one
+call of a compiled program, and all its decisions are made in another.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Thawed
+from quickstudy.serving.memory import begun, bring_up_to_date
+from quickstudy.serving.record import Record, counted, recorded
+from quickstudy.serving.refusal import Refusal
+from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
+from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.settled import Settled, answer_to
+
+_CHANGES: dict[str, type[Ended] | type[Frozen] | type[Thawed]] = {"end": Ended, "freeze": Frozen, "thaw": Thawed}
+
+
+@dataclasses.dataclass(slots=True)
+class LiveSession:
+    """A session in this process: its record, its memories, and the events that are not stored yet.
+
+    `memories` are None where a lifetime has begun whose first memory is not computed yet, and never between requests.
+    `fresh` are events that were not given to a store, `sent` those that were and may not be stored yet.
+    """
+
+    name: SessionName
+    record: Record
+    memories: Any
+    fresh: list[Event] = dataclasses.field(default_factory=list)
+    sent: list[Event] = dataclasses.field(default_factory=list)
+    version: int = 0
+
+    def take(self, event: Event) -> None:
+        """Applies an event and keeps it for the store."""
+        self.record.apply(event)
+        self.fresh.append(event)
+
+
+class Shelf(Protocol):
+    """Where live sessions are, and where old events are found."""
+
+    def get(self, name: SessionName) -> LiveSession | None:
+        """The session, or None where there is none."""
+
+    def put(self, session: LiveSession) -> None:
+        """Keeps a session that was opened, in place of an older one of the name."""
+
+    def log(self, session: LiveSession) -> list[Event]:
+        """All its events, those that are not stored yet included."""
+
+    def find(self, session: LiveSession, decision_id: str) -> list[Event]:
+        """The events that name a decision, among those of its log that count."""
+
+
+class Memory:
+    """A shelf in this process, for programs that need no server, and for tests."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionName, LiveSession] = {}
+
+    def get(self, name: SessionName) -> LiveSession | None:
+        """The session, or None."""
+        return self.sessions.get(name)
+
+    def put(self, session: LiveSession) -> None:
+        """Keeps a session."""
+        self.sessions[session.name] = session
+
+    def log(self, session: LiveSession) -> list[Event]:
+        """All events: none is ever stored elsewhere."""
+        return list(session.fresh)
+
+    def find(self, session: LiveSession, decision_id: str) -> list[Event]:
+        """The events that name a decision."""
+        return [event for event in counted(session.fresh) if getattr(event, "decision_id", None) == decision_id]
+
+    def delete(self, name: SessionName) -> None:
+        """Forgets a session."""
+        self.sessions.pop(name, None)
+
+
+class Sessions:
+    """Sessions of one agent.
+
+    Args:
+      served: the agent and its policy.
+      shelf: where sessions are kept; in this process where not given.
+      clock: gives the time in seconds since 1970; windows go by it.
+      opens: whether a decision in a session that does not exist opens it.
+    Example:
+      >>> sessions = Sessions(served)
+      >>> sessions.open("customer-1")
+      >>> decision = sessions.act("customer-1", 0)
+      >>> sessions.reward("customer-1", decision["decision_id"], 1.0)["applied"]
+      True
+    """
+
+    def __init__(
+        self,
+        served: ServedAgent,
+        *,
+        shelf: Shelf | None = None,
+        clock: Callable[[], float] = time.time,
+        opens: bool = False,
+    ):
+        self.served, self.shelf, self.clock, self.opens = served, Memory() if shelf is None else shelf, clock, opens
+
+    def open(self, session: str, *, tenant: str = "", log: Sequence[Event] = ()) -> dict[str, Any]:
+        """Begins a session, or repeats a log in a new one."""
+        return self.ask(Open(name=SessionName(tenant, session), log=tuple(log)))
+
+    def act(self, session: str, observation: Any, *, tenant: str = "", **more: Any) -> dict[str, Any]:
+        """A decision; `more` as in `Act`."""
+        return self.ask(Act(name=SessionName(tenant, session), observation=observation, **more))
+
+    def reward(self, session: str, decision_id: str, reward: float, *, tenant: str = "", **more: Any) -> dict[str, Any]:
+        """Says what followed a decision; `more` as in `Reward`."""
+        return self.ask(Reward(name=SessionName(tenant, session), decision_id=decision_id, reward=reward, **more))
+
+    def ask(self, request: Request) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+          Refusal: the request is refused; nothing was changed.
+        """
+        (answer,) = self.process([request])
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def process(self, requests: Sequence[Request]) -> list[dict[str, Any] | Refusal]:
+        """The answers to requests, in their order. Requests of one session are done one after another."""
+        now, answers = self.clock(), dict[int, Any]()
+        waiting = list(enumerate(requests))
+        while waiting:
+            wave: list[tuple[int, Request]] = []
+            later: list[tuple[int, Request]] = []
+            taken: set[SessionName] = set()
+            for number, request in waiting:
+                (later if request.name in taken else wave).append((number, request))
+                taken.add(request.name)
+            answers |= self._wave(wave, now)
+            waiting = later
+        return [answers[number] for number in range(len(requests))]
+
+    def _wave(self, wave: list[tuple[int, Request]], now: float) -> dict[int, Any]:
+        answers: dict[int, Any] = {}
+        acting: list[tuple[int, LiveSession, Act, int, bytes]] = []
+        touched: dict[SessionName, LiveSession] = {}
+        for number, request in wave:
+            try:
+                session = self._session(request, now)
+                touched[session.name] = session
+                if isinstance(request, Act):
+                    prepared = self._prepared(session, request, now)
+                    if isinstance(prepared, dict):
+                        answers[number] = prepared
+                    else:
+                        acting.append((number, session, request, *prepared))
+                else:
+                    answers[number] = self._changed(session, request, now)
+            except Refusal as refusal:
+                answers[number] = refusal
+        self._begin([session for session in touched.values() if session.memories is None])
+        bring_up_to_date(self.served.programs, [(session.record, session.memories) for session in touched.values()])
+        for (number, session, request, slot, observation), decision in zip(acting, self._decided(acting), strict=True):
+            answers[number] = self._acted(session, request, slot, observation, decision, now)
+        return answers
+
+    def _session(self, request: Request, now: float) -> LiveSession:
+        """The session of a request, with the windows that have ended by now."""
+        session = self.shelf.get(request.name)
+        if isinstance(request, Open):
+            if session is not None:
+                raise Refusal("conflict", "there is a session of this name already.", field="session", hint="Use another name.")
+            return self._opened(request, now)
+        if session is None and self.opens and isinstance(request, Act):
+            self.served.observation(request.observation)  # a request that is refused opens nothing
+            return self._opened(Open(name=request.name), now)
+        if session is None:
+            raise Refusal("unknown_session", "there is no such session.", field="session", hint="Open it first.")
+        if not session.record.ended:
+            for lapsed in session.record.due(now):
+                session.take(lapsed)
+        return session
+
+    def _opened(self, request: Open, now: float) -> LiveSession:
+        log = list(request.log) or [Opened(at=now, stream="\0".join(request.name), policy=self.served.policy)]
+        record = self._recorded(log)
+        session = LiveSession(request.name, record, None, fresh=log)
+        self.shelf.put(session)
+        return session
+
+    def _begin(self, sessions: list[LiveSession]) -> None:
+        """Gives sessions the memories of the start of their lifetime."""
+        keys = [self.served.key(session.record) for session in sessions]
+        for session, memories in zip(sessions, begun(self.served.programs, keys), strict=True):
+            session.memories = memories
+
+    def _recorded(self, log: list[Event]) -> Record:
+        return recorded(log, self.served.spec, cadence=self.served.agent.cadence, policy=self.served.policy)
+
+    def _changed(self, session: LiveSession, request: Request, now: float) -> dict[str, Any]:
+        match request:
+            case Reward():
+                return self._rewarded(session, request, now)
+            case Change():
+                if session.record.ended:
+                    raise Refusal("conflict", "the session has ended.", hint="Open another session.")
+                session.take(_CHANGES[request.to](at=now))
+            case Rollback():
+                self._rolled_back(session, request, now)
+        return self._state(session)
+
+    def _rolled_back(self, session: LiveSession, request: Rollback, now: float) -> None:
+        log = self.shelf.log(session)
+        if not 1 <= request.events <= len(log):
+            raise Refusal(
+                "invalid", "there is no such event.", field="events", expected=f"1 to {len(log)}", got=str(request.events)
+            )
+        event = RolledBack(at=now, events=request.events)
+        session.fresh.append(event)
+        session.record, session.memories = self._recorded([*log, event]), None
+
+    def _state(self, session: LiveSession) -> dict[str, Any]:
+        record = session.record
+        return {
+            "session": session.name.session,
+            "agent": self.served.digest,
+            "lifetime": record.lifetime,
+            "steps": record.next,
+            "lifetime_steps": record.lifetime_steps,
+            "open": sum(not step.final for step in record.steps.values()),
+            "events": record.events,
+            "frozen": record.frozen,
+            "ended": record.ended,
+        }
+
+    def _prepared(self, session: LiveSession, request: Act, now: float) -> tuple[int, bytes] | dict[str, Any]:
+        """Slot and observation words of a decision to make, or the answer that was given to this request before."""
+        observation = self.served.observation(request.observation)
+        if request.decision_id is not None:
+            found = self._find(session, request.decision_id)
+            if found is not None:
+                if found.acted.observation != observation:
+                    raise Refusal(
+                        "invalid",
+                        f"decision {request.decision_id!r} was made on another observation.",
+                        field="decision_id",
+                        hint="Use an id of its own for every decision.",
+                    )
+                return self._answer(session, found.acted.decision_id, found.acted.slot, found.acted.decision)
+        if session.record.over:
+            session.take(Renewed(at=now))
+            session.memories = None
+        return session.record.slot_of_next(new_episode=request.new_episode), observation
+
+    def _decided(self, acting: list[tuple[int, LiveSession, Act, int, bytes]]) -> list[bytes]:
+        if not acting:
+            return []
+        memories = np.stack([session.memories.working for _, session, *_ in acting])
+        keys = np.stack([session.memories.key for _, session, *_ in acting])
+        seen = np.stack([np.frombuffer(observation, np.uint32) for *_, observation in acting])
+        slots = np.array([slot for *_, slot, _ in acting], np.int32)
+        return [row.tobytes() for row in self.served.programs.act(memories, seen, keys, slots)]
+
+    def _acted(
+        self, session: LiveSession, request: Act, slot: int, observation: bytes, decision: bytes, now: float
+    ) -> dict[str, Any]:
+        window = session.record.policy.window_seconds
+        decision_id = request.decision_id or session.record.decision_id(slot, observation, decision)
+        session.take(
+            Acted(
+                at=now,
+                slot=slot,
+                decision_id=decision_id,
+                observation=observation,
+                decision=decision,
+                due=None if window is None else now + window,
+            )
+        )
+        return self._answer(session, decision_id, slot, decision)
+
+    def _answer(self, session: LiveSession, decision_id: str, slot: int, decision: bytes) -> dict[str, Any]:
+        names = {"session": session.name.session, "decision_id": decision_id, "slot": slot}
+        return names | self.served.shown(decision) | {"agent": self.served.digest}
+
+    def _rewarded(self, session: LiveSession, request: Reward, now: float) -> dict[str, Any]:
+        reward, record = self.served.checked_reward(request.reward), session.record
+        found = self._find(session, request.decision_id)
+        if found is None:
+            raise Refusal(
+                "unknown_decision",
+                f"this session has made no decision {request.decision_id!r}.",
+                field="decision_id",
+                hint="Send the decision_id of an answer to act, to the session that gave it. A reward follows its decision.",
+            )
+        slot, seen = found.acted.slot, found.acted.observation
+        ends = request.terminated or request.truncated
+        event = Rewarded(
+            at=now,
+            decision_id=request.decision_id,
+            reward=reward,
+            reward_id=request.reward_id,
+            successor=self.served.successor(request.observation, ends=ends, slot=slot, observation=seen),
+            terminated=request.terminated,
+            truncated=request.truncated and not request.terminated,
+        )
+        step = record.by_id.get(request.decision_id)
+        judged = record.judged(step, event) if step is not None else answer_to(found, event, record.policy)
+        if judged in ("applied", "frozen"):
+            session.take(event)
+        applied = judged in ("applied", "repeated")
+        return {"decision_id": request.decision_id, "applied": applied, "reason": None if judged == "applied" else judged}
+
+    def _find(self, session: LiveSession, decision_id: str) -> Settled | None:
+        """What is known of a decision, also where its step was settled and forgotten."""
+        step = session.record.by_id.get(decision_id)
+        if step is not None:
+            acted = Acted(
+                at=0.0,
+                slot=step.slot,
+                decision_id=decision_id,
+                observation=step.observation,
+                decision=step.decision,
+                due=step.due,
+            )
+            return Settled(acted, [])
+        events = self.shelf.find(session, decision_id)
+        return Settled(events[0], events[1:]) if events and isinstance(events[0], Acted) else None

@@ -1,0 +1,152 @@
+"""The live sessions of a server: those that were asked for lately, as they are in the store or a few events ahead of it."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from quickstudy.protocol.errors import UsageError
+from quickstudy.serving.events import Event, Moved
+from quickstudy.serving.heads import encoded, event_of, restored, stored_event
+from quickstudy.serving.record import counted, recorded
+from quickstudy.serving.refusal import Refusal
+from quickstudy.serving.requests import SessionName
+from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.sessions import LiveSession
+from quickstudy.serving.stores.store import Store, StoredChange, StoredSession
+
+MOVES = ("refuse", "replay", "restart")
+
+
+class StoreShelf:
+    """A shelf over a store; see `Shelf`. One thread uses it.
+
+    Args:
+      served: the agent.
+      store: that holds everything.
+      most: sessions that stay live; the ones not asked for longest are let go of.
+      moves: what becomes of a session of another version of the agent when it is asked for. `refuse`: its requests are refused.
+        `replay`: it goes on with this version, whose memory is the replay of all that was recorded. `restart`: it goes on with
+        this version, in a new lifetime with an empty memory.
+    """
+
+    def __init__(self, served: ServedAgent, store: Store, *, most: int = 100_000, moves: str = "refuse"):
+        if moves not in MOVES:
+            raise UsageError(f"moves must be one of {', '.join(MOVES)}; came {moves!r}.")
+        self._served, self._store, self._most, self._moves = served, store, most, moves
+        self.live: OrderedDict[SessionName, LiveSession] = OrderedDict()
+
+    def fetch(self, names: Iterable[SessionName]) -> None:
+        """Loads those of these sessions that are not live, in one query; all of them where other servers may change them.
+
+        Raises:
+          StoreError: the store cannot be read.
+        """
+        wanted = dict.fromkeys(names)
+        missing = [name for name in wanted if name not in self.live] if self._store.exclusive else list(wanted)
+        for name in missing:
+            self.live.pop(name, None)
+        if missing:
+            for name, stored in self._store.load(missing).items():
+                same = stored.agent == self._served.digest
+                self.live[name] = restored(stored, self._served) if same else self._moved(stored)
+
+    def _moved(self, stored: StoredSession) -> Any:
+        """A session of another version, as it goes on with this one; what stands for it where it cannot."""
+        described = self._store.agents().get(stored.agent)
+        if self._moves == "refuse" or described != self._served.described():
+            return _OfAnother(stored.name, stored.agent, fits=described == self._served.described())
+        log = [event_of(event) for event in self._store.events(stored.name)]
+        record = recorded(log, self._served.spec, cadence=self._served.agent.cadence, policy=self._served.policy)
+        session = LiveSession(stored.name, record, None, version=stored.version)
+        session.take(Moved(at=time.time(), agent=self._served.digest, restarts=self._moves == "restart"))
+        return session
+
+    def get(self, name: SessionName) -> LiveSession | None:
+        """The session, which was fetched before; None where there is none."""
+        session = self.live.get(name)
+        if isinstance(session, _OfAnother):
+            del self.live[name]
+            raise Refusal(
+                "conflict",
+                "this session belongs to another version of the agent.",
+                field="session",
+                expected=self._served.digest[:12],
+                got=session.agent[:12],
+                hint="Ask a server of that version, or serve with --moves replay."
+                if session.fits
+                else "Ask a server of that version, or open another session: its spaces or its decisions differ.",
+            )
+        if session is not None:
+            self.live.move_to_end(name)
+        return session
+
+    def put(self, session: LiveSession) -> None:
+        """Keeps a session that was opened."""
+        self.live[session.name] = session
+
+    def log(self, session: LiveSession) -> list[Event]:
+        """All its events."""
+        stored = [event_of(event) for event in self._store.events(session.name)]
+        return stored + self._unstored(session, behind=len(stored))
+
+    def find(self, session: LiveSession, decision_id: str) -> list[Event]:
+        """The events that name a decision, among those that count."""
+        if session.record.branch:
+            events = counted(self.log(session))
+        else:
+            stored = self._store.events(session.name, decision_id=decision_id)
+            events = [event_of(event) for event in stored]
+            events += self._unstored(session, behind=stored[-1].number if stored else 0)
+        return [event for event in events if getattr(event, "decision_id", None) == decision_id]
+
+    def change_of(self, session: LiveSession, now: float) -> StoredChange:
+        """What is to be stored of a session; its fresh events count as sent from here on."""
+        fresh, record = session.fresh, session.record
+        first = record.events - len(fresh) + 1
+        due = [step.due for step in record.steps.values() if step.due is not None and not step.final]
+        change = StoredChange(
+            name=session.name,
+            agent=self._served.digest,
+            expected=session.version,
+            version=session.version + 1,
+            state=encoded(session),
+            at=now,
+            due=min(due, default=None),
+            events=[stored_event(session.name, number, event) for number, event in enumerate(fresh, first)],
+        )
+        session.sent += fresh
+        session.fresh = []
+        session.version += 1
+        return change
+
+    def stored(self, name: SessionName, number: int) -> None:
+        """Notes that the events of a session up to a number are stored."""
+        session = self.live.get(name)
+        if isinstance(session, LiveSession) and session.sent:
+            last = session.record.events - len(session.fresh)
+            session.sent = session.sent[len(session.sent) - (last - number) :] if last > number else []
+
+    def drop(self, name: SessionName) -> None:
+        """Lets go of a session, with all that is not stored of it."""
+        self.live.pop(name, None)
+
+    def make_room(self) -> None:
+        """Lets go of the sessions that were not asked for longest, where there are too many."""
+        for name in list(self.live)[: max(0, len(self.live) - self._most)]:
+            session = self.live[name]
+            if not isinstance(session, LiveSession) or not (session.sent or session.fresh):
+                del self.live[name]
+
+    def _unstored(self, session: LiveSession, *, behind: int) -> list[Event]:
+        """The events that are sent or fresh, without those up to a number."""
+        unstored = [*session.sent, *session.fresh]
+        first = session.record.events - len(unstored) + 1
+        return unstored[max(0, behind + 1 - first) :]
+
+
+class _OfAnother:
+    """Stands for a session of another version of the agent."""
+
+    def __init__(self, name: SessionName, agent: str, *, fits: bool):
+        self.name, self.agent, self.fits = name, agent, fits

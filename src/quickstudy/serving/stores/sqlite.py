@@ -1,0 +1,283 @@
+"""Sessions in an SQLite file: one server, on one machine, without anything to install.
+
+Every connection writes ahead (WAL) and waits for the disk (`synchronous=FULL`); both settings but the first belong to the
+connection, not to the file. One connection writes and another one reads, so that reading does not wait for the disk.
+"""
+
+import contextlib
+import fcntl
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import printable
+from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
+from quickstudy.serving.requests import SessionName
+from quickstudy.serving.stores.migrations import migrations
+from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+
+_BUSY_SECONDS = 10.0
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "glusterfs", "ceph"}
+_EVENT_COLUMNS = "tenant, session, number, kind, decision_id, body, salt, shard, seq, place"
+
+
+class SqliteStore:
+    """A store in a file; see `Store`.
+
+    Args:
+      path: of the file.
+      serves: whether it is a server that opens it; a second server is refused.
+      creates: whether the file is made where there is none.
+    Raises:
+      UsageError: another server owns it, it lies on a network file system, where SQLite's locks cannot be trusted, or it is not
+        a file.
+      StoreError: the file cannot be opened or written.
+    """
+
+    exclusive = True
+
+    def __init__(self, path: str | Path, *, serves: bool = True, creates: bool = True):
+        self._path = Path(path).absolute()  # SQLite takes some relative names for something else, such as ":memory:"
+        self._refuse_unfit(creates=creates)
+        self._refuse_network()
+        self._lock = self._owned() if serves else None
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        try:
+            self._writer, self._reader = self._connect(), self._connect()
+            with self._transaction() as writer:
+                self._migrate(writer)
+        except BaseException:
+            self._give_up_lock()
+            raise
+
+    def load(self, names: Sequence[SessionName]) -> dict[SessionName, StoredSession]:
+        """See `Store`."""
+        query, found = "select agent, version, state from session where tenant = ? and session = ?", {}
+        with self._read() as reader:
+            for name in names:
+                row = reader.execute(query, name).fetchone()
+                if row is not None:
+                    found[name] = StoredSession(name=name, agent=row[0], version=row[1], state=row[2])
+        return found
+
+    def events(self, name: SessionName, *, decision_id: str | None = None) -> list[StoredEvent]:
+        """See `Store`."""
+        more, values = ("", name) if decision_id is None else (" and decision_id = ?", (*name, decision_id))
+        where = f"where tenant = ? and session = ?{more} order by number"
+        with self._read() as reader:
+            return [_event(row) for row in reader.execute(f"select {_EVENT_COLUMNS} from event {where}", values)]
+
+    def commit(self, changes: Sequence[StoredChange], chain: Chain, *, durable: bool) -> set[SessionName]:
+        """See `Store`; it always waits for the disk."""
+        del durable
+        with self._transaction() as writer:
+            written = [change for change in changes if self._swapped(writer, change)]
+            events = [event for change in written for event in change.events]
+            salts, link = chain.next([payload_of(*e.name, e.number, e.kind, e.body) for e in events])
+            writer.executemany(
+                f"insert into event ({_EVENT_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (*e.name, e.number, e.kind, e.decision_id, e.body, salt, link.shard, link.seq, place)
+                    for place, (e, salt) in enumerate(zip(events, salts, strict=True))
+                ],
+            )
+            writer.execute("insert into link values (?, ?, ?, ?)", (link.shard, link.seq, link.commitments, link.value))
+        chain.advance(link)
+        return {change.name for change in changes} - {change.name for change in written}
+
+    def delete(self, name: SessionName) -> bool:
+        """See `Store`."""
+        with self._transaction() as writer:
+            return writer.execute("delete from session where tenant = ? and session = ?", name).rowcount > 0
+
+    def names(self, tenant: str, *, after: str = "", limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = "select session from session where tenant = ? and session > ? order by session limit ?"
+        with self._read() as reader:
+            return [row[0] for row in reader.execute(query, (tenant, after, limit))]
+
+    def counts(self) -> dict[str, int]:
+        """See `Store`."""
+        with self._read() as reader:
+            return dict(reader.execute("select tenant, count(*) from session group by tenant").fetchall())
+
+    def heads(self) -> dict[str, ChainLink]:
+        """See `Store`."""
+        last = """select shard, seq, commitments, value from link
+                  where (shard, seq) in (select shard, max(seq) from link group by shard)"""
+        with self._read() as reader:
+            return {row[0]: ChainLink(*row) for row in reader.execute(last)}
+
+    def links(self, shard: str) -> list[ChainLink]:
+        """See `Store`."""
+        query = "select shard, seq, commitments, value from link where shard = ? order by seq"
+        with self._read() as reader:
+            return [ChainLink(*row) for row in reader.execute(query, (shard,))]
+
+    def shards(self) -> dict[str, dict[str, bytes]]:
+        """See `Store`."""
+        with self._read() as reader:
+            return {row[0]: others_of(row[1]) for row in reader.execute("select shard, others from shard")}
+
+    def add_shard(self, chain: Chain) -> None:
+        """See `Store`."""
+        with self._transaction() as writer:
+            writer.execute("insert into shard values (?, ?)", (chain.shard, others_text(chain.others)))
+
+    def agents(self) -> dict[str, str]:
+        """See `Store`."""
+        with self._read() as reader:
+            return dict(reader.execute("select digest, described from agent").fetchall())
+
+    def add_agent(self, digest: str, described: str) -> None:
+        """See `Store`."""
+        with self._transaction() as writer:
+            writer.execute("insert into agent values (?, ?) on conflict do nothing", (digest, described))
+
+    def all_events(self) -> list[StoredEvent]:
+        """See `Store`."""
+        with self._read() as reader:
+            return [_event(row) for row in reader.execute(f"select {_EVENT_COLUMNS} from event order by shard, seq, place")]
+
+    def tokens(self) -> list[Token]:
+        """See `Store`."""
+        with self._read() as reader:
+            return [Token(*row) for row in reader.execute("select token_id, sha256, tenant, scopes from token")]
+
+    def add_token(self, token: Token) -> None:
+        """See `Store`."""
+        with self._transaction() as writer:
+            writer.execute("insert into token (token_id, sha256, tenant, scopes) values (?, ?, ?, ?)", token)
+
+    def remove_token(self, token_id: str) -> bool:
+        """See `Store`."""
+        with self._transaction() as writer:
+            return writer.execute("delete from token where token_id = ?", (token_id,)).rowcount > 0
+
+    def probe(self) -> None:
+        """See `Store`."""
+        with self._transaction() as writer:
+            writer.execute("insert into probe values (0)")
+            writer.execute("delete from probe")
+
+    def close(self) -> None:
+        """See `Store`."""
+        with self._writing, self._reading:
+            self._writer.close()
+            self._reader.close()
+        self._give_up_lock()
+
+    def _swapped(self, writer: sqlite3.Connection, change: StoredChange) -> bool:
+        if change.expected:
+            swap = "update session set agent = ?, version = ?, state = ?, seen = ?, due = ?"
+            values = (change.agent, change.version, change.state, change.at, change.due, *change.name, change.expected)
+            return writer.execute(f"{swap} where tenant = ? and session = ? and version = ?", values).rowcount > 0
+        insert = "insert into session values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
+        row = (*change.name, change.agent, change.version, change.state, change.at, change.at, change.due)
+        return writer.execute(insert, row).rowcount > 0
+
+    def _connect(self) -> sqlite3.Connection:
+        with _told(self._path):
+            connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+                connection.execute(f"pragma {setting}")
+            return connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, _told(self._path):
+            self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+                self._writer.execute("commit")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("rollback")
+                raise
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._reading, _told(self._path):
+            yield self._reader
+
+    def _migrate(self, writer: sqlite3.Connection) -> None:
+        """Under the lock of the transaction; `user_version` is a part of it."""
+        applied = writer.execute("pragma user_version").fetchone()[0]
+        for number, statements in migrations("sqlite", applied=applied):
+            for statement in statements:
+                writer.execute(statement)
+            writer.execute(f"pragma user_version = {number}")
+
+    def _owned(self) -> TextIO:
+        path = self._path.with_name(f"{self._path.name}.lock")
+        with _told(self._path):
+            lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise UsageError(
+                f"{self._path} is served by another process already. Stop that one, or use PostgreSQL for several servers."
+            ) from None
+        return lock
+
+    def _give_up_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _refuse_unfit(self, *, creates: bool) -> None:
+        with _told(self._path):
+            there = self._path.exists()
+            if there and not self._path.is_file():
+                raise UsageError(f"a store must be a file, and {self._path} is none.")
+        if not there and not creates:
+            raise UsageError(f"there is no store {self._path}.")
+
+    def _refuse_network(self) -> None:
+        folder = self._path.parent
+        kind = _file_system(folder)
+        if kind in _NETWORK_FILE_SYSTEMS:
+            raise UsageError(
+                f"{folder} is on a network file system ({kind}), where SQLite can lose data. Use a local disk, or PostgreSQL."
+            )
+
+
+def _event(row: tuple) -> StoredEvent:
+    tenant, session, number, kind, decision_id, body, salt, shard, seq, place = row
+    return StoredEvent(
+        name=SessionName(tenant, session),
+        number=number,
+        kind=kind,
+        decision_id=decision_id,
+        body=body,
+        salt=salt,
+        shard=shard,
+        seq=seq,
+        place=place,
+    )
+
+
+def _file_system(folder: Path) -> str | None:
+    """The kind of file system that holds a folder; None where the system does not tell."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return None
+    holding = [(mount[1], mount[2]) for mount in mounts if folder.is_relative_to(mount[1])]
+    return max(holding, key=lambda mount: len(mount[0]))[1] if holding else None
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors and those of the system, as `StoreError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the store {printable(path)} cannot be used: {error}.") from error
+    except OSError as error:
+        raise StoreError(f"the store {printable(path)} cannot be opened: {error.strerror}.") from error
