@@ -48,16 +48,15 @@ class CWriter:
             if value is not self._program.inputs.get(name):
                 self._keep(value)
         for name, value in self._program.outputs.items():
-            target = targets[name]
-            if value is self._program.inputs.get(name):
-                continue
-            if value.shape:
-                self._loops(
-                    value.shape, lambda index, v=value, t=target: f"{t}[{flat(v.shape, index)}] = {self._element(v, index)};"
-                )
-            else:
-                self._lines.append(f"{target} = {self._element(value, ())};")
+            if value is not self._program.inputs.get(name):
+                self._write_output(value, targets[name])
         return self._lines, self._arrays
+
+    def _write_output(self, value: Value, target: str) -> None:
+        if value.shape:
+            self._loops(value.shape, lambda index: f"{target}[{flat(value.shape, index)}] = {self._element(value, index)};")
+        else:
+            self._lines.append(f"{target} = {self._element(value, ())};")
 
     def _count_uses(self) -> dict[Value, int]:
         uses: dict[Value, int] = {}

@@ -257,8 +257,8 @@ def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.
     numbers = np.where(bounded, space.low + generator.random(shape) * np.where(bounded, space.high - space.low, 0.0), 0.0)
     mean, deviation = _sizes(statistics, space.shape)
     numbers = np.where(bounded, numbers, mean + deviation * generator.standard_normal(shape)).astype(np.float32)
-    if spec.action_mask:
-        actions = int(spec.action_space.n)  # type: ignore[union-attr]
+    if spec.action_mask and isinstance(spec.action_space, gymnasium.spaces.Discrete):
+        actions = int(spec.action_space.n)
         numbers[..., -actions:] = generator.random((steps, actions)) < 0.7
         numbers[..., -actions] = 1.0
     return numbers

@@ -73,9 +73,9 @@ class _Writer:
 
     def __init__(self, program: Program, constants: Mapping[Constant, str]):
         self._program = program
-        self._names: dict[Value, str] = {}
-        self._names.update(constants)
-        self._names.update({value: _identifier(name) for name, value in program.inputs.items()})
+        self._names: dict[Value, str] = {value: _identifier(name) for name, value in program.inputs.items()}
+        for constant, name in constants.items():
+            self._names[constant] = name
         self._base: dict[Value, Value] = {}
         self._definitions = {op.output: op for op in program.operations}
         self._last_use = self._last_uses()

@@ -99,7 +99,7 @@ def _sliced(builder: Builder, equation: Any, value: Value) -> Value:
 def _split(builder: Builder, equation: Any, value: Value) -> list[Value]:
     shape, axis = equation.invars[0].aval.shape, equation.params["axis"]
     parts, start = [], 0
-    for size in equation.params["sizes"]:
+    for size in map(int, equation.params["sizes"]):
         cuts = [(start, start + size, 1) if place == axis else (0, length, 1) for place, length in enumerate(shape)]
         parts.append(builder.slice(value, tuple(cut for cut, length in zip(cuts, shape, strict=True) if length != 1)))
         start += size
@@ -136,7 +136,8 @@ def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
 
 
 def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Value | None:
-    shape, widths = equation.invars[0].aval.shape, equation.params["padding_config"]
+    shape = equation.invars[0].aval.shape
+    widths = [(int(before), int(after), int(between)) for before, after, between in equation.params["padding_config"]]
     if any(between or before < 0 or after < 0 for before, after, between in widths):
         return None
     long = [width for width, length in zip(widths, shape, strict=True) if length != 1]
