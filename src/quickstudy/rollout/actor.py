@@ -90,7 +90,7 @@ class Actor:
                 f"the lifetime of {self.agent.spec.lifetime_steps} steps that this agent was made for is over. "
                 "begin() a new task, or make the Actor with endless=True."
             )
-        seen = self._seen = self._elements.cast(observation)
+        seen = self._seen = self._own(observation)
         if self._carried is None:
             action, self._carried = self._programs.first(jax.random.key_data(self._key), seen, self._keys[0][1])
         else:
@@ -116,7 +116,7 @@ class Actor:
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
-        reward, successor = _checked_reward(reward), self._elements.cast(observation)
+        reward, successor = _checked_reward(reward), self._own(observation)
         flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
         self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         slot, horizon = self._slot, self.agent.spec.horizon
@@ -157,6 +157,11 @@ class Actor:
         self._slot, self._waiting = int(session.slot), bool(session.awaits_outcome)
         if self._slot or self._waiting:
             self._carried, self._seen = self._programs.closed(session), np.asarray(session.observation)
+
+    def _own(self, observation: Any) -> np.ndarray:
+        """An observation as an array that stays: environments write the next one into the array of the last."""
+        element = self._elements.cast(observation)
+        return element.copy() if element is observation else element
 
     def _keys_of_decision(self) -> tuple[Any, Any]:
         """Key data, or random numbers, for the `adapt` before the next decision and for the decision."""

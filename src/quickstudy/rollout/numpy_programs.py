@@ -1,13 +1,12 @@
 """The programs of an `Actor` in NumPy: the same calls as `ActorPrograms`, without a crossing from Python to a device.
 
 A call of a compiled program costs more than the arithmetic of a small network. Here a decision is some forty operations of
-NumPy. The numbers of the policy agree with the compiled program's to rounding. Actions are drawn with the same random numbers,
-which JAX draws for many slots in one call. So an action differs only where rounding decides between two of them.
+NumPy. The numbers of the policy agree with the compiled program's to rounding. Actions are drawn with the same random numbers
+(`numpy_draws.py`). So an action differs only where rounding decides between two of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
@@ -15,25 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from quickstudy.numerics.distributions import Categorical, TruncatedNormal
 from quickstudy.programs.numpy_form import numpy_function
 from quickstudy.programs.program import multiplications
-from quickstudy.programs.tracing import named_leaves, trace
+from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.protocol.records import Decision, blank_observation
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.actor_programs import SLOTS_AT_ONCE, ActorPrograms, Carried, Followed
+from quickstudy.rollout.numpy_draws import check_draws, drawing, noise_of_slots
 from quickstudy.rollout.session import Session
-from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
-
-_DRAWN_EXTRAS = frozenset(("log_probability",))
-"""What a decision says of the drawn action; it is computed when somebody asks."""
-
+from quickstudy.rollout.step_programs import canonical_array, step_programs
 
 _MOST_OPERATIONS, _MOST_PRODUCTS = 160, 1_000_000
 """Operations, and multiplications in products, of a decision that is faster in NumPy than as a compiled program."""
-_LEAST_QUANTILE = 1e-16
 BACKENDS = ("auto", "jax", "numpy")
 
 
@@ -78,19 +72,19 @@ class NumpyPrograms:
       agent: the agent as it is to act, guarded or not.
       params: its parameters, without a leading axis of seeds.
     Raises:
-      NoProgramError: the agent has no form outside of JAX, or its actions are drawn in another way than those two that are
-        written here.
+      NoProgramError: the agent has no form outside of JAX, or its actions are drawn in another way than those that
+        `numpy_draws.py` has.
     """
 
     def __init__(self, agent: Agent, params: PyTree):
         self._agent, self._params = agent, params
         self._like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
         self._programs = step_programs(agent, params)
-        self._policy = self._programs.policy
-        _check_draws(self._like.decision, self._programs)
+        self._policy = check_draws(self._like.decision, self._programs)
         self._take_in, self._decide = numpy_function(self._programs.take_in), numpy_function(self._programs.decide)
         self._numbers = list(self._programs.decision)
-        self._draw = _drawing(self._policy, self._numbers)
+        self._draw = drawing(self._policy, self._numbers)
+        self._action_kind = self._programs.take_in.inputs["action"].dtype
         space, seen = agent.spec.observation_space, blank_observation(agent.spec)
         self._horizon = agent.spec.horizon
         self._kind, self._shape = np.dtype(seen.dtype), tuple(length for length in seen.shape if length != 1)
@@ -119,10 +113,7 @@ class NumpyPrograms:
           key: of the lifetime.
           start: the first slot.
         """
-        noise = np.asarray(
-            _noise_block(key, start, count=SLOTS_AT_ONCE, gumbel=isinstance(self._policy, Categorical), n=_size(self._policy))
-        )
-        return [(None, row) for row in noise]
+        return [(None, row) for row in noise_of_slots(self._policy, key, start, count=SLOTS_AT_ONCE)]
 
     def first(self, key: Any, observation: np.ndarray, draw: np.ndarray) -> tuple[Any, NumpyCarried]:
         """The first action on a task, and what is carried.
@@ -172,9 +163,9 @@ class NumpyPrograms:
         named = {name.removeprefix("."): leaf for name, leaf in named_leaves(session.decision.extras, root="").items()}
         shapes = self._programs.decision
         numbers = tuple(canonical_array(named[name], shapes[name].dtype) for name in self._numbers)
-        action = np.asarray(session.decision.action)
+        action = canonical_array(session.decision.action, self._action_kind)
         return NumpyCarried(
-            memory, self._read(np.asarray(session.observation)), numbers, action if action.ndim else int(action)
+            memory, self._read(np.asarray(session.observation)), numbers, action if action.ndim else action.item()
         )
 
     def begin(self, key: PRNGKeyArray) -> Session:
@@ -203,7 +194,8 @@ class NumpyPrograms:
     def _decided(self, memory: tuple[np.ndarray, ...], seen: Any, draw: np.ndarray) -> tuple[Any, NumpyCarried]:
         numbers = self._decide(*memory, seen)
         action = self._draw(numbers, draw)
-        return action, NumpyCarried(memory, seen, numbers, action)
+        taken = action if type(action) is int else canonical_array(action, self._action_kind)[()]
+        return action, NumpyCarried(memory, seen, numbers, taken)
 
     def _read(self, observation: np.ndarray) -> Any:
         """An observation as programs take it."""
@@ -231,75 +223,3 @@ class NumpyPrograms:
 def _shaped(arrays: Sequence[Any], like: Sequence[Any]) -> list[Array]:
     """Arrays of programs in the shapes and types that the agent has them in."""
     return [jnp.asarray(array, leaf.dtype).reshape(leaf.shape) for array, leaf in zip(arrays, like, strict=True)]
-
-
-def _size(policy: Categorical | TruncatedNormal) -> int:
-    return (policy.logits if isinstance(policy, Categorical) else policy.mean).shape[-1]
-
-
-@partial(jax.jit, static_argnames=("count", "gumbel", "n"))
-def _noise_block(key: PRNGKeyArray, start: Array, *, count: int, gumbel: bool, n: int) -> Array:
-    keys = jax.vmap(slot_key, (None, 0))(key, start + jnp.arange(count))[:, 1]
-    return jax.vmap(lambda key: _noise(key, gumbel=gumbel, n=n))(keys)
-
-
-def _noise(key: PRNGKeyArray, *, gumbel: bool, n: int) -> Array:
-    """The random numbers of a draw, as the policies draw them."""
-    return jax.random.gumbel(key, (n,)) if gumbel else jax.random.uniform(key, (n,), minval=1e-6, maxval=1.0 - 1e-6)
-
-
-def _check_draws(decision: Decision, programs: StepPrograms) -> None:
-    """Raises NoProgramError where `_noise` and `_drawing` are not how the agent's policy draws."""
-    extras = [name.removeprefix(".") for name in named_leaves(decision.extras, root="")]
-    other = [name for name in extras if name.split(".")[0] not in _DRAWN_EXTRAS and name not in programs.decision]
-    if other:
-        raise NoProgramError(f"parts of the agent's decisions are random: {', '.join(other)}.", part=f"act, for its {other[0]}")
-    policy = programs.policy
-    if not isinstance(policy, Categorical | TruncatedNormal):
-        raise NoProgramError(
-            f"a policy of the kind {type(policy).__name__} is not drawn from in NumPy.", part="act, for its policy"
-        )
-    leaves = named_leaves(policy, root="policy")
-    structure = jax.tree.structure(policy)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-
-    def both(key: Any, **numbers: Any) -> dict[str, Any]:
-        policy = jax.tree.unflatten(structure, [numbers[name] for name in leaves])
-        noise = _noise(key, gumbel=isinstance(policy, Categorical), n=_size(policy))
-        return {"sampled": policy.sample(key), "drawn": _drawn_in_jax(policy, noise)}
-
-    traced = trace(both, {"key": key} | leaves)
-    if traced.outputs["sampled"] is not traced.outputs["drawn"]:
-        raise NoProgramError("the policy draws actions in a way that is not written in NumPy.", part="act, for its draws")
-
-
-def _drawn_in_jax(policy: Categorical | TruncatedNormal, noise: Array) -> Array:
-    """What `_drawing` computes, in JAX."""
-    if isinstance(policy, Categorical):
-        return jnp.argmax(noise + policy.logits, axis=-1).astype(jnp.int32) + policy.start
-    below, above = ((jnp.asarray(bound, jnp.float32) - policy.mean) / policy.deviation for bound in (policy.low, policy.high))
-    lowest = jax.scipy.special.ndtr(below)
-    quantile = lowest + noise * (jax.scipy.special.ndtr(above) - lowest)
-    drawn = policy.mean + policy.deviation * jax.scipy.special.ndtri(quantile)
-    return jnp.clip(drawn, jnp.asarray(policy.low, jnp.float32), jnp.asarray(policy.high, jnp.float32))
-
-
-def _drawing(policy: Categorical | TruncatedNormal, names: list[str]) -> Callable[[tuple, np.ndarray], Any]:
-    """From the numbers of a decision and random numbers to the action."""
-    if isinstance(policy, Categorical):
-        place, start = names.index("policy.logits"), policy.start
-        return lambda numbers, noise: int((numbers[place] + noise).argmax()) + start
-    mean_at, deviation_at = names.index("policy.mean"), names.index("policy.deviation")
-    normal, bounds = NormalDist(), list(zip(policy.low, policy.high, strict=True))
-
-    def drawn(numbers: tuple, noise: np.ndarray) -> np.ndarray:
-        means, deviations = (np.ravel(numbers[place]).tolist() for place in (mean_at, deviation_at))
-        action = []
-        for (low, high), mean, deviation, uniform in zip(bounds, means, deviations, noise.tolist(), strict=True):
-            lowest = normal.cdf((low - mean) / deviation)
-            quantile = lowest + uniform * (normal.cdf((high - mean) / deviation) - lowest)
-            number = mean + deviation * normal.inv_cdf(min(max(quantile, _LEAST_QUANTILE), 1 - _LEAST_QUANTILE))
-            action.append(min(max(number, low), high))
-        return np.asarray(action, np.float32)
-
-    return drawn

@@ -24,6 +24,7 @@ from quickstudy.programs.tracing import named_leaves, trace
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import NoProgramError
 from quickstudy.protocol.records import Decision, Outcome, Transition, blank_observation
+from quickstudy.protocol.spaces import COMPOSITE
 
 LIVED = ("observation", "action", "reward", "successor", "terminated", "truncated", "episode")
 """What `take_in` is given of a step besides the memory."""
@@ -57,7 +58,7 @@ def step_programs(agent: Agent, params: PyTree, *, lanes: int | None = None) -> 
     """The programs of an agent.
 
     Args:
-      agent: that adapts after every step.
+      agent: that adapts after every step, and whose actions are one array each.
       params: its parameters, without a leading axis of seeds.
       lanes: how many sessions the programs serve in one call; all inputs and outputs then have a leading axis `[lanes]`.
     Raises:
@@ -68,6 +69,13 @@ def step_programs(agent: Agent, params: PyTree, *, lanes: int | None = None) -> 
             f"the agent adapts by a computation on {agent.cadence} steps at once. Only agents that adapt after every step can "
             "be written as a program of one step.",
             part=f"adapt, which takes {agent.cadence} steps at once",
+        )
+    if isinstance(agent.spec.action_space, COMPOSITE):
+        kind = type(agent.spec.action_space).__name__
+        raise NoProgramError(
+            f"its actions are a {kind} of several parts, and a program of one step takes an action that is one array. Train it "
+            "with the parts as one MultiDiscrete, MultiBinary or Box.",
+            part=f"the action space, which is a {kind}",
         )
     key = jax.random.key(0)
     memory = jax.eval_shape(agent.begin, params, key)
