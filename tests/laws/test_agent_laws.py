@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close, lifetime_by_hand, valid_part
-from laws.cases import MAKERS, SLOW
+from laws.cases import ALGORITHM_CASES, MAKERS, SLOW
 from laws.subject import LIFETIMES, Subject, row
-from quickstudy import algorithms
 from quickstudy.programs.numpy_form import numpy_function
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import slot_key
@@ -204,7 +203,7 @@ def test_10_its_program_decides_the_same(subject):
         # Registered agents that adapt after every step all have one, unless an action is of several parts. Others, such as
         # planners, may do what has no form outside.
         several = isinstance(agent.spec.action_space, COMPOSITE)
-        assert several or agent.cadence > 1 or subject.name.split()[0] not in algorithms.ALGORITHMS
+        assert several or agent.cadence > 1 or subject.name not in ALGORITHM_CASES
         return
     take_in, decide = numpy_function(programs.take_in), numpy_function(programs.decide)
     state = _canonical(agent.begin(subject.params, slot_key(jax.random.split(key)[0], 0)[0]), programs.memory)

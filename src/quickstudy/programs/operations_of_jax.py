@@ -93,7 +93,7 @@ def _sliced(builder: Builder, equation: Any, value: Value) -> Value:
     params, shape = equation.params, equation.invars[0].aval.shape
     steps = params["strides"] or (1,) * len(shape)
     cuts = zip(params["start_indices"], params["limit_indices"], steps, shape, strict=True)
-    return builder.slice(value, tuple((start, stop, step) for start, stop, step, length in cuts if length != 1))
+    return builder.slice(value, tuple((int(start), int(stop), int(step)) for start, stop, step, length in cuts if length != 1))
 
 
 def _split(builder: Builder, equation: Any, value: Value) -> list[Value]:
@@ -124,6 +124,14 @@ def _joined(builder: Builder, parts: list[Value], sizes: list[int], out: Any, ax
     return builder.apply("concatenate", *parts, shape=canonical(out), dtype=out.dtype, axis=place, sizes=tuple(sizes))
 
 
+def _unstacked(builder: Builder, equation: Any, value: Value) -> list[Value]:
+    if len(equation.outvars) == 1:
+        return [value]
+    place = places(equation.invars[0].aval.shape)[equation.params["axis"]]
+    whole = tuple((0, length, 1) for length in value.shape)
+    return [builder.slice(value, (*whole[:place], (at, at + 1, 1), *whole[place + 1 :])) for at in range(value.shape[place])]
+
+
 def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
     for axis in axes_of(equation, equation.params["dimensions"]):
         whole = [(0, length, 1) for length in value.shape]
@@ -136,15 +144,22 @@ def _reversed(builder: Builder, equation: Any, value: Value) -> Value:
 
 
 def _padded(builder: Builder, equation: Any, value: Value, padding: Value) -> Value | None:
-    shape = equation.invars[0].aval.shape
-    widths = [(int(before), int(after), int(between)) for before, after, between in equation.params["padding_config"]]
-    if any(between or before < 0 or after < 0 for before, after, between in widths):
+    asked = [(int(low), int(high), int(between)) for low, high, between in equation.params["padding_config"]]
+    if any(between for _, _, between in asked):
         return None
+    # Negative widths, which gradients of padding have, cut numbers off.
+    before = equation.invars[0].aval.shape
+    shape = [length + min(low, 0) + min(high, 0) for length, (low, high, _) in zip(before, asked, strict=True)]
+    if min(shape, default=1) < 1:
+        return None
+    cuts = [(max(-low, 0), length - max(-high, 0), 1) for length, (low, high, _) in zip(before, asked, strict=True)]
+    value = builder.slice(value, tuple(cut for cut, length in zip(cuts, before, strict=True) if length != 1))
+    widths = [(max(low, 0), max(high, 0), 0) for low, high, _ in asked]
     long = [width for width, length in zip(widths, shape, strict=True) if length != 1]
     if any(before or after for before, after, _ in long):
         padded = tuple(length + before + after for length, (before, after, _) in zip(value.shape, long, strict=True))
-        before, after = (tuple(width[side] for width in long) for side in range(2))
-        value = builder.apply("pad", value, padding, shape=padded, dtype=value.dtype, before=before, after=after)
+        sides = {"before": tuple(low for low, _, _ in long), "after": tuple(high for _, high, _ in long)}
+        value = builder.apply("pad", value, padding, shape=padded, dtype=value.dtype, **sides)
     lengths = [length + before + after for length, (before, after, _) in zip(shape, widths, strict=True)]
     for axis, (before, after, _) in enumerate(widths):
         if shape[axis] == 1 and before + after:
@@ -272,6 +287,7 @@ RULES: dict[str, Rule] = {
     "split": _split,
     "concatenate": _concatenated,
     "stack": _stacked,
+    "unstack": _unstacked,
     "rev": _reversed,
     "pad": _padded,
     "dot_general": product,
