@@ -34,6 +34,64 @@ def test_each_session_decides_as_an_actor(name):
             alone[1].begin(key=together.keys()[1])
 
 
+def test_actions_of_a_dict_are_arrays_of_all_sessions():
+    subject = subject_of("random on console")
+    actors = Actors(subject.agent, subject.params, count=3)
+    actions = actors.act(np.zeros(3, int))
+    assert {name: action.shape for name, action in actions.items() if name != "switches"} == {
+        "lamps": (3, 2),
+        "fine": (3, 1),
+        "coarse": (3, 1, 1),
+        "lever": (3, 2),
+    }
+    one = jax.tree.map(lambda leaf: leaf[1], actions)
+    assert one in subject.agent.spec.action_space
+
+
+GREEDY = {"reward": 0.0, "observation": 0}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"observation": [0, 7]}, r"observation of session 1 must be an element of Discrete\(1\); came .*7"),
+        ({"observation": [0.5, 0]}, r"observation of session 0 must be an element of Discrete\(1\); came .*0.5"),
+        ({"observation": [0, None]}, r"observation of session 1 must be an element of Discrete\(1\)"),
+        ({"observation": ["0", "0"]}, "must be an element of"),
+        ({"observation": [[0], [0, 0]]}, "must be an element of"),
+        ({"observation": [[0], [0]]}, r"observation must have the shape \(2,\); came \(2, 1\)"),
+        ({"reward": "1"}, "reward must be numbers, and NaN where they are not known; came '1'"),
+        ({"reward": [0.0, None]}, "reward must be numbers"),
+        ({"reward": [[0.0], [1.0, 2.0]]}, "reward must be numbers"),
+        ({"reward": [0.0, 1e30]}, r"reward of session 1 must lie within ±1e\+15, or sums of rewards overflow; came 1e\+30"),
+        ({"reward": np.zeros(3)}, r"reward must have the shape \(2,\); came \(3,\)"),
+        ({"terminated": "no"}, "terminated must be truth values, True or False; came 'no'"),
+        ({"truncated": [0, 0.5]}, "truncated must be truth values, True or False; came 0.5 in session 1"),
+    ],
+)
+def test_what_is_no_evidence_is_named_and_changes_nothing(wrong, named):
+    bandits = qs.tasks.make("bernoulli-bandit", arms=2, pulls=2)
+    agent = bandits.baselines["greedy"]()
+    actors = Actors(agent, agent.init(jax.random.key(0)), count=2)
+    if "observation" in wrong:
+        with pytest.raises(SpecError, match=named):
+            actors.act(wrong["observation"])
+    before = actors.act(0)
+    with pytest.raises(SpecError, match=named):
+        actors.observe(**GREEDY | wrong)
+    actors.observe(reward=[1.0, np.nan], observation=[0, 0], terminated=False, truncated=[0, np.bool_(False)])
+    assert actors.act(0)[0] == before[0]
+    assert actors.slots.tolist() == [1, 1]
+
+
+def test_numbers_of_a_box_may_miss_its_bounds_by_rounding_and_may_not_be_finite():
+    subject = subject_of("tally_agent every 4 on corridor")
+    actors = Actors(subject.agent, subject.params, count=2)
+    with pytest.raises(SpecError, match=r"observation of session 1 must be an element of Box\("):
+        actors.act([[0.0, 0.0], [1.5, np.nan]])
+    actors.act([[1.00001, 0.0], [np.nan, np.inf]])
+
+
 def test_what_makes_no_sense_is_refused():
     bandits = qs.tasks.make("bernoulli-bandit", arms=2, pulls=2)
     agent = bandits.baselines["greedy"]()

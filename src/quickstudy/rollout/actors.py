@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.casting import Elements, described
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.records import Decision, Outcome
 from quickstudy.protocol.sequences import where
 from quickstudy.rollout import session as sessions
-from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.nonfinite import LARGEST_REWARD, usable_reward, with_nonfinite_guard
 from quickstudy.rollout.session import Session
 
 
@@ -49,6 +50,7 @@ class Actors:
         if count < 1:
             raise UsageError(f"count must be 1 session or more; came {count}.")
         self.agent, self.count, self.endless = agent, count, endless
+        self._elements = Elements(agent.spec.observation_space)
         guarded, self._root = with_nonfinite_guard(agent), jax.random.key(seed)
         self._tasks = np.zeros(count, np.int64)
         self._begin = jax.jit(jax.vmap(partial(sessions.begin, guarded, params)))
@@ -71,30 +73,29 @@ class Actors:
         Args:
           which: `[count]` truth values, the sessions that start one; all if not given.
         Raises:
-          SpecError: another number of them.
+          SpecError: another number of them, or something else than truth values.
           UsageError: decisions were made whose outcomes were not observed.
         """
         if self._waiting:
             raise UsageError("begin() was called before the last outcomes were reported: observe(reward=..., ...).")
-        chosen = self._checked("which", True if which is None else which, np.bool_, ())
+        chosen = self._flags("which", True if which is None else which)
         if self._outcome is not None:
             self._sessions, self._outcome = self._observe(self._sessions, self._outcome), None
         self._tasks += chosen
         self._sessions = self._restart(jnp.asarray(chosen), self._begin(self.keys()), self._sessions)
 
-    def act(self, observation: Any) -> np.ndarray:
-        """The action of every session, `[count, ...]`.
+    def act(self, observation: Any) -> Any:
+        """The action of every session: an array `[count, ...]`, or a tuple or dict of such arrays for a Tuple or Dict.
 
         Args:
           observation: of every session, `[count, ...]`.
         Raises:
           UsageError: the outcomes of the last actions were not observed, or a lifetime is over.
-          SpecError: observations of another shape.
+          SpecError: another shape, or something that is no element of the observation space. Nothing is changed then.
         """
         if self._waiting:
             raise UsageError("act() was called twice in a row. Say what followed the first actions: observe(reward=..., ...).")
-        space = self.agent.spec.observation_space
-        seen = self._checked("observation", observation, space.dtype, space.shape or ())
+        seen = self._elements.cast_each(observation, self.count)
         if self._outcome is None:
             self._sessions = self._decide(self._sessions, seen)
         else:
@@ -108,7 +109,7 @@ class Actors:
                     "begin(which) new tasks there, or make Actors with endless=True."
                 )
         self._waiting = True
-        return np.asarray(self._sessions.decision.action)
+        return jax.tree.map(np.asarray, self._sessions.decision.action)
 
     def observe(self, *, reward: Any, observation: Any, terminated: Any = False, truncated: Any = False) -> None:
         """Reports what followed the last actions.
@@ -120,16 +121,16 @@ class Actors:
           truncated: `[count]`, whether something else did.
         Raises:
           UsageError: no actions were taken.
-          SpecError: another shape.
+          SpecError: another shape, something that is no element of the observation space, no number or no truth value, or a
+            reward whose sums overflow. Nothing is changed then, and `observe` can be called again.
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there are no actions whose outcomes these could be.")
-        space = self.agent.spec.observation_space
         followed: dict[str, Any] = {
-            "reward": self._checked("reward", reward, np.float32, ()),
-            "observation": self._checked("observation", observation, space.dtype, space.shape or ()),
-            "terminated": self._checked("terminated", terminated, np.bool_, ()),
-            "truncated": self._checked("truncated", truncated, np.bool_, ()),
+            "reward": self._rewards(reward),
+            "observation": self._elements.cast_each(observation, self.count),
+            "terminated": self._flags("terminated", terminated),
+            "truncated": self._flags("truncated", truncated),
         }
         self._outcome = Outcome(**followed)
         self._waiting = False
@@ -144,13 +145,38 @@ class Actors:
         """The slot of every session's last decision, `[count]`."""
         return np.asarray(self._sessions.slot)
 
-    def _checked(self, name: str, given: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-        array = np.asarray(given, dtype)
-        if array.ndim == 0 and not shape:
+    def _rewards(self, given: Any) -> np.ndarray:
+        numbers = self._one_each("reward", given, "numbers, and NaN where they are not known")
+        wrong = np.flatnonzero(np.isfinite(numbers) & ~usable_reward(numbers))
+        if wrong.size:
+            raise SpecError(
+                f"the reward of session {wrong[0]} must lie within ±{LARGEST_REWARD:g}, or sums of rewards overflow; "
+                f"came {numbers[wrong[0]]:g}. Nothing was changed."
+            )
+        with np.errstate(over="ignore"):
+            return numbers.astype(np.float32)
+
+    def _flags(self, name: str, given: Any) -> np.ndarray:
+        flags = self._one_each(name, given, "truth values, True or False")
+        wrong = np.flatnonzero((flags != 0) & (flags != 1))
+        if wrong.size:
+            came = f"{flags[wrong[0]]:g} in session {wrong[0]}"
+            raise SpecError(f"{name} must be truth values, True or False; came {came}. Nothing was changed.")
+        return flags.astype(np.bool_)
+
+    def _one_each(self, name: str, given: Any, what: str) -> np.ndarray:
+        """One number for every session, or the same for all."""
+        try:
+            array = np.asarray(given)
+        except ValueError:  # rows of different lengths
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf":
+            raise SpecError(f"{name} must be {what}; came {described(given)}. Nothing was changed.")
+        if array.ndim == 0:
             array = np.broadcast_to(array, (self.count,))
-        if array.shape != (self.count, *shape):
-            raise SpecError(f"{name} must have the shape {(self.count, *shape)}; came {array.shape}.")
-        return array
+        if array.shape != (self.count,):
+            raise SpecError(f"{name} must have the shape {(self.count,)}; came {array.shape}. Nothing was changed.")
+        return array.astype(np.float64)
 
 
 def _observe_and_decide(agent: Agent, params: PyTree, session: Session, outcome: Outcome, observation: Any) -> Session:
