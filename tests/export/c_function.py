@@ -1,4 +1,4 @@
-"""A program as a function of C that Python calls, for tests."""
+"""Programs as functions of C that Python calls, and small programs of C around an exported agent, for tests."""
 
 import ctypes
 import shutil
@@ -9,6 +9,7 @@ import pytest
 
 from quickstudy.export.c_form import CWriter
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
+from quickstudy.export.parity import COMPILER_FLAGS
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -43,3 +44,11 @@ def c_function(program, folder):
         return results
 
     return call
+
+
+def run_c(source, folder, built):
+    """What a program prints that is compiled together with the agent exported to a folder; `built` takes its files."""
+    (built / "main.c").write_text(source)
+    files = [str(built / "main.c"), str(folder / "agent.c")]
+    subprocess.run(["gcc", *COMPILER_FLAGS, f"-I{folder}", "-o", str(built / "main"), *files, "-lm"], check=True)
+    return subprocess.run([str(built / "main")], capture_output=True, text=True, check=True).stdout

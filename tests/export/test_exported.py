@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.c_function import needs_gcc
+from export.c_function import needs_gcc, run_c
 from quickstudy import cli
 from quickstudy.export import parity
 from quickstudy.export.export import LARGEST_DEVIATION, export_bundle
@@ -231,11 +231,7 @@ int main(void) {
 
 @needs_gcc
 def test_the_c_form_refuses_and_leaves_out_what_the_contract_says(in_c, tmp_path):
-    (tmp_path / "refusals.c").write_text(REFUSALS_IN_C)
-    sources = [str(tmp_path / "refusals.c"), str(in_c.folder / "agent.c")]
-    include = f"-I{in_c.folder}"
-    subprocess.run(["gcc", *parity.COMPILER_FLAGS, include, "-o", str(tmp_path / "refusals"), *sources, "-lm"], check=True)
-    said = subprocess.run([str(tmp_path / "refusals")], capture_output=True, text=True, check=True).stdout
+    said = run_c(REFUSALS_IN_C, in_c.folder, tmp_path)
     # nothing decided, wrong length, out of range, done; out of range, wrong length, unchanged; done, unchanged, one masked;
     # done, changed, slot 2
     assert said.split() == ["3", "1", "2", "0", "2", "1", "0", "0", "0", "1", "0", "1", "2"]

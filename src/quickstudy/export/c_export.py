@@ -9,6 +9,7 @@ import numpy as np
 from quickstudy.export.c_form import CWriter
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.c_replay import field, replay_source
+from quickstudy.export.contract import whole_range
 from quickstudy.programs.program import Constant, Program, Value
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -132,7 +133,7 @@ def _source(
     into = {name: f"decision->{field(name)}" for name in programs.decide.outputs}
     decide = _function(programs.decide, given | dict(names), into)
     begin = [_copy(f"state->{field(name)}", starts[name]) for name in starts]
-    checks = _checks(contract)
+    checks = _checks(programs, contract)
     return f"""{head}
 /* C99. No allocation and no recursion; every loop has a fixed length. Build it with -O3: loops over units are then vectorised.
    Without -std=c99, add -ffp-contract=off to get the same bits on every machine. */
@@ -157,7 +158,7 @@ void agent_begin(agent_state *state) {{
     memset(state, 0, sizeof *state);
 {"".join(f"    {line}" + chr(10) for line in begin)}}}
 
-static int check_observation(const agent_observation *observation, size_t length) {{
+{checks["tables"]}static int check_observation(const agent_observation *observation, size_t length) {{
     if (observation == NULL || length != AGENT_OBSERVATION_LENGTH) return AGENT_WRONG_LENGTH;
 {checks["observation"]}    return AGENT_DONE;
 }}
@@ -208,18 +209,35 @@ def _function(program: Program, names: Mapping[Value, str], into: Mapping[str, s
     return "\n".join(f"    {line}" for line in [*arrays, *unused, *lines])
 
 
-def _checks(contract: Mapping[str, Any]) -> dict[str, str]:
-    """Tests of whole numbers against their range, and of actions for numbers that are not finite."""
-    found = {}
+def _checks(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, str]:
+    """Tests of whole numbers against their range, and of actions for numbers that are not finite; `tables` are their bounds."""
+    found = {"tables": ""}
     for name, element in (("observation", contract["observation"]), ("action", contract["lived"]["action"])):
         given = "observation" if name == "observation" else "lived->action"
         if element["kind"] == "Discrete":
             low, high = element["start"], element["start"] + element["n"] - 1
-            text = f"if ({given}[0] < {low} || {given}[0] > {high}) return AGENT_OUT_OF_RANGE;"
+            found[name] = f"    if ({given}[0] < {low} || {given}[0] > {high}) return AGENT_OUT_OF_RANGE;\n"
+            continue
+        bounds = whole_range(element)
+        tests: list[str] = []
+        if bounds is not None:
+            tables, tests = _bounds(name, given, programs.take_in.inputs[name], *bounds)
+            found["tables"] += tables
         elif name == "action":
-            test = f"if (!isfinite({given}[i])) return AGENT_OUT_OF_RANGE;"
-            text = f"for (int32_t i = 0; i < AGENT_ACTION_LENGTH; i++)\n        {test}"
-        else:
-            text = ""
-        found[name] = f"    {text}\n" if text else ""
+            tests = [f"!isfinite({given}[i])"]
+        loop = f"    for (int32_t i = 0; i < AGENT_{name.upper()}_LENGTH; i++)\n"
+        found[name] = f"{loop}        if ({' || '.join(tests)}) return AGENT_OUT_OF_RANGE;\n" if tests else ""
     return found
+
+
+def _bounds(name: str, given: str, value: Value, least: np.ndarray, most: np.ndarray) -> tuple[str, list[str]]:
+    """Tables of bounds that differ from number to number, and tests; none for bounds that the type has anyway."""
+    kind, tables, tests = np.iinfo(value.dtype), "", []
+    for side, sign, bound, extreme in (("least", "<", least, kind.min), ("most", ">", most, kind.max)):
+        if (bound == extreme).all():
+            continue
+        same = bool((bound == bound.flat[0]).all())
+        if not same:
+            tables += _array(f"{name}_{side}", value, bound.astype(value.dtype))
+        tests.append(f"{given}[i] {sign} {int(bound.flat[0]) if same else f'{name}_{side}[i]'}")
+    return tables, tests

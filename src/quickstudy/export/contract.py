@@ -1,5 +1,6 @@
 """What a port of an agent must know, as plain data: `contract.json`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -21,15 +22,19 @@ _TEXTS = {
     "no memory of the task. A reward that is not known is NaN. In an observation that is decided on, the last finite number "
     "takes the place of each number that is not finite.",
     "refused": "A wrong length, a whole number outside its range, an action that is not finite, and lived before the first "
-    "decision are refused; the state is unchanged then.",
+    "decision are refused; the state is unchanged then. Bounds of numbers with a fraction are not checked.",
     "randomness": "There is none in the agent. The caller draws an action from the numbers of the policy, or takes the "
     "likeliest.",
 }
 _POLICIES = {
     "Categorical": "logits: natural logarithms of the probabilities of the actions, in their order; the first action has the "
     "number `start`. The likeliest action is at the largest.",
+    "Categoricals": "logits: for each number of an action, natural logarithms of the probabilities of its values, the lowest "
+    "value first. Numbers with fewer values than the largest have logits of about -1e9 behind them. Each number is drawn by "
+    "itself. The likeliest value is at the largest.",
     "TruncatedNormal": "mean and deviation of independent normal distributions that are cut to the bounds of the action space, "
-    "in action units. The likeliest action is the mean.",
+    "in action units. The likeliest action is the mean. Where actions are whole numbers, bounds lie half a number further out, "
+    "and what is drawn is rounded.",
 }
 _UNITS = {"value": "expected remaining return of the lifetime, reward units"}
 
@@ -59,7 +64,7 @@ def contract(
         "lifetime_steps": spec.lifetime_steps,
         "observation": observation,
         "lived": {
-            "action": _element(spec.action_space, np.dtype(np.float32)),
+            "action": _element(spec.action_space, programs.take_in.inputs["action"].dtype),
             "reward": {"shape": [], "dtype": "float32", "unit": "that of the tasks the agent was trained on; NaN if not known"},
             "successor": observation,
             "terminated": {"shape": [], "dtype": "bool"},
@@ -77,6 +82,23 @@ def contract(
         "memory_bytes": memory_bytes,
         "multiplications_per_step": products,
     }
+
+
+def whole_range(element: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The least and the largest of each number of an element, where they are whole numbers; else None.
+
+    Args:
+      element: as the contract describes it, any but Discrete.
+    """
+    if element["kind"] == "MultiDiscrete":
+        least = np.asarray(element["start"])
+        return least, least + np.asarray(element["nvec"]) - 1
+    if element["kind"] == "MultiBinary":
+        return np.zeros(element["shape"], np.int64), np.ones(element["shape"], np.int64)
+    if element["dtype"].startswith("float"):
+        return None
+    least, most = (np.reshape([int(x) for x in element[side]], element["shape"]) for side in ("low", "high"))
+    return least, most
 
 
 def _array(name: str, leaf: Any) -> dict[str, Any]:

@@ -136,14 +136,33 @@ def _reader(part: dict, name: str) -> Callable[[Any], Any]:
         return whole
     dtype, shape = part["dtype"], tuple(part["shape"])
     short = _short(shape)
+    least, most = _whole_range(part)
 
     def numbers(given: Any) -> Any:
-        array = np.asarray(given, dtype)
+        array = np.asarray(given, dtype if least is None else None)
         if array.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}; came {array.shape}.")
+        if least is not None:
+            if not ((least <= array) & (array <= most) & (array % 1 == 0)).all():
+                raise ValueError(f"{name} must hold whole numbers within the bounds of its space; came {array!r}.")
+            array = array.astype(dtype)
         return array if short == shape and shape else array.reshape(short)[()]
 
     return numbers
+
+
+def _whole_range(part: dict) -> tuple:
+    """The least and the largest of each number, where they are whole numbers; else (None, None)."""
+    kind = part.get("kind")
+    if kind == "MultiDiscrete":
+        least = np.asarray(part["start"])
+        return least, least + np.asarray(part["nvec"]) - 1
+    if kind == "MultiBinary":
+        return np.zeros(part["shape"], int), np.ones(part["shape"], int)
+    if kind == "Box" and not part["dtype"].startswith("float"):
+        least, most = (np.reshape([int(number) for number in part[side]], part["shape"]) for side in ("low", "high"))
+        return least, most
+    return None, None
 
 
 def replay(agent: Agent, vectors: dict[str, np.ndarray]) -> dict[str, float]:
