@@ -1,4 +1,4 @@
-"""Small agents that are not trained, as bundles, for tests of what can be exported."""
+"""Small agents with random weights, as bundles, for tests of what can be exported."""
 
 import jax
 import numpy as np
@@ -8,8 +8,15 @@ from quickstudy.protocol.records import Spec
 from quickstudy.storage.bundle import Bundle
 
 
+def _lively(leaf):
+    """Weights of the size of a trained agent's. Before training those of a policy are so small that hardly any fault shows."""
+    leaf = np.asarray(leaf)
+    size = float(np.sqrt(np.square(leaf).mean())) if leaf.ndim == 2 else 0.0
+    return leaf / np.float32(size * leaf.shape[0] ** 0.5) if size else leaf
+
+
 def untrained(observation_space, action_space, *, name="rl2", change=None, **settings):
-    """A bundle of one agent that has not been trained, as far as an export reads it.
+    """A bundle of one agent with random weights, as far as an export reads it.
 
     Args:
       observation_space, action_space: of the agent.
@@ -19,7 +26,7 @@ def untrained(observation_space, action_space, *, name="rl2", change=None, **set
     """
     spec = Spec(observation_space=observation_space, action_space=action_space, horizon=5, episodes=4)
     make = lambda spec: algorithms.make(name, spec, **settings).agent  # noqa: E731
-    params = make(spec).init(jax.random.key(0))
+    params = jax.tree.map(_lively, make(spec).init(jax.random.key(0)))
     if change is not None:
         params = change(params)
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)

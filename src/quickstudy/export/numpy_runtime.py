@@ -90,6 +90,10 @@ class Agent:
           ValueError: a length or a whole number that the contract does not allow, or nothing was decided that `lived` could
             follow.
         """
+        with np.errstate(all="ignore"):  # huge numbers overflow and are cut, here as in JAX, which does not warn
+            return self._step(state, lived, observation)
+
+    def _step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
         seen = self._read_observation(observation)
         memory, slot = state.memory, state.slot
         if lived is not None:

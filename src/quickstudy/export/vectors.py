@@ -243,20 +243,21 @@ def _drawn_steps(spec: Spec, params: PyTree, *, steps: int, generator: np.random
 
 
 def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.Generator) -> np.ndarray:
-    """Elements of the space; of an unbounded Box, numbers of the sizes of training."""
+    """Elements of the space; of a Box, numbers of the sizes of training where the agent knows them."""
     space, seen = spec.observation_space, blank_observation(spec)
     if isinstance(space, gymnasium.spaces.Discrete):
         return (int(space.start) + generator.integers(0, int(space.n), steps)).astype(seen.dtype)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return (space.start + (generator.random((steps, *space.shape)) * space.nvec)).astype(seen.dtype)
+    low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+    bounded, whole = np.isfinite(low) & np.isfinite(high), np.issubdtype(space.dtype, np.integer)
+    least = np.where(bounded, low, 0.0)
+    width = np.where(bounded, high, 0.0) - least + whole
+    mean, deviation, by_size = _sizes(statistics, bounded)
     shape = (steps, *space.shape)
-    if np.issubdtype(space.dtype, np.integer):
-        low, high = (bound.astype(np.int64) for bound in (space.low, space.high))
-        return generator.integers(low, high, shape, endpoint=True).astype(seen.dtype)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
-    numbers = np.where(bounded, space.low + generator.random(shape) * np.where(bounded, space.high - space.low, 0.0), 0.0)
-    mean, deviation = _sizes(statistics, space.shape)
-    numbers = np.where(bounded, numbers, mean + deviation * generator.standard_normal(shape)).astype(np.float32)
+    near = np.clip(mean + deviation * generator.standard_normal(shape), low, high)
+    numbers = np.where(by_size, near, least + generator.random(shape) * width)
+    numbers = (np.floor(numbers) if whole else numbers).astype(seen.dtype)
     if spec.action_mask and isinstance(spec.action_space, gymnasium.spaces.Discrete):
         actions = int(spec.action_space.n)
         numbers[..., -actions:] = generator.random((steps, actions)) < 0.7
@@ -264,11 +265,21 @@ def _observations(spec: Spec, statistics: Any, steps: int, generator: np.random.
     return numbers
 
 
-def _sizes(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each number of an observation in training."""
+def _sizes(statistics: Any, bounded: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each number of an observation in training, and which numbers are drawn by them.
+
+    Numbers that agents measure by their bounds are drawn between these.
+
+    Args:
+      statistics: of the agent; None where it has none.
+      bounded: in the shape of an observation, which numbers have bounds.
+    """
     weight = float(getattr(statistics, "weight", 0.0))
     if weight <= 0 or getattr(statistics, "observation", None) is None:
-        return np.zeros(shape), np.ones(shape)
-    mean = np.asarray(statistics.observation) / weight
-    square = np.asarray(statistics.observation_square) / weight
-    return mean.reshape(shape), np.sqrt(np.maximum(square - mean**2, 1e-8)).reshape(shape)
+        return np.zeros(bounded.shape), np.ones(bounded.shape), ~bounded
+    mean, square = (np.asarray(x, np.float64) / weight for x in (statistics.observation, statistics.observation_square))
+    deviation = np.sqrt(np.maximum(square - mean**2, 1e-8))
+    if statistics.origin is not None:
+        mean = mean + np.asarray(statistics.origin, np.float64)
+    by_size = np.ones(bounded.shape, bool) if statistics.scaled_by == "seen" else ~bounded
+    return mean.reshape(bounded.shape), deviation.reshape(bounded.shape), by_size

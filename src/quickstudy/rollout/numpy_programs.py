@@ -124,7 +124,8 @@ class NumpyPrograms:
           draw: the random numbers of slot 0.
         """
         memory = self._begin(key) if self._draws_at_start else self._initial
-        return self._decided(memory, self._read(observation), draw)
+        with np.errstate(all="ignore"):  # huge numbers overflow and are cut, here as in JAX, which does not warn
+            return self._decided(memory, self._read(observation), draw)
 
     def later(
         self,
@@ -139,7 +140,8 @@ class NumpyPrograms:
         """The next action, and what is carried after it; as `ActorPrograms.later`, with random numbers in place of keys."""
         del slot, key_adapt
         seen = self._read(observation)
-        return self._decided(self._taken_in(carried, followed), seen, key_action)
+        with np.errstate(all="ignore"):
+            return self._decided(self._taken_in(carried, followed), seen, key_action)
 
     def opened(self, carried: NumpyCarried) -> Carried:
         """What is carried, as the record that the agent's functions understand."""
