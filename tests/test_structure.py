@@ -43,7 +43,7 @@ ROOMS = {
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
     "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
-    "export": ("protocol", "programs", "rollout", "storage"),
+    "export": ("protocol", "numerics", "programs", "rollout", "storage"),
     "cli": (
         "protocol",
         "rollout",

@@ -1,11 +1,29 @@
-"""Small agents with random weights, as bundles, for tests of what can be exported."""
+"""Bundles for tests of what can be exported: shipped ones, and small agents with random weights."""
+
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from quickstudy import algorithms
+from quickstudy.export import parity
+from quickstudy.export.export import export_bundle
 from quickstudy.protocol.records import Spec
-from quickstudy.storage.bundle import Bundle
+from quickstudy.storage.bundle import Bundle, load_bundle
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+QUICK = "quick-n10-k5"
+
+
+def exported(name, to, folder, **settings):
+    """A shipped bundle, exported."""
+    return export_bundle(load_bundle(BUNDLES / name), to=to, folder=folder, name=name, **settings)
+
+
+def opened(result):
+    """The module of an agent that was exported to NumPy, and the agent."""
+    module = parity._module(result.folder / "agent.py")
+    return module, module.Agent(result.folder, module.programs)
 
 
 def _lively(leaf):

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.agents import BUNDLES, QUICK, exported, opened
 from export.c_function import needs_gcc, run_c
 from quickstudy import cli
 from quickstudy.export import parity
-from quickstudy.export.export import LARGEST_DEVIATION, export_bundle
+from quickstudy.export.export import LARGEST_DEVIATION
 from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.storage.bundle import load_bundle
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
-QUICK = "quick-n10-k5"
 KINDS = ["bandit-n10-k10", "half-cheetah-rl2", "mdp-n10", "grid-navigation-varibad"]
 """Bundles of four kinds: GRU bandit, continuous control, associative MDP, belief agent."""
 OTHERS = [
@@ -33,32 +32,10 @@ OTHERS = [
 REFUSED = ["pendulum-maml", "reach-promp", "navigation-multi-task", "navigation-part-10"]
 
 
-def exported(name, to, folder, **settings):
-    return export_bundle(load_bundle(BUNDLES / name), to=to, folder=folder, name=name, **settings)
-
-
-@pytest.fixture(scope="module")
-def in_numpy(tmp_path_factory):
-    return exported(QUICK, "numpy", tmp_path_factory.mktemp("numpy"), check=1000)
-
-
-@pytest.fixture(scope="module")
-def in_c(tmp_path_factory):
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
-    return exported(QUICK, "c", tmp_path_factory.mktemp("c"), check=1000)
-
-
 @pytest.fixture(scope="module")
 def control(tmp_path_factory):
     """A continuous agent, whose observations can be other than finite, in NumPy."""
     return exported("pendulum-rl2", "numpy", tmp_path_factory.mktemp("control"), check=0)
-
-
-def opened(result):
-    """The exported agent and its module."""
-    module = parity._module(result.folder / "agent.py")
-    return module, module.Agent(result.folder, module.programs)
 
 
 def test_the_numpy_form_repeats_the_agent(in_numpy):

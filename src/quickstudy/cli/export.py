@@ -65,7 +65,8 @@ def _table(exported: Exported) -> Table:
     if parity is None:
         return table
     for name, apart in parity.deviation.items():
-        table.add_row(f"largest deviation of {name}, {parity.steps:,} steps", f"{apart:.2g}")
+        absolute = parity.absolute[name]
+        table.add_row(f"largest deviation of {name}, {parity.steps:,} steps", f"{apart:.2g} (absolute {absolute:.2g})")
     if parity.check_value is not None:
         table.add_row("check value", parity.check_value)
     if parity.latency is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from quickstudy.export.c_form import CWriter
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.c_replay import field, replay_source
-from quickstudy.export.contract import whole_range
+from quickstudy.export.contract import sizes_of, whole_range
 from quickstudy.programs.program import Constant, Program, Value
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -37,7 +37,7 @@ def c_files(
         "agent.h": _header(programs, contract, head).encode(),
         "agent.c": _source(programs, names, starts, contract, head).encode(),
         "agent_weights.h": (head + "\n" + "\n".join(weights)).encode(),
-        "replay.c": replay_source(programs, head).encode(),
+        "replay.c": replay_source(programs, sizes_of(contract), head).encode(),
     }
 
 

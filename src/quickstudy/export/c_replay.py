@@ -1,11 +1,11 @@
 """The program in C that tests an exported agent on recorded steps, and the file that it reads."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from quickstudy.export.c_operations import c_type
+from quickstudy.export.c_operations import c_literal, c_type
 from quickstudy.export.vectors import LIVED, Vectors
 from quickstudy.programs.program import Value
 from quickstudy.rollout.step_programs import StepPrograms
@@ -36,11 +36,12 @@ def field(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", re.sub(r"^memory\.memory", "memory", name))
 
 
-def replay_source(programs: StepPrograms, head: str) -> str:
+def replay_source(programs: StepPrograms, sizes: Mapping[str, np.ndarray], head: str) -> str:
     """The source of `replay.c`.
 
     Args:
       programs: of the agent.
+      sizes: by name of a number that is decided, in which deviations are measured; 1 where there is none.
       head: the comment at the top of the file.
     """
     drawn = sorted(programs.drawn_at_start)
@@ -55,21 +56,25 @@ def replay_source(programs: StepPrograms, head: str) -> str:
     read = "\n".join(f"        if (fread({name}, sizeof {name}, 1, file) != 1) return 2;" for name, _ in row)
     begun = "".join(f" memcpy(&state.{field(name)}, start_{field(name)}, sizeof state.{field(name)});" for name in drawn)
     compare = "\n".join(
-        f"        apart[{n}] = farthest(apart[{n}], {_pointer(value, f'decision.{field(name)}')}, decided_{field(name)}, "
-        f"{max(1, value.size)});\n"
+        f"        farther(apart + {n}, absolute + {n}, {_pointer(value, f'decision.{field(name)}')}, decided_{field(name)}, "
+        f"{f'size_{field(name)}' if name in sizes else 'NULL'}, {max(1, value.size)});\n"
         f"        check = digest(check, &decision.{field(name)}, sizeof decision.{field(name)});"
         for n, (name, value) in enumerate(outputs.items())
         if value.dtype == np.float32
     )
     printed = "\n".join(
-        f'    printf("{name}: largest deviation %.3g\\n", (double)apart[{n}]);'
+        f'    printf("{name}: largest deviation %.3g, absolute %.3g\\n", (double)apart[{n}], (double)absolute[{n}]);'
         for n, (name, value) in enumerate(outputs.items())
         if value.dtype == np.float32
     )
+    measured = "".join(
+        f"static const float size_{field(name)}[{size.size}] = {{{', '.join(map(c_literal, size.ravel()))}}};\n"
+        for name, size in sizes.items()
+    )
     worst = " || ".join(f"!(apart[{n}] <= 1e-4f)" for n, value in enumerate(outputs.values()) if value.dtype == np.float32)
     return f"""{head}
-/* Replays recorded steps, and prints the largest deviations and a check value of all bits that were decided. Deviations of
-   numbers above one are divided by their size.
+/* Replays recorded steps, and prints the largest deviations and a check value of all bits that were decided. A deviation is
+   divided by the size of the number, or by half the range of an action, or by one, whichever is largest of those that apply.
    replay vectors.bin [TIMES]: with TIMES, every step is timed so many times over. */
 
 #define _POSIX_C_SOURCE 199309L
@@ -82,13 +87,16 @@ def replay_source(programs: StepPrograms, head: str) -> str:
 
 #include "agent.h"
 
-static float farthest(float so_far, const float *came, const float *expected, int count) {{
+{measured}
+static void farther(float *apart, float *absolute, const float *came, const float *expected, const float *sizes, int count) {{
     for (int i = 0; i < count; i++) {{
-        const float size = fabsf(expected[i]);
-        const float apart = fabsf(came[i] - expected[i]) / (size > 1.0f ? size : 1.0f);
-        if (!(apart <= so_far)) so_far = apart;
+        const float size = fabsf(expected[i]), least = sizes == NULL ? 1.0f : sizes[i];
+        const float found = came[i] == expected[i] ? 0.0f : fabsf(came[i] - expected[i]);
+        const float difference = found == found ? found : INFINITY; /* one of them is no number */
+        const float in_proportion = difference / (size > least && isfinite(size) ? size : least);
+        if (in_proportion > *apart) *apart = in_proportion;
+        if (difference > *absolute) *absolute = difference;
     }}
-    return so_far;
 }}
 
 static uint64_t digest(uint64_t check, const void *bytes, size_t count) {{ /* FNV-1a */
@@ -115,7 +123,7 @@ static void print_times(const char *name, double *times, long count) {{
 int main(int argc, char **argv) {{
     int32_t begins, rows, row;
 {declared}
-    float apart[{max(1, len(outputs))}] = {{0.0f}};
+    float apart[{max(1, len(outputs))}] = {{0.0f}}, absolute[{max(1, len(outputs))}] = {{0.0f}};
     uint64_t check = 14695981039346656037u;
     agent_state state;
     agent_decision decision;

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from quickstudy.numerics.distributions import TruncatedNormal
 from quickstudy.protocol.records import Spec, blank_observation
 from quickstudy.protocol.spaces import describe_space
 from quickstudy.rollout.step_programs import StepPrograms
@@ -78,7 +79,7 @@ def contract(
             "observation": "the last one that was decided on",
         },
         "policy": {"kind": kind, "says": _POLICIES.get(kind, "see the names of the decision")},
-        "decision": [_array(name, leaf) for name, leaf in programs.decision.items()],
+        "decision": [_array(name, leaf) | _size(name, programs.policy) for name, leaf in programs.decision.items()],
         "memory_bytes": memory_bytes,
         "multiplications_per_step": products,
     }
@@ -104,6 +105,22 @@ def whole_range(element: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | N
 def _array(name: str, leaf: Any) -> dict[str, Any]:
     unit = {"unit": _UNITS[name]} if name in _UNITS else {}
     return {"name": name, "shape": list(leaf.shape), "dtype": np.dtype(leaf.dtype).name} | unit
+
+
+def sizes_of(contract: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """By name of a number that is decided, the sizes in which deviations from it are measured, in its shape."""
+    return {
+        one["name"]: np.reshape(np.asarray(one["size"], np.float32), one["shape"])
+        for one in contract["decision"]
+        if "size" in one
+    }
+
+
+def _size(name: str, policy: Any) -> dict[str, Any]:
+    """For means and deviations of actions half the range of each action; 1 elsewhere, which is not written down."""
+    if not isinstance(policy, TruncatedNormal) or name not in ("policy.mean", "policy.deviation"):
+        return {}
+    return {"size": [(high - low) / 2 or 1.0 for low, high in zip(policy.low, policy.high, strict=True)]}
 
 
 def _element(space: gymnasium.Space, dtype: Any) -> dict[str, Any]:

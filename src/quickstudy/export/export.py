@@ -30,7 +30,7 @@ TARGETS = ("numpy", "c")
 RECORDED_STEPS = 1000
 """Steps in `vectors.npz`."""
 LARGEST_DEVIATION = 1e-5
-"""Of numbers of the policy, between an exported form and the agent; in proportion to numbers above one."""
+"""Of numbers of the policy, between an exported form and the agent, in proportion; see `Parity`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

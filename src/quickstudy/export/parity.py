@@ -34,19 +34,22 @@ class Latency:
 class Parity:
     """The largest deviation from recorded steps, of each number of a decision, and what else was measured.
 
-    Deviations of numbers above one are divided by their size: numbers of 32 bits are rounded in proportion to it.
-
+    `deviation`: in proportion. A deviation is divided by the size of the number, since numbers of 32 bits are rounded in
+    proportion to it. Close to zero a number has no useful size: means and deviations of actions are divided by at least half
+    the range of the action, all other numbers by at least one.
+    `absolute`: as it is, in the unit of the number.
     `check_value`: of all bits that the C form decided; None for the NumPy form, whose bits depend on the machine's library.
     """
 
     steps: int
     deviation: dict[str, float]
+    absolute: dict[str, float]
     check_value: str | None = None
     latency: Latency | None = None
 
     @property
     def of_policy(self) -> float:
-        """The largest deviation of a number of the policy."""
+        """The largest deviation of a number of the policy, in proportion."""
         return max(apart for name, apart in self.deviation.items() if name.startswith("policy"))
 
 
@@ -60,8 +63,10 @@ def numpy_parity(folder: Path, vectors: Vectors, *, timed: bool = False) -> Pari
     """
     module = _module(folder / "agent.py")
     agent = module.Agent(folder, module.programs)
-    deviation = module.replay(agent, vectors.arrays())
-    return Parity(steps=len(vectors), deviation=deviation, latency=_time_numpy(module, agent, vectors) if timed else None)
+    found = module.replay(agent, vectors.arrays())
+    deviation, absolute = ({name: apart[place] for name, apart in found.items()} for place in range(2))
+    latency = _time_numpy(module, agent, vectors) if timed else None
+    return Parity(steps=len(vectors), deviation=deviation, absolute=absolute, latency=latency)
 
 
 def c_parity(folder: Path, vectors: Vectors, programs: StepPrograms, *, timed: bool = False, compiler: str = "gcc") -> Parity:
@@ -125,7 +130,8 @@ def run_replay(command: list[str]) -> str:
 
 def parity_of_replay(said: str) -> Parity:
     """What `replay` printed, as a record."""
-    deviation = {name: float(apart) for name, apart in re.findall(r"^(\S+): largest deviation (\S+)$", said, re.M)}
+    found = re.findall(r"^(\S+): largest deviation (\S+), absolute (\S+)$", said, re.M)
+    deviation, absolute = ({name: float(apart[place]) for name, *apart in found} for place in range(2))
     times = {
         name: (float(m), float(p))
         for name, m, p in re.findall(r"^(step|empty call): median (\S+) us, p99 (\S+) us$", said, re.M)
@@ -135,7 +141,8 @@ def parity_of_replay(said: str) -> Parity:
         (median, p99), (empty_median, empty_p99) = times["step"], times["empty call"]
         latency = Latency(median=median, p99=p99, empty_median=empty_median, empty_p99=empty_p99)
     check = re.search(r"^check value: (\w+)$", said, re.M)
-    return Parity(steps=0, deviation=deviation, check_value=check[1] if check else None, latency=latency)
+    value = check[1] if check else None
+    return Parity(steps=0, deviation=deviation, absolute=absolute, check_value=value, latency=latency)
 
 
 def _module(path: Path) -> Any:
