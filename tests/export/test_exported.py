@@ -13,7 +13,6 @@ import pytest
 
 from export.agents import BUNDLES, QUICK, exported, opened
 from export.c_function import needs_gcc, run_c
-from quickstudy import cli
 from quickstudy.export import parity
 from quickstudy.export.export import LARGEST_DEVIATION
 from quickstudy.protocol.errors import NoProgramError, UsageError
@@ -243,25 +242,20 @@ def test_the_c_form_decides_the_same_bits_on_aarch64(aarch64, name, tmp_path):
     assert values == [values[0]] * 3
 
 
-def test_the_command_writes_checks_and_says_so(capsys, tmp_path):
-    folder = str(tmp_path / "agent")
-    assert cli.main(["export", str(BUNDLES / QUICK), "--to", "numpy", "--check", "200", "--bench", "--folder", folder]) == 0
-    said = capsys.readouterr().out
-    assert "largest deviation of policy.logits, 200 steps" in said
-    assert "an empty call in the same run" in said
-    report = json.loads((tmp_path / "agent" / "report.json").read_text())
-    assert report["target"] == "numpy"
-    assert report["latency"]["median"] > report["latency"]["empty_median"] > 0
-
-
-def test_other_targets_and_lengths_are_refused(capsys, tmp_path):
-    assert cli.main(["export", str(BUNDLES / QUICK), "--to", "fortran"]) == 2
+def test_other_targets_and_lengths_are_refused(tmp_path):
     with pytest.raises(UsageError, match="must be one of numpy, c; came 'onnx'"):
         exported(QUICK, "onnx", tmp_path)
     with pytest.raises(UsageError, match="0 steps or more; came -1"):
         exported(QUICK, "numpy", tmp_path, check=-1)
-    assert cli.main(["export", str(BUNDLES / "pendulum-maml"), "--to", "c"]) == 1
-    assert "adapts by a computation on" in capsys.readouterr().err
+
+
+@needs_gcc
+def test_a_folder_of_the_user_with_the_name_of_a_build_stays(tmp_path):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "mine.o").write_text("mine")
+    exported(QUICK, "c", tmp_path, check=50)
+    assert (tmp_path / "build" / "mine.o").read_text() == "mine"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_without_a_compiler_the_check_says_so(in_c, tmp_path):

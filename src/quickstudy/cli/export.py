@@ -2,13 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import Console, say
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
+from quickstudy.protocol.printable import file_word
+from quickstudy.protocol.setting_values import MOST_WHOLE, Range, Seed
 from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
@@ -20,9 +22,9 @@ class ExportArguments:
 
     to: Literal["numpy", "c"] = "numpy"
     """What the agent is written in: `numpy`, a Python file that imports NumPy alone, or `c`, C99 without allocation."""
-    seed: int = 0
+    seed: Seed = 0
     """Which of the independently trained agents."""
-    check: int = 10_000
+    check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000
     """Steps that are compared with the agent in JAX; 0 leaves the comparison out."""
     bench: bool = False
     """Time the compared steps too, beside a call that does nothing."""
@@ -39,18 +41,17 @@ def run(arguments: list[str]) -> int:
     console = Console()
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name
-    folder = Path(asked.folder or Path("exported") / f"{name}-{asked.to}")
+    folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}")
     with console.status(f"writing {folder} ..."):
         exported = export_bundle(
             bundle, to=asked.to, folder=folder, name=name, seed=asked.seed, check=asked.check, bench=asked.bench
         )
     console.print(_table(exported))
-    console.print(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}", soft_wrap=True, highlight=False)
+    say(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}")
     if exported.parity is not None and not exported.parity.of_policy <= LARGEST_DEVIATION:
-        console.print(
+        say(
             f"The files do not repeat the agent: numbers of the policy differ by up to {exported.parity.of_policy:.3g}, and at "
-            f"most {LARGEST_DEVIATION:g} is allowed.",
-            soft_wrap=True,
+            f"most {LARGEST_DEVIATION:g} is allowed."
         )
         return 1
     return 0

@@ -9,7 +9,7 @@ import numpy as np
 from quickstudy.export.c_form import CWriter
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.c_replay import field, replay_source
-from quickstudy.export.contract import sizes_of, whole_range
+from quickstudy.export.contract import in_a_comment, sizes_of, whole_range
 from quickstudy.programs.program import Constant, Program, Value
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -32,7 +32,8 @@ def c_files(
     starts = {name: f"initial_{field(name)}" for name, array in initial.items() if array.any()}
     weights = [_array(name, constant, constant.array) for constant, name in names.items()]
     weights += [_array(starts[name], programs.take_in.inputs[name], np.atleast_1d(initial[name])) for name in starts]
-    head = f"/* {title}, exported by quickstudy.\n   Bundle: {contract['bundle']['parameters_sha256']} */\n"
+    digest = contract["bundle"]["parameters_sha256"]
+    head = f"/* {in_a_comment(title)}, exported by quickstudy.\n   Bundle: {in_a_comment(digest)} */\n"
     return {
         "agent.h": _header(programs, contract, head).encode(),
         "agent.c": _source(programs, names, starts, contract, head).encode(),

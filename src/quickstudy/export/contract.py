@@ -1,5 +1,6 @@
 """What a port of an agent must know, as plain data: `contract.json`."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,6 +106,11 @@ def whole_range(element: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | N
 def _array(name: str, leaf: Any) -> dict[str, Any]:
     unit = {"unit": _UNITS[name]} if name in _UNITS else {}
     return {"name": name, "shape": list(leaf.shape), "dtype": np.dtype(leaf.dtype).name} | unit
+
+
+def in_a_comment(text: str) -> str:
+    """A name as a comment of a program can hold it: nothing in it ends a comment or a text. Names may come from anybody."""
+    return re.sub(r"[^\w ().,:/+-]", "_", text)
 
 
 def sizes_of(contract: Mapping[str, Any]) -> dict[str, np.ndarray]:

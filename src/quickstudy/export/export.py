@@ -15,16 +15,18 @@ from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract
 from quickstudy.export.numpy_export import numpy_files
 from quickstudy.export.parity import Parity, c_parity, numpy_parity
-from quickstudy.export.vectors import Vectors, record_vectors
+from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
 from quickstudy.programs.program import multiplications
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import memory_bytes, slot_key
 from quickstudy.protocol.errors import NoProgramError, UsageError
+from quickstudy.protocol.printable import printable
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import Bundle
+from quickstudy.storage.results_folder import check_results_folder
 
 TARGETS = ("numpy", "c")
 RECORDED_STEPS = 1000
@@ -62,7 +64,7 @@ def export_bundle(
       check: steps that are compared with the agent in JAX; 0 leaves the check out.
       bench: whether steps are timed too.
     Raises:
-      UsageError: no such target, or a negative number of steps.
+      UsageError: no such target, a negative number of steps or more than memory holds, or a folder that cannot be written.
       NoProgramError: a part of the agent cannot be exported; says which, and what can be done.
       BundleError: no such seed.
     """
@@ -71,7 +73,9 @@ def export_bundle(
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
     params, agent = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
-    algorithm = bundle.card["algorithm"]["name"]
+    name, algorithm = printable(name), printable(bundle.card["algorithm"]["name"])
+    check_memory_of_steps(agent.spec, max(check, RECORDED_STEPS))
+    check_results_folder(folder)
     try:
         programs = step_programs(agent, params)
     except NoProgramError as error:

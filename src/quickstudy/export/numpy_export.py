@@ -6,6 +6,7 @@ from importlib import resources
 
 import numpy as np
 
+from quickstudy.export.contract import in_a_comment
 from quickstudy.programs.numpy_form import numpy_source
 from quickstudy.programs.numpy_operations import helpers_for
 from quickstudy.programs.program import Constant
@@ -42,7 +43,7 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
     runtime = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
     _, _, code = runtime.partition('"""\n\nimport json')
     source = "".join((
-        _HEAD.format(title=title, digest=digest),
+        _HEAD.format(title=in_a_comment(title), digest=in_a_comment(digest)),
         "import json" + code.partition("\n\n\nclass Lived")[0],
         "\n\n",
         helpers_for(take_in + decide),

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from pathlib import Path
@@ -81,14 +82,12 @@ def c_parity(folder: Path, vectors: Vectors, programs: StepPrograms, *, timed: b
     Raises:
       UsageError: no such compiler.
     """
-    built = folder / "build"
-    built.mkdir(exist_ok=True)
-    try:
-        (built / "check.bin").write_bytes(packed_vectors(vectors, programs))
-        program = build_replay(folder, built / "replay", compiler=compiler, flags=("-march=native",))
-        said = run_replay([str(program), str(built / "check.bin"), *(["20"] if timed else [])])
-    finally:
-        shutil.rmtree(built, ignore_errors=True)
+    # Beside the sources, since programs may not be run from every folder of temporary files.
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as built:
+        recorded = Path(built) / "check.bin"
+        recorded.write_bytes(packed_vectors(vectors, programs))
+        program = build_replay(folder, Path(built) / "replay", compiler=compiler, flags=("-march=native",))
+        said = run_replay([str(program.resolve()), str(recorded), *(["20"] if timed else [])])
     return dataclasses.replace(parity_of_replay(said), steps=len(vectors))
 
 

@@ -6,6 +6,7 @@ finite. The agent's own session in JAX decides on all of them.
 """
 
 import dataclasses
+import math
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.memory import check_memory, free_bytes
 from quickstudy.protocol.records import Outcome, Spec, blank_observation
 from quickstudy.protocol.sequences import where
+from quickstudy.protocol.spaces import flat_size
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout import session as sessions
 
@@ -27,6 +30,9 @@ LIVED = ("action", "reward", "successor", "terminated", "truncated")
 _MISSING_REWARDS, _INFINITE_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.1, 0.01, 0.02
 """Parts of the steps without a reward, and of these that are infinite; with an observation that is NaN; that end an episode
 early."""
+
+_BYTES_OF_STEP, _BYTES_OF_NUMBER = 200, 80
+"""Of a step besides its observation and its decision, and of each of their numbers: drawn, recorded, and packed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,14 @@ class Vectors:
         for group in ("lived", "decision", "memory_at_start"):
             named |= {f"{group}.{name}": array for name, array in getattr(self, group).items()}
         return named
+
+
+def check_memory_of_steps(spec: Spec, steps: int) -> None:
+    """Raises UsageError if recording so many steps needs more memory than is free."""
+    each = _BYTES_OF_STEP + _BYTES_OF_NUMBER * (flat_size(spec.action_space) + math.prod(spec.observation_space.shape or ()))
+    free = free_bytes()
+    fit = 0 if free is None else free // each
+    check_memory(steps * each, what=f"comparing {steps:,} steps", remedy=f"Ask for fewer: --check {fit}.", free=free)
 
 
 def record_vectors(
