@@ -6,7 +6,12 @@ They are set before JAX starts. Nearly all of the tests' time is compilation, an
 import ctypes
 import gc
 import os
+import signal
 from pathlib import Path
+
+# A shell starts what stands before `&` with Ctrl-C ignored, and quickstudy would honour that. Tests send the signal themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two devices, without threads of their own as in `use_whole_machine`. The newest fusions and optimisation cost more time to
 # compile than they save in small programs.

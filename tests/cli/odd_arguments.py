@@ -101,8 +101,8 @@ STORES = (
     "sqlite:/dev/null", "sqlite:/proc/self/mem", "sqlite:file:x", "sqlite:~/x", "sqlite:\x1b[2J", "sqlite:" + "x" * 10_000,
     "postgresql://127.0.0.1:1/x", "postgres://[", "postgresql://127.0.0.1:1/x?connect_timeout=\n", "mysql://x", "sessions.db",
 )  # fmt: skip
-HOSTS = ("127.0.0.1", "0.0.0.0", "::1", "::", "1.2.3.4", "", "127.1", "[::1]", "x" * 10_000, "\U0001f600", ".", "é" * 70)
-"""Addresses, and names that no server of names is asked for."""
+HOSTS = ("127.0.0.1", "0.0.0.0", "::1", "::", "1.2.3.4", "fe80::1", "", "127.1", "x" * 10_000, "é" * 70)
+"""Addresses, and names that are refused before a server of names is asked for them."""
 OWN_FILES = {
     "leaves.py": "import sys\nsys.exit(0)\n",
     "raises.py": "x = 1\nraise ValueError('two\\nlines')\n",

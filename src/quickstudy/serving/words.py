@@ -91,11 +91,11 @@ def leaves_by(description: list, words: bytes) -> dict[str, np.ndarray]:
     return found
 
 
-def _is_key(leaf: Array) -> bool:
+def _is_key(leaf: Array | jax.ShapeDtypeStruct) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _words_of(leaf: Array) -> int:
+def _words_of(leaf: Array | jax.ShapeDtypeStruct) -> int:
     if _is_key(leaf):
         return math.prod(jax.eval_shape(jax.random.key_data, leaf).shape)
     return math.prod(leaf.shape)
@@ -111,7 +111,7 @@ def _pack_leaf(leaf: Array) -> Array:
     return jax.lax.bitcast_convert_type(flat, unsigned).astype(jnp.uint32)
 
 
-def _unpack_leaf(words: Array, like: Array) -> Array:
+def _unpack_leaf(words: Array, like: Array | jax.ShapeDtypeStruct) -> Array:
     if _is_key(like):
         data = jax.eval_shape(jax.random.key_data, like)
         return jax.random.wrap_key_data(words.reshape(data.shape))

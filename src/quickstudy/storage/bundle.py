@@ -42,6 +42,7 @@ from quickstudy.storage.card import (
     task_settings,
     unknown_algorithm,
 )
+from quickstudy.storage.reading import CARD
 from quickstudy.storage.run_folder import versions
 from quickstudy.storage.tensors import Tensor, check_finite, tensor_file
 from quickstudy.storage.whole_folders import existing_folder, held, whole_folder
@@ -188,7 +189,7 @@ def is_saved(path: str | Path, algorithm: MetaAlgorithm, params: PyTree, *, dist
     tensors = _tensor_bytes(params)
     identity = json.loads(_rendered(_identity(algorithm, tensors, distribution)))
     try:
-        card = json.loads((Path(path) / "bundle.json").read_text(encoding="utf-8"))
+        card = json.loads(read_regular_file(Path(path) / "bundle.json", most_bytes=CARD.bytes))
         stored = read_regular_file(Path(path) / "parameters.safetensors", most_bytes=len(tensors))
     except (OSError, ValueError, RecursionError):
         return False

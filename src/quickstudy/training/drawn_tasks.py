@@ -29,7 +29,8 @@ def drawn_tasks(distribution: AnyDistribution) -> dict[str, Any]:
         if task_hash(_without_keys(draw(key))) != task_hash(_without_keys(tasks)):
             return {}
     else:
-        tasks = jax.jit(draw)(key)
+        # NumPy would end the process if it read an array for which there was no memory. Waiting raises an error instead.
+        tasks = jax.block_until_ready(jax.jit(draw)(key))
     return {name: _summary(np.asarray(leaf)) for name, leaf in named_leaves(_without_keys(tasks)).items()}
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.storage.plain import from_plain
+from quickstudy.storage.reading import read_file
 from quickstudy.training.budget import parse_budget
 
 SHIPPED = Path(__file__).parent / "rows"
@@ -31,6 +32,7 @@ MARKS = ("exact", "bound", "published", "simulated", "quoted")
 MEASURES = ("lifetime return", "regret")
 KINDS = ("pure RL", "with imitation")
 
+_MOST_BYTES = 2**24
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -185,10 +187,8 @@ def agents_of(entry: Row | Matrix) -> tuple[str, ...]:
 
 def _group(file: Path) -> Group:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"the file of rows {file} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(read_file(file, what="file of rows", most_bytes=_MOST_BYTES).decode())
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
         raise UsageError(f"the file of rows {file} does not parse: {error}.") from error
     rows: dict[str, Any] = _tables(content.pop("rows", {}), f"{file}: rows", of=dict)
     matrices: dict[str, Any] = _tables(content.pop("matrices", {}), f"{file}: matrices", of=dict)

@@ -74,7 +74,7 @@ def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[s
         if not (tokens.used or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
             raise UsageError(
                 f"host {settings.host!r} can be reached from other machines, and no token is set up. Make one first: "
-                f"quickstudy token add {settings.store} TENANT"
+                "quickstudy token add STORE TENANT, where STORE is what follows --store."
             )
         engine = Engine(
             served,
@@ -85,7 +85,8 @@ def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[s
             moves=settings.moves,
         )
         application = Application(engine, tokens, rates=Rates(settings.rate))
-        config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False}
+        # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
+        config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
         server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
         listens(_url_of(listening))
         with _stopped_by_signals(server):
@@ -126,9 +127,11 @@ def served_from_bundle(path: str, *, policy: SessionPolicy, seed: int = 0, long_
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, UnicodeError, TypeError) as error:  # the last two: text that no machine can be named
+        (*_, address), *_ = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return socket.create_server(address, family=family)
+    except (OSError, UnicodeError) as error:  # UnicodeError: text that is the name of no machine
         said = getattr(error, "strerror", None) or error
         raise UsageError(f"the server cannot listen on host {host!r}, port {port}: {said}.") from None
 
