@@ -99,6 +99,7 @@ def measured(bundle, name, settings):
         found[target] = {
             "steps": parity.steps,
             "deviation": parity.deviation,
+            "absolute": parity.absolute,
             "bytes": code,
             "microseconds": dataclasses.asdict(parity.latency),
         }
@@ -113,10 +114,15 @@ def table(results):
     rows = [head, ["---"] * len(head)]
     for name, found in results["agents"].items():
         times = [found[form]["microseconds"] for form in ("numpy", "c", "actor numpy", "actor jax")]
-        worst = [max(d for n, d in found[t]["deviation"].items() if n.startswith("policy")) for t in ("numpy", "c")]
-        cells = [*(f"{apart:.1e}" for apart in worst), *(f"{t['median']:.0f} ({t['p99']:.0f})" for t in times)]
+        worst = [[_of_policy(found[target][kind]) for kind in ("deviation", "absolute")] for target in ("numpy", "c")]
+        cells = [f"{apart:.1e} ({absolute:.1e})" for apart, absolute in worst]
+        cells += [f"{t['median']:.0f} ({t['p99']:.0f})" for t in times]
         rows.append([name, *cells, f"{times[2]['empty_median']:.1f}"])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _of_policy(deviations):
+    return max(apart for name, apart in deviations.items() if name.startswith("policy"))
 
 
 def page_with(text, results):

@@ -10,7 +10,7 @@ from quickstudy.export import parity
 from quickstudy.export.export import LARGEST_DEVIATION, export_bundle
 from quickstudy.protocol.errors import NoProgramError
 
-BOX, SMALL = gymnasium.spaces.Box(-3, 3, (2,)), {"hidden_size": 4, "cell": "gru"}
+BOX, SMALL = gymnasium.spaces.Box(-3, 3, (2,)), {"hidden_size": 4, "cell": "gru", "image_channels": (2, 2, 2)}
 ACTIONS = {
     "ids from 2": gymnasium.spaces.Discrete(3, start=2),
     "choices of several sizes": gymnasium.spaces.MultiDiscrete([2, 3, 2], start=[0, 5, -1]),
@@ -30,6 +30,7 @@ OBSERVATIONS = {
     "symbols": gymnasium.spaces.MultiDiscrete(np.full((3, 2), (2, 4)), dtype=np.uint8, start=np.full((3, 2), (0, 1))),
     "whole numbers": gymnasium.spaces.Box(np.int16([-3, 0]), np.int16([3, 9]), dtype=np.int16),
     "bytes": gymnasium.spaces.Box(0, 255, (4,), np.uint8),
+    "images": gymnasium.spaces.Box(0, 255, (6, 5, 2), np.uint8),
     "one number without an axis": gymnasium.spaces.Box(-1, 1, ()),
     "half-open numbers": gymnasium.spaces.Box(np.float32([0, -1]), np.float32([np.inf, 1])),
 }
