@@ -24,9 +24,7 @@ OTHERS = [
     "cart-pole-hybrid",
     "drifting-control-pearl",
     "drifting-control-energy",
-    "mdp-n10-taught",
     "pendulum-rl2",
-    "xland-rl2",
 ]
 REFUSED = ["pendulum-maml", "reach-promp", "navigation-multi-task", "navigation-part-10"]
 
@@ -56,6 +54,19 @@ def test_bundles_of_every_kind_repeat_their_agents(name, to, tmp_path):
     result = exported(name, to, tmp_path, check=10_000)
     assert result.parity.steps == 10_000
     assert result.parity.of_policy <= LARGEST_DEVIATION
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
+@pytest.mark.parametrize("name", ["mdp-n10-taught", pytest.param("xland-rl2", marks=pytest.mark.suites)])
+def test_an_agent_that_enlarges_rounding_is_repeated_as_closely_as_jax_repeats_it(name, to, tmp_path):
+    """On their own tasks, two programs of JAX differ by 1.3e-5 and 3.3e-5 on these agents."""
+    if name == "xland-rl2":
+        pytest.importorskip("xminigrid")
+    result = exported(name, to, tmp_path, check=10_000)
+    assert result.repeats_the_agent
+    assert result.parity.of_policy < 5e-5
+    assert result.parity.of_policy <= LARGEST_DEVIATION or 5e-6 < result.parity.of_jax < 5e-5
 
 
 @pytest.mark.parametrize("name", REFUSED)

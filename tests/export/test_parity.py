@@ -3,13 +3,16 @@
 import json
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 
 from export.agents import BUNDLES, QUICK, opened, untrained
 from export.c_function import needs_gcc
 from quickstudy.export import parity
-from quickstudy.export.export import LARGEST_DEVIATION, export_bundle
+from quickstudy.export.contract import contract
+from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
+from quickstudy.export.repeating import deviation_from_itself
 from quickstudy.export.vectors import record_vectors
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.step_programs import step_programs
@@ -59,3 +62,29 @@ def test_both_forms_measure_small_and_large_actions_alike(to, tmp_path):
     assert sizes["value"] is None
     assert result.parity.of_policy <= LARGEST_DEVIATION
     assert result.parity.absolute["policy.mean"] > result.parity.deviation["policy.mean"]
+
+
+@pytest.mark.parametrize(
+    ("of_policy", "of_jax", "repeats"),
+    [
+        (9e-6, None, True),
+        (2e-5, 9e-6, False),
+        (2e-5, 1.1e-5, True),
+        (2e-4, 3e-4, False),
+        (float("inf"), float("inf"), False),
+    ],
+)
+def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, tmp_path):
+    found = parity.Parity(steps=1, deviation={"policy.logits": of_policy}, absolute={}, of_jax=of_jax)
+    assert Exported(folder=tmp_path, sizes={}, parity=found).repeats_the_agent is repeats
+
+
+@pytest.mark.parametrize("name", [QUICK, "pendulum-rl2", "drifting-control-energy"])
+def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
+    vectors, programs = recorded(name, 200)
+    bundle = load_bundle(BUNDLES / name)
+    agent, params = with_nonfinite_guard(bundle.agent), bundle.params_of(0)
+    said = contract(programs, agent.spec, bundle={}, seed=0, memory_bytes=0, products=0)
+    assert deviation_from_itself(agent, params, vectors, said) < LARGEST_DEVIATION
+    altered = jax.tree.map(lambda leaf: leaf * 1.01, params)
+    assert deviation_from_itself(agent, altered, vectors, said) > LARGEST_DEVIATION

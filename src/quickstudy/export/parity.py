@@ -40,6 +40,8 @@ class Parity:
     the range of the action, all other numbers by at least one.
     `absolute`: as it is, in the unit of the number.
     `check_value`: of all bits that the C form decided; None for the NumPy form, whose bits depend on the machine's library.
+    `of_jax`: the largest deviation of the policy of the agent in JAX from itself, compiled step by step; None where it was not
+    measured, because the exported form is close enough.
     """
 
     steps: int
@@ -47,6 +49,7 @@ class Parity:
     absolute: dict[str, float]
     check_value: str | None = None
     latency: Latency | None = None
+    of_jax: float | None = None
 
     @property
     def of_policy(self) -> float:
