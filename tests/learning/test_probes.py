@@ -65,7 +65,15 @@ LEARNERS = {
     for config in SMALL.get(name, [{}])
 }
 SOME = WITHOUT_MEMORY | EPISODE_LONG_GUESSES
-CASES = [(learner, probe) for learner, (name, _) in LEARNERS.items() for probe in OF_CORES.get(learner, SOME.get(name, PROBES))]
+# Every agent learns a shown code of switches. A hidden one takes long, and the policy over switches is the same code for all:
+# three agents learn that. The energy method, with 8 particles for 12 codes, came to 0.73: passable, not good.
+FINDS_SWITCHES = ("rl2 gru", "rl2 associative", "varibad")
+CASES = [
+    (learner, probe)
+    for learner, (name, _) in LEARNERS.items()
+    for probe in OF_CORES.get(learner, SOME.get(name, PROBES))
+    if probe != "hidden switches" or learner in FINDS_SWITCHES
+]
 QUICK_CASE = ("rl2 gru", "two arms")
 """The one that `make test` runs: that anything learns at all is known within half a minute."""
 REQUIRED = {

@@ -51,7 +51,7 @@ def test_other_machines_need_tokens(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
     bundle = str(PAGE.parents[1] / "bundles" / "bandit-n10-k5")
     assert cli.main(["serve", bundle, "--host", "0.0.0.0", "--store", f"sqlite:{tmp_path / 'a.db'}"]) == 2
-    assert re.search(r"quickstudy token add sqlite:\S+ TENANT", capsys.readouterr().err)
+    assert re.search(r"quickstudy token add STORE TENANT", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("store", ["nonsense", "sqlite:/nowhere/a.db", "sqlite:", "sqlite:..", "sqlite:/dev/null"])

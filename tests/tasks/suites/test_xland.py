@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.protocol.errors import MissingExtraError, SpecError
+from quickstudy.protocol.errors import MissingExtraError, SpecError, UsageError
 from quickstudy.tasks.checks.trees import rows
 from quickstudy.tasks.suites.xland import distribution as suite
 from quickstudy.tasks.suites.xland.rulesets import OBJECTS, SPLITS, Family, goals_of, in_words, leads_to_goal, rulesets_of
@@ -195,5 +195,5 @@ class TestSuite:
 
     def test_settings_that_do_not_fit_are_turned_away(self):
         for wrong, says in (({"size": 5}, "no room"), ({"rooms": "R3"}, "R1, R2"), ({"rulesets": 0}, "rulesets must be 1")):
-            with pytest.raises(SpecError, match=says):
+            with pytest.raises(UsageError, match=says):
                 tasks.make("xland-minigrid", **wrong)

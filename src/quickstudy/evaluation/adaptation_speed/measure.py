@@ -181,7 +181,7 @@ def adaptation_speeds(
                 baseline=side(baseline, runs[theirs], theirs, draws["baseline"]),
                 shuffled=None if blind is None or blind_runs is None else side(blind, blind_runs, _SHUFFLED, draws["agent"]),
                 gain_from_reward=None if blind_runs is None else gain_from_reward(runs[ours], blind_runs, draws["agent"]),
-                meta_training_steps=steps,
+                meta_training_steps=trained,
                 **measures,
             )
         )

@@ -216,7 +216,7 @@ class SqliteStore:
     def _owned(self) -> TextIO:
         path = self._path.with_name(f"{self._path.name}.lock")
         with _told(self._path):
-            lock = path.open("w")
+            lock = path.open("w", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -265,7 +265,7 @@ def _event(row: tuple) -> StoredEvent:
 def _file_system(folder: Path) -> str | None:
     """The kind of file system that holds a folder; None where the system does not tell."""
     try:
-        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return None
     holding = [(mount[1], mount[2]) for mount in mounts if folder.is_relative_to(mount[1])]
