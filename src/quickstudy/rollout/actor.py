@@ -1,8 +1,8 @@
 """The driver for tasks outside of JAX: one agent beside a service, a simulator, a robot, or a person at a keyboard.
 
 An `Actor` is one session (`rollout/session.py`), compiled. The same agent on the same task decides the same as in
-`run_lifetime`. Each decision is one call of a compiled program, or of the agent's form in NumPy (`numpy_programs.py`). Small
-agents have such a form where it is faster.
+`run_lifetime`. Each decision is one call of a compiled program. Small agents decide in NumPy (`numpy_programs.py`) where that
+is faster.
 """
 
 import math
