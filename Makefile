@@ -56,8 +56,8 @@ $(VENV)/installed-test: $(VENV)/installed
 	@$(PIP) --editable '.[test,serve]'
 	@touch $@
 
-$(VENV)/installed-check: $(VENV)/installed
-	@$(PIP) --editable '.[check]'
+$(VENV)/installed-check: $(VENV)/installed  # mypy reads the records of msgspec with msgspec present
+	@$(PIP) --editable '.[check,serve]'
 	@touch $@
 
 $(VENV)/installed-suites: $(VENV)/installed-test
