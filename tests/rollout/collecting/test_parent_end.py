@@ -36,6 +36,13 @@ def numbers_in(file, *, count, process, seconds=120):
     return [int(line) for line in file.read_text().split()]
 
 
+def descendants(process):
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from descendants(child)
+
+
 def end(processes):
     for process in processes:
         if is_there(process):
@@ -110,7 +117,7 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 
-file, then = sys.argv[1:]
+file, then, collectors = sys.argv[1:]
 
 
 class Pest(gymnasium.Env):
@@ -135,7 +142,7 @@ class Pest(gymnasium.Env):
 pests = qs.from_gymnasium(Pest, lambda split, generator: {"x": generator.uniform()}, episodes=1, horizon=2)
 agent = random_agent(pests.spec)
 tasks = pests.sample_tasks("train", jax.random.key(0), tasks=1)
-with open_pool(pests, CollectingConfig(workers=1)) as pool:
+with open_pool(pests, CollectingConfig(workers=1, collectors=collectors)) as pool:
     try:
         pool.run(agent, agent.init(jax.random.key(0)), tasks, jax.random.split(jax.random.key(1), 1))
     except qs.QuickstudyError as error:
@@ -143,14 +150,24 @@ with open_pool(pests, CollectingConfig(workers=1)) as pool:
 """
 
 
+# One cluster at a time on a machine.
+ON_RAY = [pytest.mark.suites, pytest.mark.xdist_group("rollout/collecting/test_ray_pool.py")]
+
+
 @pytest.mark.slow
-def test_workers_that_hang_end_with_the_program_and_so_does_what_they_started(tmp_path):
+@pytest.mark.parametrize("collectors", ["processes", pytest.param("ray", marks=ON_RAY)])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_workers_that_hang_end_with_the_program_and_so_does_what_they_started(collectors, stopped, tmp_path):
     file = tmp_path / "numbers"
-    program = subprocess.Popen([sys.executable, "-c", POOL, str(file), "hang"])
+    program = subprocess.Popen([sys.executable, "-c", POOL, str(file), "hang", collectors])
     processes = []
     try:
         processes = numbers_in(file, count=3, process=program)
+        processes += [child for child in descendants(program.pid) if child not in processes]
+        assert len(processes) > 3  # with the guard
         assert all(is_there(process) for process in processes)
+        if stopped:
+            os.kill(processes[0], signal.SIGSTOP)
         program.kill()
         program.wait()
         assert wait_until(lambda: not any(map(is_there, processes)), seconds=ENDING_SECONDS)
@@ -165,7 +182,7 @@ def test_a_worker_that_ends_is_noticed_at_once_and_takes_its_children_with_it(tm
     """Although the children hold its socket open, and the time limit is two minutes."""
     file = tmp_path / "numbers"
     done = subprocess.run(
-        [sys.executable, "-c", POOL, str(file), "exit"], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-c", POOL, str(file), "exit", "processes"], capture_output=True, text=True, timeout=110, check=False
     )
     processes = [int(number) for number in file.read_text().split()]
     try:

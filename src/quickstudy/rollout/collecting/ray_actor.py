@@ -1,5 +1,6 @@
 """The collector of a Ray actor, in the actor's own process."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import jax
 
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.rollout.collecting.batch import CollectedBatch
+from quickstudy.rollout.collecting.process_groups import guard_group
 from quickstudy.rollout.collecting.remote_end import RemoteEnd
 from quickstudy.rollout.collecting.user_code import UserCode
 
@@ -20,6 +22,7 @@ class Actor:
     """
 
     def __init__(self) -> None:
+        _lead_a_group()
         self._progress, self._current = (0, 0, 0), -1
         self._remote_end = RemoteEnd(heartbeat=self._heartbeat, mark_current=self._mark_current)
 
@@ -52,3 +55,10 @@ class Actor:
 
     def _mark_current(self, lifetime: int) -> None:
         self._current = lifetime
+
+
+def _lead_a_group() -> None:
+    """What environments start is ended with this process, in whatever way it ends."""
+    with suppress(PermissionError):  # it leads a session, and so a group
+        os.setpgid(0, 0)
+    guard_group(os.getpgrp())

@@ -6,15 +6,19 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.protocol.machine import usable_cores
+from quickstudy.rollout.collecting.process_groups import forget_processes, guard_processes
 
 _ANSWERING_SECONDS = 5.0
 _lock = threading.Lock()
 _users, _ours = 0, False
+_cluster: set[int] = set()
+"""Processes of a cluster that this process started, and it alone."""
 
 
 def connect(address: str, *, cores: int = 0) -> None:
@@ -51,6 +55,19 @@ def disconnect() -> None:
         _users -= 1
         if _users == 0 and _ours:
             ray.shutdown()
+            forget_processes(_cluster)
+            _cluster.clear()
+
+
+def guard_cluster() -> None:
+    """All processes of a cluster that was started here end if this process is killed, even those that are stopped.
+
+    Call it after actors have started.
+    """
+    heads = [child for child in _children(os.getpid()) if child in _cluster]
+    _cluster.update(child for head in heads for child in _children(head))  # what these have started, their own guards end
+    if _cluster:
+        guard_processes(_cluster)
 
 
 def cores_alive() -> int:
@@ -73,8 +90,11 @@ def _start(ray: Any, where: str, cores: int) -> None:
             ray.init(address=f"ray:{asked}" if asked.startswith("//") else asked, **quiet)
             return
         try:
+            others = set(_children(os.getpid()))
             with _ending_soon():
                 ray.init(include_dashboard=False, num_cpus=cores or usable_cores(), **quiet)
+            _cluster.update(child for child in _children(os.getpid()) if child not in others)
+            guard_cluster()
         except ValueError:  # a cluster runs on this machine already, and has its own count of cores
             ray.init(**quiet)
     except ImportError as error:
@@ -98,6 +118,13 @@ def _ending_soon() -> Iterator[None]:
     finally:
         if not given:
             del os.environ[name]
+
+
+def _children(process: int) -> Iterator[int]:
+    """The processes that a process has started and that are living. None where there is no /proc."""
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # a thread may end meanwhile
+            yield from map(int, children.read_text().split())
 
 
 def _check_that_a_server_answers(address: str) -> None:

@@ -15,7 +15,7 @@ import cloudpickle
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.rollout.collecting.ray_connection import connect, cores_alive, disconnect
+from quickstudy.rollout.collecting.ray_connection import connect, cores_alive, disconnect, guard_cluster
 from quickstudy.rollout.collecting.ray_worker import RayWorker, SharedObjects
 from quickstudy.rollout.collecting.remote_end import STARTING_SECONDS
 from quickstudy.rollout.collecting.user_code import user_code
@@ -72,6 +72,7 @@ class RayPool:
                 if replaces and alone:
                     limits = {"seconds": _PLACING_SECONDS, "stop_waiting": self._too_few_cores}
                 if worker.open(self._code, self._distribution, **limits):
+                    guard_cluster()
                     return worker
                 reason = f"no core was free for it; there are {cores_alive()} in the cluster."
                 alone = False
