@@ -33,7 +33,8 @@ ROOMS = {
     "protocol": (),
     "numerics": ("protocol",),
     "networks": ("protocol", "numerics"),
-    "rollout": ("protocol", "numerics"),
+    "programs": ("protocol",),
+    "rollout": ("protocol", "numerics", "programs"),
     "baselines": ("protocol", "numerics", "networks"),
     "algorithms": ("protocol", "numerics", "networks", "rollout", "baselines"),
     "tasks": ("protocol", "numerics", "networks", "rollout", "baselines"),
@@ -42,6 +43,7 @@ ROOMS = {
     "evaluation": ("protocol", "numerics", "networks", "rollout", "baselines", "algorithms", "tasks", "storage", "training"),
     "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
+    "export": ("protocol", "numerics", "programs", "rollout", "storage"),
     "cli": (
         "protocol",
         "rollout",
@@ -53,6 +55,7 @@ ROOMS = {
         "evaluation",
         "serving",
         "reports",
+        "export",
     ),
 }
 """Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""

@@ -39,6 +39,7 @@ from quickstudy.cli import (
     check,
     demo,
     evaluate,
+    export,
     main,
     readout,
     report,
@@ -73,6 +74,7 @@ SEAMS = (
     "quickstudy.cli.bench.verify",
     "quickstudy.cli.bench._draw",
     "quickstudy.reports.run_report.write_report",
+    "quickstudy.export.export.step_programs",
     "quickstudy.tasks.checks.check.inspect",
     "quickstudy.tasks.checks.check.inspect_host",
     "uvicorn.Server.run",
@@ -260,6 +262,9 @@ class OddLines:
 
     def _report(self):
         return [self._pick(["bundle", "folder"], [*FILES, *TEXTS])], [report.ReportArguments]
+
+    def _export(self):
+        return [self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])], [export.ExportArguments]
 
     def _check(self):
         own = [f"{name}:make" for name in OWN_FILES if name.endswith(".py")]

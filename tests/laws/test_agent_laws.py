@@ -1,4 +1,4 @@
-"""The laws that every agent keeps, for all agents; `cases.py` lists them. Law 10, learning, is tests/learning."""
+"""The laws that every agent keeps, for all agents; `cases.py` lists them. Law 11, learning, is tests/learning."""
 
 import dataclasses
 
@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close, lifetime_by_hand, valid_part
-from laws.cases import MAKERS, SLOW
+from laws.cases import ALGORITHM_CASES, MAKERS, SLOW
 from laws.subject import LIFETIMES, Subject, row
+from quickstudy.programs.numpy_form import numpy_function
+from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import slot_key
+from quickstudy.protocol.errors import NoProgramError
+from quickstudy.protocol.spaces import COMPOSITE
+from quickstudy.rollout.step_programs import LIVED, canonical_array, step_programs
 
 
 def parameter(name):
@@ -188,3 +193,34 @@ def test_9_memory_survives_storage(subject):
     assert len(stored) == 1
     assert_close(valid_part(by_hand.decision, lifetime.valid), valid_part(lifetime.decision, lifetime.valid))
     assert_close(after, memory)
+
+
+def test_10_its_program_decides_the_same(subject):
+    agent, (_, key, lifetime, memory) = subject.agent, subject.one()
+    try:
+        programs = step_programs(agent, subject.params)
+    except NoProgramError:
+        # Registered agents that adapt after every step all have one, unless an action is of several parts. Others, such as
+        # planners, may do what has no form outside.
+        several = isinstance(agent.spec.action_space, COMPOSITE)
+        assert several or agent.cadence > 1 or subject.name not in ALGORITHM_CASES
+        return
+    take_in, decide = numpy_function(programs.take_in), numpy_function(programs.decide)
+    state = _canonical(agent.begin(subject.params, slot_key(jax.random.split(key)[0], 0)[0]), programs.memory)
+    lifetime = jax.tree.map(np.asarray, lifetime)
+    kinds = {name: value.dtype for name, value in programs.take_in.inputs.items()}
+    for slot in np.flatnonzero(lifetime.valid):
+        step = row(lifetime, slot)
+        lived = (step.observation, step.decision.action, step.outcome.reward, step.outcome.observation)
+        lived += (step.outcome.terminated, step.outcome.truncated, step.episode)
+        given = [canonical_array(part, kinds[name])[()] for name, part in zip(LIVED, lived, strict=True)]
+        extras = named_leaves(step.decision.extras, root="")
+        for name, number in zip(programs.decision, decide(*state, given[0]), strict=True):
+            assert_close(np.asarray(number), canonical_array(extras[f".{name}"], programs.decision[name].dtype))
+        state = take_in(*state, *given)
+    assert_close(list(map(np.asarray, state)), list(_canonical(memory, programs.memory)))
+
+
+def _canonical(memory, shapes):
+    leaves = named_leaves(memory, root="memory")
+    return tuple(canonical_array(leaf, shapes[name].dtype)[()] for name, leaf in leaves.items())

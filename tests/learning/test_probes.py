@@ -1,4 +1,4 @@
-"""Law 10: every algorithm learns what each probe asks for, within a fixed budget; and the probes are worth believing."""
+"""Law 11: every algorithm learns what each probe asks for, within a fixed budget; and the probes are worth believing."""
 
 import functools
 

@@ -136,3 +136,24 @@ def test_rewards_that_are_all_alike_are_not_measured_by_what_rounding_leaves():
 def test_changes_are_told_in_units_of_their_size():
     known = of(jnp.full((2, 2), 7.0), change=0.04)
     np.testing.assert_allclose(jnp.diff(known.reward_in_changes(jnp.array([7.0, 7.2]))), 1.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("known", ["as constants", "as arguments"])
+def test_small_changes_of_a_large_number_are_read_alike_where_statistics_are_constants(known):
+    """An `Actor` compiles its parameters in. The compiler then merges two subtractions of constants into one, and rounds it."""
+    batches = [50_000 + 0.5 * GENERATOR.standard_normal((10, 64, 1)) for _ in range(5)]
+    statistics = after(batches)
+    rows = np.float32([[49_999.5], [50_000.0], [50_000.25]])
+    spec = Spec(
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (1,)),
+        action_space=gymnasium.spaces.Discrete(2),
+        horizon=10,
+        episodes=1,
+    )
+    read = (lambda given, x: see(given, x, spec)) if known == "as arguments" else (lambda _, x: see(statistics, x, spec))
+    weight, mean, square, origin = (
+        np.float64(x) for x in (statistics.weight, statistics.observation, statistics.observation_square, statistics.origin)
+    )
+    deviation = np.sqrt(square / weight - (mean / weight) ** 2)
+    exact = (rows.astype(np.float64) - origin - mean / weight) / deviation
+    np.testing.assert_allclose(np.asarray(jax.jit(read)(statistics, jnp.asarray(rows))), exact, atol=2e-6)

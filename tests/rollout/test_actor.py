@@ -1,5 +1,7 @@
 """The driver for tasks outside: it decides as the compiled driver does, and refuses what makes no sense."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -112,6 +114,22 @@ def test_numbers_of_a_box_may_miss_its_bounds_by_rounding_and_may_not_be_finite(
     for seen in ([1.5, 0.0], [0.0, -0.1], [0.0], [[0.0, 0.0]], ["a", "b"], [float("nan"), 7.0]):
         with pytest.raises(SpecError, match=r"element of Box\("):
             actor.act(seen) if actor.begin() is None else None
+
+
+@pytest.mark.parametrize("backend", ["jax", "numpy"])
+def test_an_environment_may_write_the_next_observation_into_the_array_of_the_last(backend):
+    subject = subject_of("rl2 gru 8 on corridor")
+    actors = [qs.Actor(subject.agent, subject.params, backend=backend) for _ in range(2)]
+    drawn = np.random.default_rng(0).uniform(0, 1, (8, 2)).astype(np.float32)
+    array = np.empty(2, np.float32)
+    for before, after in itertools.pairwise(drawn):
+        array[:] = before
+        assert actors[0].act(array) == actors[1].act(before.copy())
+        array[:] = after
+        actors[0].observe(reward=1.0, observation=array)
+        actors[1].observe(reward=1.0, observation=after.copy())
+        array[:] = -1
+    assert_close(actors[0].session, actors[1].session)
 
 
 def test_what_is_not_finite_reaches_no_memory_and_is_counted(greedy):

@@ -12,6 +12,7 @@ VERBS = {
     "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
+    "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
     "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",

@@ -80,9 +80,12 @@ class Statistics:
         mean = self.observation / weight
         variance = jnp.maximum(self.observation_square / weight - mean**2, jnp.square(jnp.asarray(least, jnp.float32)))
         deviation = jnp.where(self.weight > 0, jnp.sqrt(variance), 1.0)
-        if self.origin is not None:
-            observation = observation - self.origin.reshape(axes)
-        return jnp.clip((observation - mean.reshape(axes)) / deviation.reshape(axes), -10, 10)
+        if self.origin is None:
+            return jnp.clip((observation - mean.reshape(axes)) / deviation.reshape(axes), -10, 10)
+        # Two subtractions in a row would be merged by the compiler where statistics are constants, as in an Actor. Then a small
+        # mean would be rounded to the precision of a large origin.
+        centred = (observation - self.origin.reshape(axes)) / deviation.reshape(axes)
+        return jnp.clip(centred - (mean / deviation).reshape(axes), -10, 10)
 
     @classmethod
     def of_nothing(cls, size: int | None, *, changes: bool = False, scaled_by: ObservationScale = "seen") -> Self:

@@ -180,14 +180,45 @@ class Elements:
             raise self._refusal(observation)
         return element
 
+    def cast_each(self, observations: Any, count: int) -> np.ndarray:
+        """Elements of many sessions, `[count, ...]`, in an array of their own.
+
+        Args:
+          observations: `[count, ...]`; where an element is one number, also one for all sessions.
+          count: how many sessions.
+        Raises:
+          SpecError: another shape, or something that is no element; names the first session, the space and what came.
+        """
+        came = _numbers(observations)
+        if came.ndim == 0 and not self._shape:
+            came = np.broadcast_to(came, (count,))
+        if came.shape != (count, *self._shape):
+            raise SpecError(f"observation must have the shape {(count, *self._shape)}; came {came.shape}. Nothing was changed.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = came.astype(self._kind) if came.dtype.kind in "biuf" else np.zeros(came.shape, self._kind)
+            wrong = ((cast < self._low) | (cast > self._high)) & np.isfinite(cast)
+            wrong |= (cast != came) if self._kind.kind != "f" else came.dtype.kind not in "biuf"
+        first = np.flatnonzero(wrong.reshape(count, -1).any(-1))
+        if first.size:
+            raise self._refusal(came[first[0]], whose=f"the observation of session {first[0]}")
+        return cast
+
     def _only_nonfinite_outside(self, element: np.ndarray) -> bool:
         outside = (element < self._low) | (element > self._high)
         return not (outside & np.isfinite(element)).any()
 
-    def _refusal(self, observation: Any) -> SpecError:
+    def _refusal(self, observation: Any, *, whose: str = "an observation") -> SpecError:
         shown = " ".join(repr(observation).split())
         came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
-        return SpecError(f"an observation must be an element of {self.space}; came {came}. Nothing was changed.")
+        return SpecError(f"{whose} must be an element of {self.space}; came {came}. Nothing was changed.")
+
+
+def _numbers(given: Any) -> np.ndarray:
+    """What came as an array; rows of different lengths are objects."""
+    try:
+        return np.asarray(given)
+    except ValueError:
+        return np.asarray(given, object)
 
 
 def described(value: Any) -> str:

@@ -6,6 +6,7 @@
     │   ├── MissingExtraError       a suite that is not installed; says how to install it
     │   ├── SpecError               a space, a shape or a length that the parts do not share
     │   └── BundleError             an agent on disk that is damaged, or made for something else
+    ├── NoProgramError              an agent that cannot be written without JAX; says which part of it cannot
     ├── TaskDistributionError       a task distribution that breaks one of its laws
     ├── CollectingError             lifetimes in environments outside JAX could not be run
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
@@ -85,3 +86,16 @@ class CollectingError(QuickstudyError):
 
 class NonFiniteError(QuickstudyError):
     """Meta-training met a NaN or an infinity, and stopped before it could spread."""
+
+
+class NoProgramError(QuickstudyError):
+    """An agent, or a part of it, that cannot be written as a program outside of JAX.
+
+    Args:
+      message: in one sentence.
+      part: the function of the agent, and what in it stands in the way.
+    """
+
+    def __init__(self, message: str, *, part: str):
+        super().__init__(message)
+        self.part = part

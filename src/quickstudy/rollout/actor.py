@@ -1,28 +1,28 @@
 """The driver for tasks outside of JAX: one agent beside a service, a simulator, a robot, or a person at a keyboard.
 
 An `Actor` is one session (`rollout/session.py`), compiled. The same agent on the same task decides the same as in
-`run_lifetime`. The agent's memory stays on the device. Each decision is one call of a compiled program.
+`run_lifetime`. Each decision is one call of a compiled program. Small agents decide in NumPy (`numpy_programs.py`) where that
+is faster.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.protocol.action_spaces import user_action
-from quickstudy.protocol.agent import Agent, slot_key
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.casting import Elements, described, host_flag, host_number
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.records import Decision
-from quickstudy.rollout.actor_programs import ActorPrograms, Followed
+from quickstudy.rollout.actor_programs import SLOTS_AT_ONCE, Followed
 from quickstudy.rollout.nonfinite import LARGEST_REWARD, usable_reward, with_nonfinite_guard
+from quickstudy.rollout.numpy_programs import programs_for
 from quickstudy.rollout.session import Session, chunk_end, end_of_episode, next_slot
-
-_KEYS_AT_ONCE = 1024
-"""Slots whose keys are drawn in one call, between decisions: drawing a key takes longer than a small network."""
 
 
 class Actor:
@@ -33,6 +33,8 @@ class Actor:
       params: its parameters, without a leading axis of seeds.
       seed: of all its randomness; each new task has a key of its own.
       endless: go on beyond the lifetime that the agent was made for. Nothing was trained or measured there.
+      backend: `jax`, a compiled program; `numpy`, the agent's form in NumPy; `auto`, NumPy where the agent has such a form and
+        it is the faster one. Numbers of the policy agree to 1e-5. Actions are drawn with the same random numbers.
 
     Rewards and observations that are not finite reach no memory: the step counts as one that did not happen. The next
     decision says so in `extras["nonfinite_steps"]`, and the attribute `nonfinite_steps` counts such steps over all tasks.
@@ -47,12 +49,12 @@ class Actor:
       True
     """
 
-    def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0, endless: bool = False):
+    def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0, endless: bool = False, backend: str = "auto"):
         """Compiles, so that no decision waits for it."""
         self.agent, self.endless, self.nonfinite_steps = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
         self._elements = Elements(agent.spec.observation_space)
-        self._programs = ActorPrograms(with_nonfinite_guard(agent), params)
+        self._programs = programs_for(with_nonfinite_guard(agent), params, backend=backend)
         self._programs.compile()
         self.begin()
 
@@ -64,9 +66,9 @@ class Actor:
             seed where not given.
         """
         self._key = jax.random.fold_in(self._root, self._tasks) if key is None else key
-        self._keys = _SlotKeys(self._key)
+        self._keys = _SlotKeys(self._key, self._programs.draws)
         self._tasks += 1
-        self._carried: list[Array] | None = None
+        self._carried: Any = None
         self._slot, self._waiting = 0, False
         self._followed: Followed | None = None
 
@@ -88,9 +90,9 @@ class Actor:
                 f"the lifetime of {self.agent.spec.lifetime_steps} steps that this agent was made for is over. "
                 "begin() a new task, or make the Actor with endless=True."
             )
-        seen = self._seen = self._elements.cast(observation)
+        seen = self._seen = self._own(observation)
         if self._carried is None:
-            action, self._carried = self._programs.first(jax.random.key_data(self._key), seen)
+            action, self._carried = self._programs.first(jax.random.key_data(self._key), seen, self._keys[0][1])
         else:
             key_adapt, key_action = self._keys_of_decision()
             action, self._carried = self._programs.later(
@@ -114,7 +116,7 @@ class Actor:
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
-        reward, successor = _checked_reward(reward), self._elements.cast(observation)
+        reward, successor = _checked_reward(reward), self._own(observation)
         flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
         self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         slot, horizon = self._slot, self.agent.spec.horizon
@@ -156,8 +158,13 @@ class Actor:
         if self._slot or self._waiting:
             self._carried, self._seen = self._programs.closed(session), np.asarray(session.observation)
 
-    def _keys_of_decision(self) -> tuple[np.ndarray, np.ndarray]:
-        """Key data for the `adapt` before the next decision and for the decision."""
+    def _own(self, observation: Any) -> np.ndarray:
+        """An observation as an array that stays: environments write the next one into the array of the last."""
+        element = self._elements.cast(observation)
+        return element.copy() if element is observation else element
+
+    def _keys_of_decision(self) -> tuple[Any, Any]:
+        """Key data, or random numbers, for the `adapt` before the next decision and for the decision."""
         if self._followed is None:
             return self._keys[self._slot][0], self._keys[self._slot][1]
         due = chunk_end(self._followed.slot, cadence=self.agent.cadence)
@@ -190,28 +197,22 @@ def _checked_flag(name: str, flag: Any) -> np.bool_:
 
 
 class _SlotKeys:
-    """The key data `[2, words]` of every slot, drawn for many slots in one call."""
+    """What programs draw with at every slot, for `adapt` and for the action; drawn for many slots in one call."""
 
-    def __init__(self, key: PRNGKeyArray):
-        self._key, self._blocks = key, dict[int, np.ndarray]()
+    def __init__(self, key: PRNGKeyArray, draws: Callable[[PRNGKeyArray, int], Any]):
+        self._key, self._draws, self._blocks = key, draws, dict[int, Any]()
         self.prepare(0)
 
-    def __getitem__(self, slot: int) -> np.ndarray:
+    def __getitem__(self, slot: int) -> Any:
         self.prepare(slot)
-        return self._blocks[slot // _KEYS_AT_ONCE][slot % _KEYS_AT_ONCE]
+        return self._blocks[slot // SLOTS_AT_ONCE][slot % SLOTS_AT_ONCE]
 
     def prepare(self, slot: int) -> None:
         """Draws the block of a slot, and drops all blocks but the one before."""
-        block = slot // _KEYS_AT_ONCE
+        block = slot // SLOTS_AT_ONCE
         if block not in self._blocks:
-            kept = {number: keys for number, keys in self._blocks.items() if number == block - 1}
-            self._blocks = kept | {block: np.asarray(_key_block(self._key, block * _KEYS_AT_ONCE))}
-
-
-@jax.jit
-def _key_block(key: PRNGKeyArray, start: Array) -> Array:
-    slots = start + jnp.arange(_KEYS_AT_ONCE)
-    return jax.random.key_data(jax.vmap(slot_key, (None, 0))(key, slots))
+            kept = {number: drawn for number, drawn in self._blocks.items() if number == block - 1}
+            self._blocks = kept | {block: self._draws(self._key, block * SLOTS_AT_ONCE)}
 
 
 def _copied(tree: PyTree) -> PyTree:

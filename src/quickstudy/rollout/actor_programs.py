@@ -10,19 +10,21 @@ Three things make a decision fast, each measured by `benchmarks/latency.py`:
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32, PyTree, UInt32
+from jaxtyping import Array, Bool, Int32, PRNGKeyArray, PyTree, UInt32
 
-from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.leaves import Leaves
 from quickstudy.rollout.session import Session, chunk_end
 
+SLOTS_AT_ONCE = 1024
+"""Slots whose keys are drawn in one call, between decisions: drawing a key takes longer than a small network."""
 _SLOT, _AWAITS, _TERMINATED, _TRUNCATED, _REWARD, _KEYS = range(6)
 """Places in the words `[5 + 2 * key words]` that cross to the device; the reward and the keys by their bits."""
 
@@ -90,8 +92,20 @@ class ActorPrograms:
             followed = Followed(slot, blank, 0.0, False, False)
             jax.block_until_ready(self.later(carried, blank, followed, slot=slot + 1, key_adapt=key, key_action=key))
 
-    def first(self, key: UInt32[Array, " words"], observation: np.ndarray) -> tuple[PyTree, list[Array]]:
-        """The first action on a task, and the carried leaves; `key` is the session's."""
+    @staticmethod
+    def draws(key: PRNGKeyArray, start: int) -> UInt32[np.ndarray, "slots 2 words"]:
+        """The key data of many slots from `start` on: what `later` is given as its keys."""
+        return np.asarray(_key_block(key, start))
+
+    def first(self, key: UInt32[Array, " words"], observation: np.ndarray, key_action: Any) -> tuple[PyTree, list[Array]]:
+        """The first action on a task, and the carried leaves.
+
+        Args:
+          key: of the session, from which the program makes the key of the action itself.
+          observation: the first one.
+          key_action: what `draws` gave for the action of slot 0.
+        """
+        del key_action
         return self._first(key, observation)
 
     def later(
@@ -156,6 +170,12 @@ class ActorPrograms:
         )
         session = sessions.observe(self._agent, self._params, session, outcome, adapts=adapts, key_adapt=keys[0])
         return self._flat(sessions.decide(self._agent, self._params, session, observation, key_action=keys[1]))
+
+
+@jax.jit
+def _key_block(key: PRNGKeyArray, start: Array) -> Array:
+    slots = start + jnp.arange(SLOTS_AT_ONCE)
+    return jax.random.key_data(jax.vmap(slot_key, (None, 0))(key, slots))
 
 
 def _carried(session: Session) -> Carried:

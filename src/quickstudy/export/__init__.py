@@ -1,0 +1,1 @@
+"""An agent as files that decide and adapt without JAX: in NumPy, or in C."""

@@ -1,0 +1,165 @@
+"""Writes an agent as files that run without JAX, and checks them against the agent."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from quickstudy.export.c_export import c_files
+from quickstudy.export.c_replay import packed_vectors
+from quickstudy.export.contract import contract
+from quickstudy.export.numpy_export import numpy_files
+from quickstudy.export.parity import Parity, c_parity, numpy_parity
+from quickstudy.export.repeating import deviation_from_itself
+from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
+from quickstudy.programs.program import multiplications
+from quickstudy.programs.tracing import named_leaves
+from quickstudy.protocol.agent import memory_bytes, slot_key
+from quickstudy.protocol.errors import NoProgramError, UsageError
+from quickstudy.protocol.printable import printable
+from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
+from quickstudy.storage.atomic import write_atomically
+from quickstudy.storage.bundle import Bundle
+from quickstudy.storage.results_folder import check_results_folder
+
+TARGETS = ("numpy", "c")
+RECORDED_STEPS = 1000
+"""Steps in `vectors.npz`."""
+LARGEST_DEVIATION = 1e-5
+"""Of numbers of the policy, between an exported form and the agent, in proportion; see `Parity`."""
+_TIMES_OF_JAX, _LARGEST_EVER = 2.0, 1e-4
+"""A deviation may be larger where the agent in JAX, compiled twice, is not closer to itself either: up to twice that, since the
+largest of many rounding errors varies from program to program. It is never larger than 1e-4."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written.
+
+    Args:
+      folder: of the files.
+      sizes: bytes by file name.
+      parity: what the check found; None where it was left out.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    parity: Parity | None
+
+    @property
+    def repeats_the_agent(self) -> bool:
+        """Whether the check found no more than rounding; true where it was left out."""
+        if self.parity is None or self.parity.of_policy <= LARGEST_DEVIATION:
+            return True
+        return self.parity.of_policy <= min(_TIMES_OF_JAX * (self.parity.of_jax or 0.0), _LARGEST_EVER)
+
+
+def export_bundle(
+    bundle: Bundle, *, to: str, folder: str | Path, name: str, seed: int = 0, check: int = 10_000, bench: bool = False
+) -> Exported:
+    """Writes one agent of a bundle for a target, and checks it.
+
+    Args:
+      bundle: a trained agent.
+      to: one of `TARGETS`.
+      folder: of the files; made if needed.
+      name: of the bundle, for the heads of the files.
+      seed: which of the trained agents.
+      check: steps that are compared with the agent in JAX; 0 leaves the check out.
+      bench: whether steps are timed too.
+    Raises:
+      UsageError: no such target, a negative number of steps or more than memory holds, or a folder that cannot be written.
+      NoProgramError: a part of the agent cannot be exported; says which, and what can be done.
+      BundleError: no such seed.
+    """
+    if to not in TARGETS:
+        raise UsageError(f"--to must be one of {', '.join(TARGETS)}; came {to!r}.")
+    if check < 0:
+        raise UsageError(f"--check must be 0 steps or more; came {check}.")
+    params, agent = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
+    name, algorithm = printable(name), printable(bundle.card["algorithm"]["name"])
+    check_memory_of_steps(agent.spec, max(check, RECORDED_STEPS))
+    check_results_folder(folder)
+    try:
+        programs = step_programs(agent, params)
+    except NoProgramError as error:
+        raise NoProgramError(
+            f"{name} ({algorithm}) cannot be exported to {to}: {error} No other target can write it either. "
+            "In Python it runs as quickstudy.Actor.",
+            part=error.part,
+        ) from error
+    outputs = list(programs.decision)
+    recorded = record_vectors(
+        agent,
+        params,
+        _tasks_of(bundle),
+        steps=max(check, RECORDED_STEPS),
+        drawn_at_start=programs.drawn_at_start,
+        outputs=outputs,
+        seed=seed,
+    )
+    said = contract(
+        programs,
+        agent.spec,
+        bundle={"name": name, "algorithm": algorithm, "parameters_sha256": bundle.card["parameters_sha256"]},
+        seed=seed,
+        memory_bytes=memory_bytes(agent),
+        products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
+    )
+    initial = _initial(agent, params, programs)
+    files = _files(to, programs, initial, said, recorded.first(RECORDED_STEPS), title=f"{name} ({algorithm}), seed {seed}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        write_atomically(folder / file, content)
+    parity = None
+    if check:
+        compared = recorded.first(check)
+        parity = (
+            numpy_parity(folder, compared, timed=bench) if to == "numpy" else c_parity(folder, compared, programs, timed=bench)
+        )
+        if parity.of_policy > LARGEST_DEVIATION:
+            parity = dataclasses.replace(parity, of_jax=deviation_from_itself(agent, params, compared, said))
+        report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
+        write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    return Exported(folder=folder, sizes={file: len(content) for file, content in files.items()}, parity=parity)
+
+
+def _tasks_of(bundle: Bundle) -> TaskDistribution | None:
+    """The tasks of the bundle, if they are written in JAX and at hand."""
+    try:
+        world = bundle.distribution()
+    except (UsageError, KeyError):
+        return None
+    return world if isinstance(world, TaskDistribution) and world.spec == bundle.agent.spec else None
+
+
+def _files(
+    to: str, programs: StepPrograms, initial: Mapping[str, np.ndarray], said: dict[str, Any], vectors: Vectors, *, title: str
+) -> dict[str, bytes]:
+    files = {
+        "contract.json": (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode(),
+        "vectors.npz": _npz(vectors.arrays()),
+    }
+    if to == "numpy":
+        return files | numpy_files(programs, initial, title=title, digest=said["bundle"]["parameters_sha256"])
+    return files | c_files(programs, initial, said, title=title) | {"vectors.bin": packed_vectors(vectors, programs)}
+
+
+def _initial(agent: Any, params: Any, programs: StepPrograms) -> dict[str, np.ndarray]:
+    """Memory at the start of a lifetime, as programs take it."""
+    memory = named_leaves(agent.begin(params, slot_key(jax.random.key(0), 0)[0]), root="memory")
+    return {name: canonical_array(leaf, programs.memory[name].dtype) for name, leaf in memory.items()}
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()

@@ -1,0 +1,64 @@
+"""The NumPy form of an agent: one Python file that imports NumPy alone, and its weights."""
+
+import io
+from collections.abc import Mapping
+from importlib import resources
+
+import numpy as np
+
+from quickstudy.export.contract import in_a_comment
+from quickstudy.programs.numpy_form import numpy_source
+from quickstudy.programs.numpy_operations import helpers_for
+from quickstudy.programs.program import Constant
+from quickstudy.rollout.step_programs import StepPrograms
+
+_HEAD = '''"""{title}, exported by quickstudy: deciding and adapting in NumPy.
+
+Bundle: {digest}
+The first part of this file is generated from the agent, the second runs it. `python agent.py` replays `vectors.npz`.
+"""
+
+import math
+import statistics
+'''
+
+
+def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, title: str, digest: str) -> dict[str, bytes]:
+    """The files `agent.py` and `weights.npz`.
+
+    Args:
+      programs: of the agent.
+      initial: memory at the start of a lifetime, by name, without axes of length one.
+      title: what the agent is, for the head of the file.
+      digest: of the bundle's parameters.
+    """
+    names: dict[Constant, str] = {}
+    for constant in (*programs.take_in.constants, *programs.decide.constants):
+        names.setdefault(constant, f"w{len(names)}")
+    take_in, decide = numpy_source(programs.take_in, "take_in", names), numpy_source(programs.decide, "decide", names)
+    loaded = "".join(
+        f'    {name} = weights["{name}"]  # {constant.dtype} {list(constant.shape)}\n' for constant, name in names.items()
+    )
+    inner = "\n".join(f"    {line}" if line else "" for line in f"{take_in}\n{decide}".splitlines())
+    runtime = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
+    _, _, code = runtime.partition('"""\n\nimport json')
+    source = "".join((
+        _HEAD.format(title=in_a_comment(title), digest=in_a_comment(digest)),
+        "import json" + code.partition("\n\n\nclass Lived")[0],
+        "\n\n",
+        helpers_for(take_in + decide),
+        '\n\ndef programs(weights):\n    """The two programs of the agent: what it takes in, and what it decides."""\n',
+        loaded,
+        f"\n{inner}\n\n    return take_in, decide\n\n\nclass Lived",
+        code.partition("\n\n\nclass Lived")[2],
+        '\n\nif __name__ == "__main__":\n    sys.exit(main(programs))\n',
+    ))  # fmt: skip
+    arrays = {name: constant.array for constant, name in names.items()}
+    arrays |= {f"initial {number}": array for number, array in enumerate(initial.values())}
+    return {"agent.py": source.encode(), "weights.npz": _packed(arrays)}
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()

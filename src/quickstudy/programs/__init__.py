@@ -1,0 +1,1 @@
+"""Functions as short lists of operations on arrays, which run without JAX."""
