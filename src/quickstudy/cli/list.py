@@ -67,11 +67,11 @@ def _about(name: str) -> list[str]:
 
 
 def _of_algorithm(name: str) -> str:
-    return _first_line(inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS)))
+    return _summary(inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS)))
 
 
 def _of_tasks(name: str) -> str:
-    return _first_line(inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS)))
+    return _summary(inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS)))
 
 
 def _of_suite(name: str) -> str:
@@ -84,8 +84,9 @@ def _of_suite(name: str) -> str:
 
 def _of_baseline(name: str) -> str:
     factory: Callable[..., Any] = resolve("baseline", name, baselines.BASELINES)
-    return _first_line(factory)
+    return _summary(factory)
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+def _summary(thing: object) -> str:
+    """The first paragraph of what is written about a thing, as one line."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
