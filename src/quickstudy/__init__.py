@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
     from quickstudy.evaluation.contenders import Contender, contender
     from quickstudy.evaluation.evaluate import evaluate
+    from quickstudy.evaluation.raw_returns import RawReturns
     from quickstudy.evaluation.results import Evaluation
     from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from quickstudy.protocol.task_distribution import TaskDistribution, mark_split, task_hash
     from quickstudy.reports.adaptation_speed_chart import write_speed_picture
     from quickstudy.reports.adaptation_speed_table import speed_table
+    from quickstudy.reports.comparison_page import write_comparison
     from quickstudy.reports.page import write_report
     from quickstudy.reports.video_files import write_video
     from quickstudy.rollout.actor import Actor
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.gymnasium import from_gymnasium
     from quickstudy.training.devices import use_whole_machine
     from quickstudy.training.loop import Run, TrainingConfig, meta_train
+    from quickstudy.training.progress import Progress
 
 _HOMES = {
     "Actor": "rollout.actor",
@@ -49,7 +52,9 @@ _HOMES = {
     "HostDistribution": "protocol.host_distribution",
     "MetaAlgorithm": "protocol.meta_algorithm",
     "Outcome": "protocol.records",
+    "Progress": "training.progress",
     "QuickstudyError": "protocol.errors",
+    "RawReturns": "evaluation.raw_returns",
     "Readout": "evaluation.belief_probe.probe",
     "ReadoutConfig": "evaluation.belief_probe.fit",
     "Run": "training.loop",
@@ -84,6 +89,7 @@ _HOMES = {
     "with_nonfinite_guard": "rollout.nonfinite",
     "with_readout": "evaluation.belief_probe.probe",
     "with_sensor_faults": "rollout.sensor_faults",
+    "write_comparison": "reports.comparison_page",
     "write_report": "reports.page",
     "write_speed_picture": "reports.adaptation_speed_chart",
     "write_video": "reports.video_files",
@@ -101,7 +107,9 @@ __all__ = [
     "HostDistribution",
     "MetaAlgorithm",
     "Outcome",
+    "Progress",
     "QuickstudyError",
+    "RawReturns",
     "Readout",
     "ReadoutConfig",
     "Run",
@@ -138,6 +146,7 @@ __all__ = [
     "with_nonfinite_guard",
     "with_readout",
     "with_sensor_faults",
+    "write_comparison",
     "write_report",
     "write_speed_picture",
     "write_video",

@@ -10,6 +10,7 @@ from quickstudy.cli.arguments import leading_words, parse, positional, settings_
 from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
+from quickstudy.evaluation.raw_returns import check_raw_path
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
@@ -42,6 +43,8 @@ class EvaluateArguments:
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
     folder: str | None = None
     """Where results go; the run's own folder if one run is named, else runs/comparison."""
+    raw: str | None = None
+    """A file for the return of every lifetime, one row each: .csv, or .parquet where pyarrow is installed."""
 
 
 def run(arguments: list[str]) -> int:
@@ -67,6 +70,8 @@ def run(arguments: list[str]) -> int:
     wanted: EvaluateArguments = asked.evaluation
     folder = Path(wanted.folder or _home(words))
     check_results_folder(folder)
+    if wanted.raw is not None:
+        check_results_folder(check_raw_path(wanted.raw).parent)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
     evaluations = evaluate_and_show(
@@ -74,6 +79,7 @@ def run(arguments: list[str]) -> int:
         distribution,
         folder=folder,
         splits=wanted.splits,
+        raw=wanted.raw,
         tasks=wanted.tasks,
         seed=wanted.seed,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
@@ -82,6 +88,8 @@ def run(arguments: list[str]) -> int:
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
         (bundle,) = bundles.values()
         note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
+    if wanted.raw is not None:
+        say(f"Raw returns: {wanted.raw}")
     say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
     return 0
 

@@ -6,15 +6,17 @@ from typing import Any
 
 from quickstudy.cli.console import Console, progress_bars
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
-from quickstudy.evaluation.summary import summary_sentences, table
+from quickstudy.evaluation.summary import summary_sentences
+from quickstudy.evaluation.summary import table as table_of
 from quickstudy.protocol.host_distribution import AnyDistribution
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the table of an evaluation and its summary."""
-    console.print(table(evaluation, width=max(80, console.width)))
+    console.print(table_of(evaluation, width=max(80, console.width)))
     for line in summary_sentences(evaluation):
         console.print(line, soft_wrap=True)
     console.print()
@@ -26,18 +28,28 @@ def evaluate_and_show(
     *,
     folder: str | Path,
     splits: Sequence[str] = (),
+    raw: str | None = None,
     **asked: Any,
 ) -> list[Evaluation]:
-    """`evaluate_splits` below a bar of progress; each evaluation is printed and saved in the folder as soon as it is done."""
+    """`evaluate_splits` below a bar of progress; each evaluation is printed and saved in the folder as soon as it is done.
+
+    Args:
+      contenders, distribution, splits, **asked: as of `evaluate_splits`.
+      folder: that evaluations are saved in.
+      raw: the file of the raw returns of all splits so far; None writes none.
+    """
     console, evaluations = Console(), []
+    table = None if raw is None else RawReturns()
     with progress_bars(console) as bars:
         bar = bars.add_task("", total=1.0)
 
         def show(split: str, contender: str, share: float) -> None:
             bars.update(bar, completed=share, description=f"{split}: {contender}")
 
-        for evaluation in evaluate_splits(contenders, distribution, splits=splits, progress=show, **asked):
+        for evaluation in evaluate_splits(contenders, distribution, splits=splits, progress=show, raw=table, **asked):
             evaluation.save(folder)
+            if table is not None and raw is not None:
+                table.save(raw)
             show_evaluation(console, evaluation)
             evaluations.append(evaluation)
     return evaluations

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
+from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
 from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics import statistics
@@ -57,6 +58,7 @@ def evaluate(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
     command: str = "",
+    raw: RawReturns | None = None,
 ) -> Evaluation:
     """Runs all contenders on the same tasks, and measures how they adapt.
 
@@ -71,6 +73,7 @@ def evaluate(
       collecting: where lifetimes on tasks outside JAX run.
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
+      raw: a table that the return of every lifetime is added to.
     Raises:
       UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
@@ -98,6 +101,8 @@ def evaluate(
                 reward=np.stack([each.reward for each in rollouts]), valid=np.stack([each.valid for each in rollouts])
             )
             returns[name] = rewards.returns
+            if raw is not None:
+                raw.add(name, split, rewards.reward, distribution.spec)
             nonfinite = sum(int(each.nonfinite.sum()) for each in rollouts)
             _check_enough_is_finite(name, nonfinite, steps=nonfinite + int(rewards.valid.sum()))
             results[name] = Result(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.evaluate import evaluate
+from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -36,6 +37,7 @@ def evaluate_splits(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, str, float], None] | None = None,
     command: str = "",
+    raw: RawReturns | None = None,
 ) -> Iterator[Evaluation]:
     """One evaluation for each split, each given as soon as it is done.
 
@@ -43,7 +45,7 @@ def evaluate_splits(
       contenders: by the name that they are shown under.
       distribution: that the tasks come from.
       splits: of the distribution; all but `train` if none is named.
-      tasks, seed, collecting, command: as of `evaluate`, the same for every split.
+      tasks, seed, collecting, command, raw: as of `evaluate`, the same for every split.
       progress: called with the split, a contender's name and the fraction of the split's work that is done.
     Raises:
       UnknownNameError: no such split, before anything is measured.
@@ -60,6 +62,7 @@ def evaluate_splits(
             collecting=collecting,
             progress=None if progress is None else functools.partial(progress, split),
             command=command,
+            raw=raw,
         )
 
 

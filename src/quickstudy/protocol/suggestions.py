@@ -8,17 +8,35 @@ from collections.abc import Sequence
 
 SYNONYMS = {
     "activation-size": ("hidden-size",),
+    "algorithms": ("list",),
+    "algos": ("list",),
     "batch-size": ("lifetimes",),
+    "benchmark": ("bench",),
     "buffer-size": ("room",),
     "checkpoint-freq": ("checkpoint-seconds",),
     "clip-coef": ("clip",),
+    "clip-param": ("clip",),
     "clip-range": ("clip",),
+    "cliprange": ("clip",),
     "ent-coef": ("entropy-bonus",),
     "entropy-coef": ("entropy-bonus",),
+    "entropy-coeff": ("entropy-bonus",),
+    "env-runners": ("workers",),
+    "environments": ("list",),
+    "envs": ("list",),
+    "eval": ("evaluate",),
     "eval-episodes": ("held-out-tasks", "tasks"),
     "eval-freq": ("evaluation-seconds",),
     "eval-interval": ("evaluation-seconds",),
+    "evaluation": ("evaluate",),
+    "evaluation-duration": ("held-out-tasks", "tasks"),
+    "evaluation-interval": ("evaluation-seconds",),
+    "exp-name": ("folder",),
+    "experiment-name": ("folder",),
     "fast-lr": ("inner-rate",),
+    "fcnet-hiddens": ("hidden-sizes", "hidden-size"),
+    "film": ("video",),
+    "fit": ("train",),
     "gae-lambda": ("trace-decay",),
     "gamma": ("discount",),
     "grad-clip": ("max-gradient-norm",),
@@ -28,26 +46,41 @@ SYNONYMS = {
     "lam": ("trace-decay",),
     "lambda": ("trace-decay",),
     "latent-dim": ("embedding-size",),
+    "learn": ("train",),
     "log-dir": ("folder",),
     "logdir": ("folder",),
     "lr": ("learning-rate", "meta-learning-rate"),
+    "ls": ("list",),
     "max-grad-norm": ("max-gradient-norm",),
     "max-steps": ("budget", "horizon"),
     "meta-batch-size": ("lifetimes",),
     "n-envs": ("lifetimes", "parallel-environments"),
     "n-epochs": ("epochs",),
+    "n-eval-episodes": ("held-out-tasks", "tasks"),
+    "n-timesteps": ("budget",),
+    "net-arch": ("hidden-sizes", "hidden-size"),
     "num-cores": ("workers",),
+    "num-env-runners": ("workers",),
     "num-envs": ("lifetimes", "parallel-environments"),
     "num-epochs": ("epochs",),
     "num-minibatches": ("minibatches",),
+    "num-rollout-workers": ("workers",),
     "num-seeds": ("seeds",),
+    "num-sgd-iter": ("epochs",),
     "num-tasks": ("tasks",),
     "num-workers": ("workers",),
     "out": ("folder",),
     "outer-lr": ("learning-rate", "meta-learning-rate"),
     "output": ("folder",),
     "output-dir": ("folder",),
+    "plot": ("report",),
+    "ppo-epochs": ("epochs",),
+    "ppo-lstm": ("rl2",),
     "random-seed": ("seed",),
+    "recurrent-ppo": ("rl2",),
+    "recurrentppo": ("rl2",),
+    "render": ("video",),
+    "rl-squared": ("rl2",),
     "rnn": ("cell",),
     "save-dir": ("folder",),
     "save-freq": ("checkpoint-seconds",),
@@ -57,10 +90,14 @@ SYNONYMS = {
     "timesteps": ("budget",),
     "total-steps": ("budget",),
     "total-timesteps": ("budget",),
+    "train-batch-size": ("lifetimes",),
+    "update-epochs": ("epochs",),
+    "validate": ("check",),
     "value-coef": ("value-weight",),
     "vf-coef": ("value-weight",),
+    "vf-loss-coeff": ("value-weight",),
 }
-"""Names that other libraries give to a setting, and its names here, the likeliest first."""
+"""Names that other libraries give to a setting, a command or an algorithm, and its names here, the likeliest first."""
 
 
 def suggestion(name: str, allowed: Sequence[str]) -> str | None:
@@ -91,7 +128,7 @@ def suggestion(name: str, allowed: Sequence[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return name.lstrip("-").replace("_", "-").replace(" ", "-").lower()
+    return name.lstrip("-").replace("_", "-").replace(" ", "-").lower().rstrip("-")
 
 
 def _most_errors(word: str, meant: str) -> int:

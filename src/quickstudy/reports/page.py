@@ -3,11 +3,9 @@
 The page needs no other file and runs no script. The same charts are also written as files next to it.
 """
 
-import html
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
@@ -15,9 +13,10 @@ from quickstudy.evaluation.results import Evaluation, Result
 from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.printable import file_word, printable
+from quickstudy.protocol.printable import file_word
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
+from quickstudy.reports.page_parts import document, grid, section, text
 from quickstudy.reports.seeds import seeds_sentences
 from quickstudy.storage.atomic import write_atomically
 
@@ -64,17 +63,17 @@ def write_report(
     training = charts.training_curve(metrics, main, pens) if metrics else None
     body = [
         _opening(main, run, title),
-        _section("Adaptation", _grid(adaptation)),
-        _section("Results", _table(main, pens)),
-        _section("All splits", _grid(splits)) if splits else "",
-        _section("Training", _grid([training])) if training else "",
-        _section("Configuration", _configuration(run)) if run else "",
-        _section("Reproduce", _reproduce(evaluations, run)),
+        section("Adaptation", grid(adaptation)),
+        section("Results", _table(main, pens)),
+        section("All splits", grid(splits)) if splits else "",
+        section("Training", grid([training])) if training else "",
+        section("Configuration", _configuration(run)) if run else "",
+        section("Reproduce", _reproduce(evaluations, run)),
     ]
     for picture in (*adaptation, *splits, *([training] if training else [])):
         write_atomically(folder / "pictures" / f"{picture.name}.svg", picture.svg)
         write_atomically(folder / "pictures" / f"{picture.name}.png", picture.png)
-    page = _page(title or _name(main, run), body)
+    page = document(title or _name(main, run), body)
     path = folder / "report.html"
     write_atomically(path, page)
     return path
@@ -98,19 +97,6 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
     return list(found.values())
 
 
-def _page(title: str, body: Sequence[str]) -> str:
-    css = resources.files("quickstudy.reports").joinpath("page.css").read_text(encoding="utf-8")
-    for word, palette in (("LIGHT_SERIES", canvas.LIGHT), ("DARK_SERIES", canvas.DARK)):
-        css = css.replace(word, " ".join(f"--series-{place}: {colour};" for place, colour in enumerate(palette)))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
     warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
     sentences = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
@@ -123,11 +109,11 @@ def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None)
         ("Lifetime", f"{episodes}{'s' if spec['horizon'] > 1 else ''}"),
         ("Task list", main.task_hash[:12]),
     ]
-    items = "".join(f"<li>{name} <b>{_text(value)}</b></li>" for name, value in facts)
+    items = "".join(f"<li>{name} <b>{text(value)}</b></li>" for name, value in facts)
     return (
-        f'<header>{warning}<p class="kicker">{_text(title or _name(main, run))}</p>'
-        f"<h1>{_text(headline(main))}</h1>"
-        + "".join(f"<p>{_text(sentence)}</p>" for sentence in sentences)
+        f'<header>{warning}<p class="kicker">{text(title or _name(main, run))}</p>'
+        f"<h1>{text(headline(main))}</h1>"
+        + "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
         + f'<ul class="facts">{items}</ul></header>'
     )
 
@@ -144,30 +130,22 @@ def _table_of(run: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def _grid(shown: Sequence[Picture]) -> str:
-    cells = []
-    for picture in shown:
-        svg = canvas.inline(picture, label=_text(picture.alternative))
-        cells.append(f"<figure><h3>{_text(picture.title)}</h3>{svg}<figcaption>{_text(picture.caption)}</figcaption></figure>")
-    return f'<div class="pictures{" one" if len(shown) == 1 else ""}">{"".join(cells)}</div>'
-
-
 def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     columns = [
         "agent", "lifetime return", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
         f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
     ]  # fmt: skip
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
+    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
     rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
-    notes = "".join(f"<dt>{_text(name)}</dt><dd>{_text(meaning)}</dd>" for name, meaning in main.definitions.items())
+    notes = "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in main.definitions.items())
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {_text(main.label)}"><table>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {text(main.label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         '<p class="note">Meta-trained agents are bold. Small numbers are 95 % intervals. '
-        f"▲ better than {_text(main.reference)}, ▼ worse, ≈ no significant difference.</p>"
+        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference.</p>"
         f"<details><summary>Definitions of the measures</summary><dl>{notes}"
         "<dt>memory</dt><dd>size of the memory of one lifetime</dd><dt>µs per decision</dt>"
-        f"<dd>median and 99th percentile of one decision without batching, on {_text(main.machine)}</dd></dl></details>"
+        f"<dd>median and 99th percentile of one decision without batching, on {text(main.machine)}</dd></dl></details>"
     )
 
 
@@ -191,7 +169,7 @@ def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
     cells.append(f"<td>{times['median']:,.0f}<small>99 %: {times['percentile_99']:,.0f}</small></td>")
     swatch = f'<span class="swatch" style="border-color: var(--series-{pen.place})" aria-hidden="true"></span>'
     kind = ' class="trained"' if result.trained else ""
-    return f'<tr{kind}><th scope="row">{swatch}{_text(name)}{seeds}</th>{"".join(cells)}</tr>'
+    return f'<tr{kind}><th scope="row">{swatch}{text(name)}{seeds}</th>{"".join(cells)}</tr>'
 
 
 def _cell(estimate: Estimate | None) -> str:
@@ -210,7 +188,7 @@ def _configuration(run: Mapping[str, Any]) -> str:
     parts = []
     for key, heading in SECTIONS.items():
         rows = "".join(
-            f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in _flat(_table_of(run, key))
+            f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in _flat(_table_of(run, key))
         )
         if rows:
             parts.append(f'<figure><h3>{heading}</h3><table class="plain"><tbody>{rows}</tbody></table></figure>')
@@ -230,20 +208,12 @@ def _reproduce(evaluations: Sequence[Evaluation], run: Mapping[str, Any] | None)
     commands = [command for command in [(run or {}).get("command"), *(one.command for one in evaluations)] if command]
     shown = "\n".join(dict.fromkeys(" ".join(map(str, c)) if isinstance(c, list | tuple) else str(c) for c in commands))
     rows = "".join(
-        f'<tr><th scope="row">{_text(one.split)}</th>'
-        f"<td>{_text(one.label)}; {one.tasks:,} tasks, seed {one.seed}<br><code>{_text(one.task_hash)}</code></td></tr>"
+        f'<tr><th scope="row">{text(one.split)}</th>'
+        f"<td>{text(one.label)}; {one.tasks:,} tasks, seed {one.seed}<br><code>{text(one.task_hash)}</code></td></tr>"
         for one in evaluations
     )
-    command = f"<pre><code>{_text(shown)}</code></pre>" if shown else ""
+    command = f"<pre><code>{text(shown)}</code></pre>" if shown else ""
     return (
         f'{command}<table class="plain"><thead><tr><th scope="col">split</th><th scope="col">task list (SHA-256)</th></tr>'
         f"</thead><tbody>{rows}</tbody></table>"
     )
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{heading}</h2>{content}</section>"
-
-
-def _text(value: Any) -> str:
-    return html.escape(printable(value, lines=True))

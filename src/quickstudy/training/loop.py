@@ -103,7 +103,7 @@ def meta_train(
     overwrite: bool = False,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[Progress], bool | None] = lambda progress: None,
 ) -> Run:
     """Meta-trains an agent on the train split.
 
@@ -116,7 +116,8 @@ def meta_train(
       overwrite: start again in a folder that holds a run.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected; it may change when a run is resumed.
-      watch: called after every update.
+      watch: called after every update. If it returns True, the run ends in order, as after Ctrl-C: it is saved, `finished` is
+        False, and it can be resumed.
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
       SpecError: the algorithm was made for other tasks.
@@ -142,7 +143,7 @@ def training_run(
     overwrite: bool,
     command: str | None,
     collecting: CollectingConfig,
-    watch: Callable[[Progress], None],
+    watch: Callable[[Progress], bool | None],
 ) -> Iterator[Run]:
     """`meta_train`, but no other run can have the folder until the block ends. What is written at the end is written inside it.
 
@@ -199,9 +200,9 @@ def _train(
     config: TrainingConfig,
     schedule: Schedule,
     record: RunRecord,
-    watch: Callable[[Progress], None],
+    watch: Callable[[Progress], bool | None],
 ) -> tuple[int, RunState, Accounts, bool]:
-    """Trains until the budget is spent, or Ctrl-C.
+    """Trains until the budget is spent, Ctrl-C, or a wish of `watch`.
 
     Returns:
       The number of updates, the last state, the time by activity, and whether the budget is spent.
@@ -253,7 +254,8 @@ def _train(
                     record.save(update, state, notes())
                 last_save = time.monotonic()
             each, spent = recent_seconds(update_seconds), accounts.by_activity(source.seconds())
-            watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds))
+            if watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds)) is True:
+                interrupted.set()
         finished = not interrupted.is_set() or is_spent()
         with accounts.timed("saving"):
             record.save(update, state, notes())
