@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.console import Console, progress_bars
+from quickstudy.evaluation.adaptation import adaptation_sentences
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
-from quickstudy.evaluation.summary import summary_sentences, table
+from quickstudy.evaluation.summary import subject, summary_sentences, table
 from quickstudy.protocol.host_distribution import AnyDistribution
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the table of an evaluation and its summary."""
     console.print(table(evaluation, width=max(80, console.width)))
-    for line in summary_sentences(evaluation):
+    for line in [*adaptation_sentences(evaluation, subject(evaluation)), *summary_sentences(evaluation)]:
         console.print(line, soft_wrap=True)
     console.print()
 
