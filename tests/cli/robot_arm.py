@@ -13,10 +13,8 @@ class NamedSensors(gymnasium.ObservationWrapper):
 
     def __init__(self, environment):
         super().__init__(environment)
-        direction = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.observation_space = gymnasium.spaces.Dict(
-            {"direction": direction, "turning": gymnasium.spaces.Box(-8.0, 8.0, (1,))}
-        )
+        direction, turning = gymnasium.spaces.Box(-1.0, 1.0, (2,)), gymnasium.spaces.Box(-8.0, 8.0, (1,))
+        self.observation_space = gymnasium.spaces.Dict({"turning": turning, "direction": direction})
 
     def observation(self, observation):
         return {"turning": observation[2:], "direction": observation[:2]}
