@@ -15,6 +15,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.training.learning_curve import advice
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
 
@@ -89,6 +90,11 @@ def run(arguments: list[str]) -> int:
     then = shlex.join(["quickstudy", "evaluate", folder, *named])
     updates = counted(len(trained.metrics), "update")
     console.print(f"{_times(trained.spent)}.", soft_wrap=True)
+    said = advice(
+        [(line["steps"], line["held_out_return"]) for line in trained.metrics if "held_out_return" in line], algorithm
+    )
+    if said is not None:
+        console.print(said, soft_wrap=True)
     console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
 

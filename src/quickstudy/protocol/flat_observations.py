@@ -54,7 +54,7 @@ def named_leaves(space: Composite, within: str = "") -> Iterator[tuple[str, Acti
             )
 
 
-def values_by_name(giver: str, observation: Any, space: Composite, within: str = "") -> Iterator[tuple[str, Any, ActionSpace]]:
+def values_by_name(giver: str, observation: Any, space: Composite, within: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The value of every part that is not made of parts, with its whole name and its space, in order.
 
     Args:

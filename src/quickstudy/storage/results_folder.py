@@ -1,6 +1,7 @@
 """Where results go, looked at before they are measured."""
 
 import os
+import shutil
 from pathlib import Path
 
 from quickstudy.protocol.errors import UsageError
@@ -44,5 +45,7 @@ def set_aside(folder: str | Path, parameters_sha256: str) -> Path | None:
     aside = folder / f"results-of-{parameters_sha256[:12]}"
     aside.mkdir(exist_ok=True)
     for path in measured:
+        if (aside / path.name).is_dir():  # moved half, by a process that was killed
+            shutil.rmtree(aside / path.name)
         path.replace(aside / path.name)
     return aside

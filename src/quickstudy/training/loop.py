@@ -225,12 +225,11 @@ def _train(
     update_seconds: list[float] = []
     last_evaluation = last_save = -math.inf if update == 0 else time.monotonic()
     is_spent = lambda: schedule.is_spent(update, seconds=accounts.budgeted())  # noqa: E731
-    notes = lambda: (
-        {"updates": schedule.updates, "seconds": accounts.total(), "budgeted": accounts.budgeted()}
-        | {  # noqa: E731
-            "budget": config.budget
-        }
-    )
+
+    def notes() -> dict[str, Any]:
+        spent = {"seconds": accounts.total(), "budgeted": accounts.budgeted()}
+        return {"updates": schedule.updates, "budget": config.budget} | spent
+
     with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
             began, compiling = time.monotonic(), accounts["compiling"]
