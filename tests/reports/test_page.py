@@ -11,7 +11,7 @@ import pytest
 
 from quickstudy.evaluation import evaluate, measures
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards
-from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.evaluation.results import Control, Evaluation, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
@@ -252,3 +252,21 @@ def test_names_beside_a_curve_do_not_move_its_limits():
         canvas.label_ends(axes, [("above", 9.0, None), ("below", 5.0, None)])
         figure.canvas.draw()
         assert axes.get_ylim() == before
+
+
+def test_the_first_sentence_says_whether_the_agent_adapts_and_controls_have_its_colour(levels, tmp_path):
+    found = made(levels | {"rl2 without memory": 0.2}, horizon=2, episodes=10)
+    control = Control(agent="rl2", change="no memory")
+    without = dataclasses.replace(found.results["rl2 without memory"], control=control)
+    found = dataclasses.replace(found, results=found.results | {"rl2 without memory": without}, no_score="There is no score.")
+    text, page = page_of(tmp_path, [found], metrics=list(metrics()))
+    assert re.search(r"<h1>rl2 adapts: \+[\d.]+ \[[\d.]+, [\d.]+\] from the first to the last episode\.</h1>", text)
+    told = " ".join(page.told)
+    for piece in ("same agent without memory is +", "There is no score.", "Gain: from the first to the last episode"):
+        assert piece in told
+    pens = canvas.pens(
+        [("rl2", True), ("random", False), ("rl2 without memory", False)], controls={"rl2 without memory": "rl2"}
+    )
+    assert pens["rl2 without memory"].place == pens["rl2"].place
+    assert pens["random"].place == 1
+    assert "without memory" not in (tmp_path / "pictures" / "training.svg").read_text(encoding="utf-8")

@@ -37,6 +37,8 @@ class EvaluateArguments:
     """Of the tasks and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
+    controls: bool = True
+    """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None
@@ -82,6 +84,7 @@ def run(arguments: list[str]) -> int:
         raw=wanted.raw,
         tasks=wanted.tasks,
         seed=wanted.seed,
+        controls=wanted.controls,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )

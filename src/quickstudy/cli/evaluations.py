@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.console import Console, progress_bars
+from quickstudy.evaluation.adaptation import adaptation_sentences
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
-from quickstudy.evaluation.summary import summary_sentences
+from quickstudy.evaluation.summary import subject, summary_sentences
 from quickstudy.evaluation.summary import table as table_of
 from quickstudy.protocol.host_distribution import AnyDistribution
 
@@ -17,7 +18,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the table of an evaluation and its summary."""
     console.print(table_of(evaluation, width=max(80, console.width)))
-    for line in summary_sentences(evaluation):
+    for line in [*adaptation_sentences(evaluation, subject(evaluation)), *summary_sentences(evaluation)]:
         console.print(line, soft_wrap=True)
     console.print()
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from quickstudy import algorithms, tasks
 from quickstudy.cli.arguments import parse, positional, read_toml, settings_class, to_toml
 from quickstudy.cli.console import Console
 from quickstudy.cli.progress_panel import Panel
-from quickstudy.evaluation.numbers import counted
+from quickstudy.evaluation.numbers import counted, duration
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.training.learning_curve import advice
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
 
@@ -27,7 +29,7 @@ class RunArguments:
     folder: str | None = None
     """Folder of the run; runs/ALGORITHM-DISTRIBUTION if not given."""
     resume: bool = False
-    """Go on from the folder's newest checkpoint."""
+    """Go on from the folder's newest checkpoint; with a longer --budget also beyond the end of a run that has ended."""
     overwrite: bool = False
     """Start again in a folder that holds a run."""
     config: str | None = None
@@ -66,6 +68,7 @@ def run(arguments: list[str]) -> int:
             asked.training,
             folder=folder,
             resume=asked.run.resume,
+            extend=asked.run.resume,
             overwrite=asked.run.overwrite,
             command=command,
             collecting=asked.collecting,
@@ -86,8 +89,20 @@ def run(arguments: list[str]) -> int:
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
     then = shlex.join(["quickstudy", "evaluate", folder, *named])
     updates = counted(len(trained.metrics), "update")
+    console.print(f"{_times(trained.spent)}.", soft_wrap=True)
+    said = advice(
+        [(line["steps"], line["held_out_return"]) for line in trained.metrics if "held_out_return" in line], algorithm
+    )
+    if said is not None:
+        console.print(said, soft_wrap=True)
     console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
+
+
+def _times(spent: Mapping[str, float]) -> str:
+    """The time of this process by activity, as in `time: training 90 s, compiling 21 s, evaluating 3 s`."""
+    longest = sorted(spent.items(), key=lambda item: -item[1])
+    return f"time: {', '.join(f'{activity} {duration(seconds)}' for activity, seconds in longest)}"
 
 
 def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:

@@ -8,6 +8,7 @@ Every contender is measured with the non-finite guard, as it is deployed (`rollo
 bring no reward. They are counted in the result.
 """
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
+from quickstudy.evaluation.score_limits import why_no_score
 from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import RESAMPLES, Draws, Estimate
@@ -107,6 +109,7 @@ def evaluate(
             _check_enough_is_finite(name, nonfinite, steps=nonfinite + int(rewards.valid.sum()))
             results[name] = Result(
                 trained=one.trained,
+                control=one.control,
                 seeds=one.seeds,
                 nonfinite_steps=nonfinite,
                 memory_bytes=memory_bytes(one.agent),
@@ -114,6 +117,9 @@ def evaluate(
                 measures_by_episode=measured_by_episode(distribution, [each.measures for each in rollouts], draws[name]),
                 **measure_adaptation(rewards, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
             )
+    no_score = why_no_score(returns.values(), anchors)
+    if no_score:
+        results = {name: dataclasses.replace(one, normalised_score=None, steps_to={}) for name, one in results.items()}
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
         reference = next((name for name, one in contenders.items() if one.trained), best)
@@ -133,6 +139,7 @@ def evaluate(
         definitions=definitions(distribution.spec),
         command=command,
         machine=f"{jax.devices()[0].device_kind}, {platform.machine()}",
+        no_score=no_score,
     )
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from quickstudy.evaluation.stored_results import check_evaluation
 from quickstudy.numerics.statistics import Estimate
@@ -38,6 +38,19 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """What makes a contender a control of an agent: it is the same agent but for one change.
+
+    Args:
+      agent: the contender that it is a control of.
+      change: `"no memory"` (it begins anew at every episode or step), or `"shuffled rewards"` (those of other lifetimes).
+    """
+
+    agent: str
+    change: Literal["no memory", "shuffled rewards"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """One contender on the tasks of one evaluation. Rewards and returns are in reward units.
 
@@ -61,6 +74,9 @@ class Result:
         machine.
       measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
       nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
+      gain: end of the adaptation curve minus its start, task by task: last minus first episode, or last minus first tenth of
+        the steps where a lifetime has one episode or episodes of one step. None for a lifetime of one step.
+      control: of which agent this is a control, and how it differs; None for agents and baselines.
     """
 
     trained: bool
@@ -80,6 +96,8 @@ class Result:
     decision_microseconds: Mapping[str, float]
     measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     nonfinite_steps: int = left_out(0)
+    gain: Estimate | None = left_out(None)
+    control: Control | None = left_out(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,6 +159,7 @@ class Evaluation:
       definitions: what the measures mean, in words.
       command: that gives this evaluation again; empty where it came from Python.
       machine: that the times per decision were measured on.
+      no_score: why there are no normalised scores although floor and ceiling are known; empty where there are.
     """
 
     distribution: Mapping[str, Any]
@@ -158,6 +177,7 @@ class Evaluation:
     definitions: Mapping[str, str]
     command: str = ""
     machine: str = ""
+    no_score: str = left_out("")
 
     @property
     def held_out(self) -> bool:
@@ -168,6 +188,11 @@ class Evaluation:
     def lifetime_steps(self) -> int:
         """Slots in one lifetime."""
         return int(self.spec["horizon"]) * int(self.spec["episodes"])
+
+    def control_of(self, agent: str, change: str) -> str | None:
+        """The name of an agent's control with this change; None if it was not measured."""
+        wanted = Control(agent=agent, change=change)  # type: ignore[arg-type]
+        return next((name for name, result in self.results.items() if result.control == wanted), None)
 
     def compare(self, first: str, second: str) -> PairedComparison | None:
         """The comparison of two contenders seen from the first; None if they were not compared.

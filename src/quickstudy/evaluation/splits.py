@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.controls import Controls
 from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
@@ -38,6 +39,7 @@ def evaluate_splits(
     progress: Callable[[str, str, float], None] | None = None,
     command: str = "",
     raw: RawReturns | None = None,
+    controls: bool = True,
 ) -> Iterator[Evaluation]:
     """One evaluation for each split, each given as soon as it is done.
 
@@ -46,15 +48,17 @@ def evaluate_splits(
       distribution: that the tasks come from.
       splits: of the distribution; all but `train` if none is named.
       tasks, seed, collecting, command, raw: as of `evaluate`, the same for every split.
+      controls: measure the controls beside the contenders, which show whether an agent adapts (`controls.py`).
       progress: called with the split, a contender's name and the fraction of the split's work that is done.
     Raises:
       UnknownNameError: no such split, before anything is measured.
       UsageError, SpecError, CollectingError: as of `evaluate`.
     """
     chosen = chosen_splits(distribution, splits)
+    beside = Controls(contenders, distribution, seed=seed) if controls else None
     for split in chosen:
         yield evaluate(
-            contenders,
+            contenders if beside is None else {**contenders, **beside.on(split)},
             distribution,
             split=split,
             tasks=tasks,

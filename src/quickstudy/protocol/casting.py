@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.protocol.errors import SpecError, TaskDistributionError
+from quickstudy.protocol.flat_observations import one_hot_part, values_by_name
 from quickstudy.protocol.records import Outcome, Spec
-from quickstudy.protocol.spaces import Space
+from quickstudy.protocol.spaces import COMPOSITE, Composite, Space, flattened
 
 _LONGEST_SHOWN = 60
 """Characters of what came that a message shows."""
@@ -38,7 +39,7 @@ def cast_reset(reset: Callable, spec: Spec) -> Callable:
         if not isinstance(came, tuple) or len(came) != 2:
             raise TaskDistributionError(f"reset gives {described(came)}; it must give a state and an observation.")
         state, observation = came
-        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.observation_space)
+        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.given_observations)
 
     cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
     return cast
@@ -62,7 +63,7 @@ def cast_step(step: Callable, spec: Spec) -> Callable:
             raise TaskDistributionError(f"step gives {described(came)}; it must give a state and an Outcome.")
         following, outcome = came
         return _state_like(state, following), Outcome(
-            observation=traced_observation("step", outcome.observation, spec.observation_space),
+            observation=traced_observation("step", outcome.observation, spec.given_observations),
             reward=_traced_number("reward", outcome.reward, jnp.float32),
             terminated=_traced_number("terminated", outcome.terminated, jnp.bool_),
             truncated=_traced_number("truncated", outcome.truncated, jnp.bool_),
@@ -72,12 +73,20 @@ def cast_step(step: Callable, spec: Spec) -> Callable:
     return cast
 
 
-def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
-    """An observation that `giver` gave inside a compiled program, with the shape and type of its space.
+def traced_observation(giver: str, observation: Any, space: Space | Composite) -> jax.Array:
+    """An observation that `giver` gave inside a compiled program, with the shape and type of its space; parts are flattened.
 
     Raises:
       TaskDistributionError: it cannot be cast.
     """
+    if isinstance(space, COMPOSITE):
+        try:
+            parts = list(values_by_name(giver, observation, space))
+        except ValueError as error:
+            raise TaskDistributionError(str(error)) from error
+        return jnp.concatenate(
+            [flattened(traced_observation(_with_part(giver, name), value, part), part) for name, value, part in parts]
+        )
     wanted = _wanted(space)
     came = _as_array(observation, f"{giver} gives an observation", must=wanted)
     if not _fits(came, space):
@@ -87,8 +96,8 @@ def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
     return came.astype(_type_of(space))
 
 
-def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
-    """An observation that a program outside JAX gave, with the shape and type of its space.
+def host_observation(giver: str, observation: Any, space: Space | Composite) -> np.ndarray:
+    """An observation that a program outside JAX gave, with the shape and type of its space; parts are flattened.
 
     A number that 32 bits cannot hold becomes infinite, and is masked later.
 
@@ -99,6 +108,8 @@ def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
     Raises:
       ValueError: it cannot be cast without loss: another shape, no numbers, or a fraction where the space holds whole numbers.
     """
+    if isinstance(space, COMPOSITE):
+        return np.concatenate([_host_part(giver, *each) for each in values_by_name(giver, observation, space)])
     try:
         came = np.asarray(observation)
     except ValueError as error:
@@ -110,6 +121,18 @@ def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
         if wanted.kind == "f" or np.array_equal(cast, came):
             return cast
     raise ValueError(f"{giver} gives an observation {described(observation)}; the observation space asks for {_wanted(space)}.")
+
+
+def _with_part(giver: str, name: str) -> str:
+    return f"{giver} (part {name!r})"
+
+
+def _host_part(giver: str, name: str, value: Any, space: Any) -> np.ndarray:
+    cast = host_observation(_with_part(giver, name), value, space)
+    try:
+        return one_hot_part(cast, space)
+    except IndexError as error:
+        raise ValueError(f"{_with_part(giver, name)} gives {value!s:.80}, which is no element of {space}.") from error
 
 
 def host_number(name: str, value: Any) -> float:

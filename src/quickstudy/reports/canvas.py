@@ -8,7 +8,7 @@ import dataclasses
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -98,10 +98,15 @@ class Picture:
     png: bytes
 
 
-def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
-    """A pen for each (name, trained): trained agents first in the palette, solid and thick; baselines thin and dashed."""
-    found = {}
-    ordered = sorted(contenders, key=lambda one: not one[1])
+def pens(contenders: Sequence[tuple[str, bool]], *, controls: Mapping[str, str] | None = None) -> dict[str, Pen]:
+    """A pen for each (name, trained): trained agents first in the palette, solid and thick; baselines thin and dashed.
+
+    Args:
+      contenders: name, and whether it is trained.
+      controls: controls by name, with the contender whose colour they have.
+    """
+    found, controls = {}, controls or {}
+    ordered = sorted((one for one in contenders if one[0] not in controls), key=lambda one: not one[1])
     for place, (name, trained) in enumerate(ordered):
         found[name] = Pen(
             place=place % len(LIGHT),
@@ -109,6 +114,8 @@ def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
             width=2.6 if trained else 1.4,
             order=5 if trained else 3,
         )
+    for place, (name, agent) in enumerate((name, controls[name]) for name, _ in contenders if name in controls):
+        found[name] = Pen(place=found[agent].place, dashes=_DASHES[(place + 1) % len(_DASHES)], width=1.4, order=4)
     return found
 
 

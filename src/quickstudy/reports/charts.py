@@ -123,7 +123,7 @@ def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation,
         if len(held_out[0]):
             axes.plot(held_out[0], held_out[1].mean(1), "o", color=pen.colour, markersize=3.5, zorder=5)
         for name, result in evaluation.results.items():
-            if not result.trained and result.lifetime_return.value is not None:
+            if not result.trained and result.control is None and result.lifetime_return.value is not None:
                 level, of = result.lifetime_return.value, pens[name]
                 axes.axhline(level, color=of.colour, linestyle=of.dashes, linewidth=1.1, alpha=0.9)
                 ends.append((name, level, of))

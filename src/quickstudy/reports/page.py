@@ -8,9 +8,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quickstudy.evaluation.adaptation import adaptation_sentences, compared_ends
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
 from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked
+from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked, subject
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import file_word
@@ -57,7 +58,8 @@ def write_report(
     folder = pathlib.Path(folder)
     main = next((one for one in evaluations if one.split == "test"), evaluations[0])
     names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
-    pens = canvas.pens(list(names.items()))
+    controls = {name: result.control.agent for one in evaluations for name, result in one.results.items() if result.control}
+    pens = canvas.pens(list(names.items()), controls=controls)
     adaptation = charts.adaptation_curves(main, pens)
     splits = _split_pictures(evaluations, pens) if len(evaluations) > 1 else []
     training = charts.training_curve(metrics, main, pens) if metrics else None
@@ -99,8 +101,10 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
 
 def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
     warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
-    sentences = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
-    sentences = [*sentences, *nonfinite_sentences(main)]
+    seeds = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
+    first, *more = [*adaptation_sentences(main, subject(main)), headline(main)]
+    scores = [main.no_score] if main.no_score else []
+    sentences = [first, *more, *scores, *seeds, *nonfinite_sentences(main)]
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
@@ -112,8 +116,8 @@ def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None)
     items = "".join(f"<li>{name} <b>{text(value)}</b></li>" for name, value in facts)
     return (
         f'<header>{warning}<p class="kicker">{text(title or _name(main, run))}</p>'
-        f"<h1>{text(headline(main))}</h1>"
-        + "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
+        f"<h1>{text(sentences[0])}</h1>"
+        + "".join(f"<p>{text(sentence)}</p>" for sentence in sentences[1:])
         + f'<ul class="facts">{items}</ul></header>'
     )
 
@@ -132,7 +136,7 @@ def _table_of(run: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
 
 def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     columns = [
-        "agent", "lifetime return", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
+        "agent", "lifetime return", "gain", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
         f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
     ]  # fmt: skip
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
@@ -142,7 +146,7 @@ def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {text(main.label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         '<p class="note">Meta-trained agents are bold. Small numbers are 95 % intervals. '
-        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference.</p>"
+        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference. Gain: from {compared_ends(main)}.</p>"
         f"<details><summary>Definitions of the measures</summary><dl>{notes}"
         "<dt>memory</dt><dd>size of the memory of one lifetime</dd><dt>µs per decision</dt>"
         f"<dd>median and 99th percentile of one decision without batching, on {text(main.machine)}</dd></dl></details>"
@@ -151,7 +155,8 @@ def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
 
 def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
     seeds = f"<small>{result.seeds} seeds</small>" if result.seeds > 1 else ""
-    cells = [_cell(e) for e in (result.lifetime_return, result.interquartile_mean, result.normalised_score, result.regret)]
+    shown = (result.lifetime_return, result.gain, result.interquartile_mean, result.normalised_score, result.regret)
+    cells = [_cell(e, signed=e is result.gain) for e in shown]
     comparison = main.compare(main.reference, name) if name != main.reference else None
     if comparison is None:
         cells += ["<td>–</td>", "<td>–</td>"]
@@ -172,10 +177,10 @@ def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
     return f'<tr{kind}><th scope="row">{swatch}{text(name)}{seeds}</th>{"".join(cells)}</tr>'
 
 
-def _cell(estimate: Estimate | None) -> str:
+def _cell(estimate: Estimate | None, *, signed: bool = False) -> str:
     if estimate is None:
         return "<td>–</td>"
-    return f"<td>{bounded(estimate).split(' [')[0]}<small>{ends(estimate)}</small></td>"
+    return f"<td>{bounded(estimate, signed=signed).split(' [')[0]}<small>{ends(estimate)}</small></td>"
 
 
 def _steps_cell(estimate: Estimate) -> str:

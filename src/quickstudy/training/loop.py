@@ -9,7 +9,7 @@ import functools
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Run:
       seconds: the time that the run has taken.
       finished: False where it was interrupted.
       folder: of the run; None where nothing was written.
+      spent: seconds of this process by activity, such as compiling, training and evaluating.
     """
 
     algorithm: MetaAlgorithm
@@ -91,6 +92,7 @@ class Run:
     seconds: float
     finished: bool
     folder: Path | None
+    spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def meta_train(
@@ -100,6 +102,7 @@ def meta_train(
     *,
     folder: str | Path | None = None,
     resume: bool = False,
+    extend: bool = False,
     overwrite: bool = False,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
@@ -113,6 +116,8 @@ def meta_train(
       config: budget, seeds, how often to evaluate and to save.
       folder: where checkpoints, metrics and configuration go; None writes nothing.
       resume: go on from the folder's newest checkpoint.
+      extend: where a run is resumed with a longer budget, go on to it, also if the run has ended. Schedules follow the share of
+        the new budget: the learning rate rises again, and falls until the new end.
       overwrite: start again in a folder that holds a run.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected; it may change when a run is resumed.
@@ -126,7 +131,7 @@ def meta_train(
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
     """
     with training_run(
-        algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
+        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite, command=command,
         collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         return run
@@ -140,6 +145,7 @@ def training_run(
     *,
     folder: str | Path | None,
     resume: bool,
+    extend: bool,
     overwrite: bool,
     command: str | None,
     collecting: CollectingConfig,
@@ -166,7 +172,7 @@ def training_run(
             check_shapes(algorithm, distribution, source, seeds=config.seeds)
             if folder is not None:
                 description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
-            record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
+            record = RunRecord.open(folder, description, resume=resume, extend=extend, overwrite=overwrite)
             folder_in_use.callback(record.close)
             try:
                 update, state, accounts, finished = _train(algorithm, source, config, schedule, record, watch)
@@ -174,6 +180,7 @@ def training_run(
                 if record.path is not None and not resume and not record.metrics:
                     shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
                 raise
+            spent = accounts.by_activity(source.seconds())
         yield Run(
             algorithm=algorithm,
             distribution=distribution,
@@ -186,6 +193,7 @@ def training_run(
             seconds=accounts.total(),
             finished=finished,
             folder=record.path,
+            spent=spent,
         )
 
 
@@ -218,7 +226,11 @@ def _train(
     update_seconds: list[float] = []
     last_evaluation = last_save = -math.inf if update == 0 else time.monotonic()
     is_spent = lambda: schedule.is_spent(update, seconds=accounts.budgeted())  # noqa: E731
-    notes = lambda: {"updates": schedule.updates, "seconds": accounts.total(), "budgeted": accounts.budgeted()}  # noqa: E731
+
+    def notes() -> dict[str, Any]:
+        spent = {"seconds": accounts.total(), "budgeted": accounts.budgeted()}
+        return {"updates": schedule.updates, "budget": config.budget} | spent
+
     with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
             began, compiling = time.monotonic(), accounts["compiling"]
@@ -268,8 +280,12 @@ def _resumed(state: RunState, record: RunRecord, schedule: Schedule, accounts: A
     if found is None:
         return 0, state
     update, state, notes = found
-    schedule.updates, accounts.earlier_seconds = notes["updates"], notes["seconds"]
+    accounts.earlier_seconds = notes["seconds"]
     accounts.earlier_budgeted = notes.get("budgeted", notes["seconds"])  # earlier versions counted all of it
+    if notes.get("budget", record.first_budget()) == schedule.budget:
+        schedule.updates = notes["updates"]
+    else:
+        schedule.go_on(update, seconds=accounts.earlier_budgeted)
     return update, state
 
 
