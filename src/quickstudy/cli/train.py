@@ -15,6 +15,8 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import flat_settings, with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.storage.bundle import Bundle, load_bundle
+from quickstudy.storage.card import bundle_folder, read_card
 from quickstudy.training.learning_curve import advice
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
@@ -32,6 +34,8 @@ class RunArguments:
     """Go on from the folder's newest checkpoint; with a longer --budget also beyond the end of a run that has ended."""
     overwrite: bool = False
     """Start again in a folder that holds a run."""
+    begin_with: str | None = None
+    """A run or bundle whose trained parameters this run begins with; give it again with --resume."""
     config: str | None = None
     """A TOML file of settings, beneath the flags."""
     print_config: bool = False
@@ -61,6 +65,7 @@ def run(arguments: list[str]) -> int:
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
     command = shlex.join(["quickstudy", "train", *arguments])
+    begun = None if asked.run.begin_with is None else _bundle_of(asked.run.begin_with, algorithm_name)
     with Panel(algorithm, distribution, asked.training) as panel:
         trained = train_and_save(
             algorithm,
@@ -70,6 +75,7 @@ def run(arguments: list[str]) -> int:
             resume=asked.run.resume,
             extend=asked.run.resume,
             overwrite=asked.run.overwrite,
+            begin_with=begun,
             command=command,
             collecting=asked.collecting,
             watcher=panel,
@@ -97,6 +103,12 @@ def run(arguments: list[str]) -> int:
         console.print(said, soft_wrap=True)
     console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
+
+
+def _bundle_of(path: str, algorithm: str) -> Bundle:
+    """The bundle to begin with. If its algorithm is a user's file, it is that of the run, which the user has named."""
+    registered = read_card(bundle_folder(path))["algorithm"]["name"] in algorithms.ALGORITHMS
+    return load_bundle(path, algorithm=None if registered else algorithm)
 
 
 def _times(spent: Mapping[str, float]) -> str:

@@ -62,6 +62,8 @@ def check_same_run(stored: dict[str, Any], asked: dict[str, Any], *, longer: boo
         raise UsageError(f"the description of the run to resume, run.json, lacks {', '.join(missing)}. Start a new run.")
     free = (*_FREE, "budget") if longer else _FREE
     differing = [each for part in _PARTS for each in _differences(_flat(stored[part]), _flat(asked[part]), free=free)]
+    began = [{"begins_with": given.get("begins_with")} for given in (stored, asked)]  # earlier versions had none
+    differing += _differences(*began)
     if "spec" in stored:
         differing += _differences(stored["spec"], asked["spec"])
     if differing:

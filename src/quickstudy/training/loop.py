@@ -27,8 +27,10 @@ from quickstudy.protocol.setting_values import Count, Seconds, Seed, checked_val
 from quickstudy.protocol.settings import check_settings, plain_mapping, plain_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
+from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
+from quickstudy.training.begin_with import begun_with, check_begin
 from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds, telling_of_slow_update
 from quickstudy.training.drawn_tasks import drawn_tasks
 from quickstudy.training.finite import check_update
@@ -104,6 +106,7 @@ def meta_train(
     resume: bool = False,
     extend: bool = False,
     overwrite: bool = False,
+    begin_with: Bundle | None = None,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
     watch: Callable[[Progress], bool | None] = lambda progress: None,
@@ -119,20 +122,22 @@ def meta_train(
       extend: where a run is resumed with a longer budget, go on to it, also if the run has ended. Schedules follow the share of
         the new budget: the learning rate rises again, and falls until the new end.
       overwrite: start again in a folder that holds a run.
+      begin_with: a bundle whose parameters the run begins with, in place of drawn ones. Seed i begins with its seed i, and a
+        bundle of one seed begins all. Give it again when the run is resumed.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected; it may change when a run is resumed.
       watch: called after every update. If it returns True, the run ends in order, as after Ctrl-C: it is saved, `finished` is
         False, and it can be resumed.
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
-      SpecError: the algorithm was made for other tasks.
+      SpecError: the algorithm was made for other tasks, or its parameters have other shapes than those to begin with.
       UsageError: the folder holds a run already, or one of another configuration or on other tasks; another process uses it; or
         the run needs more memory than is free.
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
     """
     with training_run(
-        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite, command=command,
-        collecting=collecting, watch=watch,
+        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite,
+        begin_with=begin_with, command=command, collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         return run
 
@@ -147,6 +152,7 @@ def training_run(
     resume: bool,
     extend: bool,
     overwrite: bool,
+    begin_with: Bundle | None,
     command: str | None,
     collecting: CollectingConfig,
     watch: Callable[[Progress], bool | None],
@@ -157,11 +163,14 @@ def training_run(
     """
     check_fit(algorithm.agent, distribution.spec)
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # refuses what it refuses before a folder is made
+    if begin_with is not None:
+        check_begin(algorithm, begin_with, seeds=config.seeds)
     description = {
         "command": command,
         "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
         "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
         "training": dataclasses.asdict(config),
+        "begins_with": None if begin_with is None else begin_with.card["parameters_sha256"],
         "spec": distribution.spec.describe(),
         "versions": versions(),
         "machine": machine(),
@@ -175,7 +184,7 @@ def training_run(
             record = RunRecord.open(folder, description, resume=resume, extend=extend, overwrite=overwrite)
             folder_in_use.callback(record.close)
             try:
-                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, watch)
+                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, begin_with, watch)
             except UsageError:
                 if record.path is not None and not resume and not record.metrics:
                     shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
@@ -208,6 +217,7 @@ def _train(
     config: TrainingConfig,
     schedule: Schedule,
     record: RunRecord,
+    begin_with: Bundle | None,
     watch: Callable[[Progress], bool | None],
 ) -> tuple[int, RunState, Accounts, bool]:
     """Trains until the budget is spent, Ctrl-C, or a wish of `watch`.
@@ -219,7 +229,10 @@ def _train(
     accounts = Accounts()
     with accounts.timed("compiling"):
         roots = jax.vmap(jax.random.key)(config.seed + np.arange(config.seeds, dtype=np.uint32))
-        update, state = _resumed(initial_state(algorithm, source, roots), record, schedule, accounts)
+        begun = initial_state(algorithm, source, roots)
+        if begin_with is not None:
+            begun = dataclasses.replace(begun, train=begun_with(algorithm, begun.train, begin_with))
+        update, state = _resumed(begun, record, schedule, accounts)
         source.compile(state.train)
         compiled = functools.partial(_compiled, algorithm, source, roots, seeds=config.seeds)
         program = None if source.supplies else compiled(state, ())

@@ -13,7 +13,7 @@ from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.atomic import in_words
-from quickstudy.storage.bundle import is_saved, save_bundle
+from quickstudy.storage.bundle import Bundle, is_saved, save_bundle
 from quickstudy.storage.card import read_card
 from quickstudy.storage.reading import is_file
 from quickstudy.storage.results_folder import set_aside
@@ -61,6 +61,7 @@ def train_and_save(
     resume: bool = False,
     extend: bool = False,
     overwrite: bool = False,
+    begin_with: Bundle | None = None,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
     measure_baselines: bool = True,
@@ -79,6 +80,7 @@ def train_and_save(
       resume: go on from the folder's newest checkpoint.
       extend: as of `meta_train`. What was measured of the earlier parameters is set aside when the new ones are saved.
       overwrite: start again in a folder that holds a run.
+      begin_with: as of `meta_train`.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected.
       measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out, and
@@ -100,8 +102,8 @@ def train_and_save(
             watcher.show_baselines(baselines.returns, missing=())
 
     with training_run(
-        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite, command=command,
-        collecting=collecting, watch=watch,
+        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite,
+        begin_with=begin_with, command=command, collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         if run.finished:
             with finish_on_interrupt() as interrupted:
