@@ -41,7 +41,7 @@ from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
 from quickstudy.training.source_files import user_files
 from quickstudy.training.sources import source_for
-from quickstudy.training.update import RunState, apply_supplied, initial_state, update_program
+from quickstudy.training.update import RunState, apply_supplied, initial_state, rates_of, update_program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,7 +225,7 @@ def _train(
     Returns:
       The number of updates, the last state, the time by activity, and whether the budget is spent.
     """
-    steps = steps_per_update(algorithm)
+    steps, rates = steps_per_update(algorithm), rates_of(algorithm)
     accounts = Accounts()
     with accounts.timed("compiling"):
         roots = jax.vmap(jax.random.key)(config.seed + np.arange(config.seeds, dtype=np.uint32))
@@ -255,7 +255,7 @@ def _train(
                     program = compiled(state, supplied)
                 began += accounts["compiling"] - compiling
             with accounts.timed("training"), telling(spent=time.monotonic() - began):
-                state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update))
+                state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update), rates)
                 metrics |= collecting
             update_seconds.append(time.monotonic() - began)
             update += 1
@@ -313,6 +313,6 @@ def _compiled(
 ) -> Any:
     """The update as a program that is ready to run and fits into memory, a copy of the state for checkpoints included."""
     program = update_program(algorithm, source)
-    program = program.lower(state, supplied, roots, jnp.uint32(0), jnp.float32(0)).compile()
+    program = program.lower(state, supplied, roots, jnp.uint32(0), jnp.float32(0), rates_of(algorithm)).compile()
     check_program(program, algorithm, seeds=seeds, more=bytes_of(state))
     return program
