@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from quickstudy.rollout.actor import Actor
     from quickstudy.rollout.collecting.config import CollectingConfig
     from quickstudy.rollout.compiled import run_lifetime
+    from quickstudy.rollout.logged_rows import ReplayedRows, replay
     from quickstudy.rollout.nonfinite import with_nonfinite_guard
     from quickstudy.rollout.sensor_faults import with_sensor_faults
     from quickstudy.storage.bundle import Bundle, load_bundle, save_bundle
@@ -57,6 +58,7 @@ _HOMES = {
     "RawReturns": "evaluation.raw_returns",
     "Readout": "evaluation.belief_probe.probe",
     "ReadoutConfig": "evaluation.belief_probe.fit",
+    "ReplayedRows": "rollout.logged_rows",
     "Run": "training.loop",
     "Spec": "protocol.records",
     "StepResult": "protocol.host_distribution",
@@ -79,6 +81,7 @@ _HOMES = {
     "memory_bytes": "protocol.agent",
     "meta_train": "training.loop",
     "record": "protocol.records",
+    "replay": "rollout.logged_rows",
     "run_lifetime": "rollout.compiled",
     "save_bundle": "storage.bundle",
     "save_readout": "evaluation.belief_probe.storage",
@@ -112,6 +115,7 @@ __all__ = [
     "RawReturns",
     "Readout",
     "ReadoutConfig",
+    "ReplayedRows",
     "Run",
     "Spec",
     "StepResult",
@@ -135,6 +139,7 @@ __all__ = [
     "memory_bytes",
     "meta_train",
     "record",
+    "replay",
     "run_lifetime",
     "save_bundle",
     "save_readout",

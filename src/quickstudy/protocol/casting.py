@@ -170,10 +170,11 @@ class Elements:
 
     Args:
       space: of observations.
+      what: the elements are, in words, for messages.
     """
 
-    def __init__(self, space: Space):
-        self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+    def __init__(self, space: Space, *, what: str = "an observation"):
+        self._what, self.space, self.kind, self._shape = what, space, _type_of(space), tuple(space.shape or ())
         self._low: Any
         self._high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
@@ -183,7 +184,7 @@ class Elements:
         else:
             low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
             with np.errstate(invalid="ignore"):
-                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self._kind.kind == "f")
+                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self.kind.kind == "f")
             self._low, self._high = low - slack, high + slack
 
     def cast(self, observation: Any) -> np.ndarray:
@@ -192,7 +193,7 @@ class Elements:
         Raises:
           SpecError: something that is no element; names the space and what came.
         """
-        if type(observation) is np.ndarray and observation.dtype == self._kind and observation.shape == self._shape:
+        if type(observation) is np.ndarray and observation.dtype == self.kind and observation.shape == self._shape:
             element = observation
         else:
             try:
@@ -210,7 +211,7 @@ class Elements:
     def _refusal(self, observation: Any) -> SpecError:
         shown = " ".join(repr(observation).split())
         came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
-        return SpecError(f"an observation must be an element of {self.space}; came {came}. Nothing was changed.")
+        return SpecError(f"{self._what} must be an element of {self.space}; came {came}. Nothing was changed.")
 
 
 def described(value: Any) -> str:
