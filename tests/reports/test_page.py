@@ -153,9 +153,9 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
     ):
         assert piece in told
     labels = [found for tag, found in page.tags if tag == "svg"]
-    assert len(labels) == 5
+    assert len(labels) == 6
     assert all(found["role"] == "img" for found in labels)
-    assert all("Thompson sampling" in found["aria-label"] for found in labels[:4])
+    assert all("Thompson sampling" in found["aria-label"] for found in labels[:5])
     assert "prefers-color-scheme: dark" in text
 
 
@@ -163,7 +163,9 @@ def test_pictures_lie_beside_the_page_and_are_the_same_each_time(levels, tmp_pat
     for folder in ("one", "two"):
         write_report(tmp_path / folder, evaluations=[made(levels)], metrics=list(metrics()))
     found = sorted(path.name for path in (tmp_path / "one/pictures").iterdir())
-    assert found == sorted(f"{name}.{kind}" for name in ("adaptation", "regret", "training") for kind in ("svg", "png"))
+    assert found == sorted(
+        f"{name}.{kind}" for name in ("adaptation", "differences", "regret", "training") for kind in ("svg", "png")
+    )
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
     for path in (tmp_path / "one").rglob("*.svg"):
@@ -270,3 +272,48 @@ def test_the_first_sentence_says_whether_the_agent_adapts_and_controls_have_its_
     assert pens["rl2 without memory"].place == pens["rl2"].place
     assert pens["random"].place == 1
     assert "without memory" not in (tmp_path / "pictures" / "training.svg").read_text(encoding="utf-8")
+
+
+def told_by_blocks(text):
+    """The sentences of a page outside tables, folded parts and charts."""
+    text = re.sub(r"<(table|details|svg|style|pre|title)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    blocks = re.findall(r"<(?:p|h1|figcaption)\b[^>]*>(.*?)</(?:p|h1|figcaption)>", text, flags=re.DOTALL)
+    return [sentence for block in blocks for sentence in re.split(r"(?<=\.)\s+", block) if sentence]
+
+
+def test_no_sentence_stands_twice(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels), made(levels, split="ood:close-arms")], metrics=list(metrics()), run=RUN)
+    told = told_by_blocks(text)
+    assert len(told) > 8
+    assert not {sentence for sentence in told if told.count(sentence) > 1}
+
+
+def test_the_differences_are_drawn_against_each_other_contender(levels, tmp_path):
+    found = made(levels)
+    _, page = page_of(tmp_path, [found])
+    (label,) = (tags["aria-label"] for tag, tags in page.tags if tag == "svg" and "minus that of" in tags["aria-label"])
+    difference = found.compare("rl2", "random").difference
+    assert f"random +{difference.value:.2f} [" in label
+    assert label.index("Thompson sampling") < label.index("random")  # best first
+    page_of(tmp_path / "alone", [made({"rl2": 0.5})])
+    assert not (tmp_path / "alone" / "pictures" / "differences.svg").exists()
+
+
+def test_settings_are_folded(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels)], run=RUN)
+    folded = re.search(r"<h2>Configuration</h2><details>(.*?)</details>", text, flags=re.DOTALL)
+    assert "hidden_size" in folded[1]
+    assert "<details open" not in text
+
+
+def test_pages_about_bandits_have_lift_and_the_probability_of_being_best(levels, tmp_path):
+    found = made(levels)
+    best = dataclasses.replace(found.results["rl2"], probability_of_being_best=0.97)
+    text, _ = page_of(tmp_path / "bandit", [dataclasses.replace(found, results=found.results | {"rl2": best})])
+    heads = re.findall(r'<th scope="col">(.*?)</th>', text)
+    assert [heads.index(name) for name in ("minus rl2", "lift of rl2", "P(best)")] == [6, 7, 8]
+    lift = 100 * found.compare("rl2", "random").lift.value
+    assert f"<td>+{lift:.1f} %<small>[" in text
+    assert "<td>97.0 %</td>" in text
+    text, _ = page_of(tmp_path / "other", [made(levels, horizon=2)])
+    assert "lift of rl2" not in text

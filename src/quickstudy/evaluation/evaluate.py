@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.lift import lift_of, probabilities_of_being_best
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
@@ -120,6 +121,9 @@ def evaluate(
     no_score = why_no_score(returns.values(), anchors)
     if no_score:
         results = {name: dataclasses.replace(one, normalised_score=None, steps_to={}) for name, one in results.items()}
+    rivals = {name: values for name, values in returns.items() if results[name].control is None}
+    for name, chance in probabilities_of_being_best(rivals, draws).items():
+        results[name] = dataclasses.replace(results[name], probability_of_being_best=chance)
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
         reference = next((name for name, one in contenders.items() if one.trained), best)
@@ -175,13 +179,14 @@ def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: M
     """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
     ours, theirs = returns[first], returns[second]
     difference = (ours.mean(0) - theirs.mean(0)).mean()
-    resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
+    means, means_theirs = statistics.resampled_means(ours, draws[first]), statistics.resampled_means(theirs, draws[second])
     chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
     return PairedComparison(
         first=first,
         second=second,
-        difference=statistics.estimate(difference, resampled),
+        difference=statistics.estimate(difference, means - means_theirs),
         probability_of_improvement=statistics.estimate(statistics.improvements(ours, theirs).mean(), chances),
+        lift=lift_of(ours, theirs, means, means_theirs),
     )
 
 

@@ -84,6 +84,8 @@ def definitions(spec: Spec) -> dict[str, str]:
         "'never' if not within it",
         "masked steps": "steps whose reward or observations are not finite, or whose reward overflows; they bring no reward "
         "and reach no memory, as in meta-training and in an Actor",
+        "lift": "mean return divided by the other's, minus one; shown if the other's mean is above zero in all resamples",
+        "P(best)": "share of the bootstrap resamples in which no other contender, controls left out, has a higher mean return",
         "difference": "mean over tasks of the return minus the other's, on the same task with common random numbers",
     }
 

@@ -76,6 +76,8 @@ class Result:
       nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
       gain: end of the adaptation curve minus its start, task by task: last minus first episode, or last minus first tenth of
         the steps where a lifetime has one episode or episodes of one step. None for a lifetime of one step.
+      probability_of_being_best: share of the bootstrap resamples in which no other contender, controls left out, has a higher
+        mean return; None for controls.
       control: of which agent this is a control, and how it differs; None for agents and baselines.
     """
 
@@ -98,6 +100,7 @@ class Result:
     nonfinite_steps: int = left_out(0)
     gain: Estimate | None = left_out(None)
     control: Control | None = left_out(None)
+    probability_of_being_best: float | None = left_out(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,12 +112,14 @@ class PairedComparison:
       second: another's.
       difference: mean lifetime return of the first minus the second's, task by task.
       probability_of_improvement: that the first does better on a task; doing equally well counts half.
+      lift: mean return of the first divided by the second's, minus one; None where the second's may not be above zero.
     """
 
     first: str
     second: str
     difference: Estimate
     probability_of_improvement: Estimate
+    lift: Estimate | None = left_out(None)
 
     @property
     def outcome(self) -> str:
@@ -131,7 +136,17 @@ class PairedComparison:
             second=self.first,
             difference=_mirrored(self.difference, total=0.0),
             probability_of_improvement=_mirrored(self.probability_of_improvement, total=1.0),
+            lift=None if self.lift is None else _inverted(self.lift),
         )
+
+
+def _inverted(lift: Estimate) -> Estimate | None:
+    """The lift of the other one; None where this one may earn nothing."""
+    ends = (lift.value, lift.high, lift.low)
+    if any(x is None or x <= -1 for x in ends):
+        return None
+    value, low, high = (1 / (1 + x) - 1 for x in ends if x is not None)
+    return Estimate(value=value, low=low, high=high)
 
 
 def _mirrored(estimate: Estimate, *, total: float) -> Estimate:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickstudy.evaluation.adaptation import adaptation_sentences, compared_ends
-from quickstudy.evaluation.numbers import bounded, byte_size, ends, number
+from quickstudy.evaluation.numbers import bounded, byte_size, ends, number, percent
 from quickstudy.evaluation.results import Evaluation, Result
 from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked, subject
 from quickstudy.numerics.statistics import Estimate
@@ -17,19 +17,14 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import file_word
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
+from quickstudy.reports.difference_chart import differences
 from quickstudy.reports.page_parts import document, grid, section, text
+from quickstudy.reports.run_parts import configuration, reproduce, table_of
+from quickstudy.reports.said_once import said_once
 from quickstudy.reports.seeds import seeds_sentences
 from quickstudy.storage.atomic import write_atomically
 
 _TRAINING_TASKS = "These are TRAINING TASKS, not held-out tasks: the results say nothing about new tasks."
-
-SECTIONS = {
-    "algorithm": "Algorithm",
-    "distribution": "Tasks",
-    "training": "Training",
-    "versions": "Versions",
-    "machine": "Machine",
-}
 
 
 def write_report(
@@ -60,25 +55,43 @@ def write_report(
     names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
     controls = {name: result.control.agent for one in evaluations for name, result in one.results.items() if result.control}
     pens = canvas.pens(list(names.items()), controls=controls)
-    adaptation = charts.adaptation_curves(main, pens)
-    splits = _split_pictures(evaluations, pens) if len(evaluations) > 1 else []
-    training = charts.training_curve(metrics, main, pens) if metrics else None
+    drawn = _pictures(main, evaluations, metrics, pens)
+    adaptation, compared, splits, training = drawn
     body = [
         _opening(main, run, title),
         section("Adaptation", grid(adaptation)),
-        section("Results", _table(main, pens)),
+        section("Results", (grid(compared) if compared else "") + _table(main, pens)),
         section("All splits", grid(splits)) if splits else "",
-        section("Training", grid([training])) if training else "",
-        section("Configuration", _configuration(run)) if run else "",
-        section("Reproduce", _reproduce(evaluations, run)),
+        section("Training", grid(training)) if training else "",
+        section("Configuration", configuration(run)) if run else "",
+        section("Reproduce", reproduce(evaluations, run)),
     ]
-    for picture in (*adaptation, *splits, *([training] if training else [])):
+    for picture in (picture for part in drawn for picture in part):
         write_atomically(folder / "pictures" / f"{picture.name}.svg", picture.svg)
         write_atomically(folder / "pictures" / f"{picture.name}.png", picture.png)
     page = document(title or _name(main, run), body)
     path = folder / "report.html"
     write_atomically(path, page)
     return path
+
+
+def _pictures(
+    main: Evaluation,
+    evaluations: Sequence[Evaluation],
+    metrics: Sequence[Mapping[str, Any]] | None,
+    pens: Mapping[str, Pen],
+) -> list[list[Picture]]:
+    """The charts of adaptation, of differences, of the splits and of training, in the order of the page."""
+    compared = differences(main, pens)
+    training = charts.training_curve(metrics, main, pens) if metrics else None
+    parts = [
+        charts.adaptation_curves(main, pens),
+        [compared] if compared else [],
+        _split_pictures(evaluations, pens) if len(evaluations) > 1 else [],
+        [training] if training else [],
+    ]
+    once = iter(said_once(picture for part in parts for picture in part))
+    return [[next(once) for _ in part] for part in parts]
 
 
 def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) -> list[Picture]:
@@ -124,19 +137,14 @@ def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None)
 
 def _name(main: Evaluation, run: Mapping[str, Any] | None) -> str:
     tasks = str(main.distribution["name"])
-    algorithm = _table_of(run, "algorithm").get("name")
+    algorithm = table_of(run, "algorithm").get("name")
     return f"{algorithm} on {tasks}" if algorithm else tasks
-
-
-def _table_of(run: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
-    """A part of a run's record, which anybody may have written; empty where it is no table."""
-    part = (run or {}).get(key)
-    return part if isinstance(part, Mapping) else {}
 
 
 def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
     columns = [
         "agent", "lifetime return", "gain", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
+        *([f"lift of {main.reference}", "P(best)"] if _is_bandit(main) else []),
         f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
     ]  # fmt: skip
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
@@ -158,15 +166,19 @@ def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
     shown = (result.lifetime_return, result.gain, result.interquartile_mean, result.normalised_score, result.regret)
     cells = [_cell(e, signed=e is result.gain) for e in shown]
     comparison = main.compare(main.reference, name) if name != main.reference else None
-    if comparison is None:
-        cells += ["<td>–</td>", "<td>–</td>"]
+    other = None if comparison is None else comparison.reversed()
+    if comparison is None or other is None:
+        cells.append("<td>–</td>")
     else:
-        other = comparison.reversed()
         cells.append(
             f'<td><span class="{comparison.outcome}">{number(other.difference.value, signed=True)}</span>'
             f"<small>{ends(other.difference)}</small></td>"
         )
-        cells.append(_cell(other.probability_of_improvement))
+    if _is_bandit(main):
+        cells.append(_percent_cell(None if comparison is None else comparison.lift))
+        best = result.probability_of_being_best
+        cells.append("<td>–</td>" if best is None else f"<td>{percent(best, 1)}</td>")
+    cells.append(_cell(None if other is None else other.probability_of_improvement))
     steps = result.steps_to.get(THRESHOLD)
     cells.append("<td>–</td>" if steps is None else _steps_cell(steps))
     times = result.decision_microseconds
@@ -183,42 +195,21 @@ def _cell(estimate: Estimate | None, *, signed: bool = False) -> str:
     return f"<td>{bounded(estimate, signed=signed).split(' [')[0]}<small>{ends(estimate)}</small></td>"
 
 
+def _is_bandit(main: Evaluation) -> bool:
+    """Whether the table has the measures of experiments with variants: episodes are one step, and the measures are known."""
+    lifts = (one.lift for one in main.comparisons if main.reference in (one.first, one.second))
+    best = (result.probability_of_being_best for result in main.results.values())
+    return main.spec["horizon"] == 1 and any(measure is not None for measure in (*lifts, *best))
+
+
+def _percent_cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "<td>–</td>"
+    value, low, high = (None if x is None else 100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return _cell(Estimate(value=value, low=low, high=high), signed=True).replace("<small>", " %<small>", 1)
+
+
 def _steps_cell(estimate: Estimate) -> str:
     value, low, high = ("never" if x is None else f"{x:.0f}" for x in (estimate.value, estimate.low, estimate.high))
     interval = "" if low == high == value else f"<small>[{low}, {high}]</small>"
     return f"<td>{value}{interval}</td>"
-
-
-def _configuration(run: Mapping[str, Any]) -> str:
-    parts = []
-    for key, heading in SECTIONS.items():
-        rows = "".join(
-            f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in _flat(_table_of(run, key))
-        )
-        if rows:
-            parts.append(f'<figure><h3>{heading}</h3><table class="plain"><tbody>{rows}</tbody></table></figure>')
-    return f'<div class="pictures">{"".join(parts)}</div>'
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as dotted names; a bare value keeps the name that it came with."""
-    if not isinstance(value, Mapping):
-        return [(prefix or "value", value)]
-    # A run stores `name` and `config` side by side; the settings need no prefix.
-    names = {name: prefix if name == "config" else f"{prefix}.{name}" if prefix else str(name) for name in value}
-    return [row for name, inner in value.items() for row in _flat(inner, names[name])]
-
-
-def _reproduce(evaluations: Sequence[Evaluation], run: Mapping[str, Any] | None) -> str:
-    commands = [command for command in [(run or {}).get("command"), *(one.command for one in evaluations)] if command]
-    shown = "\n".join(dict.fromkeys(" ".join(map(str, c)) if isinstance(c, list | tuple) else str(c) for c in commands))
-    rows = "".join(
-        f'<tr><th scope="row">{text(one.split)}</th>'
-        f"<td>{text(one.label)}; {one.tasks:,} tasks, seed {one.seed}<br><code>{text(one.task_hash)}</code></td></tr>"
-        for one in evaluations
-    )
-    command = f"<pre><code>{text(shown)}</code></pre>" if shown else ""
-    return (
-        f'{command}<table class="plain"><thead><tr><th scope="col">split</th><th scope="col">task list (SHA-256)</th></tr>'
-        f"</thead><tbody>{rows}</tbody></table>"
-    )
