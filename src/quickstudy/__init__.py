@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from quickstudy.reports.comparison_page import write_comparison
     from quickstudy.reports.page import write_report
     from quickstudy.reports.video_files import write_video
+    from quickstudy.reports.wording import Wording
     from quickstudy.rollout.actor import Actor
     from quickstudy.rollout.collecting.config import CollectingConfig
     from quickstudy.rollout.compiled import run_lifetime
@@ -66,6 +67,7 @@ _HOMES = {
     "TrainingConfig": "training.loop",
     "Transition": "protocol.records",
     "Video": "evaluation.video",
+    "Wording": "reports.wording",
     "adaptation_speed": "evaluation.adaptation_speed.measure",
     "adaptation_speeds": "evaluation.adaptation_speed.measure",
     "adaptation_video": "evaluation.video",
@@ -123,6 +125,7 @@ __all__ = [
     "TrainingConfig",
     "Transition",
     "Video",
+    "Wording",
     "adaptation_speed",
     "adaptation_speeds",
     "adaptation_video",

@@ -18,6 +18,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.reports import canvas
 from quickstudy.reports.page import write_report
+from quickstudy.reports.wording import Wording
 
 RUN = {
     "command": "quickstudy train rl2 some-tasks --seeds 2 --budget 5m",
@@ -317,3 +318,16 @@ def test_pages_about_bandits_have_lift_and_the_probability_of_being_best(levels,
     assert "<td>97.0 %</td>" in text
     text, _ = page_of(tmp_path / "other", [made(levels, horizon=2)])
     assert "lift of rl2" not in text
+
+
+def test_a_page_has_the_words_of_its_readers(levels, tmp_path):
+    found = made(levels | {"step-wise reward": 0.4})
+    wording = Wording(agent="Our site", unit="conversions", step="visitor")
+    text, page = page_of(tmp_path, [found], metrics=list(metrics()), run=RUN, wording=wording)
+    told = " ".join(page.told)
+    for piece in ("Our site adapts", "conversions per lifetime", "lift of Our site", "visitors to 90 %", "step-wise reward"):
+        assert piece in told
+    words = re.sub(r"<(pre|details)\b.*?</\1>", " ", text, flags=re.DOTALL).replace("step-wise reward", "")
+    assert not re.findall(r"\b(?:rl2|[Ss]teps?|[Rr]ewards?)\b", "".join(Page(words).told[1:]).replace("rl2 on some-tasks", ""))
+    with pytest.raises(UsageError, match="another contender is called 'random' already"):
+        write_report(tmp_path, evaluations=[found], wording=Wording(agent="random"))

@@ -8,7 +8,9 @@ import dataclasses
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib
@@ -190,8 +192,26 @@ def spread(places: Sequence[float], *, apart: float) -> list[float]:
     return found
 
 
+_say: ContextVar[Callable[[str], str]] = ContextVar("say", default=str)
+
+
+@contextmanager
+def words_of(say: Callable[[str], str]) -> Iterator[None]:
+    """Charts that are finished in this block have the words that `say` gives: in titles, captions and names of axes."""
+    before = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(before)
+
+
 def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: str) -> Picture:
     """Renders a figure as SVG and PNG; the same figure gives the same bytes."""
+    say = _say.get()
+    for axes in figure.axes:
+        axes.set_xlabel(say(axes.get_xlabel()))
+        axes.set_ylabel(say(axes.get_ylabel()))
+    title, caption, alternative = say(title), say(caption), say(alternative)
     files = {}
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         file = io.BytesIO()

@@ -22,6 +22,7 @@ from quickstudy.reports.page_parts import document, grid, section, text
 from quickstudy.reports.run_parts import configuration, reproduce, table_of
 from quickstudy.reports.said_once import said_once
 from quickstudy.reports.seeds import seeds_sentences
+from quickstudy.reports.wording import Say, Wording
 from quickstudy.storage.atomic import write_atomically
 
 _TRAINING_TASKS = "These are TRAINING TASKS, not held-out tasks: the results say nothing about new tasks."
@@ -34,6 +35,7 @@ def write_report(
     metrics: Sequence[Mapping[str, Any]] | None = None,
     run: Mapping[str, Any] | None = None,
     title: str | None = None,
+    wording: Wording = Wording(),
 ) -> pathlib.Path:
     """Writes `report.html`, and its charts as SVG and PNG under `pictures/`.
 
@@ -43,24 +45,29 @@ def write_report(
       metrics: lines of the run's metrics file, for the training curve.
       run: the run's record (`run.json`), for the configuration and the command.
       title: of the page; by default the names of the algorithm and the tasks.
+      wording: other words for the agent, the reward and a step.
     Returns:
       The path of the page.
     Raises:
-      UsageError: no evaluation.
+      UsageError: no evaluation, or a name for the agent that another contender has.
     """
     if not evaluations:
         raise UsageError("a report needs at least one evaluation, but got none. Run `quickstudy evaluate` first.")
     folder = pathlib.Path(folder)
     main = next((one for one in evaluations if one.split == "test"), evaluations[0])
+    place, evaluations = evaluations.index(main), wording.renamed(evaluations, main=main)
+    main = evaluations[place]
     names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
     controls = {name: result.control.agent for one in evaluations for name, result in one.results.items() if result.control}
     pens = canvas.pens(list(names.items()), controls=controls)
-    drawn = _pictures(main, evaluations, metrics, pens)
+    say = wording.sayer([*names, str(main.distribution["name"]), main.label])
+    with canvas.words_of(say):
+        drawn = _pictures(main, evaluations, metrics, pens)
     adaptation, compared, splits, training = drawn
     body = [
-        _opening(main, run, title),
+        _opening(main, run, title, say),
         section("Adaptation", grid(adaptation)),
-        section("Results", (grid(compared) if compared else "") + _table(main, pens)),
+        section("Results", (grid(compared) if compared else "") + _table(main, pens, say)),
         section("All splits", grid(splits)) if splits else "",
         section("Training", grid(training)) if training else "",
         section("Configuration", configuration(run)) if run else "",
@@ -112,18 +119,18 @@ def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) 
     return list(found.values())
 
 
-def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None) -> str:
+def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None, say: Say) -> str:
     warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
     seeds = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
     first, *more = [*adaptation_sentences(main, subject(main)), headline(main)]
     scores = [main.no_score] if main.no_score else []
-    sentences = [first, *more, *scores, *seeds, *nonfinite_sentences(main)]
+    sentences = list(map(say, dict.fromkeys([first, *more, *scores, *seeds, *nonfinite_sentences(main)])))
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
         ("Tasks", f"{main.tasks:,}, split “{main.split}” ({main.label})"),
         ("Distribution", f"{main.distribution['name']}{f' ({config})' if config else ''}"),
-        ("Lifetime", f"{episodes}{'s' if spec['horizon'] > 1 else ''}"),
+        ("Lifetime", say(f"{episodes}{'s' if spec['horizon'] > 1 else ''}")),
         ("Task list", main.task_hash[:12]),
     ]
     items = "".join(f"<li>{name} <b>{text(value)}</b></li>" for name, value in facts)
@@ -141,20 +148,21 @@ def _name(main: Evaluation, run: Mapping[str, Any] | None) -> str:
     return f"{algorithm} on {tasks}" if algorithm else tasks
 
 
-def _table(main: Evaluation, pens: Mapping[str, Pen]) -> str:
+def _table(main: Evaluation, pens: Mapping[str, Pen], say: Say) -> str:
     columns = [
         "agent", "lifetime return", "gain", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
         *([f"lift of {main.reference}", "P(best)"] if _is_bandit(main) else []),
         f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
     ]  # fmt: skip
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    head = "".join(f'<th scope="col">{text(say(column))}</th>' for column in columns)
     rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
-    notes = "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in main.definitions.items())
+    notes = "".join(f"<dt>{text(say(name))}</dt><dd>{text(say(meaning))}</dd>" for name, meaning in main.definitions.items())
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {text(main.label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         '<p class="note">Meta-trained agents are bold. Small numbers are 95 % intervals. '
-        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference. Gain: from {compared_ends(main)}.</p>"
+        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference. "
+        f"Gain: from {text(say(compared_ends(main)))}.</p>"
         f"<details><summary>Definitions of the measures</summary><dl>{notes}"
         "<dt>memory</dt><dd>size of the memory of one lifetime</dd><dt>µs per decision</dt>"
         f"<dd>median and 99th percentile of one decision without batching, on {text(main.machine)}</dd></dl></details>"
