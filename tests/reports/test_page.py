@@ -19,6 +19,7 @@ from quickstudy.protocol.records import Spec
 from quickstudy.reports import canvas
 from quickstudy.reports.page import write_report
 from quickstudy.reports.wording import Wording
+from reports.made_lifetime import LIFETIME
 
 RUN = {
     "command": "quickstudy train rl2 some-tasks --seeds 2 --budget 5m",
@@ -331,3 +332,12 @@ def test_a_page_has_the_words_of_its_readers(levels, tmp_path):
     assert not re.findall(r"\b(?:rl2|[Ss]teps?|[Rr]ewards?)\b", "".join(Page(words).told[1:]).replace("rl2 on some-tasks", ""))
     with pytest.raises(UsageError, match="another contender is called 'random' already"):
         write_report(tmp_path, evaluations=[found], wording=Wording(agent="random"))
+
+
+def test_the_page_shows_one_lifetime_below_the_adaptation(levels, tmp_path):
+    wording = Wording(agent="Our site")
+    _, page = page_of(tmp_path, [made(levels)], lifetime=LIFETIME, wording=wording)
+    told = " ".join(page.told)
+    places = [told.index(heading) for heading in ("Adaptation", "One lifetime", "One lifetime of Our site", "Results")]
+    assert places == sorted(places)
+    assert (tmp_path / "pictures" / "lifetime.svg").exists()

@@ -39,6 +39,8 @@ class EvaluateArguments:
     """Measure the distribution's baselines beside the agents."""
     controls: bool = True
     """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
+    example: bool = True
+    """Save one lifetime of the first agent for the page: what it did, and what it believed. Not for tasks outside JAX."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None
@@ -85,6 +87,7 @@ def run(arguments: list[str]) -> int:
         tasks=wanted.tasks,
         seed=wanted.seed,
         controls=wanted.controls,
+        example=wanted.example,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )

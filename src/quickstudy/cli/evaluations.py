@@ -7,6 +7,7 @@ from typing import Any
 from quickstudy.cli.console import Console, progress_bars
 from quickstudy.evaluation.adaptation import adaptation_sentences
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.example_lifetime import example_lifetime
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.splits import evaluate_splits
@@ -30,6 +31,7 @@ def evaluate_and_show(
     folder: str | Path,
     splits: Sequence[str] = (),
     raw: str | None = None,
+    example: bool = True,
     **asked: Any,
 ) -> list[Evaluation]:
     """`evaluate_splits` below a bar of progress; each evaluation is printed and saved in the folder as soon as it is done.
@@ -38,6 +40,7 @@ def evaluate_and_show(
       contenders, distribution, splits, **asked: as of `evaluate_splits`.
       folder: that evaluations are saved in.
       raw: the file of the raw returns of all splits so far; None writes none.
+      example: save one lifetime of the first trained contender, on the first split, for the page.
     """
     console, evaluations = Console(), []
     table = None if raw is None else RawReturns()
@@ -53,4 +56,15 @@ def evaluate_and_show(
                 table.save(raw)
             show_evaluation(console, evaluation)
             evaluations.append(evaluation)
+        trained = next((name for name, one in contenders.items() if one.trained), None)
+        if example and trained is not None and evaluations:
+            bars.update(bar, description=f"one lifetime of {trained}")
+            _save_example(trained, contenders[trained], distribution, evaluations[0], folder)
     return evaluations
+
+
+def _save_example(name: str, one: Contender, distribution: AnyDistribution, evaluation: Evaluation, folder: str | Path) -> None:
+    drawn = {"split": evaluation.split, "tasks": evaluation.tasks, "seed": evaluation.seed}
+    lifetime = example_lifetime(name, one, distribution, **drawn)
+    if lifetime is not None:
+        lifetime.save(folder)

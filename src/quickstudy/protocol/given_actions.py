@@ -4,6 +4,7 @@ A person overrules a decision, a rule of the business replaces it, or a log hold
 is an element of the action space as `space.sample()` would give it, and is cast here to what an agent itself decides.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -85,6 +86,11 @@ def check_allowed(action: PyTree, observation: np.ndarray, spec: Spec) -> None:
         )
 
 
+def gives_policy(extras: Mapping[str, Any]) -> bool:
+    """Whether the extras of a decision hold a policy that tells the probability of any action."""
+    return callable(getattr(extras.get("policy"), "log_probability", None))
+
+
 def taken_instead(decision: Decision, action: PyTree) -> Decision:
     """The decision as if the agent had chosen this action.
 
@@ -96,7 +102,7 @@ def taken_instead(decision: Decision, action: PyTree) -> Decision:
       action: that was taken, with the types of the decision's.
     """
     extras = decision.extras
-    if "policy" in extras and "log_probability" in extras:
+    if "log_probability" in extras and gives_policy(extras):
         extras = extras | {"log_probability": extras["policy"].log_probability(action)}
     elif "log_probability" in extras:
         equal = [

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickstudy.evaluation.adaptation import adaptation_sentences, compared_ends
+from quickstudy.evaluation.example_lifetime import ExampleLifetime
 from quickstudy.evaluation.numbers import bounded, byte_size, ends, number, percent
 from quickstudy.evaluation.results import Evaluation, Result
 from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked, subject
@@ -18,6 +19,7 @@ from quickstudy.protocol.printable import file_word
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
 from quickstudy.reports.difference_chart import differences
+from quickstudy.reports.lifetime_chart import lifetime_picture
 from quickstudy.reports.page_parts import document, grid, section, text
 from quickstudy.reports.run_parts import configuration, reproduce, table_of
 from quickstudy.reports.said_once import said_once
@@ -36,6 +38,7 @@ def write_report(
     run: Mapping[str, Any] | None = None,
     title: str | None = None,
     wording: Wording = Wording(),
+    lifetime: ExampleLifetime | None = None,
 ) -> pathlib.Path:
     """Writes `report.html`, and its charts as SVG and PNG under `pictures/`.
 
@@ -46,6 +49,7 @@ def write_report(
       run: the run's record (`run.json`), for the configuration and the command.
       title: of the page; by default the names of the algorithm and the tasks.
       wording: other words for the agent, the reward and a step.
+      lifetime: an example to show, of any contender.
     Returns:
       The path of the page.
     Raises:
@@ -55,18 +59,21 @@ def write_report(
         raise UsageError("a report needs at least one evaluation, but got none. Run `quickstudy evaluate` first.")
     folder = pathlib.Path(folder)
     main = next((one for one in evaluations if one.split == "test"), evaluations[0])
+    of_example = "" if lifetime is None else wording.name_of(lifetime.agent, main=main)
     place, evaluations = evaluations.index(main), wording.renamed(evaluations, main=main)
     main = evaluations[place]
     names = {name: result.trained for one in (main, *evaluations) for name, result in one.results.items()}
     controls = {name: result.control.agent for one in evaluations for name, result in one.results.items() if result.control}
     pens = canvas.pens(list(names.items()), controls=controls)
-    say = wording.sayer([*names, str(main.distribution["name"]), main.label])
+    say = wording.sayer([*names, of_example, str(main.distribution["name"]), main.label])
     with canvas.words_of(say):
-        drawn = _pictures(main, evaluations, metrics, pens)
-    adaptation, compared, splits, training = drawn
+        example = [] if lifetime is None else [lifetime_picture(lifetime, agent=of_example)]
+        drawn = _pictures(main, evaluations, metrics, pens, example)
+    adaptation, example, compared, splits, training = drawn
     body = [
         _opening(main, run, title, say),
         section("Adaptation", grid(adaptation)),
+        section("One lifetime", grid(example)) if example else "",
         section("Results", (grid(compared) if compared else "") + _table(main, pens, say)),
         section("All splits", grid(splits)) if splits else "",
         section("Training", grid(training)) if training else "",
@@ -87,12 +94,14 @@ def _pictures(
     evaluations: Sequence[Evaluation],
     metrics: Sequence[Mapping[str, Any]] | None,
     pens: Mapping[str, Pen],
+    example: list[Picture],
 ) -> list[list[Picture]]:
-    """The charts of adaptation, of differences, of the splits and of training, in the order of the page."""
+    """The charts of adaptation, an example, and those of differences, splits and training, in the order of the page."""
     compared = differences(main, pens)
     training = charts.training_curve(metrics, main, pens) if metrics else None
     parts = [
         charts.adaptation_curves(main, pens),
+        example,
         [compared] if compared else [],
         _split_pictures(evaluations, pens) if len(evaluations) > 1 else [],
         [training] if training else [],

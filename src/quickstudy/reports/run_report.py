@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from quickstudy.evaluation.example_lifetime import FILE, ExampleLifetime
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.page import write_report
 from quickstudy.reports.wording import Wording
+from quickstudy.storage.reading import is_file
 from quickstudy.storage.run_description import read_description
 from quickstudy.storage.run_folder import read_metrics
 
@@ -32,4 +34,7 @@ def report_on(folder: str | Path, *, title: str | None = None, wording: Wording 
     run = read_description(folder) if (folder / "run.json").exists() else None
     evaluations = [Evaluation.load(path) for path in stored]
     metrics = read_metrics(folder) or None
-    return write_report(folder, evaluations=evaluations, metrics=metrics, run=run, title=title, wording=wording)
+    lifetime = ExampleLifetime.load(folder / FILE) if is_file(folder / FILE) else None
+    return write_report(
+        folder, evaluations=evaluations, metrics=metrics, run=run, title=title, wording=wording, lifetime=lifetime
+    )

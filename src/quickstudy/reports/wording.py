@@ -47,6 +47,11 @@ class Wording:
             raise UsageError(f"another contender is called {self.agent!r} already. Give the agent another name.")
         return [_renamed(one, old, self.agent) for one in evaluations]
 
+    def name_of(self, agent: str, *, main: Evaluation) -> str:
+        """The name of a contender on the page: the new one, if it is the agent that the page is about."""
+        old = subject(main)
+        return self.agent if self.agent and agent == old and main.results[old].trained else agent
+
     def sayer(self, names: Iterable[str]) -> Say:
         """What replaces the usual words in a text, and leaves these names as they are."""
         rules = [*_unit_rules(self.unit), *_step_rules(self.step)]

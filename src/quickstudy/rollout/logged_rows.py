@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float32, Int, PyTree
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.given_actions import taken_instead
+from quickstudy.protocol.given_actions import gives_policy, taken_instead
 from quickstudy.protocol.records import Decision, Outcome, record
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.log_columns import LogColumns
@@ -152,7 +152,7 @@ def _program(agent: Agent) -> Any:
         own = decided.decision
         cast = jax.tree.map(lambda given, like: given.astype(like.dtype), row.action, own.action)
         taken = taken_instead(own, cast)
-        said = taken.extras["log_probability"] if {"policy", "log_probability"} <= set(own.extras) else None
+        said = own.extras["policy"].log_probability(cast) if gives_policy(own.extras) else None
         outcome = Outcome(observation=row.successor, reward=row.reward, terminated=row.terminated, truncated=row.truncated)
         # Behind the end of a lifetime nothing is awaited, so nothing changes.
         decided = dataclasses.replace(decided, decision=taken, awaits_outcome=row.valid)

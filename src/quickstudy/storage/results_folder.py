@@ -22,8 +22,8 @@ def check_results_folder(folder: str | Path) -> None:
 
 
 _MEASURED = (
-    "evaluation-*.json", "speed-*.json", "speed-*.svg", "speed-*.png", "calibration.json", "readout.safetensors",
-    "belief.*", "surprise.*", "adaptation.*", "report.html", "pictures",
+    "evaluation-*.json", "example-lifetime.json", "speed-*.json", "speed-*.svg", "speed-*.png", "calibration.json",
+    "readout.safetensors", "belief.*", "surprise.*", "adaptation.*", "report.html", "pictures",
 )  # fmt: skip
 
 
