@@ -64,7 +64,7 @@ def evaluate_and_show(
 
 
 def _save_example(name: str, one: Contender, distribution: AnyDistribution, evaluation: Evaluation, folder: str | Path) -> None:
-    drawn = {"split": evaluation.split, "tasks": evaluation.tasks, "seed": evaluation.seed}
-    lifetime = example_lifetime(name, one, distribution, **drawn)
+    split, tasks, seed = evaluation.split, evaluation.tasks, evaluation.seed
+    lifetime = example_lifetime(name, one, distribution, split=split, tasks=tasks, seed=seed)
     if lifetime is not None:
         lifetime.save(folder)

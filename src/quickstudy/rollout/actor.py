@@ -125,6 +125,7 @@ class Actor:
         reward, successor = _checked_reward(reward), self._elements.cast(observation)
         flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
         if action is not None:
+            assert self._carried is not None  # an action waits for its outcome
             taken = self._actions.cast(action)
             check_allowed(taken, self._seen, self.agent.spec)
             self._carried = self._programs.taken(self._carried, taken)

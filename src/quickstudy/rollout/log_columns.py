@@ -103,7 +103,7 @@ def _columns(rows: Any) -> dict[str, Sequence[Any]]:
     return found
 
 
-def _values(column: Any) -> Sequence[Any]:
+def _values(column: Any) -> Any:
     """The values of a column: an array, a list, a column of a table; a tuple or dict of these for actions of several parts."""
     if isinstance(column, Mapping):
         return [dict(zip(column, each, strict=True)) for each in zip(*map(_values, column.values()), strict=True)]
