@@ -57,6 +57,10 @@ WRONG = {
     "unknown distribution": (["train", "rl2", "bernouli-bandit"], "Did you mean 'bernoulli-bandit'?"),
     "missing name": (["train", "rl2"], "DISTRIBUTION missing"),
     "unknown flag": (["train", "rl2", "bernoulli-bandit", "--armz", "3"], "unknown flag '--armz'. Did you mean '--arms'?"),
+    "no bundle to begin with": (
+        ["train", "rl2", "bernoulli-bandit", "--begin-with", "nowhere"],
+        "there is no folder 'nowhere'",
+    ),
     "not a number": (["train", "rl2", "bernoulli-bandit", "--arms", "many"], "--arms"),
     "no such choice": (["train", "rl2", "bernoulli-bandit", "--cell", "rnn"], "'rnn'"),
     "zero arms": (["train", "rl2", "bernoulli-bandit", "--arms", "0"], "arms must be 2 or more; came 0"),
@@ -155,11 +159,23 @@ def test_train_evaluate_report(capsys, tmp_path):
     status, out, err = run("report", folder, capsys=capsys)
     assert status == 0, err
     assert "<html" in (folder / "report.html").read_text()
+    assert (folder / "example-lifetime.json").is_file()
+    words = ["--agent-name", "Our site", "--unit", "conversions", "--step", "visitor"]
+    status, out, err = run("report", folder, *words, capsys=capsys)
+    assert status == 0, err
+    assert "One lifetime of Our site" in (folder / "report.html").read_text(encoding="utf-8")
     shutil.copytree(folder, tmp_path / "again")
     status, out, err = run("report", folder, tmp_path / "again", "--folder", tmp_path / "both", capsys=capsys)
     assert status == 0, err
     assert "run ends at a held-out return of" in out
     assert (tmp_path / "both" / "comparison.html").is_file()
+    status, _, err = run("report", folder, tmp_path / "again", *words, capsys=capsys)
+    assert status == 2
+    assert "--agent-name, --unit and --step are for the page of one run" in err
+
+    status, _, err = trained(tmp_path / "more", capsys, "--begin-with", folder, "--learning-rate", "1e-4")
+    assert status == 0, err
+    assert json.loads((tmp_path / "more" / "run.json").read_text())["begins_with"] == card["parameters_sha256"]
 
     few = ["--tasks", "2", "--lifetimes", "1", "--against-episodes", "20", "--splits", "test"]
     status, out, err = run("speed", folder, "--against", "ppo", "random", *few, capsys=capsys)
