@@ -42,11 +42,13 @@ SYNONYMS = {
     "grad-clip": ("max-gradient-norm",),
     "hidden-dim": ("hidden-size", "hidden-sizes"),
     "hidden-units": ("hidden-size", "hidden-sizes"),
+    "init-from": ("begin-with",),
     "inner-lr": ("inner-rate",),
     "lam": ("trace-decay",),
     "lambda": ("trace-decay",),
     "latent-dim": ("embedding-size",),
     "learn": ("train",),
+    "load-model": ("begin-with",),
     "log-dir": ("folder",),
     "logdir": ("folder",),
     "lr": ("learning-rate", "meta-learning-rate"),
@@ -76,6 +78,7 @@ SYNONYMS = {
     "plot": ("report",),
     "ppo-epochs": ("epochs",),
     "ppo-lstm": ("rl2",),
+    "pretrained": ("begin-with",),
     "random-seed": ("seed",),
     "recurrent-ppo": ("rl2",),
     "recurrentppo": ("rl2",),
@@ -96,6 +99,7 @@ SYNONYMS = {
     "value-coef": ("value-weight",),
     "vf-coef": ("value-weight",),
     "vf-loss-coeff": ("value-weight",),
+    "warm-start": ("begin-with",),
 }
 """Names that other libraries give to a setting, a command or an algorithm, and its names here, the likeliest first."""
 
