@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
     from quickstudy.evaluation.contenders import Contender, contender
     from quickstudy.evaluation.evaluate import evaluate
+    from quickstudy.evaluation.raw_returns import RawReturns
     from quickstudy.evaluation.results import Evaluation
     from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from quickstudy.protocol.task_distribution import TaskDistribution, mark_split, task_hash
     from quickstudy.reports.adaptation_speed_chart import write_speed_picture
     from quickstudy.reports.adaptation_speed_table import speed_table
+    from quickstudy.reports.comparison_page import write_comparison
     from quickstudy.reports.page import write_report
     from quickstudy.reports.video_files import write_video
+    from quickstudy.reports.wording import Wording
     from quickstudy.rollout.actor import Actor
     from quickstudy.rollout.collecting.config import CollectingConfig
     from quickstudy.rollout.compiled import run_lifetime
+    from quickstudy.rollout.logged_rows import ReplayedRows, replay
     from quickstudy.rollout.nonfinite import with_nonfinite_guard
     from quickstudy.rollout.sensor_faults import with_sensor_faults
     from quickstudy.storage.bundle import Bundle, load_bundle, save_bundle
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.gymnasium import from_gymnasium
     from quickstudy.training.devices import use_whole_machine
     from quickstudy.training.loop import Run, TrainingConfig, meta_train
+    from quickstudy.training.progress import Progress
 
 _HOMES = {
     "Actor": "rollout.actor",
@@ -49,9 +54,12 @@ _HOMES = {
     "HostDistribution": "protocol.host_distribution",
     "MetaAlgorithm": "protocol.meta_algorithm",
     "Outcome": "protocol.records",
+    "Progress": "training.progress",
     "QuickstudyError": "protocol.errors",
+    "RawReturns": "evaluation.raw_returns",
     "Readout": "evaluation.belief_probe.probe",
     "ReadoutConfig": "evaluation.belief_probe.fit",
+    "ReplayedRows": "rollout.logged_rows",
     "Run": "training.loop",
     "Spec": "protocol.records",
     "StepResult": "protocol.host_distribution",
@@ -59,6 +67,7 @@ _HOMES = {
     "TrainingConfig": "training.loop",
     "Transition": "protocol.records",
     "Video": "evaluation.video",
+    "Wording": "reports.wording",
     "adaptation_speed": "evaluation.adaptation_speed.measure",
     "adaptation_speeds": "evaluation.adaptation_speed.measure",
     "adaptation_video": "evaluation.video",
@@ -74,6 +83,7 @@ _HOMES = {
     "memory_bytes": "protocol.agent",
     "meta_train": "training.loop",
     "record": "protocol.records",
+    "replay": "rollout.logged_rows",
     "run_lifetime": "rollout.compiled",
     "save_bundle": "storage.bundle",
     "save_readout": "evaluation.belief_probe.storage",
@@ -84,6 +94,7 @@ _HOMES = {
     "with_nonfinite_guard": "rollout.nonfinite",
     "with_readout": "evaluation.belief_probe.probe",
     "with_sensor_faults": "rollout.sensor_faults",
+    "write_comparison": "reports.comparison_page",
     "write_report": "reports.page",
     "write_speed_picture": "reports.adaptation_speed_chart",
     "write_video": "reports.video_files",
@@ -101,9 +112,12 @@ __all__ = [
     "HostDistribution",
     "MetaAlgorithm",
     "Outcome",
+    "Progress",
     "QuickstudyError",
+    "RawReturns",
     "Readout",
     "ReadoutConfig",
+    "ReplayedRows",
     "Run",
     "Spec",
     "StepResult",
@@ -111,6 +125,7 @@ __all__ = [
     "TrainingConfig",
     "Transition",
     "Video",
+    "Wording",
     "adaptation_speed",
     "adaptation_speeds",
     "adaptation_video",
@@ -127,6 +142,7 @@ __all__ = [
     "memory_bytes",
     "meta_train",
     "record",
+    "replay",
     "run_lifetime",
     "save_bundle",
     "save_readout",
@@ -138,6 +154,7 @@ __all__ = [
     "with_nonfinite_guard",
     "with_readout",
     "with_sensor_faults",
+    "write_comparison",
     "write_report",
     "write_speed_picture",
     "write_video",

@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
+from quickstudy import algorithms, baselines, tasks
 from quickstudy.cli import main
 
 TINY = ["--arms", "2", "--pulls", "5", "--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "32"]
@@ -43,10 +45,22 @@ WRONG = {
     "readout: no such split": (["readout", "drifting-control", "--baseline", "random", "--splits", "tset"], "unknown split"),
     "readout: nothing there": (["readout", "nowhere"], "nowhere"),
     "unknown command": (["trian"], "Did you mean 'train'?"),
+    "a command of others": (["eval", "runs/a"], "Did you mean 'evaluate'?"),
+    "what a command of others is here": (["deploy", "runs/a"], "`quickstudy serve BUNDLE`"),
+    "a baseline is no algorithm": (["train", "ppo", "bernoulli-bandit"], "`quickstudy speed RUN --against ppo`"),
+    "a flag of others": (["train", "rl2", "bernoulli-bandit", "--lr", "1"], "Did you mean '--learning-rate'?"),
+    "a flag without a name here": (["train", "rl2", "bernoulli-bandit", "--wandb"], "metrics.jsonl"),
+    "list: no such name": (["list", "rl3"], "unknown name 'rl3'. Did you mean 'rl2'?"),
+    "report: no run": (["report", ".", "."], "holds no run"),
+    "report: a folder for one run": (["report", ".", "--folder", "there"], "Leave --folder out"),
     "unknown algorithm": (["train", "rl3", "bernoulli-bandit"], "unknown algorithm 'rl3'. Did you mean 'rl2'?"),
     "unknown distribution": (["train", "rl2", "bernouli-bandit"], "Did you mean 'bernoulli-bandit'?"),
     "missing name": (["train", "rl2"], "DISTRIBUTION missing"),
     "unknown flag": (["train", "rl2", "bernoulli-bandit", "--armz", "3"], "unknown flag '--armz'. Did you mean '--arms'?"),
+    "no bundle to begin with": (
+        ["train", "rl2", "bernoulli-bandit", "--begin-with", "nowhere"],
+        "there is no folder 'nowhere'",
+    ),
     "not a number": (["train", "rl2", "bernoulli-bandit", "--arms", "many"], "--arms"),
     "no such choice": (["train", "rl2", "bernoulli-bandit", "--cell", "rnn"], "'rnn'"),
     "zero arms": (["train", "rl2", "bernoulli-bandit", "--arms", "0"], "arms must be 2 or more; came 0"),
@@ -129,14 +143,39 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert len(lines[-1]["held_out_return"]) == 2
     assert json.loads((folder / "run.json").read_text())["training"]["seeds"] == 2
 
-    status, out, err = run("evaluate", folder, "--tasks", "50", "--splits", "test", "train", capsys=capsys)
+    raw = tmp_path / "raw" / "returns.csv"
+    status, out, err = run("evaluate", folder, "--tasks", "50", "--splits", "test", "train", "--raw", raw, capsys=capsys)
     assert status == 0, err
+    assert f"Raw returns: {raw}" in out
+    agents, splits = zip(*(line.split(",")[:2] for line in raw.read_text().splitlines()), strict=True)
+    assert (agents.count("rl2"), splits.count("test"), splits.count("train")) == (
+        200,
+        splits.count("train"),
+        splits.count("test"),
+    )
     assert "TRAINING TASKS" in out
     card = json.loads((folder / "bundle" / "bundle.json").read_text())
     assert len(card["results"]["test"]["task_hash"]) == 64
     status, out, err = run("report", folder, capsys=capsys)
     assert status == 0, err
     assert "<html" in (folder / "report.html").read_text()
+    assert (folder / "example-lifetime.json").is_file()
+    words = ["--agent-name", "Our site", "--unit", "conversions", "--step", "visitor"]
+    status, out, err = run("report", folder, *words, capsys=capsys)
+    assert status == 0, err
+    assert "One lifetime of Our site" in (folder / "report.html").read_text(encoding="utf-8")
+    shutil.copytree(folder, tmp_path / "again")
+    status, out, err = run("report", folder, tmp_path / "again", "--folder", tmp_path / "both", capsys=capsys)
+    assert status == 0, err
+    assert "run ends at a held-out return of" in out
+    assert (tmp_path / "both" / "comparison.html").is_file()
+    status, _, err = run("report", folder, tmp_path / "again", *words, capsys=capsys)
+    assert status == 2
+    assert "--agent-name, --unit and --step are for the page of one run" in err
+
+    status, _, err = trained(tmp_path / "more", capsys, "--begin-with", folder, "--learning-rate", "1e-4")
+    assert status == 0, err
+    assert json.loads((tmp_path / "more" / "run.json").read_text())["begins_with"] == card["parameters_sha256"]
 
     few = ["--tasks", "2", "--lifetimes", "1", "--against-episodes", "20", "--splits", "test"]
     status, out, err = run("speed", folder, "--against", "ppo", "random", *few, capsys=capsys)
@@ -203,8 +242,25 @@ def test_what_an_agent_believes(capsys, tmp_path):
 def test_list_names_everything(capsys):
     status, out, _ = run("list", capsys=capsys)
     assert status == 0
-    assert "rl2" in out
-    assert "bernoulli-bandit" in out
+    lines = out.splitlines()
+    for name in [*algorithms.ALGORITHMS, *tasks.DISTRIBUTIONS, *baselines.BASELINES]:
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert line.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rl2", "quickstudy train rl2 TASKS --help"),
+        ("bernoulli-bandit", "Splits: train, test, "),
+        ("bernoulli-bandit", "Settings: arms 5, pulls 100"),
+        ("Thompson sampling", "quickstudy speed RUN --against thompson-sampling"),
+    ],
+)
+def test_list_tells_more_about_one_name(name, said, capsys):
+    status, out, err = run("list", name, capsys=capsys)
+    assert status == 0, err
+    assert said in out
 
 
 @pytest.mark.slow

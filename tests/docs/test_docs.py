@@ -219,7 +219,7 @@ def test_the_walk_throughs_change_two_files_and_their_commands_run(tmp_path):
     output = run_in(copy, cwd, [["quickstudy", "list"], *map(small_command, given), *both])
     assert str(copy) in output.splitlines()[0]
     for name in NAMES.values():
-        assert re.search(rf"│ {name} ", output)
+        assert re.search(rf"^  {name} ", output, re.M)
     assert output.count("no fault found") == 2
     evaluation = json.loads((cwd / "runs" / "both" / "evaluation-test.json").read_text())
     assert evaluation["results"]["averages"]["trained"]

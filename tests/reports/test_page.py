@@ -11,13 +11,15 @@ import pytest
 
 from quickstudy.evaluation import evaluate, measures
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards
-from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.evaluation.results import Control, Evaluation, Result
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.reports import canvas
 from quickstudy.reports.page import write_report
+from quickstudy.reports.wording import Wording
+from reports.made_lifetime import LIFETIME
 
 RUN = {
     "command": "quickstudy train rl2 some-tasks --seeds 2 --budget 5m",
@@ -153,9 +155,9 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
     ):
         assert piece in told
     labels = [found for tag, found in page.tags if tag == "svg"]
-    assert len(labels) == 5
+    assert len(labels) == 6
     assert all(found["role"] == "img" for found in labels)
-    assert all("Thompson sampling" in found["aria-label"] for found in labels[:4])
+    assert all("Thompson sampling" in found["aria-label"] for found in labels[:5])
     assert "prefers-color-scheme: dark" in text
 
 
@@ -163,7 +165,9 @@ def test_pictures_lie_beside_the_page_and_are_the_same_each_time(levels, tmp_pat
     for folder in ("one", "two"):
         write_report(tmp_path / folder, evaluations=[made(levels)], metrics=list(metrics()))
     found = sorted(path.name for path in (tmp_path / "one/pictures").iterdir())
-    assert found == sorted(f"{name}.{kind}" for name in ("adaptation", "regret", "training") for kind in ("svg", "png"))
+    assert found == sorted(
+        f"{name}.{kind}" for name in ("adaptation", "differences", "regret", "training") for kind in ("svg", "png")
+    )
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
     for path in (tmp_path / "one").rglob("*.svg"):
@@ -252,3 +256,88 @@ def test_names_beside_a_curve_do_not_move_its_limits():
         canvas.label_ends(axes, [("above", 9.0, None), ("below", 5.0, None)])
         figure.canvas.draw()
         assert axes.get_ylim() == before
+
+
+def test_the_first_sentence_says_whether_the_agent_adapts_and_controls_have_its_colour(levels, tmp_path):
+    found = made(levels | {"rl2 without memory": 0.2}, horizon=2, episodes=10)
+    control = Control(agent="rl2", change="no memory")
+    without = dataclasses.replace(found.results["rl2 without memory"], control=control)
+    found = dataclasses.replace(found, results=found.results | {"rl2 without memory": without}, no_score="There is no score.")
+    text, page = page_of(tmp_path, [found], metrics=list(metrics()))
+    assert re.search(r"<h1>rl2 adapts: \+[\d.]+ \[[\d.]+, [\d.]+\] from the first to the last episode\.</h1>", text)
+    told = " ".join(page.told)
+    for piece in ("same agent without memory is +", "There is no score.", "Gain: from the first to the last episode"):
+        assert piece in told
+    pens = canvas.pens(
+        [("rl2", True), ("random", False), ("rl2 without memory", False)], controls={"rl2 without memory": "rl2"}
+    )
+    assert pens["rl2 without memory"].place == pens["rl2"].place
+    assert pens["random"].place == 1
+    assert "without memory" not in (tmp_path / "pictures" / "training.svg").read_text(encoding="utf-8")
+
+
+def told_by_blocks(text):
+    """The sentences of a page outside tables, folded parts and charts."""
+    text = re.sub(r"<(table|details|svg|style|pre|title)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    blocks = re.findall(r"<(?:p|h1|figcaption)\b[^>]*>(.*?)</(?:p|h1|figcaption)>", text, flags=re.DOTALL)
+    return [sentence for block in blocks for sentence in re.split(r"(?<=\.)\s+", block) if sentence]
+
+
+def test_no_sentence_stands_twice(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels), made(levels, split="ood:close-arms")], metrics=list(metrics()), run=RUN)
+    told = told_by_blocks(text)
+    assert len(told) > 8
+    assert not {sentence for sentence in told if told.count(sentence) > 1}
+
+
+def test_the_differences_are_drawn_against_each_other_contender(levels, tmp_path):
+    found = made(levels)
+    _, page = page_of(tmp_path, [found])
+    (label,) = (tags["aria-label"] for tag, tags in page.tags if tag == "svg" and "minus that of" in tags["aria-label"])
+    difference = found.compare("rl2", "random").difference
+    assert f"random +{difference.value:.2f} [" in label
+    assert label.index("Thompson sampling") < label.index("random")  # best first
+    page_of(tmp_path / "alone", [made({"rl2": 0.5})])
+    assert not (tmp_path / "alone" / "pictures" / "differences.svg").exists()
+
+
+def test_settings_are_folded(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels)], run=RUN)
+    folded = re.search(r"<h2>Configuration</h2><details>(.*?)</details>", text, flags=re.DOTALL)
+    assert "hidden_size" in folded[1]
+    assert "<details open" not in text
+
+
+def test_pages_about_bandits_have_lift_and_the_probability_of_being_best(levels, tmp_path):
+    found = made(levels)
+    best = dataclasses.replace(found.results["rl2"], probability_of_being_best=0.97)
+    text, _ = page_of(tmp_path / "bandit", [dataclasses.replace(found, results=found.results | {"rl2": best})])
+    heads = re.findall(r'<th scope="col">(.*?)</th>', text)
+    assert [heads.index(name) for name in ("minus rl2", "lift of rl2", "P(best)")] == [6, 7, 8]
+    lift = 100 * found.compare("rl2", "random").lift.value
+    assert f"<td>+{lift:.1f} %<small>[" in text
+    assert "<td>97.0 %</td>" in text
+    text, _ = page_of(tmp_path / "other", [made(levels, horizon=2)])
+    assert "lift of rl2" not in text
+
+
+def test_a_page_has_the_words_of_its_readers(levels, tmp_path):
+    found = made(levels | {"step-wise reward": 0.4})
+    wording = Wording(agent="Our site", unit="conversions", step="visitor")
+    text, page = page_of(tmp_path, [found], metrics=list(metrics()), run=RUN, wording=wording)
+    told = " ".join(page.told)
+    for piece in ("Our site adapts", "conversions per lifetime", "lift of Our site", "visitors to 90 %", "step-wise reward"):
+        assert piece in told
+    words = re.sub(r"<(pre|details)\b.*?</\1>", " ", text, flags=re.DOTALL).replace("step-wise reward", "")
+    assert not re.findall(r"\b(?:rl2|[Ss]teps?|[Rr]ewards?)\b", "".join(Page(words).told[1:]).replace("rl2 on some-tasks", ""))
+    with pytest.raises(UsageError, match="another contender is called 'random' already"):
+        write_report(tmp_path, evaluations=[found], wording=Wording(agent="random"))
+
+
+def test_the_page_shows_one_lifetime_below_the_adaptation(levels, tmp_path):
+    wording = Wording(agent="Our site")
+    _, page = page_of(tmp_path, [made(levels)], lifetime=LIFETIME, wording=wording)
+    told = " ".join(page.told)
+    places = [told.index(heading) for heading in ("Adaptation", "One lifetime", "One lifetime of Our site", "Results")]
+    assert places == sorted(places)
+    assert (tmp_path / "pictures" / "lifetime.svg").exists()

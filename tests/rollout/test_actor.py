@@ -175,3 +175,59 @@ def test_tasks_and_seeds_have_randomness_of_their_own():
 
     assert arms(0) == arms(0) != arms(1)
     assert len(set(arms(0))) > 1
+
+
+def test_it_learns_from_the_action_that_was_taken(greedy):
+    greedy.begin()
+    decided = greedy.act(0)
+    for wrong in (2, -1, "left", [0]):
+        with pytest.raises(SpecError, match=r"an action must be an element of Discrete\(2\)"):
+            greedy.observe(reward=1.0, observation=0, action=wrong)
+    greedy.observe(reward=1.0, observation=0, action=1 - decided)
+    assert int(greedy.decision.action) == 1 - decided
+    greedy.act(0)
+    assert greedy.memory.pulls.tolist() == [decided, 1 - decided]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_state_goes_on_where_it_was_taken(greedy, waits):
+    greedy.begin()
+    greedy.act(0)
+    greedy.observe(reward=1.0, observation=0)
+    if waits:
+        greedy.act(0)
+    state = greedy.state_dict()
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    other = qs.Actor(greedy.agent, ())
+    other.load_state_dict(state)
+    pulls = []
+    for actor in (greedy, other):
+        if not waits:
+            actor.act(0)
+        actor.observe(reward=0.0, observation=0)
+        actor.act(0)
+        pulls.append((actor.memory.pulls.tolist(), int(actor.decision.action)))
+        actor.begin()
+    assert pulls[0] == pulls[1]
+    np.testing.assert_equal(other.state_dict(), greedy.state_dict())  # the next task has the same randomness
+
+
+def test_memory_can_be_changed_and_what_does_not_fit_changes_nothing(greedy):
+    greedy.begin()
+    greedy.act(0)
+    greedy.observe(reward=0.0, observation=0)
+    state = greedy.state_dict()
+    name = "memory.memory.successes"
+    assert name in state
+    greedy.load_state_dict(state | {name: np.array([3, 9], state[name].dtype)})
+    greedy.act(0)
+    assert greedy.memory.successes.tolist() == [3, 9]
+    for wrong, named in (
+        ({name: np.zeros(3, state[name].dtype)}, r"memory\.memory\.successes of the state must be .+\[2\]; came .+\[3\]"),
+        ({"memory.memory.hidden": np.zeros(2)}, r"Missing: nothing; not known: memory\.memory\.hidden"),
+    ):
+        with pytest.raises(SpecError, match=named):
+            greedy.load_state_dict(state | wrong)
+    with pytest.raises(SpecError, match="Missing: slot"):
+        greedy.load_state_dict({name: array for name, array in state.items() if name != "slot"})
+    assert greedy.memory.successes.tolist() == [3, 9]

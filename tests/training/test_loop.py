@@ -85,16 +85,22 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(algorithm, distrib
     assert interrupted_at > 0
 
 
-def test_ctrl_c_saves_and_resumes_to_the_same_bits(algorithm, distribution, tmp_path):
+@pytest.mark.parametrize("by", ["Ctrl-C", "watch"])
+def test_a_stopped_run_is_saved_and_resumes_to_the_same_bits(by, algorithm, distribution, tmp_path):
     def stop_at_third(progress):
-        if progress.update == 3:
+        if progress.update == 3 and by == "Ctrl-C":
             os.kill(os.getpid(), signal.SIGINT)
+        return progress.update == 3 and by == "watch"
 
     stopped = meta_train(algorithm, distribution, config(6), folder=tmp_path, watch=stop_at_third)
     assert not stopped.finished
     assert stopped.steps == 3 * STEPS_PER_UPDATE
     resumed = meta_train(algorithm, distribution, config(6), folder=tmp_path, resume=True)
     assert digest(resumed.params) == digest(meta_train(algorithm, distribution, config(6)).params)
+
+
+def test_whatever_else_watch_returns_does_not_stop_a_run(algorithm, distribution):
+    assert meta_train(algorithm, distribution, config(2), watch=lambda progress: progress.update).finished
 
 
 def test_a_metrics_line_that_was_cut_off_is_dropped(algorithm, distribution, tmp_path):

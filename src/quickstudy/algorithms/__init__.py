@@ -36,7 +36,8 @@ def factory_of(name: str) -> Callable[..., MetaAlgorithm]:
     """
     hint = None
     if registered_name(name) in BASELINES:
-        hint = f"{name!r} is a baseline: `quickstudy speed RUN --against {registered_name(name)}` compares an agent with it."
+        known = registered_name(name)
+        hint = f"{name!r} is a baseline: `quickstudy speed RUN --against {known}` compares an agent with it."
     return resolve("algorithm", name, ALGORITHMS, hint=hint)
 
 

@@ -140,16 +140,21 @@ def lifetime_ppo(
             total, parts = total + sum(more.values()), parts | more
         return total, parts | {"loss": total}
 
-    def gradient_step(carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array) -> tuple[tuple, dict]:
+    def gradient_step(
+        carry: tuple, batch: tuple, *, statistics: Statistics, progress: Array, rate: Array
+    ) -> tuple[tuple, dict]:
         network, optimiser_state = carry
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(network, statistics, batch, progress)
         gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
         metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-        rate = ppo.learning_rate * (1 - 0.95 * progress)
         return descend(optimiser, gradient, optimiser_state, network, rate=rate), metrics
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState,
+        lifetimes: Transition,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = ppo.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         advantage, target = _advantages(lifetimes, ppo)
         imitated = _teacher_actions(lifetimes, key, spec, ppo)
@@ -159,9 +164,10 @@ def lifetime_ppo(
         # the first scale afterwards, so the first update uses its own.
         begins, known = state.params.statistics.weight == 0, state.params.statistics.after(fresh)
         statistics = where(begins, fresh, state.params.statistics)
+        rate = learning_rate * (1 - 0.95 * progress)
 
         def epoch(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, dict]:
-            step = lambda carry, batch: gradient_step(carry, batch, statistics=statistics, progress=progress)  # noqa: E731
+            step = functools.partial(gradient_step, statistics=statistics, progress=progress, rate=rate)
             return jax.lax.scan(step, carry, (*batches, jax.random.split(key, (ppo.minibatches, 1))))
 
         begun = (state.params.network, state.optimiser)
@@ -178,7 +184,7 @@ def lifetime_ppo(
         params=lambda state: state.params,
         lifetimes=ppo.lifetimes,
         share_multiple=ppo.minibatches,
-    )
+    ).with_learning_rate(ppo.learning_rate)
 
 
 def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:

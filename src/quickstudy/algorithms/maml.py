@@ -147,7 +147,11 @@ def trained_through_inner_steps(
         return total, {"loss": total, "kl": masked_mean(behaviour - log_probability, lifetimes.valid), "entropy": entropy}
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState,
+        lifetimes: Transition,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = outer.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         del key
         credit = outer_credit(lifetimes, spec, inner, gradient, credits=outer.credits)
@@ -156,7 +160,7 @@ def trained_through_inner_steps(
         slope, metrics = jax.lax.pmean(
             (meta_learned(slope, gradient.estimator, rates=outer.learned_rates), metrics), LIFETIMES_AXIS
         )
-        rate = outer.learning_rate * (1 - 0.95 * progress)
+        rate = learning_rate * (1 - 0.95 * progress)
         params, optimiser_state = descend(optimiser, slope, state.optimiser, state.params, rate=rate)
         params = dataclasses.replace(params, start=params.start.after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS))
         return TrainState(params=params, optimiser=optimiser_state), metrics | {"gradient_norm": optax.tree.norm(slope)}
@@ -169,7 +173,7 @@ def trained_through_inner_steps(
         update=update,
         params=lambda state: state.params,
         lifetimes=outer.lifetimes,
-    )
+    ).with_learning_rate(outer.learning_rate)
 
 
 def credit_of_one(

@@ -55,12 +55,18 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
     agent = improving_agent(spec, config.ppo, init=init, first=lambda params, key: params, improves=config.fine_tunes)
     used = agent.cadence if config.fine_tunes else spec.lifetime_steps
 
-    def update(state: Learner, lifetimes: Transition, progress: Array, key: PRNGKeyArray) -> tuple[Learner, dict[str, Array]]:
+    def update(
+        state: Learner,
+        lifetimes: Transition,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = config.meta_learning_rate,
+    ) -> tuple[Learner, dict[str, Array]]:
         experience = jax.tree.map(lambda leaf: leaf[:used], lifetimes)
         # Values are fitted task by task: the value of a state depends on the task, which the policy cannot see.
         advantage = jax.vmap(lambda one: advantages_of(one, spec, config.ppo), 1, 1)(experience)
         steps, advantage = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (experience, advantage))
-        rate = config.meta_learning_rate * (1 - 0.95 * progress)
+        rate = learning_rate * (1 - 0.95 * progress)
         average = lambda tree: jax.lax.pmean(tree, LIFETIMES_AXIS)  # noqa: E731
         better, metrics = improved(state, steps, advantage, key, spec=spec, config=config.ppo, rate=rate, average=average)
         network = better.network.after_seeing(experience, spec, axis=LIFETIMES_AXIS)
@@ -74,4 +80,4 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
         update=update,
         params=lambda state: state.network,
         lifetimes=config.lifetimes,
-    )
+    ).with_learning_rate(config.meta_learning_rate)

@@ -27,20 +27,20 @@ import dataclasses
 import functools
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.algorithms.lifetime_ppo import drawn
+from quickstudy.networks.critics import critic, soft_value, values_of
 from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.layers import Perceptron
 from quickstudy.networks.normalisation import ObservationScale, Statistics, observed, see
 from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
-from quickstudy.numerics.distributions import Categorical, Policy, policy_over, policy_parameters
+from quickstudy.numerics.distributions import policy_over, policy_parameters
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
-from quickstudy.numerics.soft_actor_critic import check_actions, expected_soft_value, soft_target, target_entropy
+from quickstudy.numerics.soft_actor_critic import check_actions, soft_target, target_entropy
 from quickstudy.numerics.surrogate import masked_mean
 from quickstudy.protocol.agent import Agent, over_lifetimes, slot_keys
 from quickstudy.protocol.errors import UsageError
@@ -150,13 +150,19 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
     def init(key: PRNGKeyArray) -> TrainState:
         key_agent, key_critics = jax.random.split(key)
         params = agent.init(key_agent)
-        critics = eqx.filter_vmap(lambda key: _critic(spec, config, key))(jax.random.split(key_critics))
+        critics = eqx.filter_vmap(lambda key: critic(spec, config.hidden_sizes, config.embedding_size, key))(
+            jax.random.split(key_critics)
+        )
         learned = Learned(encoder=params.encoder, actor=params.actor, critics=critics, log_temperature=jnp.zeros(()))
         moments = optimiser.init(learned)
         return TrainState(learned=learned, targets=critics, optimiser=moments, statistics=params.statistics)
 
     def update(
-        state: TrainState, lifetimes: ReplayedLifetimes, progress: Array, key: PRNGKeyArray
+        state: TrainState,
+        lifetimes: ReplayedLifetimes,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = config.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         del progress
         statistics = _observed(state.statistics, lifetimes.fresh, spec)
@@ -172,7 +178,7 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
             (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(learned, targets, statistics, batch, key_loss)
             gradient, metrics = jax.lax.pmean((gradient, metrics), LIFETIMES_AXIS)
             metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-            learned, optimiser_state = descend(optimiser, gradient, optimiser_state, learned, rate=config.learning_rate)
+            learned, optimiser_state = descend(optimiser, gradient, optimiser_state, learned, rate=learning_rate)
             follow = lambda old, new: old + config.target_rate * (new - old)  # noqa: E731
             return (learned, jax.tree.map(follow, targets, learned.critics), optimiser_state), metrics
 
@@ -190,7 +196,7 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
         params=lambda s: Params(encoder=s.learned.encoder, actor=s.learned.actor, statistics=s.statistics),
         lifetimes=config.lifetimes,
         wants=Replayed(room=config.room),
-    )
+    ).with_learning_rate(config.learning_rate)
 
 
 def pearl_agent(spec: Spec, config: PEARLConfig) -> Agent:
@@ -291,14 +297,14 @@ def replayed_loss(
     reward = taken.reward / statistics.scale(statistics.reward)
 
     next_policy = policy_over(learned.actor(following, still), spec.action_space)
-    next_value, _ = _soft_value(targets, next_policy, following, still, temperature, key_next, spec)
+    next_value, _ = soft_value(targets, next_policy, following, still, temperature, key_next, spec)
     target = constant(soft_target(reward, taken.terminated, next_value, discount=config.discount))
-    values = _critics(learned.critics, seen, embedding, done, spec)
+    values = values_of(learned.critics, seen, embedding, done, spec)
     critic_loss = masked_mean(0.5 * jnp.square(values - target[None]).sum(0), taken.valid)
 
     policy = policy_over(learned.actor(seen, still), spec.action_space)
-    soft_value, entropy = _soft_value(constant(learned.critics), policy, seen, still, constant(temperature), key_now, spec)
-    actor_loss = -masked_mean(soft_value, taken.valid)
+    value, entropy = soft_value(constant(learned.critics), policy, seen, still, constant(temperature), key_now, spec)
+    actor_loss = -masked_mean(value, taken.valid)
     short = constant(target_entropy(spec.action_space, config.target_entropy) - entropy)
     temperature_loss = -learned.log_temperature * masked_mean(short, taken.valid)
     divergence = belief.divergence(LatentBelief.standard(belief)).mean()
@@ -312,36 +318,6 @@ def replayed_loss(
         "entropy": masked_mean(entropy, taken.valid),
     }
     return total, metrics
-
-
-def _soft_value(
-    critics: Perceptron, policy: Policy, seen: Array, embedding: Array, temperature: Array, key: PRNGKeyArray, spec: Spec
-) -> tuple[Array, Array]:
-    """Soft values under the policy, and its entropy: both from one drawn action where actions are continuous."""
-    if isinstance(policy, Categorical):
-        return expected_soft_value(_critics(critics, seen, embedding, None, spec).min(0), policy.logits, temperature)
-    action = policy.sample(key)
-    log_probability = policy.log_probability(action)
-    value = _critics(critics, seen, embedding, encode(action, spec.action_space), spec).min(0)
-    return value - temperature * log_probability, -log_probability
-
-
-def _critics(critics: Perceptron, seen: Array, embedding: Array, done: Array | None, spec: Spec) -> Array:
-    """Both critics `[2, ...]`: of discrete actions all values `[..., n]` where `done` is None, else that of the action."""
-    discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
-    parts = (seen, embedding) if discrete or done is None else (seen, embedding, done)
-    values = eqx.filter_vmap(lambda critic: critic(*parts))(critics)
-    if not discrete:
-        return values[..., 0]
-    return values if done is None else (values * done[None]).sum(-1)
-
-
-def _critic(spec: Spec, config: PEARLConfig, key: PRNGKeyArray) -> Perceptron:
-    """Discrete actions: one output for each; continuous ones are an input."""
-    seen, size = flat_size(spec.observation_space), config.embedding_size
-    if isinstance(spec.action_space, gymnasium.spaces.Discrete):
-        return Perceptron(seen + size, config.hidden_sizes, int(spec.action_space.n), gain=0.1, key=key)
-    return Perceptron(seen + size + flat_size(spec.action_space), config.hidden_sizes, 1, gain=0.1, key=key)
 
 
 def _observed(statistics: Statistics, lifetimes: Transition, spec: Spec) -> Statistics:

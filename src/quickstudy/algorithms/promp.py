@@ -97,11 +97,15 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
         return total, {"loss": total, "kl": masked_mean(divergence, valid), "entropy": masked_mean(policy.entropy(), valid)}
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState,
+        lifetimes: Transition,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = outer.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         del key
         credit = outer_credit(lifetimes, spec, inner, gradient)
-        rate = outer.learning_rate * (1 - 0.95 * progress)
+        rate = learning_rate * (1 - 0.95 * progress)
 
         def meta_step(carry: tuple, _: None) -> tuple[tuple, dict]:
             params, optimiser_state = carry
@@ -126,4 +130,4 @@ def promp(spec: Spec, config: ProMPConfig = ProMPConfig()) -> MetaAlgorithm:
         update=update,
         params=lambda state: state.params,
         lifetimes=outer.lifetimes,
-    )
+    ).with_learning_rate(outer.learning_rate)

@@ -66,7 +66,11 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
     agent = inner_step_agent(spec, config.network, config.inner, InnerGradientConfig(estimator="maml"))
 
     def update(
-        state: TrainState, lifetimes: Transition, progress: Array, key: PRNGKeyArray
+        state: TrainState,
+        lifetimes: Transition,
+        progress: Array,
+        key: PRNGKeyArray,
+        learning_rate: float | Array = config.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         start = agent.begin(state.params, key).weights
         # An inner step draws nothing: the keys are of no consequence.
@@ -74,7 +78,7 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
         adapted = agent.unroll(state.params, lifetimes, keys)[0].weights
         towards = jax.tree.map(lambda ends, begins: ends.mean(0) - begins, adapted, start)
         towards, returns = jax.lax.pmean((towards, returns_after_steps(lifetimes, spec, config.inner.rollouts)), LIFETIMES_AXIS)
-        rate = config.learning_rate * (1 - 0.95 * progress)
+        rate = learning_rate * (1 - 0.95 * progress)
         moved = jax.tree.map(lambda weight, step: weight + rate * step, start, towards)
         start = eqx.combine(moved, state.params.start).after_seeing(lifetimes, spec, axis=LIFETIMES_AXIS)
         params = dataclasses.replace(state.params, start=start)
@@ -88,4 +92,4 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
         update=update,
         params=lambda state: state.params,
         lifetimes=config.lifetimes,
-    )
+    ).with_learning_rate(config.learning_rate)

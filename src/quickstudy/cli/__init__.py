@@ -5,13 +5,13 @@ if TYPE_CHECKING:
     from quickstudy.training.interrupts import CommandInterrupts
 
 VERBS = {
-    "list": "what there is: algorithms, task distributions, their splits and baselines",
+    "list": "what there is: algorithms, task distributions and baselines, one line each",
     "train": "meta-train an agent:          quickstudy train rl2 bernoulli-bandit --arms 10 --budget 5m",
     "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
     "speed": "compared with a baseline:     quickstudy speed runs/maml-point-navigation",
     "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
-    "report": "draw the page of a run:       quickstudy report runs/rl2-bernoulli-bandit",
+    "report": "draw a run, or compare runs:  quickstudy report runs/rl2-bernoulli-bandit",
     "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",

@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     algorithm = algorithms.make("rl2", distribution.spec)
     config = TrainingConfig(budget=asked.budget)
     # What is evaluated after training is checked before it.
-    counts = [1] * (1 + len(distribution.baselines))
+    counts = [1] * (1 + len(distribution.baselines) + 2)  # two controls, beside random actions
     check_tasks(distribution, asked.tasks, seeds=counts, steps=distribution.spec.lifetime_steps)
     with Panel(algorithm, distribution, config) as panel:
         # The baselines are measured below, on more tasks.

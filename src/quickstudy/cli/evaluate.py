@@ -10,6 +10,7 @@ from quickstudy.cli.arguments import leading_words, parse, positional, settings_
 from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
+from quickstudy.evaluation.raw_returns import check_raw_path
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
@@ -36,12 +37,18 @@ class EvaluateArguments:
     """Of the tasks and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
+    controls: bool = True
+    """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
+    example: bool = True
+    """Save one lifetime of the first agent for the page: what it did, and what it believed. Not for tasks outside JAX."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
     folder: str | None = None
     """Where results go; the run's own folder if one run is named, else runs/comparison."""
+    raw: str | None = None
+    """A file for the return of every lifetime, one row each: .csv, or .parquet where pyarrow is installed."""
 
 
 def run(arguments: list[str]) -> int:
@@ -67,6 +74,8 @@ def run(arguments: list[str]) -> int:
     wanted: EvaluateArguments = asked.evaluation
     folder = Path(wanted.folder or _home(words))
     check_results_folder(folder)
+    if wanted.raw is not None:
+        check_results_folder(check_raw_path(wanted.raw).parent)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
     evaluations = evaluate_and_show(
@@ -74,14 +83,19 @@ def run(arguments: list[str]) -> int:
         distribution,
         folder=folder,
         splits=wanted.splits,
+        raw=wanted.raw,
         tasks=wanted.tasks,
         seed=wanted.seed,
+        controls=wanted.controls,
+        example=wanted.example,
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )
     if len(bundles) == 1 and (folder / "run.json").is_file():  # a bundle that stands alone is left as it came
         (bundle,) = bundles.values()
         note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
+    if wanted.raw is not None:
+        say(f"Raw returns: {wanted.raw}")
     say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
     return 0
 

@@ -1,41 +1,92 @@
-"""`quickstudy list`: what there is."""
+"""`quickstudy list [NAME]`: what there is, one line a name; and more about one name."""
 
 import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from rich.table import Table
-
-from quickstudy import algorithms, tasks
-from quickstudy.cli.arguments import parse_nothing
+from quickstudy import algorithms, baselines, tasks
+from quickstudy.cli.arguments import leading_words, parse_nothing
 from quickstudy.cli.console import Console
-from quickstudy.protocol.errors import MissingExtraError
-from quickstudy.protocol.registry import resolve
+from quickstudy.protocol.errors import MissingExtraError, UnknownNameError
+from quickstudy.protocol.registry import resolve, settings_of
+
+_OWN = "A file of your own goes wherever a name is asked for, as in my_tasks.py:make."
+_MORE = "`quickstudy list NAME` tells more: splits, baselines and settings."
 
 
 def run(arguments: list[str]) -> int:
-    """Prints algorithms and task distributions, a line each."""
-    parse_nothing(arguments, program="quickstudy list", description="Lists algorithms and task distributions.")
+    """Prints algorithms, task distributions and baselines, a line each; or what there is to say of one name."""
+    words, flags = leading_words(arguments)
+    description = "Lists algorithms, task distributions and baselines. With a name: its splits, baselines and settings."
+    parse_nothing(words[1:] + flags, program="quickstudy list", description=description)
+    lines = _about(words[0]) if words else _everything()
     console = Console()
-    table = Table("algorithm", "what it is", title="Algorithms", title_justify="left")
-    for name in algorithms.ALGORITHMS:
-        module = inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS))
-        table.add_row(name, _first_line(module))
-    console.print(table)
-    table = Table(title="Task distributions", title_justify="left")
-    # Names that are typed stay whole on a narrow terminal; what is left of its width goes to the words.
-    for column in ("distribution", "what it is", "splits", "baselines"):
-        table.add_column(column, no_wrap=column in ("distribution", "splits"))
-    for name in tasks.DISTRIBUTIONS:
-        module = inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS))
-        try:
-            distribution = tasks.make(name)
-        except MissingExtraError as missing:
-            table.add_row(name, f"{_first_line(module)} {missing}")
-        else:
-            table.add_row(name, _first_line(module), "\n".join(distribution.splits), ", ".join(distribution.baselines))
-    console.print(table)
-    console.print("A distribution of your own goes by its file, as in my_tasks.py:make, wherever a name is asked for.")
+    for line in lines:
+        # A line of a list stays one line on a terminal; elsewhere nothing is cut.
+        cut = console.is_terminal and not words
+        console.print(line, soft_wrap=not cut, no_wrap=cut, overflow="ellipsis" if cut else None)
     return 0
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+def _everything() -> list[str]:
+    within = {name: place for name, place in tasks.DISTRIBUTIONS.items() if name not in tasks.SUITES}
+    parts = (
+        ("Algorithms", algorithms.ALGORITHMS, _of_algorithm),
+        ("Task distributions", within, _of_tasks),
+        ("Task suites, each with an extra to install", tasks.SUITES, _of_suite),
+        ("Baselines", baselines.BASELINES, _of_baseline),
+    )
+    lines = []
+    for heading, names, said in parts:
+        width = max(map(len, names))
+        lines += [heading, *(f"  {name:{width}}  {said(name)}" for name in names), ""]
+    return [*lines, _OWN, _MORE]
+
+
+def _about(name: str) -> list[str]:
+    if name in algorithms.ALGORITHMS:
+        return [_of_algorithm(name), f"Settings: quickstudy train {name} TASKS --help"]
+    key = baselines.registered_name(name)
+    if key in baselines.BASELINES:
+        return [_of_baseline(key), f"Compared with an agent: quickstudy speed RUN --against {key}"]
+    if name not in tasks.DISTRIBUTIONS:
+        known: Mapping[str, Any] = {**algorithms.ALGORITHMS, **tasks.DISTRIBUTIONS, **baselines.BASELINES}
+        raise UnknownNameError("name", name, known)
+    factory = resolve("task distribution", name, tasks.DISTRIBUTIONS)
+    settings = ", ".join(f"{setting} {parameter.default}" for setting, parameter in settings_of(factory).items())
+    try:
+        distribution = tasks.make(name)
+    except MissingExtraError as missing:
+        return [_of_tasks(name), str(missing), f"Settings: {settings or 'none'}"]
+    return [
+        _of_tasks(name),
+        f"Splits: {', '.join(distribution.splits)}",
+        f"Baselines: {', '.join(distribution.baselines) or 'none'}",
+        f"Settings: {settings or 'none'}",
+    ]
+
+
+def _of_algorithm(name: str) -> str:
+    return _summary(inspect.getmodule(resolve("algorithm", name, algorithms.ALGORITHMS)))
+
+
+def _of_tasks(name: str) -> str:
+    return _summary(inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS)))
+
+
+def _of_suite(name: str) -> str:
+    try:
+        tasks.make(name)
+    except MissingExtraError as missing:
+        return f"{_of_tasks(name)} {missing}"
+    return _of_tasks(name)
+
+
+def _of_baseline(name: str) -> str:
+    factory: Callable[..., Any] = resolve("baseline", name, baselines.BASELINES)
+    return _summary(factory)
+
+
+def _summary(thing: object) -> str:
+    """The first paragraph of what is written about a thing, as one line."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from quickstudy import baselines
+from quickstudy.evaluation.results import Control
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -27,12 +28,14 @@ class Contender:
     Args:
       agent: its spec agrees with the distribution's.
       params: of the agent; every leaf has a leading axis `[seeds]`.
-      trained: meta-trained, in contrast to a baseline.
+      trained: meta-trained, in contrast to a baseline or a control.
+      control: of which contender it is a control; None for agents and baselines.
     """
 
     agent: Agent
     params: PyTree
     trained: bool
+    control: Control | None = None
 
     @property
     def seeds(self) -> int:

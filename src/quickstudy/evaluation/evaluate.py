@@ -8,6 +8,7 @@ Every contender is measured with the non-finite guard, as it is deployed (`rollo
 bring no reward. They are counted in the result.
 """
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.lift import lift_of, probabilities_of_being_best
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards, definitions, measure_adaptation, measured_by_episode
+from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation, PairedComparison, Result
+from quickstudy.evaluation.score_limits import why_no_score
 from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import RESAMPLES, Draws, Estimate
@@ -57,6 +61,7 @@ def evaluate(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, float], None] | None = None,
     command: str = "",
+    raw: RawReturns | None = None,
 ) -> Evaluation:
     """Runs all contenders on the same tasks, and measures how they adapt.
 
@@ -71,6 +76,7 @@ def evaluate(
       collecting: where lifetimes on tasks outside JAX run.
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
+      raw: a table that the return of every lifetime is added to.
     Raises:
       UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
@@ -98,10 +104,13 @@ def evaluate(
                 reward=np.stack([each.reward for each in rollouts]), valid=np.stack([each.valid for each in rollouts])
             )
             returns[name] = rewards.returns
+            if raw is not None:
+                raw.add(name, split, rewards.reward, distribution.spec)
             nonfinite = sum(int(each.nonfinite.sum()) for each in rollouts)
             _check_enough_is_finite(name, nonfinite, steps=nonfinite + int(rewards.valid.sum()))
             results[name] = Result(
                 trained=one.trained,
+                control=one.control,
                 seeds=one.seeds,
                 nonfinite_steps=nonfinite,
                 memory_bytes=memory_bytes(one.agent),
@@ -109,6 +118,12 @@ def evaluate(
                 measures_by_episode=measured_by_episode(distribution, [each.measures for each in rollouts], draws[name]),
                 **measure_adaptation(rewards, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
             )
+    no_score = why_no_score(returns.values(), anchors)
+    if no_score:
+        results = {name: dataclasses.replace(one, normalised_score=None, steps_to={}) for name, one in results.items()}
+    rivals = {name: values for name, values in returns.items() if results[name].control is None}
+    for name, chance in probabilities_of_being_best(rivals, draws).items():
+        results[name] = dataclasses.replace(results[name], probability_of_being_best=chance)
     if reference is None:
         best = max(returns, key=lambda name: returns[name].mean())
         reference = next((name for name, one in contenders.items() if one.trained), best)
@@ -128,6 +143,7 @@ def evaluate(
         definitions=definitions(distribution.spec),
         command=command,
         machine=f"{jax.devices()[0].device_kind}, {platform.machine()}",
+        no_score=no_score,
     )
 
 
@@ -163,13 +179,14 @@ def compare(first: str, second: str, returns: Mapping[str, np.ndarray], draws: M
     """Two contenders task by task: tasks are drawn jointly for both, seeds for each alone."""
     ours, theirs = returns[first], returns[second]
     difference = (ours.mean(0) - theirs.mean(0)).mean()
-    resampled = statistics.resampled_means(ours, draws[first]) - statistics.resampled_means(theirs, draws[second])
+    means, means_theirs = statistics.resampled_means(ours, draws[first]), statistics.resampled_means(theirs, draws[second])
     chances = statistics.resampled_improvements(ours, theirs, draws[first], draws[second])
     return PairedComparison(
         first=first,
         second=second,
-        difference=statistics.estimate(difference, resampled),
+        difference=statistics.estimate(difference, means - means_theirs),
         probability_of_improvement=statistics.estimate(statistics.improvements(ours, theirs).mean(), chances),
+        lift=lift_of(ours, theirs, means, means_theirs),
     )
 
 

@@ -64,6 +64,7 @@ def definitions(spec: Spec) -> dict[str, str]:
     point = "episode" if by_episode(spec) else "step"
     what = "return of each episode" if by_episode(spec) else "reward at each step"
     window, last = smoothing_window(points(spec)), max(1, points(spec) // 10)
+    ends = ends_compared(horizon=spec.horizon, episodes=spec.episodes)
     points_meant = f"the last {window} {point}s" if window > 1 else f"the last {point}"
     return {
         "interval": "95 % percentile bootstrap; tasks and meta-training seeds are drawn with replacement and "
@@ -72,6 +73,9 @@ def definitions(spec: Spec) -> dict[str, str]:
         "adaptation curve": f"mean {what}",
         "area": f"area under the adaptation curve, divided by the number of {point}s",
         "asymptote": f"mean of the adaptation curve's last {last} {point}{'s' if last > 1 else ''}",
+        "gain": f"{what} at the end of the lifetime minus at its start, on the same task: from {ends}",
+        "without memory": f"the same agent, whose memory begins anew at every {point}",
+        "shuffled rewards": "the same agent, which adapts to the rewards of other lifetimes on other tasks",
         "normalised score": "(mean return − mean floor) / (mean ceiling − mean floor): 0 for random actions, 1 for an agent "
         "that knows the task",
         "regret": "expected return of an agent that knows the task, minus the return",
@@ -80,8 +84,22 @@ def definitions(spec: Spec) -> dict[str, str]:
         "'never' if not within it",
         "masked steps": "steps whose reward or observations are not finite, or whose reward overflows; they bring no reward "
         "and reach no memory, as in meta-training and in an Actor",
+        "lift": "mean return divided by the other's, minus one; shown if the other's mean is above zero in all resamples",
+        "P(best)": "share of the bootstrap resamples in which no other contender, controls left out, has a higher mean return",
         "difference": "mean over tasks of the return minus the other's, on the same task with common random numbers",
     }
+
+
+def ends_compared(*, horizon: int, episodes: int) -> str:
+    """The two ends of a lifetime that `gain` compares, in words: `the first to the last episode`."""
+    part = gain_parts(horizon=horizon, episodes=episodes)
+    whole = episodes > 1 and horizon > 1
+    return f"the first to the last {'episode' if whole else 'step' if part == 1 else f'{part} steps'}"
+
+
+def gain_parts(*, horizon: int, episodes: int) -> int:
+    """How many points of the adaptation curve are its start, and how many its end: one episode, or a tenth of the steps."""
+    return 1 if episodes > 1 and horizon > 1 else max(1, horizon * episodes // 10)
 
 
 def measure_adaptation(
@@ -110,6 +128,7 @@ def measure_adaptation(
         "normalised_score": normalised_score(returns, resampled, anchors, draws),
         "regret": _regret(returns, anchors, draws),
         "area": statistics.estimate(curve.mean(dtype=np.float64), curve_resampled.mean(-1)),
+        "gain": _gain(curve, draws, spec),
         "asymptote": statistics.estimate(curve[..., -last:].mean(dtype=np.float64), curve_resampled[:, -last:].mean(-1)),
         "steps_to": steps_to_fractions(curve, curve_resampled, anchors, few, spec=spec, thresholds=thresholds),
         "reward_by_step": _curve_of_valid(rewards, few),
@@ -136,6 +155,15 @@ def measured_by_episode(
         by_episode = judged(steps, reduction)
         curves[name] = _curve_of_known(np.nan_to_num(by_episode), ~np.isnan(by_episode), few)
     return curves
+
+
+def _gain(curve: Float[np.ndarray, "seeds tasks points"], draws: Draws, spec: Spec) -> Estimate | None:
+    """End minus start of the curve, on each task; None where it has one point only."""
+    part = gain_parts(horizon=spec.horizon, episodes=spec.episodes)
+    if curve.shape[-1] < 2 * part:
+        return None
+    gain = curve[..., -part:].mean(-1, dtype=np.float64) - curve[..., :part].mean(-1, dtype=np.float64)
+    return statistics.estimate(gain.mean(), statistics.resampled_means(gain, draws))
 
 
 def _adaptation_curve(rewards: LifetimeRewards, spec: Spec) -> Float[np.ndarray, "seeds tasks points"]:

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from quickstudy.evaluation.stored_results import check_evaluation
 from quickstudy.numerics.statistics import Estimate
@@ -38,6 +38,19 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """What makes a contender a control of an agent: it is the same agent but for one change.
+
+    Args:
+      agent: the contender that it is a control of.
+      change: `"no memory"` (it begins anew at every episode or step), or `"shuffled rewards"` (those of other lifetimes).
+    """
+
+    agent: str
+    change: Literal["no memory", "shuffled rewards"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """One contender on the tasks of one evaluation. Rewards and returns are in reward units.
 
@@ -61,6 +74,11 @@ class Result:
         machine.
       measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
       nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
+      gain: end of the adaptation curve minus its start, task by task: last minus first episode, or last minus first tenth of
+        the steps where a lifetime has one episode or episodes of one step. None for a lifetime of one step.
+      probability_of_being_best: share of the bootstrap resamples in which no other contender, controls left out, has a higher
+        mean return; None for controls.
+      control: of which agent this is a control, and how it differs; None for agents and baselines.
     """
 
     trained: bool
@@ -80,6 +98,9 @@ class Result:
     decision_microseconds: Mapping[str, float]
     measures_by_episode: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     nonfinite_steps: int = left_out(0)
+    gain: Estimate | None = left_out(None)
+    control: Control | None = left_out(None)
+    probability_of_being_best: float | None = left_out(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,12 +112,14 @@ class PairedComparison:
       second: another's.
       difference: mean lifetime return of the first minus the second's, task by task.
       probability_of_improvement: that the first does better on a task; doing equally well counts half.
+      lift: mean return of the first divided by the second's, minus one; None where the second's may not be above zero.
     """
 
     first: str
     second: str
     difference: Estimate
     probability_of_improvement: Estimate
+    lift: Estimate | None = left_out(None)
 
     @property
     def outcome(self) -> str:
@@ -113,7 +136,17 @@ class PairedComparison:
             second=self.first,
             difference=_mirrored(self.difference, total=0.0),
             probability_of_improvement=_mirrored(self.probability_of_improvement, total=1.0),
+            lift=None if self.lift is None else _inverted(self.lift),
         )
+
+
+def _inverted(lift: Estimate) -> Estimate | None:
+    """The lift of the other one; None where this one may earn nothing."""
+    ends = (lift.value, lift.high, lift.low)
+    if any(x is None or x <= -1 for x in ends):
+        return None
+    value, low, high = (1 / (1 + x) - 1 for x in ends if x is not None)
+    return Estimate(value=value, low=low, high=high)
 
 
 def _mirrored(estimate: Estimate, *, total: float) -> Estimate:
@@ -141,6 +174,7 @@ class Evaluation:
       definitions: what the measures mean, in words.
       command: that gives this evaluation again; empty where it came from Python.
       machine: that the times per decision were measured on.
+      no_score: why there are no normalised scores although floor and ceiling are known; empty where there are.
     """
 
     distribution: Mapping[str, Any]
@@ -158,6 +192,7 @@ class Evaluation:
     definitions: Mapping[str, str]
     command: str = ""
     machine: str = ""
+    no_score: str = left_out("")
 
     @property
     def held_out(self) -> bool:
@@ -168,6 +203,11 @@ class Evaluation:
     def lifetime_steps(self) -> int:
         """Slots in one lifetime."""
         return int(self.spec["horizon"]) * int(self.spec["episodes"])
+
+    def control_of(self, agent: str, change: str) -> str | None:
+        """The name of an agent's control with this change; None if it was not measured."""
+        wanted = Control(agent=agent, change=change)  # type: ignore[arg-type]
+        return next((name for name, result in self.results.items() if result.control == wanted), None)
 
     def compare(self, first: str, second: str) -> PairedComparison | None:
         """The comparison of two contenders seen from the first; None if they were not compared.

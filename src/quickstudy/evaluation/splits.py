@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from quickstudy.evaluation.contenders import Contender
+from quickstudy.evaluation.controls import Controls
 from quickstudy.evaluation.evaluate import evaluate
+from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -36,6 +38,8 @@ def evaluate_splits(
     collecting: CollectingConfig = CollectingConfig(),
     progress: Callable[[str, str, float], None] | None = None,
     command: str = "",
+    raw: RawReturns | None = None,
+    controls: bool = True,
 ) -> Iterator[Evaluation]:
     """One evaluation for each split, each given as soon as it is done.
 
@@ -43,16 +47,18 @@ def evaluate_splits(
       contenders: by the name that they are shown under.
       distribution: that the tasks come from.
       splits: of the distribution; all but `train` if none is named.
-      tasks, seed, collecting, command: as of `evaluate`, the same for every split.
+      tasks, seed, collecting, command, raw: as of `evaluate`, the same for every split.
+      controls: measure the controls beside the contenders, which show whether an agent adapts (`controls.py`).
       progress: called with the split, a contender's name and the fraction of the split's work that is done.
     Raises:
       UnknownNameError: no such split, before anything is measured.
       UsageError, SpecError, CollectingError: as of `evaluate`.
     """
     chosen = chosen_splits(distribution, splits)
+    beside = Controls(contenders, distribution, seed=seed) if controls else None
     for split in chosen:
         yield evaluate(
-            contenders,
+            contenders if beside is None else {**contenders, **beside.on(split)},
             distribution,
             split=split,
             tasks=tasks,
@@ -60,6 +66,7 @@ def evaluate_splits(
             collecting=collecting,
             progress=None if progress is None else functools.partial(progress, split),
             command=command,
+            raw=raw,
         )
 
 

@@ -60,6 +60,8 @@ def _faults(evaluation: Any) -> Iterator[str]:
         if name not in evaluation.results:
             yield f"{name!r:.100} is compared, and is not among its contenders."
     for name, result in evaluation.results.items():
+        if result.control is not None and result.control.agent not in evaluation.results:
+            yield f"{name:.100} is a control of {result.control.agent!r:.100}, which is not among its contenders."
         for fault in _faults_of_result(result):
             yield f"results of {name:.100}: {fault}"
     if evaluation.ceiling is not None and not any(_ends(result) for result in evaluation.results.values()):

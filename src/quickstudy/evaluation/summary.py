@@ -4,6 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy.evaluation.adaptation import agents_of, compared_ends
 from quickstudy.evaluation.numbers import NOT_KNOWN, bounded, bounded_percent, byte_size, count, counted, listed, number
 from quickstudy.evaluation.results import Evaluation, Result
 
@@ -26,9 +27,9 @@ def subject(evaluation: Evaluation) -> str:
 
 
 def outcomes(evaluation: Evaluation, name: str) -> dict[str, list[str]]:
-    """The other contenders by how `name` compares with them: `"win"`, `"tie"` and `"loss"`."""
+    """The other agents and baselines by how `name` compares with them: `"win"`, `"tie"` and `"loss"`."""
     found: dict[str, list[str]] = {"win": [], "tie": [], "loss": []}
-    for other in evaluation.results:
+    for other in agents_of(evaluation):
         comparison = evaluation.compare(name, other) if other != name else None
         if comparison is not None:
             found[comparison.outcome].append(other)
@@ -63,6 +64,8 @@ def summary_sentences(evaluation: Evaluation) -> list[str]:
     if result.normalised_score is not None:
         share = bounded_percent(result.normalised_score)
         sentences.append(f"This is {share} of the way from random actions to an agent that knows the task.")
+    if evaluation.no_score:
+        sentences.append(evaluation.no_score)
     for outcome, others in outcomes(evaluation, name).items():
         differences = [
             f"{other} ({bounded(comparison.difference, signed=True)})"
@@ -95,6 +98,7 @@ def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
         comparison = evaluation.compare(name, evaluation.reference) if name != evaluation.reference else None
         cells = {
             "return": bounded(result.lifetime_return),
+            "gain": NOT_KNOWN if result.gain is None else bounded(result.gain, signed=True),
             "IQM": bounded(result.interquartile_mean),
             "score": NOT_KNOWN if result.normalised_score is None else number(result.normalised_score.value, 3),
             "regret": NOT_KNOWN if result.regret is None else number(result.regret.value),
@@ -125,9 +129,12 @@ def table(evaluation: Evaluation, *, width: int = 80) -> Table:
     style = "bold" if evaluation.held_out else "bold red"
     drawn = Table(title=Text(title), title_style=style, box=box.SIMPLE_HEAD)
     drawn.title_justify = drawn.caption_justify = "left"
-    drawn.caption = "[ ] 95 % bootstrap interval over tasks and training seeds"
+    drawn.caption = f"[ ] 95 % bootstrap interval over tasks and training seeds; gain: from {compared_ends(evaluation)}"
     rows = summary_rows(evaluation)
     shown = [column for column in rows[0][1] if width >= WIDE or column not in _ONLY_IF_WIDE]
+    shown = [column for column in shown if any(cells[column] != NOT_KNOWN for _, cells in rows)]
+    if width < WIDE:  # there is no room for its interval, which the sentences below the table tell
+        rows = [(name, cells | {"gain": cells["gain"].partition(" [")[0]}) for name, cells in rows]
     drawn.add_column("agent", overflow="fold", min_width=8)
     for column in shown:
         drawn.add_column(Text(column.replace(" to ", "\nto ")), justify="right", no_wrap=True)

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.protocol.errors import SpecError, TaskDistributionError
+from quickstudy.protocol.flat_observations import one_hot_part, values_by_name
 from quickstudy.protocol.records import Outcome, Spec
-from quickstudy.protocol.spaces import Space
+from quickstudy.protocol.spaces import COMPOSITE, Composite, Space, flattened
 
 _LONGEST_SHOWN = 60
 """Characters of what came that a message shows."""
@@ -38,7 +39,7 @@ def cast_reset(reset: Callable, spec: Spec) -> Callable:
         if not isinstance(came, tuple) or len(came) != 2:
             raise TaskDistributionError(f"reset gives {described(came)}; it must give a state and an observation.")
         state, observation = came
-        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.observation_space)
+        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.given_observations)
 
     cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
     return cast
@@ -62,7 +63,7 @@ def cast_step(step: Callable, spec: Spec) -> Callable:
             raise TaskDistributionError(f"step gives {described(came)}; it must give a state and an Outcome.")
         following, outcome = came
         return _state_like(state, following), Outcome(
-            observation=traced_observation("step", outcome.observation, spec.observation_space),
+            observation=traced_observation("step", outcome.observation, spec.given_observations),
             reward=_traced_number("reward", outcome.reward, jnp.float32),
             terminated=_traced_number("terminated", outcome.terminated, jnp.bool_),
             truncated=_traced_number("truncated", outcome.truncated, jnp.bool_),
@@ -72,12 +73,20 @@ def cast_step(step: Callable, spec: Spec) -> Callable:
     return cast
 
 
-def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
-    """An observation that `giver` gave inside a compiled program, with the shape and type of its space.
+def traced_observation(giver: str, observation: Any, space: Space | Composite) -> jax.Array:
+    """An observation that `giver` gave inside a compiled program, with the shape and type of its space; parts are flattened.
 
     Raises:
       TaskDistributionError: it cannot be cast.
     """
+    if isinstance(space, COMPOSITE):
+        try:
+            parts = list(values_by_name(giver, observation, space))
+        except ValueError as error:
+            raise TaskDistributionError(str(error)) from error
+        return jnp.concatenate(
+            [flattened(traced_observation(_with_part(giver, name), value, part), part) for name, value, part in parts]
+        )
     wanted = _wanted(space)
     came = _as_array(observation, f"{giver} gives an observation", must=wanted)
     if not _fits(came, space):
@@ -87,8 +96,8 @@ def traced_observation(giver: str, observation: Any, space: Space) -> jax.Array:
     return came.astype(_type_of(space))
 
 
-def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
-    """An observation that a program outside JAX gave, with the shape and type of its space.
+def host_observation(giver: str, observation: Any, space: Space | Composite) -> np.ndarray:
+    """An observation that a program outside JAX gave, with the shape and type of its space; parts are flattened.
 
     A number that 32 bits cannot hold becomes infinite, and is masked later.
 
@@ -99,6 +108,8 @@ def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
     Raises:
       ValueError: it cannot be cast without loss: another shape, no numbers, or a fraction where the space holds whole numbers.
     """
+    if isinstance(space, COMPOSITE):
+        return np.concatenate([_host_part(giver, *each) for each in values_by_name(giver, observation, space)])
     try:
         came = np.asarray(observation)
     except ValueError as error:
@@ -110,6 +121,18 @@ def host_observation(giver: str, observation: Any, space: Space) -> np.ndarray:
         if wanted.kind == "f" or np.array_equal(cast, came):
             return cast
     raise ValueError(f"{giver} gives an observation {described(observation)}; the observation space asks for {_wanted(space)}.")
+
+
+def _with_part(giver: str, name: str) -> str:
+    return f"{giver} (part {name!r})"
+
+
+def _host_part(giver: str, name: str, value: Any, space: Any) -> np.ndarray:
+    cast = host_observation(_with_part(giver, name), value, space)
+    try:
+        return one_hot_part(cast, space)
+    except IndexError as error:
+        raise ValueError(f"{_with_part(giver, name)} gives {value!s:.80}, which is no element of {space}.") from error
 
 
 def host_number(name: str, value: Any) -> float:
@@ -147,10 +170,11 @@ class Elements:
 
     Args:
       space: of observations.
+      what: the elements are, in words, for messages.
     """
 
-    def __init__(self, space: Space):
-        self.space, self._kind, self._shape = space, _type_of(space), tuple(space.shape or ())
+    def __init__(self, space: Space, *, what: str = "an observation"):
+        self._what, self.space, self.kind, self._shape = what, space, _type_of(space), tuple(space.shape or ())
         self._low: Any
         self._high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
@@ -160,7 +184,7 @@ class Elements:
         else:
             low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
             with np.errstate(invalid="ignore"):
-                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self._kind.kind == "f")
+                slack = np.where(np.isfinite(high - low), 1e-4 * (high - low), 0.0) * (self.kind.kind == "f")
             self._low, self._high = low - slack, high + slack
 
     def cast(self, observation: Any) -> np.ndarray:
@@ -169,7 +193,7 @@ class Elements:
         Raises:
           SpecError: something that is no element; names the space and what came.
         """
-        if type(observation) is np.ndarray and observation.dtype == self._kind and observation.shape == self._shape:
+        if type(observation) is np.ndarray and observation.dtype == self.kind and observation.shape == self._shape:
             element = observation
         else:
             try:
@@ -195,9 +219,9 @@ class Elements:
         if came.shape != (count, *self._shape):
             raise SpecError(f"observation must have the shape {(count, *self._shape)}; came {came.shape}. Nothing was changed.")
         with np.errstate(over="ignore", invalid="ignore"):
-            cast = came.astype(self._kind) if came.dtype.kind in "biuf" else np.zeros(came.shape, self._kind)
+            cast = came.astype(self.kind) if came.dtype.kind in "biuf" else np.zeros(came.shape, self.kind)
             wrong = ((cast < self._low) | (cast > self._high)) & np.isfinite(cast)
-            wrong |= (cast != came) if self._kind.kind != "f" else came.dtype.kind not in "biuf"
+            wrong |= (cast != came) if self.kind.kind != "f" else came.dtype.kind not in "biuf"
         first = np.flatnonzero(wrong.reshape(count, -1).any(-1))
         if first.size:
             raise self._refusal(came[first[0]], whose=f"the observation of session {first[0]}")
@@ -207,10 +231,10 @@ class Elements:
         outside = (element < self._low) | (element > self._high)
         return not (outside & np.isfinite(element)).any()
 
-    def _refusal(self, observation: Any, *, whose: str = "an observation") -> SpecError:
+    def _refusal(self, observation: Any, *, whose: str = "") -> SpecError:
         shown = " ".join(repr(observation).split())
         came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
-        return SpecError(f"{whose} must be an element of {self.space}; came {came}. Nothing was changed.")
+        return SpecError(f"{whose or self._what} must be an element of {self.space}; came {came}. Nothing was changed.")
 
 
 def _numbers(given: Any) -> np.ndarray:

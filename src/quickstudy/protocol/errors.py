@@ -18,6 +18,7 @@ Names in it may come from anybody's file, so characters that would steer a termi
 import functools
 from collections.abc import Iterable
 
+from quickstudy.protocol.advice import advice
 from quickstudy.protocol.printable import printable
 from quickstudy.protocol.suggestions import suggestion
 
@@ -44,8 +45,8 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str], *, hint: str | None = None):
         allowed = sorted(allowed)
-        near = suggestion(name, allowed) if hint is None else None
-        said = hint if near is None else f"Did you mean {near!r}?"
+        near = suggestion(name, allowed)
+        said = hint or advice(kind, name) or (None if near is None else f"Did you mean {near!r}?")
         came = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]} …"
         super().__init__(f"unknown {kind} {came!r}.{f' {said}' if said else ''} Known: {', '.join(allowed) or 'none'}.")
         self._made_of = (kind, name, allowed, hint)

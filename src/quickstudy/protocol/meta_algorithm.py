@@ -31,6 +31,14 @@ class Replayed:
     room: int
 
 
+@dataclasses.dataclass(frozen=True)
+class LearningRate:
+    """A learning rate that an `update` takes as a fifth argument, and that `update`."""
+
+    rate: float
+    update: Callable[..., Any]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaAlgorithm(Generic[TrainState, Params]):
     """How an agent's parameters are learned from lifetimes.
@@ -49,14 +57,30 @@ class MetaAlgorithm(Generic[TrainState, Params]):
       wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Replayed(room=...)`: a
         `rollout.replay.ReplayedLifetimes`, which holds the fresh lifetimes and a store to draw earlier ones from. The training
         loop builds the source of lifetimes from this (`training.sources.source_for`).
+      learning_rate: set by `with_learning_rate`.
     """
 
     name: str
     config: Any
     agent: Agent
     init: Callable[[PRNGKeyArray], TrainState]
-    update: Callable[[TrainState, Any, Array, PRNGKeyArray], tuple[TrainState, dict[str, Array]]]
+    update: Callable[..., tuple[TrainState, dict[str, Array]]]
     params: Callable[[TrainState], Params]
     lifetimes: int
     share_multiple: int = 1
     wants: Fresh | Replayed = Fresh()
+    learning_rate: LearningRate | None = None
+
+    def with_learning_rate(self, rate: float) -> "MetaAlgorithm[TrainState, Params]":
+        """This algorithm, whose `update` takes the learning rate as a fifth argument `[]`, with this rate as its default.
+
+        Training then gives the rate to the compiled update as a number, so another rate compiles nothing anew. Where `update`
+        is replaced later, it is given four arguments again.
+        """
+        return dataclasses.replace(self, learning_rate=LearningRate(rate, self.update))
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """What training gives to `update` after the key: the learning rate, or nothing."""
+        known = self.learning_rate
+        return (known.rate,) if known is not None and known.update is self.update else ()

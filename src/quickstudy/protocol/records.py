@@ -31,7 +31,16 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from quickstudy.protocol.action_spaces import check_action_space
 from quickstudy.protocol.descriptions import check_spec_description
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.spaces import ActionSpace, Space, check_fits_32_bits, describe_space, space_from_description
+from quickstudy.protocol.flat_observations import flat_space
+from quickstudy.protocol.spaces import (
+    COMPOSITE,
+    ActionSpace,
+    Composite,
+    Space,
+    check_fits_32_bits,
+    describe_space,
+    space_from_description,
+)
 
 Record = TypeVar("Record", bound=type)
 
@@ -50,13 +59,15 @@ class Spec:
     """What an agent and a task distribution must agree on.
 
     Args:
-      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched.
+      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched. A `Dict` or `Tuple` of these is
+        replaced by the Box that agents read (`flat_observations.py`).
       action_space: `Discrete`, `MultiDiscrete`, `MultiBinary`, a bounded `Box`, or a `Tuple` or `Dict` of these; one action,
         unbatched.
       horizon: most steps in one episode, at least 1.
       episodes: episodes in one lifetime, at least 1.
       action_mask: whether the last numbers of an observation, one for each action, say which actions are allowed now: 1 for an
         allowed action, 0 for a forbidden one. At least one is allowed. Then no agent chooses a forbidden action.
+      observation_parts: the `Dict` or `Tuple` that tasks give observations in, where it was flattened; not to be given.
     Raises:
       SpecError: a length below 1, a space of another kind, or an action mask that the spaces have no room for.
     """
@@ -66,8 +77,10 @@ class Spec:
     horizon: int
     episodes: int
     action_mask: bool = False
+    observation_parts: Composite | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        self._flatten_observations()
         for name in ("horizon", "episodes"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -79,7 +92,7 @@ class Spec:
             )
         if not isinstance(self.observation_space, Space):
             raise SpecError(
-                "observation_space must be gymnasium.spaces.Discrete, MultiDiscrete or Box; "
+                "observation_space must be gymnasium.spaces.Discrete, MultiDiscrete or Box, or a Dict or Tuple of these; "
                 f"came {self.observation_space!r}. Flatten other spaces with gymnasium.spaces.flatten_space first."
             )
         check_fits_32_bits(self.observation_space, "observation_space")
@@ -89,6 +102,18 @@ class Spec:
                 "action_mask needs Discrete actions, and as observations a Box of one axis whose last numbers are the mask; "
                 f"came {self.action_space!r} and {self.observation_space!r}."
             )
+
+    def _flatten_observations(self) -> None:
+        if isinstance(self.observation_space, COMPOSITE):
+            object.__setattr__(self, "observation_parts", self.observation_space)
+            object.__setattr__(self, "observation_space", flat_space(self.observation_space))
+        elif self.observation_parts is not None and flat_space(self.observation_parts) != self.observation_space:
+            object.__setattr__(self, "observation_parts", None)  # a spec that was made from another, with another space
+
+    @property
+    def given_observations(self) -> Space | Composite:
+        """The space of the observations that tasks give: the parts where there are any, else `observation_space`."""
+        return self.observation_space if self.observation_parts is None else self.observation_parts
 
     def _has_room_for_mask(self) -> bool:
         observation, action = self.observation_space, self.action_space

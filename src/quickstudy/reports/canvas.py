@@ -8,7 +8,9 @@ import dataclasses
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib
@@ -98,10 +100,15 @@ class Picture:
     png: bytes
 
 
-def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
-    """A pen for each (name, trained): trained agents first in the palette, solid and thick; baselines thin and dashed."""
-    found = {}
-    ordered = sorted(contenders, key=lambda one: not one[1])
+def pens(contenders: Sequence[tuple[str, bool]], *, controls: Mapping[str, str] | None = None) -> dict[str, Pen]:
+    """A pen for each (name, trained): trained agents first in the palette, solid and thick; baselines thin and dashed.
+
+    Args:
+      contenders: name, and whether it is trained.
+      controls: controls by name, with the contender whose colour they have.
+    """
+    found, controls = {}, controls or {}
+    ordered = sorted((one for one in contenders if one[0] not in controls), key=lambda one: not one[1])
     for place, (name, trained) in enumerate(ordered):
         found[name] = Pen(
             place=place % len(LIGHT),
@@ -109,6 +116,8 @@ def pens(contenders: Sequence[tuple[str, bool]]) -> dict[str, Pen]:
             width=2.6 if trained else 1.4,
             order=5 if trained else 3,
         )
+    for place, (name, agent) in enumerate((name, controls[name]) for name, _ in contenders if name in controls):
+        found[name] = Pen(place=found[agent].place, dashes=_DASHES[(place + 1) % len(_DASHES)], width=1.4, order=4)
     return found
 
 
@@ -183,8 +192,26 @@ def spread(places: Sequence[float], *, apart: float) -> list[float]:
     return found
 
 
+_say: ContextVar[Callable[[str], str]] = ContextVar("say", default=str)
+
+
+@contextmanager
+def words_of(say: Callable[[str], str]) -> Iterator[None]:
+    """Charts that are finished in this block have the words that `say` gives: in titles, captions and names of axes."""
+    before = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(before)
+
+
 def finish(figure: Figure, *, name: str, title: str, caption: str, alternative: str) -> Picture:
     """Renders a figure as SVG and PNG; the same figure gives the same bytes."""
+    say = _say.get()
+    for axes in figure.axes:
+        axes.set_xlabel(say(axes.get_xlabel()))
+        axes.set_ylabel(say(axes.get_ylabel()))
+    title, caption, alternative = say(title), say(caption), say(alternative)
     files = {}
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         file = io.BytesIO()

@@ -123,7 +123,7 @@ def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation,
         if len(held_out[0]):
             axes.plot(held_out[0], held_out[1].mean(1), "o", color=pen.colour, markersize=3.5, zorder=5)
         for name, result in evaluation.results.items():
-            if not result.trained and result.lifetime_return.value is not None:
+            if not result.trained and result.control is None and result.lifetime_return.value is not None:
                 level, of = result.lifetime_return.value, pens[name]
                 axes.axhline(level, color=of.colour, linestyle=of.dashes, linewidth=1.1, alpha=0.9)
                 ends.append((name, level, of))
@@ -131,7 +131,7 @@ def training_curve(metrics: Sequence[Mapping[str, Any]], evaluation: Evaluation,
             ends.append(("training tasks", float(train[1][-1].mean()), None))
         if len(held_out[0]):
             ends.append(("held-out tasks", float(held_out[1][-1].mean()), pen))
-        _count_axis(axes, "environment steps per seed")
+        count_axis(axes, "environment steps per seed")
         axes.set_ylabel("lifetime return")
         canvas.label_ends(axes, ends)
         seeds = (held_out if len(held_out[0]) else train)[1].shape[1]
@@ -163,7 +163,7 @@ def _reward(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
                 if anchor is not None and anchor.value is not None:
                     axes.axhline(anchor.value / count, color=MUTED, linestyle=":", linewidth=1.0)
                     ends.append((name, anchor.value / count, None))
-        _count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
+        count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
         axes.set_ylabel(label)
         canvas.label_ends(axes, ends)
         return canvas.finish(
@@ -183,7 +183,7 @@ def _reward_by_step(evaluation: Evaluation, pens: Mapping[str, Pen]) -> Picture:
         ends = _draw(axes, curves, pens, window=window)
         for boundary in range(1, min(evaluation.spec["episodes"], 30)):
             axes.axvline(boundary * evaluation.spec["horizon"] + 0.5, color=MUTED, linewidth=0.5, alpha=0.6)
-        _count_axis(axes, "step (vertical lines: new episode)")
+        count_axis(axes, "step (vertical lines: new episode)")
         axes.set_ylabel("reward of a step" + (f", mean over {window} steps" if window > 1 else ""))
         canvas.label_ends(axes, ends)
         return canvas.finish(
@@ -216,7 +216,7 @@ def _total(evaluation: Evaluation, pens: Mapping[str, Pen], curves: Mapping[str,
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ends = _draw(axes, curves, pens, window=1)
-        _count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
+        count_axis(axes, "episode of the lifetime" if episodes else "step of the lifetime")
         axes.set_ylabel(f"cumulative {word}" + (" (log scale)" if logarithmic else ""))
         canvas.label_ends(axes, ends)
         what = "Return lost so far against an agent that knows the task; lower is better."
@@ -260,7 +260,8 @@ def _draw(
     return ends
 
 
-def _count_axis(axes: Axes, label: str) -> None:
+def count_axis(axes: Axes, label: str) -> None:
+    """Names a horizontal axis of counts, whose ticks are whole numbers."""
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda value, _: tick(value))

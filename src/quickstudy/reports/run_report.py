@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+from quickstudy.evaluation.example_lifetime import FILE, ExampleLifetime
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
 from quickstudy.reports.page import write_report
+from quickstudy.reports.wording import Wording
+from quickstudy.storage.reading import is_file
 from quickstudy.storage.run_description import read_description
 from quickstudy.storage.run_folder import read_metrics
 
 
-def report_on(folder: str | Path, *, title: str | None = None) -> Path:
+def report_on(folder: str | Path, *, title: str | None = None, wording: Wording = Wording()) -> Path:
     """Draws the page of everything that a folder holds.
 
     Args:
       folder: of a run, or of a comparison of runs.
       title: of the page; made from the run if None.
+      wording: other words for the agent, the reward and a step.
     Returns:
       The path of the page.
     Raises:
@@ -29,4 +33,8 @@ def report_on(folder: str | Path, *, title: str | None = None) -> Path:
         raise UsageError(f"{folder} holds no evaluation yet. Measure first: quickstudy evaluate {shell_word(folder)}")
     run = read_description(folder) if (folder / "run.json").exists() else None
     evaluations = [Evaluation.load(path) for path in stored]
-    return write_report(folder, evaluations=evaluations, metrics=read_metrics(folder) or None, run=run, title=title)
+    metrics = read_metrics(folder) or None
+    lifetime = ExampleLifetime.load(folder / FILE) if is_file(folder / FILE) else None
+    return write_report(
+        folder, evaluations=evaluations, metrics=metrics, run=run, title=title, wording=wording, lifetime=lifetime
+    )

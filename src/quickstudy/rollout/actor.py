@@ -6,7 +6,7 @@ is faster.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -18,8 +18,10 @@ from quickstudy.protocol.action_spaces import user_action
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.casting import Elements, described, host_flag, host_number
 from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.given_actions import GivenActions, check_allowed
 from quickstudy.protocol.records import Decision
 from quickstudy.rollout.actor_programs import SLOTS_AT_ONCE, Followed
+from quickstudy.rollout.actor_state import ActorState
 from quickstudy.rollout.nonfinite import LARGEST_REWARD, usable_reward, with_nonfinite_guard
 from quickstudy.rollout.numpy_programs import programs_for
 from quickstudy.rollout.session import Session, chunk_end, end_of_episode, next_slot
@@ -53,7 +55,7 @@ class Actor:
         """Compiles, so that no decision waits for it."""
         self.agent, self.endless, self.nonfinite_steps = agent, endless, 0
         self._root, self._tasks = jax.random.key(seed), 0
-        self._elements = Elements(agent.spec.observation_space)
+        self._elements, self._actions = Elements(agent.spec.observation_space), GivenActions(agent.spec.action_space)
         self._programs = programs_for(with_nonfinite_guard(agent), params, backend=backend)
         self._programs.compile()
         self.begin()
@@ -101,7 +103,9 @@ class Actor:
         self._waiting, self._followed = True, None
         return user_action(action, self.agent.spec.action_space)
 
-    def observe(self, *, reward: float, observation: Any, terminated: bool = False, truncated: bool = False) -> None:
+    def observe(
+        self, *, reward: float, observation: Any, terminated: bool = False, truncated: bool = False, action: Any = None
+    ) -> None:
         """Reports what followed the last action.
 
         Args:
@@ -109,15 +113,23 @@ class Actor:
           observation: that followed; at the end of an episode its true last one, not the first of the next.
           terminated: the task ended the episode.
           truncated: something else did, such as a time limit. The horizon of the agent's spec ends it in any case.
+          action: that was in fact taken, where it is not the one that `act` gave. The agent learns from it. `decision` then
+            holds it, with its log-probability where the agent gives its policy. The first such call compiles.
         Raises:
           UsageError: no action was taken.
-          SpecError: something that is no element of the observation space, no number or no truth value, or a reward whose sums
-            overflow. Nothing is changed then, and `observe` can be called again.
+          SpecError: something that is no element of the observation space or the action space, no number or no truth value, an
+            action that the observation forbids, or a reward whose sums overflow. Nothing is changed then, and `observe` can be
+            called again.
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
         reward, successor = _checked_reward(reward), self._own(observation)
         flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
+        if action is not None:
+            assert self._carried is not None  # an action waits for its outcome
+            taken = self._actions.cast(action)
+            check_allowed(taken, self._seen, self.agent.spec)
+            self._carried = self._programs.taken(self._carried, taken)
         self.nonfinite_steps += not (math.isfinite(reward) and np.isfinite(self._seen).all() and np.isfinite(successor).all())
         slot, horizon = self._slot, self.agent.spec.horizon
         ends = end_of_episode(slot, *flags, horizon=horizon)
@@ -162,6 +174,26 @@ class Actor:
         """An observation as an array that stays: environments write the next one into the array of the last."""
         element = self._elements.cast(observation)
         return element.copy() if element is observation else element
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that this Actor must know to go on, as named NumPy arrays: memory, the last decision, the slot, keys and counts.
+
+        Names of memory begin with `memory.memory.`. The arrays are copies. They may be stored, as with
+        `safetensors.numpy.save_file`, and numbers in them may be changed before `load_state_dict`.
+        """
+        return ActorState(session=self.session, tasks=self._tasks, nonfinite_steps=self.nonfinite_steps).arrays()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state that `state_dict` gave, of an Actor with the same agent and parameters, and the same seed.
+
+        Args:
+          state: arrays by name.
+        Raises:
+          SpecError: an array is missing, is not known, or has another shape or type. Nothing is changed then.
+        """
+        given = ActorState.from_arrays(state, like=self._programs.like)
+        self.resume(given.session)
+        self._tasks, self.nonfinite_steps = given.tasks, given.nonfinite_steps
 
     def _keys_of_decision(self) -> tuple[Any, Any]:
         """Key data, or random numbers, for the `adapt` before the next decision and for the decision."""

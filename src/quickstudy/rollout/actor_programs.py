@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.protocol.agent import Agent, slot_key
+from quickstudy.protocol.given_actions import taken_instead
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.leaves import Leaves
@@ -69,24 +70,27 @@ class ActorPrograms:
     Args:
       agent: the agent as it is to act, guarded or not.
       params: its parameters, without a leading axis of seeds.
+
+    The attribute `like` holds the shapes and types of a session.
     """
 
     def __init__(self, agent: Agent, params: PyTree):
         self._agent, self._params = agent, params
-        self._like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
-        self._leaves = Leaves(_carried(self._like))
+        self.like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
+        self._leaves = Leaves(_carried(self.like))
         # Two programs rather than a branch in one: Python knows which of them a slot needs.
         self._later = {
             adapts: jax.jit(partial(self._observe_and_decide, adapts=adapts), donate_argnums=0) for adapts in (False, True)
         }
         self._first = jax.jit(self._begin_and_decide)
+        self._taken = jax.jit(self._with_action, donate_argnums=0)
         self.begin = jax.jit(partial(sessions.begin, agent, params))
         self.observe = jax.jit(partial(sessions.observe, agent, params))
 
     def compile(self) -> None:
         """Runs every program of a decision once, on blank input."""
-        blank = np.zeros(self._like.observation.shape, self._agent.spec.observation_space.dtype)
-        key = np.zeros(self._like.key.shape, np.uint32)
+        blank = np.zeros(self.like.observation.shape, self._agent.spec.observation_space.dtype)
+        key = np.zeros(self.like.key.shape, np.uint32)
         for slot in {0, self._agent.cadence - 1}:
             _, carried = self._first(key, blank)
             followed = Followed(slot, blank, 0.0, False, False)
@@ -139,6 +143,11 @@ class ActorPrograms:
         words[_KEYS:].view(np.uint32)[:] = np.concatenate([key_adapt, key_action])
         return self._later[adapts](carried, observation, successor, words)
 
+    def taken(self, carried: list[Array], action: PyTree) -> list[Array]:
+        """The carried leaves, consumed, with another action as the one that the last decision took."""
+        cast = lambda given, like: np.asarray(given, like.dtype)  # noqa: E731
+        return self._taken(carried, jax.tree.map(cast, action, self.like.decision.action))
+
     def opened(self, carried: list[Array]) -> Carried:
         """Carried leaves as a record."""
         return self._leaves.tree(carried)
@@ -146,6 +155,10 @@ class ActorPrograms:
     def closed(self, session: Session) -> list[Array]:
         """The inverse: the carried leaves of a session, as arrays of their own on the device."""
         return [jnp.array(leaf) for leaf in self._leaves.of(_carried(session))]
+
+    def _with_action(self, carried: list[Array], action: PyTree) -> list[Array]:
+        known = self.opened(carried)
+        return self._leaves.of(dataclasses.replace(known, decision=taken_instead(known.decision, action)))
 
     def _flat(self, session: Session) -> tuple[PyTree, list[Array]]:
         return session.decision.action, self._leaves.of(_carried(session))
@@ -166,7 +179,7 @@ class ActorPrograms:
         keys: Array = jax.random.wrap_key_data(jax.lax.bitcast_convert_type(words[_KEYS:], jnp.uint32).reshape(2, -1))
         # Both keys are given, so the lifetime's own is not needed.
         session = self.opened(carried).session(
-            slot=words[_SLOT], key=jnp.zeros(self._like.key.shape, jnp.uint32), awaits_outcome=words[_AWAITS] > 0
+            slot=words[_SLOT], key=jnp.zeros(self.like.key.shape, jnp.uint32), awaits_outcome=words[_AWAITS] > 0
         )
         session = sessions.observe(self._agent, self._params, session, outcome, adapts=adapts, key_adapt=keys[0])
         return self._flat(sessions.decide(self._agent, self._params, session, observation, key_action=keys[1]))

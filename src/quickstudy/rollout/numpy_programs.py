@@ -74,13 +74,15 @@ class NumpyPrograms:
     Raises:
       NoProgramError: the agent has no form outside of JAX, or its actions are drawn in another way than those that
         `numpy_draws.py` has.
+
+    The attribute `like` holds the shapes and types of a session.
     """
 
     def __init__(self, agent: Agent, params: PyTree):
         self._agent, self._params = agent, params
-        self._like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
+        self.like = jax.eval_shape(partial(sessions.begin, agent, params), jax.random.key(0))
         self._programs = step_programs(agent, params)
-        self._policy = check_draws(self._like.decision, self._programs)
+        self._policy = check_draws(self.like.decision, self._programs)
         self._take_in, self._decide = numpy_function(self._programs.take_in), numpy_function(self._programs.decide)
         self._numbers = list(self._programs.decision)
         self._draw = drawing(self._policy, self._numbers)
@@ -101,9 +103,9 @@ class NumpyPrograms:
 
     def compile(self) -> None:
         """Decides twice, so that no later decision is the first."""
-        blank = np.zeros(self._like.observation.shape, self._agent.spec.observation_space.dtype)
+        blank = np.zeros(self.like.observation.shape, self._agent.spec.observation_space.dtype)
         draws = self.draws(jax.random.key(0), 0)
-        _, carried = self.first(np.zeros(self._like.key.shape, np.uint32), blank, draws[0][1])
+        _, carried = self.first(np.zeros(self.like.key.shape, np.uint32), blank, draws[0][1])
         self.later(carried, blank, Followed(0, blank, 0.0, False, False), slot=1, key_adapt=None, key_action=draws[1][1])
 
     def draws(self, key: PRNGKeyArray, start: int) -> list[tuple[None, np.ndarray]]:
@@ -143,9 +145,14 @@ class NumpyPrograms:
         with np.errstate(all="ignore"):
             return self._decided(self._taken_in(carried, followed), seen, key_action)
 
+    def taken(self, carried: NumpyCarried, action: PyTree) -> NumpyCarried:
+        """What is carried, with another action as the one that the last decision took."""
+        given = canonical_array(action, self._action_kind)
+        return carried._replace(action=given if given.ndim else given.item())
+
     def opened(self, carried: NumpyCarried) -> Carried:
         """What is carried, as the record that the agent's functions understand."""
-        like = self._like
+        like = self.like
         memory = jax.tree.unflatten(jax.tree.structure(like.memory), _shaped(carried.memory, jax.tree.leaves(like.memory)))
         (action,) = _shaped((carried.action,), [like.decision.action])
         (observation,) = _shaped((carried.observation,), [like.observation])

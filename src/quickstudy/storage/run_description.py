@@ -44,7 +44,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name != "format"}
 
 
-def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
+def check_same_run(stored: dict[str, Any], asked: dict[str, Any], *, longer: bool = False) -> None:
     """Refuses to go on with a run under another configuration or on other tasks.
 
     Other versions, another machine, and changed files of the user are only named in the log: they need not change the run.
@@ -52,6 +52,7 @@ def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
     Args:
       stored: the description of the run.
       asked: the description of what is asked for now.
+      longer: the budget may be another one, since it is longer.
     Raises:
       UsageError: names what differs.
     """
@@ -59,7 +60,10 @@ def check_same_run(stored: dict[str, Any], asked: dict[str, Any]) -> None:
     missing = [part for part in _PARTS if not isinstance(stored.get(part), dict)]
     if missing:
         raise UsageError(f"the description of the run to resume, run.json, lacks {', '.join(missing)}. Start a new run.")
-    differing = [each for part in _PARTS for each in _differences(_flat(stored[part]), _flat(asked[part]), free=_FREE)]
+    free = (*_FREE, "budget") if longer else _FREE
+    differing = [each for part in _PARTS for each in _differences(_flat(stored[part]), _flat(asked[part]), free=free)]
+    began = [{"begins_with": given.get("begins_with")} for given in (stored, asked)]  # earlier versions had none
+    differing += _differences(*began)
     if "spec" in stored:
         differing += _differences(stored["spec"], asked["spec"])
     if differing:

@@ -14,7 +14,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError, TaskDistributionError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution, Reduction, StepResult, Task
 from quickstudy.protocol.records import Spec
-from quickstudy.protocol.spaces import Form, Space, form_of, in_words
+from quickstudy.protocol.spaces import COMPOSITE, Form, Space, form_of, in_words
 
 Make = Callable[[Task], gymnasium.Env]
 SetTask = Callable[[gymnasium.Env, Task], None]
@@ -40,6 +40,7 @@ def from_gymnasium(
     """A distribution of tasks from any Gymnasium environment.
 
     An environment is made for every lifetime. Where `set_task` is given, it is made once and set to the task of each lifetime.
+    Observations of a Dict or Tuple are flattened to one Box (`protocol/flat_observations.py`).
     Episodes are reset with seeds that follow from the lifetime's key, so the same task with the same key gives the same
     lifetime in every process. Observations and rewards become 32-bit numbers. Videos show the result of `render()` of
     environments that `make` made with `render_mode="rgb_array"`.
@@ -82,7 +83,7 @@ def from_gymnasium(
             raise SpecError("the environment has no limit of steps of its own. Give one: from_gymnasium(..., horizon=200).")
         _say_what_is_rounded(example.observation_space)
         spec = Spec(
-            observation_space=narrow(example.observation_space),
+            observation_space=_narrow_observations(example.observation_space),
             action_space=narrow_actions(example.action_space),
             horizon=int(limit),
             episodes=episodes,
@@ -108,6 +109,11 @@ def from_gymnasium(
     )
 
 
+def _narrow_observations(space: gymnasium.Space) -> Any:
+    """`narrow`, but a Dict or Tuple stays as it is: the spec flattens it to real numbers of 32 bits."""
+    return space if isinstance(space, COMPOSITE) else narrow(space)
+
+
 def narrow(space: gymnasium.Space) -> Space:
     """A space with the types that JAX computes with: 64-bit numbers become 32-bit ones.
 
@@ -123,8 +129,8 @@ def narrow(space: gymnasium.Space) -> Space:
         return gymnasium.spaces.MultiDiscrete(space.nvec, dtype=ids.type, start=space.start)
     if not isinstance(space, gymnasium.spaces.Box):
         raise SpecError(
-            f"an agent needs Discrete, MultiDiscrete or Box spaces; came {space!r}. Wrap the environment, for instance in "
-            "gymnasium.wrappers.FlattenObservation."
+            f"an agent needs Discrete, MultiDiscrete or Box spaces, or a Dict or Tuple of these; came {space!r}. Wrap the "
+            "environment, for instance in gymnasium.wrappers.FlattenObservation."
         )
     kind = np.dtype(space.dtype)
     if kind.kind in "iu" and kind.itemsize == 8:

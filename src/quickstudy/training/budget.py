@@ -53,6 +53,11 @@ def parse_budget(budget: str) -> tuple[float | None, int | None]:
     return (None, round(amount)) if unit == "steps" else (amount, None)
 
 
+def is_longer(budget: str, than: str) -> bool:
+    """Whether a budget allows more than another of the same kind; a time and a number of steps cannot be compared."""
+    return any(a is not None and b is not None and a > b for a, b in zip(parse_budget(budget), parse_budget(than), strict=True))
+
+
 class Schedule:
     """The number of updates that a budget allows.
 
@@ -62,10 +67,12 @@ class Schedule:
     Raises:
       UsageError: not a budget, or one of too many updates.
 
-    The attribute `updates` is that number. It is None until a budget in time was turned into updates.
+    The attribute `budget` is the budget as it was given. The attribute `updates` is the number of updates; it is None until a
+    budget in time was turned into updates.
     """
 
     def __init__(self, budget: str, *, steps_per_update: int):
+        self.budget = budget
         self._seconds, steps = parse_budget(budget)
         self.updates: int | None = None if steps is None else math.ceil(steps / steps_per_update)
         if self.updates is not None and self.updates > _MOST_UPDATES:
@@ -77,6 +84,16 @@ class Schedule:
     def progress(self, update: int) -> float:
         """The spent part of the budget in [0, 1] after this many updates; 0 until the number of updates is known."""
         return 0.0 if self.updates is None else min(update / self.updates, 1.0)
+
+    def go_on(self, update: int, *, seconds: float) -> None:
+        """Plans a run that goes on beyond an earlier budget. A budget in time is planned at the speed that the run had so far.
+
+        Args:
+          update: the number of updates so far.
+          seconds: the time that they took, as far as a budget counts it.
+        """
+        if self._seconds is not None and update > 0 and seconds > 0:
+            self.updates = max(update, math.floor(update * self._seconds / seconds))
 
     def plan(self, update: int, *, update_seconds: Sequence[float], seconds: float) -> bool:
         """Turns a budget in time into a number of updates as soon as their speed is known. True if that happened now.

@@ -9,7 +9,7 @@ import functools
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from quickstudy.protocol.setting_values import Count, Seconds, Seed, checked_val
 from quickstudy.protocol.settings import check_settings, plain_mapping, plain_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.compiled import check_fit
+from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.run_folder import machine, versions
 from quickstudy.training.accounts import Accounts
+from quickstudy.training.begin_with import begun_with, check_begin
 from quickstudy.training.budget import Schedule, evaluation_interval, parse_budget, recent_seconds, telling_of_slow_update
 from quickstudy.training.drawn_tasks import drawn_tasks
 from quickstudy.training.finite import check_update
@@ -39,7 +41,7 @@ from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
 from quickstudy.training.source_files import user_files
 from quickstudy.training.sources import source_for
-from quickstudy.training.update import RunState, apply_supplied, initial_state, update_program
+from quickstudy.training.update import RunState, apply_supplied, initial_state, rates_of, update_program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class Run:
       seconds: the time that the run has taken.
       finished: False where it was interrupted.
       folder: of the run; None where nothing was written.
+      spent: seconds of this process by activity, such as compiling, training and evaluating.
     """
 
     algorithm: MetaAlgorithm
@@ -91,6 +94,7 @@ class Run:
     seconds: float
     finished: bool
     folder: Path | None
+    spent: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def meta_train(
@@ -100,10 +104,12 @@ def meta_train(
     *,
     folder: str | Path | None = None,
     resume: bool = False,
+    extend: bool = False,
     overwrite: bool = False,
+    begin_with: Bundle | None = None,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[Progress], bool | None] = lambda progress: None,
 ) -> Run:
     """Meta-trains an agent on the train split.
 
@@ -113,20 +119,25 @@ def meta_train(
       config: budget, seeds, how often to evaluate and to save.
       folder: where checkpoints, metrics and configuration go; None writes nothing.
       resume: go on from the folder's newest checkpoint.
+      extend: where a run is resumed with a longer budget, go on to it, also if the run has ended. Schedules follow the share of
+        the new budget: the learning rate rises again, and falls until the new end.
       overwrite: start again in a folder that holds a run.
+      begin_with: a bundle whose parameters the run begins with, in place of drawn ones. Seed i begins with its seed i, and a
+        bundle of one seed begins all. Give it again when the run is resumed.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected; it may change when a run is resumed.
-      watch: called after every update.
+      watch: called after every update. If it returns True, the run ends in order, as after Ctrl-C: it is saved, `finished` is
+        False, and it can be resumed.
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
-      SpecError: the algorithm was made for other tasks.
+      SpecError: the algorithm was made for other tasks, or its parameters have other shapes than those to begin with.
       UsageError: the folder holds a run already, or one of another configuration or on other tasks; another process uses it; or
         the run needs more memory than is free.
       NonFiniteError: a NaN or an infinity came up. The message says where, and which checkpoint is good.
     """
     with training_run(
-        algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
-        collecting=collecting, watch=watch,
+        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite,
+        begin_with=begin_with, command=command, collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         return run
 
@@ -139,10 +150,12 @@ def training_run(
     *,
     folder: str | Path | None,
     resume: bool,
+    extend: bool,
     overwrite: bool,
+    begin_with: Bundle | None,
     command: str | None,
     collecting: CollectingConfig,
-    watch: Callable[[Progress], None],
+    watch: Callable[[Progress], bool | None],
 ) -> Iterator[Run]:
     """`meta_train`, but no other run can have the folder until the block ends. What is written at the end is written inside it.
 
@@ -150,11 +163,14 @@ def training_run(
     """
     check_fit(algorithm.agent, distribution.spec)
     jax.eval_shape(algorithm.init, jax.random.key(config.seed))  # refuses what it refuses before a folder is made
+    if begin_with is not None:
+        check_begin(algorithm, begin_with, seeds=config.seeds)
     description = {
         "command": command,
         "algorithm": {"name": algorithm.name, "config": plain_settings(algorithm.config)},
         "distribution": {"name": distribution.name, "config": plain_mapping(distribution.config)},
         "training": dataclasses.asdict(config),
+        "begins_with": None if begin_with is None else begin_with.card["parameters_sha256"],
         "spec": distribution.spec.describe(),
         "versions": versions(),
         "machine": machine(),
@@ -165,14 +181,15 @@ def training_run(
             check_shapes(algorithm, distribution, source, seeds=config.seeds)
             if folder is not None:
                 description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
-            record = RunRecord.open(folder, description, resume=resume, overwrite=overwrite)
+            record = RunRecord.open(folder, description, resume=resume, extend=extend, overwrite=overwrite)
             folder_in_use.callback(record.close)
             try:
-                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, watch)
+                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, begin_with, watch)
             except UsageError:
                 if record.path is not None and not resume and not record.metrics:
                     shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
                 raise
+            spent = accounts.by_activity(source.seconds())
         yield Run(
             algorithm=algorithm,
             distribution=distribution,
@@ -185,6 +202,7 @@ def training_run(
             seconds=accounts.total(),
             finished=finished,
             folder=record.path,
+            spent=spent,
         )
 
 
@@ -199,25 +217,33 @@ def _train(
     config: TrainingConfig,
     schedule: Schedule,
     record: RunRecord,
-    watch: Callable[[Progress], None],
+    begin_with: Bundle | None,
+    watch: Callable[[Progress], bool | None],
 ) -> tuple[int, RunState, Accounts, bool]:
-    """Trains until the budget is spent, or Ctrl-C.
+    """Trains until the budget is spent, Ctrl-C, or a wish of `watch`.
 
     Returns:
       The number of updates, the last state, the time by activity, and whether the budget is spent.
     """
-    steps = steps_per_update(algorithm)
+    steps, rates = steps_per_update(algorithm), rates_of(algorithm)
     accounts = Accounts()
     with accounts.timed("compiling"):
         roots = jax.vmap(jax.random.key)(config.seed + np.arange(config.seeds, dtype=np.uint32))
-        update, state = _resumed(initial_state(algorithm, source, roots), record, schedule, accounts)
+        begun = initial_state(algorithm, source, roots)
+        if begin_with is not None:
+            begun = dataclasses.replace(begun, train=begun_with(algorithm, begun.train, begin_with))
+        update, state = _resumed(begun, record, schedule, accounts)
         source.compile(state.train)
         compiled = functools.partial(_compiled, algorithm, source, roots, seeds=config.seeds)
         program = None if source.supplies else compiled(state, ())
     update_seconds: list[float] = []
     last_evaluation = last_save = -math.inf if update == 0 else time.monotonic()
     is_spent = lambda: schedule.is_spent(update, seconds=accounts.budgeted())  # noqa: E731
-    notes = lambda: {"updates": schedule.updates, "seconds": accounts.total(), "budgeted": accounts.budgeted()}  # noqa: E731
+
+    def notes() -> dict[str, Any]:
+        spent = {"seconds": accounts.total(), "budgeted": accounts.budgeted()}
+        return {"updates": schedule.updates, "budget": config.budget} | spent
+
     with finish_on_interrupt() as interrupted:
         while not is_spent() and not interrupted.is_set():
             began, compiling = time.monotonic(), accounts["compiling"]
@@ -229,7 +255,7 @@ def _train(
                     program = compiled(state, supplied)
                 began += accounts["compiling"] - compiling
             with accounts.timed("training"), telling(spent=time.monotonic() - began):
-                state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update))
+                state, metrics = apply_supplied(program, state, supplied, roots, update, schedule.progress(update), rates)
                 metrics |= collecting
             update_seconds.append(time.monotonic() - began)
             update += 1
@@ -253,7 +279,8 @@ def _train(
                     record.save(update, state, notes())
                 last_save = time.monotonic()
             each, spent = recent_seconds(update_seconds), accounts.by_activity(source.seconds())
-            watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds))
+            if watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds)) is True:
+                interrupted.set()
         finished = not interrupted.is_set() or is_spent()
         with accounts.timed("saving"):
             record.save(update, state, notes())
@@ -266,8 +293,12 @@ def _resumed(state: RunState, record: RunRecord, schedule: Schedule, accounts: A
     if found is None:
         return 0, state
     update, state, notes = found
-    schedule.updates, accounts.earlier_seconds = notes["updates"], notes["seconds"]
+    accounts.earlier_seconds = notes["seconds"]
     accounts.earlier_budgeted = notes.get("budgeted", notes["seconds"])  # earlier versions counted all of it
+    if notes.get("budget", record.first_budget()) == schedule.budget:
+        schedule.updates = notes["updates"]
+    else:
+        schedule.go_on(update, seconds=accounts.earlier_budgeted)
     return update, state
 
 
@@ -282,6 +313,6 @@ def _compiled(
 ) -> Any:
     """The update as a program that is ready to run and fits into memory, a copy of the state for checkpoints included."""
     program = update_program(algorithm, source)
-    program = program.lower(state, supplied, roots, jnp.uint32(0), jnp.float32(0)).compile()
+    program = program.lower(state, supplied, roots, jnp.uint32(0), jnp.float32(0), rates_of(algorithm)).compile()
     check_program(program, algorithm, seeds=seeds, more=bytes_of(state))
     return program

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.atomic import in_words
 from quickstudy.storage.run_description import check_same_run
 from quickstudy.storage.run_folder import RunFolder
+from quickstudy.training.budget import is_longer
 from quickstudy.training.update import RunState
 
 
@@ -31,7 +33,13 @@ class RunRecord:
 
     @classmethod
     def open(
-        cls, path: str | Path | None, description: dict[str, Any], *, resume: bool = False, overwrite: bool = False
+        cls,
+        path: str | Path | None,
+        description: dict[str, Any],
+        *,
+        resume: bool = False,
+        extend: bool = False,
+        overwrite: bool = False,
     ) -> "RunRecord":
         """The record of a new run, or of one that goes on.
 
@@ -39,9 +47,10 @@ class RunRecord:
           path: of the run folder; None writes nothing.
           description: the content of `run.json`.
           resume: go on with the run in the folder.
+          extend: let it go on beyond its budget, if the description has a longer one.
           overwrite: delete the run in the folder.
         Raises:
-          UsageError: the folder holds a run already, or one of another configuration.
+          UsageError: the folder holds a run already, or one of another configuration, or of a longer budget.
         """
         if path is None:
             return cls(None)
@@ -51,11 +60,21 @@ class RunRecord:
             if stored is None:  # a new run, or one that was killed before it wrote its description
                 folder.describe(description)
             else:
-                check_same_run(stored, description)
+                longer = extend and _is_extension(stored, description)
+                check_same_run(stored, description, longer=longer)
+                if longer:
+                    folder.describe(_extended(stored, description))
         except BaseException:
             folder.close()
             raise
         return cls(folder)
+
+    def first_budget(self) -> str | None:
+        """The budget that the run began with; None where there is no folder. Checkpoints of earlier versions hold none."""
+        stored = None if self._folder is None else self._folder.description()
+        if stored is None:
+            return None
+        return stored["earlier"][0]["budget"] if stored.get("earlier") else stored["training"]["budget"]
 
     @property
     def path(self) -> Path | None:
@@ -112,3 +131,28 @@ class RunRecord:
         self.metrics.append(line)
         if "held_out_return" in line:
             self.evaluations.append((line["steps"], line["held_out_return"]))
+
+
+def _is_extension(stored: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether a run is to go on beyond its budget.
+
+    Raises:
+      UsageError: the budget is another one, and not longer.
+    """
+    training = stored.get("training")
+    before, now = training.get("budget") if isinstance(training, dict) else None, asked["training"]["budget"]
+    if before in (None, now):
+        return False
+    if not is_longer(now, before):
+        raise UsageError(
+            f"the run to resume has the budget {before!r}; came {now!r}. Give the same budget, or a longer one of the same "
+            "kind (a time, or steps) to go on beyond it. A budget counts from the beginning of the run."
+        )
+    return True
+
+
+def _extended(stored: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """The description of a run with its new budget; earlier budgets and their commands are kept."""
+    earlier = [*stored.get("earlier", ()), {"budget": stored["training"]["budget"], "command": stored.get("command")}]
+    training = stored["training"] | {"budget": asked["training"]["budget"]}
+    return stored | {"command": asked["command"], "training": training, "earlier": earlier}

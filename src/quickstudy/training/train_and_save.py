@@ -8,12 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from quickstudy.protocol.errors import CollectingError, QuickstudyError
+from quickstudy.protocol.errors import BundleError, CollectingError, QuickstudyError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.atomic import in_words
-from quickstudy.storage.bundle import is_saved, save_bundle
+from quickstudy.storage.bundle import Bundle, is_saved, save_bundle
+from quickstudy.storage.card import read_card
+from quickstudy.storage.reading import is_file
+from quickstudy.storage.results_folder import set_aside
 from quickstudy.training.baseline_returns import BaselineReturns
 from quickstudy.training.budget import parse_budget
 from quickstudy.training.interrupts import finish_on_interrupt, skip_on_interrupt
@@ -56,7 +59,9 @@ def train_and_save(
     *,
     folder: str | Path,
     resume: bool = False,
+    extend: bool = False,
     overwrite: bool = False,
+    begin_with: Bundle | None = None,
     command: str | None = None,
     collecting: CollectingConfig = CollectingConfig(),
     measure_baselines: bool = True,
@@ -73,7 +78,9 @@ def train_and_save(
       config: budget, seeds, how often to evaluate and to save.
       folder: of the run.
       resume: go on from the folder's newest checkpoint.
+      extend: as of `meta_train`. What was measured of the earlier parameters is set aside when the new ones are saved.
       overwrite: start again in a folder that holds a run.
+      begin_with: as of `meta_train`.
       command: the command that asked for the run, for its record.
       collecting: where lifetimes on tasks outside JAX are collected.
       measure_baselines: measure the returns that are not in the cache, after training. Ctrl-C leaves the rest of them out, and
@@ -95,8 +102,8 @@ def train_and_save(
             watcher.show_baselines(baselines.returns, missing=())
 
     with training_run(
-        algorithm, distribution, config, folder=folder, resume=resume, overwrite=overwrite, command=command,
-        collecting=collecting, watch=watch,
+        algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite,
+        begin_with=begin_with, command=command, collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
         if run.finished:
             with finish_on_interrupt() as interrupted:
@@ -119,12 +126,23 @@ def _save(run: Run, path: Path, *, command: str | None) -> None:
     if is_saved(path, run.algorithm, run.params, distribution=run.distribution):
         return
     try:
+        _set_results_aside(path)
         save_bundle(path, run.algorithm, run.params, distribution=run.distribution, command=command)
     except OSError as error:
         raise QuickstudyError(
             f"training has ended, but the bundle could not be written: {in_words(error)}. The checkpoints in {path.parent} are "
             "as they were. Make room, then give the same command with --resume: it writes the bundle."
         ) from error
+
+
+def _set_results_aside(path: Path) -> None:
+    """Moves what was measured of the bundle that is to be replaced, since it does not stand for the new parameters."""
+    if not is_file(path / "bundle.json"):
+        return
+    with suppress(BundleError):  # of a damaged bundle nobody knows what it was
+        aside = set_aside(path.parent, read_card(path)["parameters_sha256"])
+        if aside is not None:
+            _log.warning("The agent has other parameters now. What was measured of the earlier ones is in %s.", aside)
 
 
 def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) -> None:

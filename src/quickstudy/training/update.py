@@ -18,6 +18,8 @@ from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.lifetime_source import Collected, LifetimeSource, Metrics
 from quickstudy.training.random_keys import init_keys, update_keys
 
+Rates = tuple[Array, ...]
+
 
 @record
 class RunState:
@@ -30,6 +32,11 @@ class RunState:
     kept: PyTree
 
 
+def rates_of(algorithm: MetaAlgorithm) -> Rates:
+    """The numbers `[]`, float32, that the compiled update takes as arguments, so that other ones compile nothing anew."""
+    return tuple(jnp.float32(rate) for rate in algorithm.rates)
+
+
 def initial_state(algorithm: MetaAlgorithm, source: LifetimeSource, roots: Key[Array, " seeds"]) -> RunState:
     """The state before the first update, for each of the seeds whose root keys `[seeds]` are given."""
     train = jax.jit(jax.vmap(algorithm.init))(init_keys(roots))
@@ -38,10 +45,12 @@ def initial_state(algorithm: MetaAlgorithm, source: LifetimeSource, roots: Key[A
 
 
 def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
-    """`(state, supplied, roots, update, progress) -> (state, metrics)`, compiled once; the old state's buffers are reused.
+    """`(state, supplied, roots, update, progress, rates=()) -> (state, metrics)`, compiled once; the old state's buffers are
+    reused.
 
     `state`: a `RunState`. `supplied`: the arrays from `source.supply`. `roots`: root keys `[seeds]`. `update` `[]`: its number,
-    uint32. `progress` `[]` in [0, 1), float32. Metrics are those of `apply_update`, each `[seeds]`.
+    uint32. `progress` `[]` in [0, 1), float32. `rates`: `algorithm.rates` as arrays; without them, they are constants of the
+    program. Metrics are those of `apply_update`, each `[seeds]`.
 
     Args:
       algorithm: the algorithm that is trained.
@@ -49,25 +58,25 @@ def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
     """
 
     def one_seed(
-        state: RunState, supplied: PyTree, keys: Key[Array, " lifetimes"], progress: Array, key: PRNGKeyArray
+        state: RunState, supplied: PyTree, keys: Key[Array, " lifetimes"], progress: Array, key: PRNGKeyArray, rates: Rates
     ) -> tuple[RunState, dict[str, Array]]:
         kept, lifetimes = source.next(state.kept, algorithm.params(state.train), supplied, keys)
-        train, metrics = apply_update(algorithm, state.train, lifetimes, progress, key)
+        train, metrics = apply_update(algorithm, state.train, lifetimes, progress, key, *rates)
         return RunState(train=train, kept=kept), metrics
 
     shared = jax.shard_map(
-        jax.vmap(one_seed, (0, 0, 0, None, 0)),
+        jax.vmap(one_seed, (0, 0, 0, None, 0, None)),
         mesh=device_mesh(algorithm),
-        in_specs=(P(), P(None, None, LIFETIMES_AXIS), P(None, LIFETIMES_AXIS), P(), P()),
+        in_specs=(P(), P(None, None, LIFETIMES_AXIS), P(None, LIFETIMES_AXIS), P(), P(), P()),
         out_specs=(P(), P()),
         check_vma=False,  # gradients are averaged by the algorithm itself, once per step
     )
 
     def update_all(
-        state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: Array, progress: Array
+        state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: Array, progress: Array, rates: Rates = ()
     ) -> tuple[RunState, dict[str, Array]]:
         keys = jax.vmap(update_keys, (0, None, None))(roots, update, algorithm.lifetimes)
-        return shared(state, supplied, keys[:, 1:], progress, keys[:, 0])
+        return shared(state, supplied, keys[:, 1:], progress, keys[:, 0], rates)
 
     return jax.jit(update_all, donate_argnums=0)
 
@@ -91,15 +100,25 @@ def run_update(
 
 
 def apply_supplied(
-    program: Any, state: RunState, supplied: PyTree, roots: Key[Array, " seeds"], update: int, progress: float
+    program: Any,
+    state: RunState,
+    supplied: PyTree,
+    roots: Key[Array, " seeds"],
+    update: int,
+    progress: float,
+    rates: Rates = (),
 ) -> tuple[RunState, Metrics]:
-    """The part of `run_update` that comes after `source.supply`, whose arrays are `supplied`; other arguments as there."""
-    state, metrics = program(state, supplied, roots, jnp.uint32(update), jnp.float32(progress))
+    """The part of `run_update` that comes after `source.supply`, whose arrays are `supplied`; other arguments as there.
+
+    Args:
+      rates: as of `update_program`.
+    """
+    state, metrics = program(state, supplied, roots, jnp.uint32(update), jnp.float32(progress), rates)
     return state, {name: np.asarray(value, float).tolist() for name, value in metrics.items()}
 
 
 def apply_update(
-    algorithm: MetaAlgorithm, train: PyTree, lifetimes: Collected, progress: Array, key: PRNGKeyArray
+    algorithm: MetaAlgorithm, train: PyTree, lifetimes: Collected, progress: Array, key: PRNGKeyArray, *rates: Array
 ) -> tuple[PyTree, dict[str, Array]]:
     """The train state of one seed after learning from its lifetimes, this device's share, and metrics `[]`.
 
@@ -113,8 +132,9 @@ def apply_update(
       lifetimes: as their source gave them.
       progress: `[]` in [0, 1), the spent part of the budget.
       key: consumed by `update`.
+      *rates: of `algorithm.rates`; none leaves them to `update`.
     """
-    train, metrics = algorithm.update(train, lifetimes.given, progress, key)
+    train, metrics = algorithm.update(train, lifetimes.given, progress, key, *rates)
     fresh = lifetimes.fresh
     # A lifetime that was lost altogether has no return, so it does not count.
     happened = jax.lax.psum(fresh.valid.any(0).sum().astype(jnp.float32), LIFETIMES_AXIS)

@@ -64,7 +64,7 @@ class ParallelLifetimes:
         self._steps, self._faults, self._next, self._lifetimes = 0, dict[str, int](), 0, len(keys)
         self._agent_keys, self._environment_keys = (np.asarray(part) for part in lifetime_keys(keys))
         blank = blank_observation(spec)
-        self._space = spec.observation_space
+        self._space = spec.given_observations
         # One entry an environment: its lifetime (-1: none), the slot of the next decision, the end of the chunk under way.
         self._row, self._slot, self._chunk_end = np.full(count, -1), np.zeros(count, int), np.zeros(count, int)
         self._keys, self._numbers = np.zeros((count, 2), np.uint32), np.zeros((count, COLUMNS), np.int32)

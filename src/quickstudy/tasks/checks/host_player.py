@@ -120,7 +120,7 @@ class Player:
 
     def _fitting(self, name: str, observation: Any) -> np.ndarray:
         try:
-            return host_observation(name, observation, self._spec.observation_space)
+            return host_observation(name, observation, self._spec.given_observations)
         except ValueError as error:
             raise MisfitError(str(error)) from error
 

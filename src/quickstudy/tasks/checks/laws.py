@@ -126,7 +126,7 @@ def spaces(trial: Trial) -> Iterator[str]:
     if "train" in trial.episodes:
         episodes = trial.episodes["train"]
         happened = np.concatenate([np.ones_like(episodes.valid[:, :1]), episodes.valid], axis=1)
-        yield from scales(space, np.asarray(episodes.observation)[happened])
+        yield from scales(space, np.asarray(episodes.observation)[happened], trial.distribution.spec.observation_parts)
 
 
 def finite_reward(trial: Trial) -> Iterator[str]:

@@ -1,0 +1,117 @@
+"""The words of a page's readers: the name of the agent, what a reward counts, and what a step is.
+
+A page about a shop says "conversions" and "visitor" where others say "reward" and "step". Names of contenders are never changed
+by this, whatever words they hold; only the agent itself is given another name.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.evaluation.summary import subject
+from quickstudy.protocol.errors import UsageError
+
+Say = Callable[[str], str]
+Rule = tuple[str, Callable[[re.Match[str]], str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wording:
+    """Words in place of the usual ones; empty ones leave the usual.
+
+    Args:
+      agent: name of the agent that the page is about.
+      unit: what rewards count, in the plural: `"conversions"`.
+      step: one step of an episode, in the singular: `"visitor"`.
+    """
+
+    agent: str = ""
+    unit: str = ""
+    step: str = ""
+
+    def renamed(self, evaluations: Sequence[Evaluation], *, main: Evaluation) -> list[Evaluation]:
+        """The evaluations with the agent under its new name, and its controls after it.
+
+        Args:
+          evaluations: of one page.
+          main: the one that the summary is about.
+        Raises:
+          UsageError: another contender has that name.
+        """
+        old = subject(main)
+        if not self.agent or self.agent == old or not main.results[old].trained:
+            return list(evaluations)
+        taken = sorted(name for one in evaluations for name in one.results if name == self.agent)
+        if taken:
+            raise UsageError(f"another contender is called {self.agent!r} already. Give the agent another name.")
+        return [_renamed(one, old, self.agent) for one in evaluations]
+
+    def name_of(self, agent: str, *, main: Evaluation) -> str:
+        """The name of a contender on the page: the new one, if it is the agent that the page is about."""
+        old = subject(main)
+        return self.agent if self.agent and agent == old and main.results[old].trained else agent
+
+    def sayer(self, names: Iterable[str]) -> Say:
+        """What replaces the usual words in a text, and leaves these names as they are."""
+        rules = [*_unit_rules(self.unit), *_step_rules(self.step)]
+        ordered = sorted({name for name in names if name}, key=len, reverse=True)
+        between = re.compile(f"({'|'.join(map(re.escape, ordered))})" if ordered else r"(?!)()")
+
+        def say(text: str) -> str:
+            parts = between.split(text) if rules else [text]
+            # Every second part is a name.
+            parts[::2] = [_replaced(part, rules) for part in parts[::2]]
+            return "".join(parts)
+
+        return say
+
+
+def _unit_rules(unit: str) -> list[Rule]:
+    if not unit:
+        return []
+    return [
+        (r"\b[Ll]ifetime return\b", lambda found: f"{unit} per lifetime"),
+        (r"\b[Rr]eturn (of an|of each) episode\b", lambda found: f"{unit} {found[1]} episode"),
+        (r"\b[Cc]umulative return\b", lambda found: f"cumulative {unit}"),
+        (r"\b[Cc]umulative regret\b", lambda found: f"cumulative regret in {unit}"),
+        (r"\] per lifetime\b", lambda found: f"] {unit} per lifetime"),
+        (r"\b[Rr]ewards?\b", lambda found: unit),
+    ]
+
+
+def _step_rules(step: str) -> list[Rule]:
+    if not step:
+        return []
+    plural = step if step.endswith("s") else f"{step[:-1]}ies" if re.search(r"[^aeiou]y$", step) else f"{step}s"
+    return [(r"\b(?:[Ee]nvironment )?[Ss]teps\b", lambda found: plural), (r"\b[Ss]tep\b", lambda found: step)]
+
+
+def _replaced(text: str, rules: Sequence[Rule]) -> str:
+    """The text with every rule applied; what began with a capital letter still does."""
+    for pattern, words in rules:
+        for found in reversed(list(re.finditer(pattern, text))):
+            new = words(found)
+            new = new[0].upper() + new[1:] if found[0][0].isupper() else new
+            text = text[: found.start()] + new + text[found.end() :]
+    return text
+
+
+def _renamed(evaluation: Evaluation, old: str, new: str) -> Evaluation:
+    names = {name: _new_name(name, result, old, new) for name, result in evaluation.results.items()}
+    results = {
+        names[name]: result
+        if result.control is None
+        else dataclasses.replace(result, control=dataclasses.replace(result.control, agent=names[result.control.agent]))
+        for name, result in evaluation.results.items()
+    }
+    comparisons = tuple(
+        dataclasses.replace(one, first=names[one.first], second=names[one.second]) for one in evaluation.comparisons
+    )
+    return dataclasses.replace(evaluation, results=results, comparisons=comparisons, reference=names[evaluation.reference])
+
+
+def _new_name(name: str, result: Result, old: str, new: str) -> str:
+    if name == old:
+        return new
+    return name.replace(old, new, 1) if result.control is not None and result.control.agent == old else name
