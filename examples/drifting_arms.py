@@ -1,4 +1,4 @@
-"""Slot machines whose chances change while they are played: each chance is a random walk along the lifetime.
+"""Slot machines whose chances change while they are played: each chance wanders, and its first value fades.
 
 quickstudy check examples/drifting_arms.py:make
 quickstudy train rl2 examples/drifting_arms.py:make --rule forget --budget 3m
@@ -15,7 +15,8 @@ from quickstudy.baselines.bandits.thompson import thompson_agent
 from quickstudy.baselines.random import random_agent
 
 SPLITS = ("train", "test", "ood:still", "ood:faster")
-WALK = {"ood:still": 0.0, "ood:faster": 0.6}
+SPREAD = 1.5
+"""Standard deviation of a chance's log-odds, at every pull."""
 
 
 @qs.record
@@ -25,7 +26,7 @@ class Arms:
     chances: jax.Array
 
 
-def fading_agent(spec, *, fade=0.95, tries=0.1):
+def fading_agent(spec, *, fade=0.9, tries=0.05):
     """Pulls the arm with the best faded mean, and a random arm now and then. An old pull counts less by `fade` a step."""
 
     def begin(params, key):
@@ -46,13 +47,13 @@ def fading_agent(spec, *, fade=0.95, tries=0.1):
     return qs.Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
 
 
-def make(*, arms: int = 3, pulls: int = 100, walk: float = 0.2) -> qs.TaskDistribution:
+def make(*, arms: int = 3, pulls: int = 200, persistence: float = 50.0) -> qs.TaskDistribution:
     """Drifting arms.
 
     Args:
       arms: number of arms.
       pulls: steps of the one episode, which is the lifetime.
-      walk: standard deviation of one step of each chance, in log-odds.
+      persistence: pulls after which a usual chance has lost 63 % of its first value; it differs from task to task.
     """
     spec = qs.Spec(
         observation_space=gymnasium.spaces.Discrete(1),
@@ -62,9 +63,15 @@ def make(*, arms: int = 3, pulls: int = 100, walk: float = 0.2) -> qs.TaskDistri
     )
 
     def sample(split, key):
-        key_start, key_walk = jax.random.split(key)
-        steps = WALK.get(split, walk) * jax.random.normal(key_walk, (pulls, arms))
-        odds = 1.5 * jax.random.normal(key_start, (1, arms)) + jnp.cumsum(steps, axis=0)
+        key_speed, key_start, key_drift = jax.random.split(key, 3)
+        kept = jnp.exp(-jnp.exp(jax.random.uniform(key_speed, minval=-1.0, maxval=1.0)) / persistence)  # in one pull
+        kept = {"ood:still": 1.0, "ood:faster": kept**4}.get(split, kept)
+
+        def wander(odds, new):
+            return kept * odds + SPREAD * jnp.sqrt(1 - kept**2) * new, odds
+
+        start = SPREAD * jax.random.normal(key_start, (arms,))
+        _, odds = jax.lax.scan(wander, start, jax.random.normal(key_drift, (pulls, arms)))
         return Arms(chances=qs.mark_split(jax.nn.sigmoid(odds), split, SPLITS))
 
     def reset(task, key):
