@@ -83,6 +83,13 @@ def file_to_write(page):
     return first.removeprefix("# "), text
 
 
+def excerpts(page):
+    """What a page shows of files, as triples (path, text, line): its blocks `py`, which begin with `# from PATH`."""
+    firsts = [(block.text.partition("\n"), block.line) for block in blocks(page, "py")]
+    assert all(first.startswith("# from ") for (first, _, _), _ in firsts)
+    return [(first.removeprefix("# from "), text, line) for (first, _, text), line in firsts]
+
+
 def line_to_add(page):
     """The line that the reader of a page adds, as (path, the line that it follows, the line)."""
     (block,) = blocks(page, "diff")

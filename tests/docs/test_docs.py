@@ -21,6 +21,7 @@ from docs.pages import (
     anchors,
     blocks,
     commands,
+    excerpts,
     file_to_write,
     line_to_add,
     links,
@@ -82,12 +83,20 @@ def test_lines_of_the_source_are_short(page):
 @pytest.mark.parametrize("page", with_slow_pages(page for page in PAGES if blocks(page, "python")))
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")  # pages run in the folder of the clone
+    monkeypatch.setattr(sys, "path", list(sys.path))
     module = types.ModuleType("page_of_the_documentation")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for block in blocks(page, "python"):
         # Line numbers of a failure are those of the page.
         code = compile("\n" * (block.line - 1) + small(block.text), page, "exec")
         exec(code, vars(module))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "py")], ids=name_of)
+def test_excerpts_are_those_of_the_files(page):
+    other = [f"{page.name}:{line}" for path, text, line in excerpts(page) if text not in (ROOT / path).read_text()]
+    assert not other
 
 
 def test_the_example_of_the_readme_is_short():
