@@ -84,10 +84,9 @@ def file_to_write(page):
 
 
 def excerpts(page):
-    """What a page shows of files, as triples (path, text, line): its blocks `py`, which begin with `# from PATH`."""
+    """What a page shows of files, as triples (path, text, line): its blocks `py` which begin with `# from PATH`."""
     firsts = [(block.text.partition("\n"), block.line) for block in blocks(page, "py")]
-    assert all(first.startswith("# from ") for (first, _, _), _ in firsts)
-    return [(first.removeprefix("# from "), text, line) for (first, _, text), line in firsts]
+    return [(first.removeprefix("# from "), text, line) for (first, _, text), line in firsts if first.startswith("# from ")]
 
 
 def line_to_add(page):
