@@ -6,12 +6,18 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from quickstudy import algorithms
+from quickstudy import algorithms, tasks
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import apply_supplied, initial_state, rates_of, update_program
 from training.parameters import digest
 
 SMALL = {"lifetimes": 8}
+
+
+@pytest.fixture(scope="module")
+def distribution():
+    """Pulls that two rollouts of an inner step divide."""
+    return tasks.make("bernoulli-bandit", arms=2, pulls=6)
 
 
 def made(name, distribution, **settings):
@@ -32,9 +38,9 @@ def program_text(name, distribution, **settings):
     ("name", "setting", "settings"),
     [
         ("rl2", "learning_rate", {"hidden_size": 8}),
-        ("maml", "learning_rate", {"rollouts": 1}),
-        ("promp", "learning_rate", {"rollouts": 1}),
-        ("reptile", "learning_rate", {"rollouts": 1}),
+        ("maml", "learning_rate", {"rollouts": 2}),
+        ("promp", "learning_rate", {"rollouts": 2}),
+        ("reptile", "learning_rate", {"rollouts": 2}),
         ("multi-task", "meta_learning_rate", {}),
         ("pearl", "learning_rate", {"gradient_steps": 2}),
     ],
