@@ -39,6 +39,8 @@ _ADDRESSES, _BESIDE = 32, 32
 """Sizes, where none are given."""
 _MOST_EXACT, _MOST_HEADS = 64, 64
 """Observations that may each have an address of their own; tables side by side."""
+_CORNER = 0.01
+"""Counts up to which the positive part is rounded off."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,8 +277,11 @@ class Associative(eqx.Module):
             entries = jnp.moveaxis(entries, -3, -2)  # [*time, actions, heads, columns]
             numbers = of_counts(entries, left[..., None, None, :], self.rewards)
         else:
-            count = jnp.maximum(entries[..., :1, :1], 0.0)
-            numbers = jnp.concatenate([entries[..., 1:] / (1 + count), jax.lax.rsqrt(1 + jnp.abs(entries[..., :1]))], axis=-1)
+            # What overlapping keys read may be a little below zero, and is zero but for rounding where keys are orthogonal.
+            # So the positive part is a smooth one: at a corner, rounding would decide the gradient.
+            sizes = jnp.sqrt(jnp.square(entries[..., :1]) + _CORNER**2)
+            count = (entries[..., :1, :1] + sizes[..., :1, :]) / 2
+            numbers = jnp.concatenate([entries[..., 1:] / (1 + count), jax.lax.rsqrt(1 + sizes)], axis=-1)
         return jnp.concatenate([numbers.reshape(*sums.shape[:-1], -1), *whole], axis=-1)
 
 

@@ -140,7 +140,7 @@ def _narrow_type(kind: Any) -> Any:
     return kinds.get(np.dtype(kind).name, np.dtype(kind).type)
 
 
-def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any]:
+def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any] | np.ndarray:
     """Many actions as user code outside JAX takes them, one after another.
 
     Args:
