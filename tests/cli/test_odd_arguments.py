@@ -57,7 +57,7 @@ def test_what_is_no_clear_line_is_found(odd, monkeypatch):
 
 
 def test_every_flag_of_a_record_is_found():
-    assert set(flags_of(RunArguments)) == {"folder", "resume", "overwrite", "config", "print_config"}
+    assert set(flags_of(RunArguments)) == {"folder", "resume", "overwrite", "begin_with", "config", "print_config"}
 
 
 def test_lines_reach_the_work_and_are_refused(odd):

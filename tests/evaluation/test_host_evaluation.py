@@ -63,7 +63,7 @@ def signals():
 def evaluation():
     distribution = signals()
     agent = contender(random_agent(distribution.spec))
-    return evaluate({"random": agent, "again": agent}, distribution, split="test", tasks=12, collecting=INLINE)
+    return evaluate({"random": agent, "again": agent}, distribution, split="test", tasks=40, collecting=INLINE)
 
 
 def test_an_episode_is_judged_once_by_each_measure(evaluation):

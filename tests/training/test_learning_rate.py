@@ -41,7 +41,7 @@ def program_text(name, distribution, **settings):
         ("maml", "learning_rate", {"rollouts": 2}),
         ("promp", "learning_rate", {"rollouts": 2}),
         ("reptile", "learning_rate", {"rollouts": 2}),
-        ("multi-task", "meta_learning_rate", {}),
+        ("multi-task", "meta_learning_rate", {"rollouts": 2, "minibatches": 1}),
         ("pearl", "learning_rate", {"gradient_steps": 2}),
     ],
 )

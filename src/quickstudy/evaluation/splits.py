@@ -9,6 +9,7 @@ from quickstudy.evaluation.controls import Controls
 from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.evaluation.raw_returns import RawReturns
 from quickstudy.evaluation.results import Evaluation
+from quickstudy.evaluation.sizes import check_tasks
 from quickstudy.protocol.errors import UnknownNameError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.rollout.collecting.config import CollectingConfig
@@ -55,6 +56,9 @@ def evaluate_splits(
       UsageError, SpecError, CollectingError: as of `evaluate`.
     """
     chosen = chosen_splits(distribution, splits)
+    # The controls run the agent already, so memory is computed before them.
+    seeds = [one.seeds for one in contenders.values()]
+    check_tasks(distribution, tasks, seed=seed, seeds=seeds, steps=distribution.spec.lifetime_steps)
     beside = Controls(contenders, distribution, seed=seed) if controls else None
     for split in chosen:
         yield evaluate(

@@ -48,7 +48,7 @@ class Agent:
     """
 
     def __init__(self, folder: str | Path, programs: Any):
-        self.contract = json.loads((Path(folder) / "contract.json").read_text())
+        self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
         with np.load(Path(folder) / "weights.npz") as file:
             weights = {name: file[name] for name in file.files}
         self._take_in, self._decide = programs(weights)

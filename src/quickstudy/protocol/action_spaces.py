@@ -140,7 +140,7 @@ def _narrow_type(kind: Any) -> Any:
     return kinds.get(np.dtype(kind).name, np.dtype(kind).type)
 
 
-def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any] | np.ndarray:
+def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any]:
     """Many actions as user code outside JAX takes them, one after another.
 
     Args:
@@ -155,7 +155,7 @@ def user_actions(actions: PyTree, space: ActionSpace) -> Sequence[Any] | np.ndar
     if isinstance(space, gymnasium.spaces.Discrete):
         return np.asarray(actions).tolist()
     rows: Any = np.array(actions, space.dtype)
-    return rows if rows.ndim > 1 else [np.array(row) for row in rows]
+    return list(rows) if rows.ndim > 1 else [np.array(row) for row in rows]
 
 
 def user_action(action: PyTree, space: ActionSpace) -> Any:
