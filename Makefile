@@ -24,6 +24,7 @@ test: $(VENV)/installed-test     ## the tests that everybody runs; warnings are 
 
 test-rest: $(VENV)/installed-suites  ## the tests that `make test` leaves out: slow ones, learning with every agent, outside suites
 	$(PYTEST_LAWS) -m "not ($(QUICK))"
+	$(PYTEST) tests/laws/test_task_distribution_laws.py -m suites
 	$(PYTEST) $(NOT_LAWS) -m "not ($(QUICK))"
 
 test-all: test test-rest         ## every test

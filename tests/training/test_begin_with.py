@@ -47,7 +47,9 @@ def test_each_seed_begins_with_its_own_and_one_seed_begins_all(algorithm, bundle
         check_begin(algorithm, bundle, seeds=3)
 
 
-@pytest.mark.parametrize(("name", "settings"), [("pearl", {}), ("multi-task", {"rollouts": 2, "minibatches": 1}), ("reptile", {"rollouts": 2})])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("pearl", {}), ("multi-task", {"rollouts": 2, "minibatches": 1}), ("reptile", {"rollouts": 2})]
+)
 def test_every_kind_of_train_state_takes_parameters(name, settings, tmp_path):
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=6)
     algorithm = algorithms.make(name, distribution.spec, **settings)
