@@ -8,10 +8,11 @@ are predicted by models that were fitted without it (cross-fitting), so their er
 
 DM uses the fit to all sessions. Its linearised values carry the error of every fit back to the first decision:
 
-    g_0 = mean of Σ_a π_0(a) φ(x_0, a)        g_{t+1} = M_tᵀ A_t⁻¹ g_t        M_t = mean of φ(x_t, a_t) [Σ_a π_{t+1}(a) φ(x_{t+1}, a)]ᵀ
-    value = v_0 + Σ_t (A_t⁻¹ g_t) · φ(x_t, a_t) (y_t − q_t)                   A_t = (Xᵀ X + Λ) / n
+    A_t = (Xᵀ X + Λ) / n                      φ'_t = Σ_a π_t(a) φ(x_t, a)
+    g_0 = mean of φ'_0                        g_{t+1} = mean of φ'_{t+1} (φ(x_t, a_t) · A_t⁻¹ g_t)
+    value = v_0 + Σ_t (A_t⁻¹ g_t) · φ(x_t, a_t) (y_t − q_t)
 
-Sources: Le et al. 2019 (fitted Q evaluation); Chernozhukov et al. 2018 (cross-fitting). Changed: one linear fit for each decision.
+Sources: Le et al. 2019 (fitted Q evaluation); Chernozhukov et al. 2018 (cross-fitting). Changed: a linear fit for each decision.
 """
 
 import dataclasses

@@ -10,13 +10,13 @@
 
 q_t is a model's remaining return after the logged action, and v_t its mean over the target's actions (`action_values.py`).
 
-A decision depends on the history of its session. So the weight of a reward is the product of the ratios up to its decision, as in
-per-decision importance sampling. The session is the independent unit: intervals are those of means over sessions, from
+A decision depends on the history of its session. So the weight of a reward is the product of the ratios up to its decision, as
+in per-decision importance sampling. The session is the independent unit: intervals are those of means over sessions, from
 linearised values (the delta method). They use Student's t, with the effective sample size less 1 as degrees of freedom.
 
-Sources: Precup et al. 2000 (per-decision importance sampling); Swaminathan and Joachims 2015 (SNIPS); Jiang and Li 2016 (DR over
-steps); Wang et al. 2017 (SWITCH). Changed: SNIPS normalises each step; SWITCH looks at the product W_t, not at one ratio, and
-stays with the model from there on.
+Sources: Precup et al. 2000 (per-decision importance sampling); Swaminathan and Joachims 2015 (SNIPS); Jiang and Li 2016 (DR
+over steps); Wang et al. 2017 (SWITCH). Changed: SNIPS normalises each step; SWITCH looks at the product W_t, not at one ratio,
+and stays with the model from there on.
 """
 
 import dataclasses
