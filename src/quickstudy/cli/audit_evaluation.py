@@ -61,11 +61,11 @@ def support_of(found: Evaluated) -> list[str]:
     """How far the log supports the estimates, as sentences."""
     log, report = found.log, found.report
     left = sum(log.left_out.values())
-    reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(log.left_out.items()))
+    reasons = f" ({'; '.join(f'{count}: {reason}' for reason, count in sorted(log.left_out.items()))})" if left else ""
     said = [
-        f"{len(log.lifetimes)} lifetimes of {report.sessions} independent sessions; {left} left out{f' ({reasons})' if left else ''}.",
-        f"Effective sample size {report.effective_sessions:.1f} sessions; largest weight {report.largest_weight:.3g}; estimated "
-        f"share without support {report.unsupported_share:.1%}.",
+        f"{len(log.lifetimes)} lifetimes of {report.sessions} independent sessions; {left} left out{reasons}.",
+        f"Effective sample size {report.effective_sessions:.1f} sessions; largest weight {report.largest_weight:.3g}; "
+        f"estimated share without support {report.unsupported_share:.1%}.",
         "All estimators assume that sessions are independent, and that rewards follow from actions as they did in the log.",
     ]
     if log.late > 0:

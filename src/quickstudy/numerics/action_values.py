@@ -12,7 +12,7 @@ DM uses the fit to all sessions. Its linearised values carry the error of every 
     g_0 = mean of φ'_0                        g_{t+1} = mean of φ'_{t+1} (φ(x_t, a_t) · A_t⁻¹ g_t)
     value = v_0 + Σ_t (A_t⁻¹ g_t) · φ(x_t, a_t) (y_t − q_t)
 
-Sources: Le et al. 2019 (fitted Q evaluation); Chernozhukov et al. 2018 (cross-fitting). Changed: a linear fit for each decision.
+Sources: Le et al. 2019 (fitted Q evaluation); Chernozhukov et al. 2018 (cross-fitting). Changed: one fit a decision.
 """
 
 import dataclasses

@@ -202,8 +202,8 @@ def _row(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> tuple
     log_probability = decision.get(".extras['log_probability']")
     if log_probability is None:
         raise UsageError(
-            "this agent does not tell the probability of its actions, so its log supports no other policy. Serve an agent whose "
-            "answers have a propensity."
+            "this agent does not tell the probability of its actions, so its log supports no other policy. Serve an agent "
+            "whose answers have a propensity."
         )
     reward, propensity = _reward(step, lifetime, unknown_reward), math.exp(min(float(log_probability), 700.0))
     ends = (step.terminated, step.truncated)
@@ -215,9 +215,8 @@ def _as_arrays(rows: list[tuple[_Lifetime, list[tuple]]], steps: int, spec: Spec
     filled = []
     for _, row in rows:
         seen, after, action, _, propensity, _, _, _, _, slot, _ = row[-1]
-        filled.append(
-            [*row, *[(seen, after, action, 0.0, propensity, False, False, False, False, slot, False)] * (steps - len(row))]
-        )
+        nothing = (seen, after, action, 0.0, propensity, False, False, False, False, slot, False)
+        filled.append([*row, *[nothing] * (steps - len(row))])
     columns = [np.array([[one[place] for one in row] for row in filled]) for place in range(11)]
     streams = {stream: number for number, stream in enumerate(dict.fromkeys(lifetime.stream for lifetime, _ in rows))}
     return LoggedDecisions(

@@ -1,7 +1,7 @@
 """What another agent would have decided in logged lifetimes: its probability of every logged action.
 
-The agent is replayed step by step. At each decision it sees the logged observation, and its policy gives the probabilities. Then
-it is told that it had taken the logged action, and adapts on the logged outcome. It is given every outcome before its next
+The agent is replayed step by step. At each decision it sees the logged observation, and its policy gives the probabilities.
+Then it is told that it had taken the logged action, and adapts on the logged outcome. It is given every outcome before its next
 decision, as if no reward had come late. Outcomes that nothing was learned from are not valid, and change no memory.
 """
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from quickstudy.numerics.distributions import Policy
 from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Decision, Outcome, Transition, blank_observation, record
@@ -22,8 +23,10 @@ from quickstudy.rollout.session import transition_at
 from quickstudy.serving.logged import LoggedDecisions
 
 LoggedPolicy = Callable[[LoggedDecisions], np.ndarray]
-"""Probabilities of a policy in logged lifetimes, given what happened before each decision: `[lifetimes, steps, actions]` of every
-action, or `[lifetimes, steps]` of the logged action, as densities for a Box."""
+"""Probabilities of a policy in logged lifetimes, given what happened before each decision.
+
+They are `[lifetimes, steps, actions]`, of every action, or `[lifetimes, steps]`, of the logged action; densities for a Box.
+"""
 
 _LIFETIMES_AT_ONCE = 64
 
@@ -51,7 +54,8 @@ def agent_policy(agent: Agent, params: PyTree, *, seed: int = 0) -> LoggedPolicy
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     memory = jax.eval_shape(agent.begin, params, key)
-    if "policy" not in jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key).extras:
+    decision = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key)
+    if not isinstance(decision.extras.get("policy"), Policy):
         raise UsageError(
             "this agent does not tell its policy, so the probability of a logged action is not known. Evaluate an agent whose "
             'decisions have the extra "policy", or give a function of your own.'
@@ -129,6 +133,6 @@ def _check_fits(agent: Agent, log: LoggedDecisions) -> None:
     if agent.spec.horizon != log.spec.horizon or int(log.slots.max()) >= agent.spec.lifetime_steps:
         raise UsageError(
             f"this agent has {agent.spec.episodes} episodes of {agent.spec.horizon} steps, and the log has episodes of "
-            f"{log.spec.horizon} steps up to step {int(log.slots.max()) + 1}. Evaluate an agent with the same horizon, or fewer "
-            "decisions."
+            f"{log.spec.horizon} steps up to step {int(log.slots.max()) + 1}. Evaluate an agent with the same horizon, or "
+            "fewer decisions."
         )
