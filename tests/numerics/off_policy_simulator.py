@@ -1,4 +1,4 @@
-"""Sessions of agents that adapt, in a bandit where their expected returns are known exactly, and coverage of intervals there."""
+"""Sessions of agents that adapt, in a bandit with known expected returns, and the coverage of intervals there."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -82,9 +82,8 @@ def coverage(*, sessions: int, steps: int, target: Policy, repetitions: int, see
     held: dict[str, list[float]] = defaultdict(list)
     session = np.tile(np.arange(sessions), copies)
     for _ in range(repetitions):
-        log = SimulatedLog(
-            *(np.concatenate([one] * copies) for one in simulated(random, sessions=sessions, steps=steps, target=target))
-        )
+        once = simulated(random, sessions=sessions, steps=steps, target=target)
+        log = SimulatedLog(*(np.concatenate([one] * copies) for one in once))
         taken = np.take_along_axis(log.target, log.actions[..., None], axis=2)[..., 0]
         model = fitted_action_values(log.target, log.actions, log.rewards, log.target, session=session)
         wrong = ActionValues(chosen=np.ones(log.rewards.shape), target=np.ones(log.rewards.shape))

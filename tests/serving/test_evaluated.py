@@ -1,5 +1,6 @@
 """A policy is valued from served sessions of another one: through a store in a file, in Python and on the command line."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -7,12 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from laws.toy_agents import Tally, one_hot_action
 from quickstudy import cli, tasks
-from quickstudy.numerics.distributions import Categorical
-from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.records import Decision
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.evaluated import evaluate_policy
 from quickstudy.serving.http.server import served_from_bundle
@@ -21,32 +18,11 @@ from quickstudy.serving.replayed import agent_policy
 from quickstudy.serving.requests import Act, Reward, SessionName
 from quickstudy.serving.stores import open_store
 from quickstudy.storage.bundle import load_bundle
+from serving.soft_agent import soft_agent
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "bandit-n10-k5"
 MEANS = np.array([0.2, 0.4, 0.6, 0.3, 0.9])
 SESSIONS, STEPS = 80, 2
-
-
-def soft_agent(spec, *, sharpness=1.0):
-    """Prefers arms that paid, by a softmax; its chances are worked out again below, in NumPy."""
-
-    def begin(params, key):
-        del params, key
-        return Tally(taken=jnp.zeros(int(spec.action_space.n)), reward=jnp.zeros(int(spec.action_space.n)))
-
-    def act(params, memory, observation, key):
-        del params, observation
-        policy = Categorical(logits=jax.nn.log_softmax(sharpness * memory.reward / (1.0 + memory.taken)))
-        action = policy.sample(key)
-        return Decision(action=action, extras={"policy": policy, "log_probability": policy.log_probability(action)})
-
-    def adapt(params, memory, experience, key):
-        del params, key
-        taken = jnp.where(experience.valid[:, None], one_hot_action(spec, experience.decision.action), 0.0)
-        reward = taken * experience.outcome.reward[:, None]
-        return Tally(taken=memory.taken + taken.sum(axis=0), reward=memory.reward + reward.sum(axis=0))
-
-    return Agent(spec=spec, init=lambda key: jnp.zeros(()), begin=begin, act=act, adapt=adapt)
 
 
 def soft_chances(log, *, sharpness=1.0):
@@ -74,8 +50,8 @@ def served(bundle_agent, tmp_path_factory):
     engine.start()
     names = [SessionName("default", f"s{number:03}") for number in range(SESSIONS)]
     for _ in range(STEPS):
-        decisions = [engine.ask(Act(name=name, observation=0)) for name in names]
-        for name, decision in zip(names, [one.result() for one in decisions], strict=True):
+        for name in names:
+            decision = engine.ask_and_wait(Act(name=name, observation=0))
             reward = float(random.random() < MEANS[decision["action"]])
             engine.ask_and_wait(Reward(name=name, decision_id=decision["decision_id"], reward=reward))
             seen.append(reward)
@@ -125,9 +101,9 @@ def test_policies_that_do_not_fit_are_refused(store, bundle_agent):
     fewer = soft_agent(tasks.make("bernoulli-bandit", arms=3, pulls=10).spec)
     with pytest.raises(UsageError, match="action_space"):
         evaluate_policy(store, agent_policy(fewer, jnp.zeros(())), decisions=1)
-    longer = soft_agent(tasks.make("bernoulli-bandit", arms=5, pulls=20).spec)
-    with pytest.raises(UsageError, match="same horizon"):
-        evaluate_policy(store, agent_policy(longer, jnp.zeros(())), decisions=1)
+    short = soft_agent(dataclasses.replace(bundle_agent.spec, episodes=1))
+    with pytest.raises(UsageError, match="or fewer decisions"):
+        evaluate_policy(store, agent_policy(short, jnp.zeros(())), decisions=2)
     quiet = tasks.make("bernoulli-bandit", arms=5, pulls=10).baselines["Thompson sampling"]()
     with pytest.raises(UsageError, match="does not tell its policy"):
         agent_policy(quiet, quiet.init(jax.random.key(0)))

@@ -1,14 +1,19 @@
 """The log of a store, read for off-policy evaluation: rows, what is left out, and which rows are independent."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy import tasks
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.heads import event_of
 from quickstudy.serving.logged import logged_decisions
+from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.requests import Act, Change, Open, Reward, SessionName
+from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.stores import open_store
+from serving.soft_agent import soft_agent
 
 
 class Service:
@@ -46,12 +51,20 @@ class Service:
         return logged_decisions(self.store, tenant="t", **asked)
 
 
+@pytest.fixture(scope="module")
+def soft():
+    agent = soft_agent(tasks.make("bernoulli-bandit", arms=3, pulls=10).spec)
+    return ServedAgent(agent, jnp.zeros(()))
+
+
 @pytest.fixture
-def service(serve, tmp_path):
+def service(soft, tmp_path):
     running = []
 
-    def start(**policy):
-        running.append(Service(serve("arms", **policy), f"sqlite:{tmp_path / 'log.db'}"))
+    def start(other=None, **policy):
+        served = other or ServedAgent(soft.agent, jnp.zeros(()), policy=SessionPolicy(**policy))
+        served.programs = served.programs if other else soft.programs
+        running.append(Service(served, f"sqlite:{tmp_path / 'log.db'}"))
         return running[-1]
 
     yield start
@@ -79,7 +92,7 @@ def test_short_sessions_count_where_they_have_ended(service):
     one.change("ended", "end")
     one.steps("short", 1.0)
     one.steps("long", 1.0, 1.0)
-    unknown = one.steps("unknown", 1.0) + [one.act("unknown")]
+    unknown = [*one.steps("unknown", 1.0), one.act("unknown")]
     log = one.log(steps=2)
     assert log.lifetimes == [("ended", 0), ("long", 0)]
     assert log.valid.tolist() == [[True, False], [True, True]]
@@ -127,6 +140,13 @@ def test_late_rewards_are_counted(service):
     one.reward("a", first, 0.5)
     log = one.log(steps=2)
     assert (log.rewards.tolist(), log.late) == ([[0.5, 1.0]], 0.5)
+
+
+def test_agents_that_do_not_tell_probabilities_are_refused(service, arms):
+    one = service(ServedAgent(*arms))
+    one.steps("a", 1.0)
+    with pytest.raises(UsageError, match="does not tell the probability"):
+        one.log(steps=1)
 
 
 def test_what_is_not_there_is_refused(service):

@@ -103,7 +103,8 @@ def logged_decisions(
     used: dict[str, dict[str, Any]] = {}
     rows: list[tuple[_Lifetime, list[tuple]]] = []
     left_out: Counter[str] = Counter()
-    longest, seen = 0, set()
+    longest = 0
+    seen: set[tuple] = set()
     for lifetime in _lifetimes(store, tenant, described, used):
         first = lifetime.steps[:steps]
         longest = max(longest, len(lifetime.steps))
