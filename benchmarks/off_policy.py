@@ -25,7 +25,7 @@ ASKED = {
     "150 sessions of 2 equal rows, 3 decisions": {"sessions": 150, "steps": 3, "target": (6.0, 0.1), "copies": 2},
 }
 ESTIMATORS = ("IPS", "SNIPS", "DM", "DR", "SWITCH-DR", "DR, wrong model")
-WRONG = ("DM, wrong model", "one decision's weight", "logged agent", "IPS, rows as sessions")
+WRONG = ("DM, wrong model", "logged agent", "IPS, rows as sessions")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

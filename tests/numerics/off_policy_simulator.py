@@ -4,7 +4,6 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from quickstudy.numerics.action_values import fitted_action_values
 from quickstudy.numerics.off_policy import ActionValues, off_policy_value
@@ -104,7 +103,4 @@ def coverage(*, sessions: int, steps: int, target: Policy, repetitions: int, see
         }
         for name, estimate in estimates.items():
             held[name].append(float(estimate.low <= true <= estimate.high))
-        single = (taken / log.logged * log.rewards).sum(axis=1)
-        half = stats.t.ppf(0.975, sessions - 1) * single.std(ddof=1) / sessions**0.5
-        held["one decision's weight"].append(float(abs(single.mean() - true) <= half))
     return {name: float(np.mean(values)) for name, values in held.items()}
