@@ -2,8 +2,8 @@
 
     python benchmarks/off_policy.py
 
-Sessions of a bandit are logged with an agent that adapts, and another agent that adapts is evaluated on the log. The table has a
-line for each size of log. Columns are the estimators, and then estimates that are wrong on purpose.
+Sessions of a bandit are logged with an agent that adapts, and another agent that adapts is evaluated on the log. The table has
+a line for each size of log. Columns are the estimators, and then estimates that are wrong on purpose.
 """
 
 import dataclasses

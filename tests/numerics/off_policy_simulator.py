@@ -75,7 +75,7 @@ def coverage(*, sessions: int, steps: int, target: Policy, repetitions: int, see
       seed: of the logs.
       copies: rows of each session, which are equal: the strongest dependence that rows of one session can have.
     Returns:
-      Shares; also `refused`, the share of logs that were refused, and `effective`, the mean effective sample size of the others.
+      Shares; also `refused`, of logs that were refused, and `effective`, the mean effective sample size of the others.
     """
     random, true = np.random.default_rng(seed), returns_by_histories(steps, target)
     held: dict[str, list[float]] = defaultdict(list)
