@@ -10,7 +10,9 @@ DM uses the fit to all sessions. Its linearised values carry the error of every 
 
     A_t = (Xᵀ X + Λ) / n                      φ'_t = Σ_a π_t(a) φ(x_t, a)
     g_0 = mean of φ'_0                        g_{t+1} = mean of φ'_{t+1} (φ(x_t, a_t) · A_t⁻¹ g_t)
-    value = v_0 + Σ_t (A_t⁻¹ g_t) · φ(x_t, a_t) (y_t − q_t)
+    value = v_0 + c Σ_t (A_t⁻¹ g_t) · φ(x_t, a_t) (y_t − q_t)
+
+c² = n / (n − numbers of θ_t), because residuals of a fit are smaller than its errors (HC1).
 
 Sources: Le et al. 2019 (fitted Q evaluation); Chernozhukov et al. 2018 (cross-fitting). Changed: one fit a decision.
 """
@@ -111,11 +113,12 @@ def _direct(data: _Data) -> Float[np.ndarray, " rows"]:
     fits, rows = _fits(data, np.ones(len(data.rewards), bool)), len(data.rewards)
     values = np.einsum("rtn,tn->rt", data.target, fits)
     weight = data.target[:, 0].mean(axis=0)
+    larger = (rows / max(rows - data.chosen.shape[2], 1)) ** 0.5
     total, following = values[:, 0].copy(), np.concatenate([values[:, 1:], np.zeros((rows, 1))], axis=1)
     for step in range(len(fits)):
         seen = data.chosen[:, step]
         pulled = np.linalg.solve(_gram(seen), weight * rows)
-        total += (seen @ pulled) * (data.rewards[:, step] + following[:, step] - seen @ fits[step])
+        total += larger * (seen @ pulled) * (data.rewards[:, step] + following[:, step] - seen @ fits[step])
         if step + 1 < len(fits):
             weight = data.target[:, step + 1].T @ (seen @ pulled) / rows
     return total
