@@ -108,12 +108,13 @@ def logged_decisions(
     for lifetime in _lifetimes(store, tenant, described, used):
         first = lifetime.steps[:steps]
         longest = max(longest, len(lifetime.steps))
-        copied = (lifetime.stream, lifetime.number, *(step.decision_id for step in first))
+        rewards = [_reward(step, lifetime, unknown_reward) for step in first]
+        copied = (lifetime.stream, lifetime.number, *(step.decision_id for step in first), *rewards)
         if not first:
             left_out["no decision"] += 1
         elif len(first) < steps and not lifetime.over:
             left_out[f"fewer than {steps} decisions so far"] += 1
-        elif any(_reward(step, lifetime, unknown_reward) is None for step in first):
+        elif None in rewards:
             left_out["a reward is unknown"] += 1
         elif copied in seen:
             left_out["a copy of another session"] += 1
