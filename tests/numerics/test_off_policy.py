@@ -115,7 +115,7 @@ def test_a_model_shortens_intervals():
 
 def test_an_effective_sample_below_30_is_refused():
     log = simulated(np.random.default_rng(6), sessions=60, steps=8, target=(12.0, 0.05))
-    with pytest.raises(UsageError, match=r"effective sample size of .* at least 30 .* first [1-7] decisions only"):
+    with pytest.raises(UsageError, match=r"effective sample size of .* at least 30 .* first [1-7] of 8 decisions"):
         evaluated(log)
     with pytest.raises(UsageError, match=r"effective sample size of 29\.0.*To go on, log more sessions"):
         off_policy_value(np.ones((29, 1)), np.ones((29, 1)), np.ones((29, 1)))

@@ -22,7 +22,7 @@ from serving.soft_agent import soft_agent
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "bandit-n10-k5"
 MEANS = np.array([0.2, 0.4, 0.6, 0.3, 0.9])
-SESSIONS, STEPS = 80, 2
+SESSIONS, STEPS = 120, 2
 
 
 def soft_chances(log, *, sharpness=1.0):
@@ -129,7 +129,7 @@ def test_the_command_prints_every_estimator_and_what_it_assumes(served, capsys, 
         "DR",
         "SWITCH-DR",
         "the linear model is right",
-        "Effective sample size 80.0",
+        f"Effective sample size {SESSIONS}.0",
     ):
         assert word in said
     assert cli.main(["audit", "evaluate", served[0], str(BUNDLE), "--decisions", "3"]) == 2

@@ -213,7 +213,7 @@ def _supported(weights: Float[np.ndarray, "rows T"], sessions: _Sessions) -> flo
         )
     if effective < LEAST_EFFECTIVE_SESSIONS:
         steps = next((step for step, size in enumerate(by_length) if size < LEAST_EFFECTIVE_SESSIONS), 0)
-        shorter = f"evaluate the first {steps} decisions only, log" if steps else "log"
+        shorter = f"evaluate the first {steps} of {weights.shape[1]} decisions, log" if steps else "log"
         raise UsageError(
             f"the log does not support this policy: {sessions.count} sessions have an effective sample size of "
             f"{effective:.1f}, and at least {LEAST_EFFECTIVE_SESSIONS:g} is needed; the largest weight is {largest:.3g}. "
