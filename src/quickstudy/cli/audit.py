@@ -1,4 +1,5 @@
-"""`quickstudy audit show|verify|heads|export STORE`: what a server decided, and whether its log is whole."""
+"""`quickstudy audit show|verify|heads|export|evaluate STORE`: what a server decided, whether its log is whole, and what another
+agent would have earned."""
 
 import dataclasses
 import json
@@ -7,9 +8,19 @@ from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+from quickstudy.protocol.setting_values import Count, Seed
 
-_USAGE = "quickstudy audit verify STORE, audit heads STORE, audit export STORE, audit show STORE SESSION DECISION"
-WORDS = {"verify": ("STORE",), "heads": ("STORE",), "export": ("STORE",), "show": ("STORE", "SESSION", "DECISION")}
+_USAGE = (
+    "quickstudy audit verify STORE, audit heads STORE, audit export STORE, audit show STORE SESSION DECISION, "
+    "audit evaluate STORE BUNDLE"
+)
+WORDS = {
+    "verify": ("STORE",),
+    "heads": ("STORE",),
+    "export": ("STORE",),
+    "show": ("STORE", "SESSION", "DECISION"),
+    "evaluate": ("STORE", "BUNDLE"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,9 +28,17 @@ class AuditArguments:
     """What is looked at."""
 
     tenant: str = "default"
-    """Of the session, for show."""
+    """Of the session, for show; of the sessions, for evaluate."""
     kept: str | None = None
     """For verify: a file with the output of an earlier `quickstudy audit heads`."""
+    decisions: Count = 5
+    """For evaluate: decisions of each lifetime that count, the first ones."""
+    seed: Seed = 0
+    """For evaluate: seed of training, whose agent is evaluated."""
+    version: str | None = None
+    """For evaluate: read only sessions that this version of the agent served; its digest, or the beginning of it."""
+    unknown_reward: float | None = None
+    """For evaluate: stands for rewards that never came; without it, lifetimes with such a decision are left out."""
 
 
 def run(arguments: list[str]) -> int:
@@ -39,9 +58,13 @@ def run(arguments: list[str]) -> int:
     from quickstudy.serving.requests import SessionName
     from quickstudy.serving.stores import open_store
 
+    if verb == "evaluate":
+        from quickstudy.cli.audit_evaluation import evaluated
     store = open_store(words[0], serves=False, creates=False)
     try:
-        if verb == "heads":
+        if verb == "evaluate":
+            evaluated(store, words[1], asked)
+        elif verb == "heads":
             print(json.dumps(audit.heads(store), indent=2))
         elif verb == "export":
             for one in audit.exported(store):
