@@ -34,8 +34,8 @@ _UPPER = 0.975
 """Quantile at the upper end of a 95 % interval."""
 _UNSUPPORTED = 4.0
 """Standard errors by which the mean weight may differ from 1 before support is said to be missing."""
-_ROUNDING = 1e-4
-"""Difference of the mean weight from 1 that probabilities of 32 bits may make."""
+_ROUNDING = 0.01
+"""Difference of the mean weight from 1 that means nothing: from probabilities of 32 bits, or where all weights are nearly 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
