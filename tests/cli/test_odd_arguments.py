@@ -66,6 +66,7 @@ def test_lines_reach_the_work_and_are_refused(odd):
     assert odd.run(["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"]).kind == "refused"
     assert odd.run(["evaluate", "bundle", "--tasks", "1000000000"]).said.count("needs about") == 1
     assert odd.run(["export", "bundle", "--to", "c", "--check", "20"]).kind == "reached"
+    assert odd.run(["export", "bundle", "--folder", "[/x]"]).kind == "reached"
     assert odd.run(["export", "bundle", "--check", "1000000000"]).said.count("needs about") == 1
 
 

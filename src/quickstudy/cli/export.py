@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import Console, say
@@ -42,7 +43,7 @@ def run(arguments: list[str]) -> int:
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name
     folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}")
-    with console.status(f"writing {folder} ..."):
+    with console.status(Text(f"writing {folder} ...")):
         exported = export_bundle(
             bundle, to=asked.to, folder=folder, name=name, seed=asked.seed, check=asked.check, bench=asked.bench
         )

@@ -61,6 +61,15 @@ def test_a_file_that_is_elsewhere_is_loaded_from_its_text_and_leaves_nothing(tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_was_deleted_since_is_left_out(tmp_path):
+    (tmp_path / "gone.py").write_text("X = 1")
+    registry.load_file(tmp_path / "gone.py")
+    path = str((tmp_path / "gone.py").resolve())
+    assert path in [file.path for file in user_code().files]
+    (tmp_path / "gone.py").unlink()
+    assert path not in [file.path for file in user_code().files]
+
+
 def test_a_text_that_does_not_import_is_said(tmp_path):
     file = UserFile(path=str(tmp_path / "wrong_file.py"), text=b"import nothing_of_that_name\n")
     with pytest.raises(UsageError, match=r"wrong_file\.py does not import on this machine: ModuleNotFoundError"):

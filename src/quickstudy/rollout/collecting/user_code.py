@@ -48,11 +48,18 @@ class UserCode:
 def user_code() -> UserCode:
     """The user's part of this program."""
     return UserCode(
-        files=[UserFile(path=str(path), text=path.read_bytes()) for path in registry.loaded_files()],
+        files=list(_files()),
         folders=own_folders(),
         modules=list(_imported_by_script()),
         environments=_registered(),
     )
+
+
+def _files() -> Iterator[UserFile]:
+    """The files that were named by their path. One that was deleted since is left out: what needs it says so."""
+    for path in registry.loaded_files():
+        with suppress(OSError):
+            yield UserFile(path=str(path), text=path.read_bytes())
 
 
 def own_folders() -> list[str]:
