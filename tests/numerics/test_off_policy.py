@@ -131,6 +131,15 @@ def test_actions_that_were_never_logged_are_refused():
         off_policy_value(log.rewards, log.logged, np.zeros(log.logged.shape))
 
 
+def test_a_mean_weight_above_one_is_refused_where_rare_sessions_cannot_explain_it():
+    value = lambda weight: off_policy_value(np.ones((100, 1)), np.full((100, 1), 0.9), np.full((100, 1), 0.9 * weight))  # noqa: E731
+    assert value(1.02).mean_weight == pytest.approx(1.02)  # 2 of 100 sessions may happen not to be there, 4 may not
+    with pytest.raises(UsageError, match=r"1\.04 and should be 1.*logged probabilities are too small"):
+        value(1.04)
+    with pytest.raises(UsageError, match=r"0\.995 and should be 1.*never logged"):
+        value(0.995)
+
+
 @pytest.mark.parametrize("change", ["logged", "target", "rewards", "model", "rows"])
 def test_numbers_that_cannot_be_are_refused(change):
     log = simulated(np.random.default_rng(8), sessions=60, steps=2, target=GREEDY)

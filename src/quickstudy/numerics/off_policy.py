@@ -34,8 +34,10 @@ _UPPER = 0.975
 """Quantile at the upper end of a 95 % interval."""
 _UNSUPPORTED = 4.0
 """Standard errors by which the mean weight may differ from 1 before support is said to be missing."""
-_ROUNDING = 0.01
-"""Difference of the mean weight from 1 that means nothing: from probabilities of 32 bits, or where all weights are nearly 1."""
+_ROUNDING = 1e-4
+"""Difference of the mean weight from 1 that probabilities of 32 bits may make."""
+_RARE = 3.0
+"""By the rule of three, what n sessions never show has a chance of at most 3 / n (95 %)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -219,14 +221,17 @@ def _supported(weights: Float[np.ndarray, "rows T"], sessions: _Sessions) -> flo
             f"{effective:.1f}, and at least {LEAST_EFFECTIVE_SESSIONS:g} is needed; the largest weight is {largest:.3g}. "
             f"To go on, {shorter} more sessions, or evaluate a policy that is closer to the logged one."
         )
-    if abs(mean - 1) > _UNSUPPORTED * sessions.error(last) + _ROUNDING:
+    # Sessions that this policy avoids may be so rare in the log that none of them is there. Then the other weights are a little
+    # above 1, and nearly equal, so their standard error does not show it.
+    rare = _RARE / sessions.count if mean > 1 else 0.0
+    if abs(mean - 1) > _UNSUPPORTED * sessions.error(last) + _ROUNDING + rare:
         cause = (
             f"an estimated {1 - mean:.1%} of this policy's sessions take an action that was never logged"
             if mean < 1
             else "the logged probabilities are too small"
         )
         raise UsageError(
-            f"the log does not support this policy: the mean weight is {mean:.3f} and should be 1. Either {cause}, or the "
+            f"the log does not support this policy: the mean weight is {mean:.4g} and should be 1. Either {cause}, or the "
             "probabilities are wrong. Log a policy that tries every action, or evaluate another policy."
         )
     return effective
