@@ -65,6 +65,7 @@ def set_task(arm, task):
 
 
 def make_arm(task):
+    """An arm with the load of a task, `{"mass": kg}`."""
     arm = Arm()
     set_task(arm, task)
     return arm

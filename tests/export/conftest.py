@@ -1,10 +1,9 @@
 """Agents that several files look at, exported once for each of them."""
 
-import shutil
-
 import pytest
 
 from export.agents import QUICK, exported
+from export.c_function import without_gcc
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +15,6 @@ def in_numpy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def in_c(tmp_path_factory):
     """The same agent in C."""
-    if shutil.which("gcc") is None:
+    if without_gcc:
         pytest.skip("needs gcc")
     return exported(QUICK, "c", tmp_path_factory.mktemp("c"), check=1000)

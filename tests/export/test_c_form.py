@@ -8,6 +8,7 @@ from programs.functions import FUNCTIONS, expected
 from quickstudy.export.c_operations import c_literal
 from quickstudy.programs.merging import merged
 from quickstudy.programs.tracing import trace
+from quickstudy.protocol.errors import NoProgramError
 
 
 @needs_gcc
@@ -40,3 +41,10 @@ def test_every_number_of_32_bits_is_read_back_as_it_was():
     finite = drawn[np.isfinite(drawn)]
     read = [np.float32(c_literal(np.asarray(number)).strip("()f")) for number in finite]
     np.testing.assert_array_equal(np.asarray(read, np.float32), finite)
+
+
+def test_numbers_that_the_c_form_does_not_have_are_named(tmp_path):
+    halves = np.ones(3, np.float16)
+    program = merged(trace(lambda x: {"y": x + x}, {"x": halves}))
+    with pytest.raises(NoProgramError, match=r"float16, and the C form has float32, .* another target"):
+        c_function(program, tmp_path)

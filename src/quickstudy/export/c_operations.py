@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from quickstudy.programs.program import Operation, Value
+from quickstudy.protocol.errors import NoProgramError
 
 _TEXT = {
     "neg": "-{}",
@@ -192,10 +193,14 @@ def c_type(value: Value) -> str:
     """The type of one number of a value.
 
     Raises:
-      NotImplementedError: a type that C99 has, but these programs do not use.
+      NoProgramError: a type that the C form does not have, such as float16.
     """
     if value.dtype.name not in _TYPES:
-        raise NotImplementedError(f"numbers of the type {value.dtype.name}")
+        raise NoProgramError(
+            f"the agent computes with {value.dtype.name}, and the C form has {', '.join(_TYPES)}. Use one of these in the "
+            "agent, or export to another target.",
+            part=f"numbers of the type {value.dtype.name}",
+        )
     return _TYPES[value.dtype.name]
 
 
