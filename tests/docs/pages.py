@@ -84,9 +84,19 @@ def file_to_write(page):
 
 
 def excerpts(page):
-    """What a page shows of files, as triples (path, text, line): its blocks `py` which begin with `# from PATH`."""
-    firsts = [(block.text.partition("\n"), block.line) for block in blocks(page, "py")]
-    return [(first.removeprefix("# from "), text, line) for (first, _, text), line in firsts if first.startswith("# from ")]
+    """What a page shows of files, as triples (path, text, line): its blocks `py`, which begin with `# from PATH`.
+
+    The others are code that cannot run alone, and a comment above says why: `<!-- not run: WHY -->`.
+    """
+    lines, found = page.read_text().splitlines(), []
+    for block in blocks(page, "py"):
+        first, _, text = block.text.partition("\n")
+        if not first.startswith("# from "):
+            assert re.fullmatch("<!-- not run: .+ -->", lines[block.line - 3]), f"{page}, line {block.line}: nothing says why"
+            compile(block.text, page, "exec")
+            continue
+        found.append((first.removeprefix("# from "), text, block.line))
+    return found
 
 
 def line_to_add(page):
