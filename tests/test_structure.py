@@ -206,3 +206,9 @@ def test_what_breaks_a_rule_of_names_is_found(tmp_path, rule, source, found):
     path = tmp_path / "a.py"
     path.write_text(source)
     assert f"{path} {found}" in rule(path)
+
+
+def test_one_worker_runs_the_tests_of_a_file(request):
+    """pytest-xdist marks groups in the names of tests. With a pytest that it does not know, it would spread them silently."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@test_structure.py")
