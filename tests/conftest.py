@@ -85,6 +85,7 @@ def pytest_runtest_teardown():
     _programs.let_go_of_many()
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin that spreads tests over workers reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items):
     """The tests of a file share compiled programs, so one worker runs them; learning tests share none and are spread."""
     for item in items:
