@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from docs.pages import ROOT, blocks
 from quickstudy.protocol.errors import UsageError
 from quickstudy.serving import client as client_module
 from quickstudy.serving.client import Client, ServerError
@@ -136,6 +137,26 @@ def test_a_flag_is_a_decision_and_an_event_its_reward(flags, url):
     flags.get_string_value("banner", "none", EvaluationContext("third"))
     flags.track("bought", EvaluationContext("third"))
     assert Client(url).state("third")["open"] == 0
+
+
+@needs_openfeature
+def test_the_example_of_the_page_runs(url):
+    from openfeature import api
+
+    (block,) = blocks(ROOT / "docs" / "serving.md", "py")
+    names = {}
+    exec(block.text.replace("Client()", f"Client({url!r})"), names)
+    assert names["colour"] in names["variants"]["banner"]
+    assert Client(url).reward("customer-1", "visit-1", 1.0)["reason"] == "repeated"
+    api.clear_providers()
+
+
+def test_the_client_of_the_page_runs(url):
+    (text,) = [block.text for block in blocks(ROOT / "docs" / "serving.md", "python") if "Client" in block.text]
+    names = {}
+    exec(text.replace("http://127.0.0.1:8080", url), names)
+    assert names["visit"]("customer-2", 1.0) in (0, 1, 2)
+    assert Client(url).state("customer-2")["open"] == 0
 
 
 @needs_openfeature

@@ -1,4 +1,4 @@
-"""The image and the manifests under `deploy/`: linters find nothing, and the parts agree with one another and with the server."""
+"""The image and the manifests under `deploy/`: linters find nothing, and the parts agree with one another."""
 
 import re
 import shutil
