@@ -95,6 +95,12 @@ def test_unknown_names_are_told_with_the_known_ones(registry, digests, tmp_path)
         registry.promote("bandit", digests[1], alias="../champion")
 
 
+def test_a_version_is_a_digest_and_no_path(registry, digests):
+    for digest in ("../versions/" + digests[0], "", "..", digests[0].upper()):
+        with pytest.raises(BundleError, match="holds no version"):
+            registry.version("bandit", digest)
+
+
 def test_a_version_that_does_not_fit_is_not_promoted(registry, digests):
     with pytest.raises(UsageError, match="other spaces"):
         registry.promote("bandit", digests[2])

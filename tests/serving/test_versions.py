@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quickstudy.protocol.errors import UsageError
+from quickstudy.serving.audit import decision_report
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.events import Shadowed
 from quickstudy.serving.heads import event_of
@@ -112,6 +113,18 @@ def test_sessions_restart_with_a_version(version, store_url):
     assert (decision["agent"], decision["slot"]) == ("v1", 0)
     told = engine.ask_and_wait(Reward(name=A, decision_id=late, reward=1.0, observation=[0.25, 0.5]))
     assert told["reason"] == "lifetime"
+    memory_of(engine, A, version(1))
+    engine.stop()
+
+
+def test_a_session_that_moves_is_whole_after_any_request(version, store_url):
+    """Also after one that is refused."""
+    engine = engine_of(store_url, version(0), moves="replay")
+    step(engine, A, 0)
+    engine.promote(version(1), moves="replay").result()
+    with pytest.raises(Refusal, match="of this name already"):
+        engine.ask_and_wait(Open(name=A))
+    assert step(engine, A, 1)["agent"] == "v1"
     memory_of(engine, A, version(1))
     engine.stop()
 
@@ -230,6 +243,7 @@ def test_a_shadow_changes_nothing_and_goes_on_after_a_restart(version, store_url
         other = plain.act("a", [0.5, number % 8 / 8], tenant="t")
         plain.reward("a", other["decision_id"], number % 8 / 8, tenant="t", observation=[0.25, 0.5])
         assert mine == other
+        return mine
 
     for number in range(3):
         both(number)
@@ -239,7 +253,10 @@ def test_a_shadow_changes_nothing_and_goes_on_after_a_restart(version, store_url
     engine.stop()
     engine = engine_of(store_url, version(0), moves="pin", shadow=version(1))
     for number in range(6, 8):
-        both(number)
+        mine = both(number)
+    report = engine.call(lambda shelf: decision_report(engine.store, A, mine["decision_id"])).result()
+    told = [event for event in report["events"] if event["kind"] == "shadowed"]
+    assert [(event["agent"], "action" in event["decision"]) for event in told] == [("v1", True)]
     shadow = engine._shelf.live[A].shadow
     log = log_of(engine, A)
     record = recorded(log, version(1).spec, cadence=1, policy=version(1).policy)

@@ -77,9 +77,9 @@ class Following:
             self.trouble = str(error)
 
     def _named(self) -> _Named:
-        shadow = None if self._shadow is None else self._registry.digest_of(self._name, self._shadow)
-        model = self._registry.model(self._name)
-        return _Named(agent=self._registry.digest_of(self._name, self._alias), moves=model.moves, shadow=shadow)
+        model = self._registry.model(self._name)  # read once: aliases and rule belong together
+        shadow = None if self._shadow is None else self._registry.named(self._name, model, self._shadow)
+        return _Named(agent=self._registry.named(self._name, model, self._alias), moves=model.moves, shadow=shadow)
 
     def _current_by_now(self) -> str | None:
         try:

@@ -87,7 +87,11 @@ class Registry:
           UnknownNameError: there is no such agent, or it has no such alias.
           UsageError: the registry is damaged.
         """
-        aliases = self.model(name).aliases
+        return self.named(name, self.model(name), alias)
+
+    def named(self, name: str, model: Model, alias: str) -> str:
+        """As `digest_of`, where it is known what the registry says of the agent."""
+        aliases = model.aliases
         if alias not in aliases:
             folder = shell_word(self.folder)
             hint = None if aliases else f"Give one to a version: quickstudy registry promote {folder} {name} VERSION."
@@ -105,9 +109,9 @@ class Registry:
           BundleError: it is not there, or damaged.
         """
         path = self.path_of(name, digest) / _VERSION
-        if not is_file(path):
+        if re.fullmatch(_DIGEST, digest) is None or not is_file(path):
             raise BundleError(
-                f"the registry {str(self.folder)!r} holds no version {digest[:12]} of {name!r}. Put its bundle in again: "
+                f"the registry {str(self.folder)!r} holds no version {digest[:12]!r} of {name!r}. Put its bundle in again: "
                 f"quickstudy registry put {shell_word(self.folder)} {name} BUNDLE."
             )
         try:

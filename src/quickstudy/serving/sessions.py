@@ -100,7 +100,10 @@ class Sessions:
         touched: dict[SessionName, LiveSession] = {}
         for number, request in wave:
             try:
-                session = self._session(request, now)
+                found = self.shelf.get(request.name)
+                if found is not None:
+                    touched[found.name] = found  # it may have no memory yet, and gets one whatever the answer is
+                session = self._session(found, request, now)
                 touched[session.name] = session
                 if isinstance(request, Act):
                     prepared = self._prepared(session, request, now)
@@ -122,9 +125,8 @@ class Sessions:
                 session.take(Shadowed(at=now, decision_id=decision_id, agent=self._shadow.served.digest, decision=other))
         return answers
 
-    def _session(self, request: Request, now: float) -> LiveSession:
-        """The session of a request, with the windows that have ended by now."""
-        session = self.shelf.get(request.name)
+    def _session(self, session: LiveSession | None, request: Request, now: float) -> LiveSession:
+        """The session of a request, opened where there is none, with the windows that have ended by now."""
         if isinstance(request, Open):
             if session is not None:
                 raise Refusal("conflict", "there is a session of this name already.", field="session", hint="Use another name.")
