@@ -6,6 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
 from quickstudy import cli
@@ -19,6 +20,7 @@ from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.registry import Registry
 from quickstudy.serving.stores import open_store
 from serving.running import client_of_application
+from serving.test_kills import Server
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 ONE, OTHER, ELSEWHERE = (BUNDLES / name for name in ("quick-n10-k5", "bandit-n10-k5", "bandit-n10-k10"))
@@ -233,6 +235,51 @@ def test_a_server_is_promoted_and_rolled_back_under_load(registry, digests, stor
     store = open_store(store_url, serves=False)
     assert {event.kind for event in store.all_events()} >= {"shadowed", "moved"}
     store.close()
+
+
+def test_promotions_at_the_same_time_are_all_kept_and_never_half_seen(registry, digests):
+    stopping, errors, done = threading.Event(), [], []
+
+    def read():
+        while not stopping.is_set():
+            try:
+                assert registry.digest_of("bandit", "champion") in digests
+            except Exception as error:
+                errors.append(error)
+
+    def promote(digest):
+        for _ in range(10):
+            try:
+                done.append(registry.promote("bandit", digest))
+            except UsageError as error:
+                assert "already" in str(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(promote, digests[:2]))
+    stopping.set()
+    reader.join(60)
+    assert errors == []
+    model = registry.model("bandit")
+    assert len(model.history) == 1 + len(done)
+    assert len(model.aliases["champion"].before) == len(done)
+
+
+@pytest.mark.slow
+def test_the_command_takes_up_a_version_without_a_restart(registry, digests, tmp_path):
+    server = Server(f"sqlite:{tmp_path / 'a.db'}", agent="bandit@champion", registry=registry.folder)
+    try:
+        first = httpx.post(f"{server.url}/v1/sessions/a/act", json={"observation": 0}).json()
+        registry.promote("bandit", digests[1], moves="replay")
+        for _ in range(3000):
+            if httpx.get(f"{server.url}/readyz").json()["agent"] == digests[1]:
+                break
+            threading.Event().wait(0.02)
+        second = httpx.post(f"{server.url}/v1/sessions/a/act", json={"observation": 0}).json()
+    finally:
+        assert server.stop() == 0
+    assert [(one["agent"], one["slot"]) for one in (first, second)] == [(digests[0], 0), (digests[1], 1)]
 
 
 def test_the_verbs_of_the_command(tmp_path, monkeypatch, capsys, digests):
