@@ -1,6 +1,7 @@
 """The registry: versions and aliases in a folder, its damages, and servers that follow it."""
 
 import concurrent.futures
+import contextlib
 import json
 import shutil
 import threading
@@ -249,10 +250,8 @@ def test_promotions_at_the_same_time_are_all_kept_and_never_half_seen(registry, 
 
     def promote(digest):
         for _ in range(10):
-            try:
+            with contextlib.suppress(UsageError):  # the champion is that version already
                 done.append(registry.promote("bandit", digest))
-            except UsageError as error:
-                assert "already" in str(error)
 
     reader = threading.Thread(target=read)
     reader.start()

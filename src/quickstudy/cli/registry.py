@@ -1,18 +1,12 @@
 """`quickstudy registry put|promote|rollback|list FOLDER`: versions of agents, and which of them is in use."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import say
 from quickstudy.protocol.errors import UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from quickstudy.serving.registry import Registry
-    from quickstudy.serving.registry_records import Change
-    from quickstudy.serving.served_agent import ServedAgent
 
 _USAGE = (
     "quickstudy registry put FOLDER NAME BUNDLE, registry promote FOLDER NAME VERSION [--moves replay], "
@@ -66,19 +60,19 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _put(registry: "Registry", name: str, bundle: str, *, seed: int) -> str:
+def _put(registry: Any, name: str, bundle: str, *, seed: int) -> str:
     from quickstudy.serving.http.server import served_from_bundle
     from quickstudy.serving.policy import SessionPolicy
 
     policy = SessionPolicy()  # belongs to sessions, not to versions
 
-    def load(path: "Path", seed: int) -> "ServedAgent":
+    def load(path: Path, seed: int) -> Any:
         return served_from_bundle(str(path), policy=policy, seed=seed, long_chunks=True)
 
     return registry.put(name, bundle, seed=seed, load=load)
 
 
-def _tell(name: str, change: "Change") -> None:
+def _tell(name: str, change: Any) -> None:
     sessions = {
         "pin": "stay with their version",
         "replay": "go on with this one, by replay, when they are next asked for",
@@ -87,7 +81,7 @@ def _tell(name: str, change: "Change") -> None:
     say(f"{change.alias} of {name} is version {change.agent[:12]} now. Sessions of other versions {sessions[change.moves]}.")
 
 
-def _list(registry: "Registry", name: str) -> None:
+def _list(registry: Any, name: str) -> None:
     model = registry.model(name)
     for digest in registry.versions(name):
         names = [alias for alias, one in model.aliases.items() if one.agent == digest]

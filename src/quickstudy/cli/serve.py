@@ -3,16 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.serving.http.server import ServerSettings, serve, served_from_bundle
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.served_agent import ServedAgent
-
-if TYPE_CHECKING:
-    from quickstudy.serving.following import Following
 
 _USAGE = (
     "quickstudy serve BUNDLE [--store sqlite:PATH] [--port 8080] [--flags], or serve NAME@ALIAS --registry FOLDER [--flags]"
@@ -67,10 +64,8 @@ def run(arguments: list[str]) -> int:
     return serve(served, asked.server, listens=listens, follows=follows)
 
 
-def _followed(
-    word: str, asked: RegistryArguments, load: Callable[[Path, int], ServedAgent], *, seed: int | None
-) -> "Following | None":
-    """The alias that a server follows; None where it serves a bundle.
+def _followed(word: str, asked: RegistryArguments, load: Callable[[Path, int], ServedAgent], *, seed: int | None) -> Any:
+    """The alias that a server follows, as a `Following`; None where it serves a bundle.
 
     Raises:
       UsageError: flags that contradict one another, a registry that is damaged, or no such alias.

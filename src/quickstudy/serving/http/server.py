@@ -7,16 +7,13 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.protocol.setting_values import POSITIVE, Count, Range
 from quickstudy.protocol.settings import check_settings
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.served_agent import ServedAgent
-
-if TYPE_CHECKING:
-    from quickstudy.serving.following import Following
 
 _DRAIN_SECONDS = 30
 
@@ -48,7 +45,7 @@ def serve(
     settings: ServerSettings,
     *,
     listens: Callable[[str], None] = lambda url: None,
-    follows: "Following | None" = None,
+    follows: Any = None,
 ) -> int:
     """Serves until SIGINT, SIGTERM or SIGHUP; returns the exit status.
 
@@ -56,7 +53,7 @@ def serve(
       served: the agent.
       settings: how it is served.
       listens: called with the address of the server as soon as it listens there.
-      follows: the alias that names the agent, where it came from a registry.
+      follows: the alias that names the agent, where it came from a registry: a `Following`, whose module needs the extra.
     Raises:
       UsageError: settings that cannot be, an address that cannot be used, or a store that another server owns.
       MissingExtraError: the extra `serve` is not installed.
