@@ -73,7 +73,8 @@ def restored(stored: StoredSession, served: ServedAgent) -> LiveSession:
     session = LiveSession(stored.name, record, memories, served.digest, version=stored.version)
     if head.shadow is not None:
         agent, *words = head.shadow
-        session.shadow = Shadow(agent, Memories(*(np.frombuffer(part, np.uint32) for part in words), list(head.folded)))
+        key, settled, working = (np.frombuffer(part, np.uint32) for part in words)
+        session.shadow = Shadow(agent, Memories(key, settled, working, list(head.folded)))
     return session
 
 
