@@ -56,9 +56,8 @@ class SessionsProvider(AbstractProvider):
         super().__init__()
         unknown = sorted({*(variants or {}), *rewards.values()} - set(clients))
         if unknown:
-            raise UsageError(
-                f"no server is given for the flags {', '.join(unknown)}; there are {', '.join(clients) or 'none'}."
-            )
+            known = ", ".join(clients) or "none"
+            raise UsageError(f"no server is given for the flags {', '.join(unknown)}. Servers are given for: {known}.")
         self._clients, self._variants, self._rewards = dict(clients), dict(variants or {}), dict(rewards)
         self._last: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._lock = threading.Lock()
