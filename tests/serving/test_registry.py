@@ -166,7 +166,13 @@ def following(registry, store, **more):
     return follows, engine
 
 
-@pytest.mark.parametrize("what", [*OF_THE_MODEL[:2], *OF_A_VERSION[:3]])
+QUICK = ("a file that is cut off", "parameters that are cut off")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(what, marks=[] if what in QUICK else pytest.mark.slow) for what in (*OF_THE_MODEL[:2], *OF_A_VERSION[:3])],
+)
 def test_a_server_goes_on_while_its_registry_is_damaged(registry, digests, what, tmp_path):
     """It says so, and takes up the version when the damage is repaired."""
     follows, engine = following(registry, open_store(f"sqlite:{tmp_path / 'a.db'}"))
