@@ -34,7 +34,7 @@ def run(text, folder):
     (folder / "quickstudy").write_text(line)
     (folder / "quickstudy").chmod(0o755)
     done = subprocess.run(
-        ["sh", "-euc", text], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+        ["sh", "-euc", text], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1000
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
