@@ -42,6 +42,7 @@ from quickstudy.cli import (
     export,
     main,
     readout,
+    registry,
     report,
     serve,
     speed,
@@ -278,7 +279,13 @@ class OddLines:
         return [verb, *rows], [kind]
 
     def _serve(self):
-        return [self._pick(["bundle"], [*FILES, *TEXTS])], [ServerSettings, SessionPolicy, serve.AgentArguments]
+        kinds = [ServerSettings, SessionPolicy, serve.AgentArguments, serve.RegistryArguments]
+        return [self._pick(["bundle"], [*FILES, *TEXTS])], kinds
+
+    def _registry(self):
+        verb = self._pick(list(registry.WORDS), list(TEXTS))
+        more = [self._pick(["bundle", "champion"], [*FILES, *TEXTS])] if len(registry.WORDS.get(verb, ())) == 3 else []
+        return [verb, self._pick(["agents", "folder"], [*FILES, *TEXTS]), self._text(), *more], [registry.RegistryArguments]
 
     def _token(self):
         verb = self._pick(list(token.WORDS), list(TEXTS))

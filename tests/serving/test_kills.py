@@ -35,10 +35,10 @@ MAIN = "import sys; from quickstudy.cli import main; sys.exit(main())"
 class Server:
     """`quickstudy serve` as a process."""
 
-    def __init__(self, store_url, port=None, **settings):
+    def __init__(self, store_url, port=None, *, agent=str(BUNDLE), **settings):
         self.port = port or free_port()
         flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-        self.command = [sys.executable, "-c", MAIN, "serve", str(BUNDLE), "--store", store_url, "--port", str(self.port)]
+        self.command = [sys.executable, "-c", MAIN, "serve", agent, "--store", store_url, "--port", str(self.port)]
         self.command += ["--at-end", "new", *flags]
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()

@@ -16,6 +16,7 @@ VERBS = {
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
     "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
+    "registry": "versions of an agent:         quickstudy registry put agents bandit bundles/bandit-n100-k5-taught",
     "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",
     "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",
     "demo": "train, evaluate and report within minutes",

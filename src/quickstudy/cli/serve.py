@@ -1,38 +1,92 @@
 """`quickstudy serve BUNDLE`: sessions that adapt, over HTTP."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.serving.http.server import ServerSettings, serve, served_from_bundle
 from quickstudy.serving.policy import SessionPolicy
+from quickstudy.serving.served_agent import ServedAgent
 
-_USAGE = "quickstudy serve BUNDLE [--store sqlite:PATH] [--port 8080] [--flags]"
+_USAGE = (
+    "quickstudy serve BUNDLE [--store sqlite:PATH] [--port 8080] [--flags], or serve NAME@ALIAS --registry FOLDER [--flags]"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AgentArguments:
     """Which agent of the bundle is served."""
 
-    seed: int = 0
-    """Seed of training, whose agent is served; also of the randomness of its sessions."""
+    seed: int | None = None
+    """Seed of training, whose agent is served; also of the randomness of its sessions. 0 if not given; registries have it."""
     long_chunks: bool = False
     """Serve an agent that adapts on many steps at once, which its sessions then hold."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegistryArguments:
+    """Where NAME@ALIAS is looked up."""
+
+    registry: str | None = None
+    """Folder of the registry. The server follows the alias: it takes up another version without a restart."""
+    shadow: str | None = None
+    """Alias of a version that decides beside it; its decisions are logged and not obeyed."""
 
 
 def run(arguments: list[str]) -> int:
     """Serves until it is told to stop."""
     words, flags = positional(arguments, ("BUNDLE",), usage=_USAGE)
-    kinds: dict[str, type] = {"server": ServerSettings, "policy": SessionPolicy, "agent": AgentArguments}
+    kinds: dict[str, type] = {
+        "server": ServerSettings,
+        "policy": SessionPolicy,
+        "agent": AgentArguments,
+        "versions": RegistryArguments,
+    }
     fields: list[Any] = [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in kinds.items()]
     everything = dataclasses.make_dataclass("Serve", fields, frozen=True, kw_only=True)
     asked: Any = parse(
         everything, flags, program="quickstudy serve", description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
     )
-    served = served_from_bundle(words[0], policy=asked.policy, seed=asked.agent.seed, long_chunks=asked.agent.long_chunks)
+
+    def load(path: Path, seed: int) -> ServedAgent:
+        return served_from_bundle(str(path), policy=asked.policy, seed=seed, long_chunks=asked.agent.long_chunks)
+
+    follows = _followed(words[0], asked.versions, load, seed=asked.agent.seed)
+    served = load(Path(words[0]), asked.agent.seed or 0) if follows is None else follows.versions.current
 
     def listens(url: str) -> None:
         print(f"Serving {words[0]} (agent {served.digest[:12]}) at {url}")
         print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
 
-    return serve(served, asked.server, listens=listens)
+    return serve(served, asked.server, listens=listens, follows=follows)
+
+
+def _followed(word: str, asked: RegistryArguments, load: Callable[[Path, int], ServedAgent], *, seed: int | None) -> Any:
+    """The alias that a server follows, as a `Following`; None where it serves a bundle.
+
+    Raises:
+      UsageError: flags that contradict one another, a registry that is damaged, or no such alias.
+    """
+    name, at, alias = word.partition("@")
+    if asked.registry is None:
+        if asked.shadow is not None:
+            raise UsageError("--shadow names an alias of a registry. Add --registry FOLDER, and serve NAME@ALIAS.")
+        if at and not Path(word).exists():
+            raise UsageError(
+                f"{word!r:.200} is looked up in a registry. Add --registry FOLDER, or name the folder of a bundle."
+            )
+        return None
+    if not (name and alias):
+        raise UsageError(f"with --registry, serve NAME@ALIAS, as in my-agent@champion; came {word!r:.200}.")
+    if seed is not None:
+        raise UsageError("--seed belongs to a version in the registry: quickstudy registry put FOLDER NAME BUNDLE --seed SEED.")
+    try:
+        from quickstudy.serving.following import Following
+    except ImportError as error:
+        raise MissingExtraError(f"{error.name}, which the server needs,", "serve") from error
+    from quickstudy.serving.registry import Registry
+
+    return Following(Registry(asked.registry), name, alias, shadow=asked.shadow, load=load)

@@ -15,7 +15,7 @@ import msgspec
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.chain import DIGEST_BYTES, ChainLink, commitment, genesis_value, link_value, payload_of
-from quickstudy.serving.events import Acted, Event
+from quickstudy.serving.events import Acted, Event, Shadowed
 from quickstudy.serving.heads import event_of, events_in
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.store import Store, StoredEvent
@@ -124,8 +124,8 @@ def _told(event: StoredEvent, layouts: Mapping[str, list]) -> dict[str, Any]:
 def _plain(event: Event, layouts: Mapping[str, list]) -> dict[str, Any]:
     """The fields of an event; words as numbers by the path of their leaf where their layout is known."""
     fields = msgspec.to_builtins(event)
-    if isinstance(event, Acted) and "decision" in layouts:
-        for field in ("observation", "decision"):
+    if isinstance(event, Acted | Shadowed) and "decision" in layouts:
+        for field in ("observation", "decision") if isinstance(event, Acted) else ("decision",):
             leaves = leaves_by(layouts[field], getattr(event, field))
             fields[field] = {path.lstrip(".") or "value": leaf.tolist() for path, leaf in leaves.items()}
     return fields

@@ -18,13 +18,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from quickstudy.serving.asked import Answer, Asked
 from quickstudy.serving.committer import CommitJob, Committer
-from quickstudy.serving.refusal import Refusal
+from quickstudy.serving.live import LiveSession
+from quickstudy.serving.refusal import Refusal, cannot_store, internal, stopping
 from quickstudy.serving.requests import Act, Look, Open, Request, SessionName
 from quickstudy.serving.served_agent import ServedAgent
-from quickstudy.serving.sessions import LiveSession, Sessions
 from quickstudy.serving.shelf import StoreShelf
 from quickstudy.serving.stores.store import Store, StoreError
+from quickstudy.serving.versioned import VersionedSessions
+from quickstudy.serving.versions import Versions
 
 _log = logging.getLogger("quickstudy.serving")
 
@@ -32,18 +35,6 @@ _MOST_AT_ONCE = 512
 """Requests of one round."""
 _MOST_TRIES = 20
 """Times that a request is done again because another server had changed its session."""
-
-Answer = Callable[[Any], None]
-"""Takes an answer or a `Refusal`; called from another thread, once."""
-
-
-class _Asked:
-    """A request under way."""
-
-    __slots__ = ("answer", "request", "tries")
-
-    def __init__(self, request: Request, answer: Answer):
-        self.request, self.answer, self.tries = request, answer, 0
 
 
 class Engine:
@@ -56,7 +47,8 @@ class Engine:
       most_waiting: requests that may wait; more are refused at once.
       most_sessions: of each tenant; None for no limit.
       most_live: sessions that are kept in memory.
-      moves: as in `StoreShelf`: what becomes of sessions of other versions of the agent.
+      moves: what becomes of sessions of other versions of the agent, as in `versions.MOVES`.
+      versions: the agent and its other versions, in place of `served` alone and `moves`.
     """
 
     def __init__(
@@ -69,14 +61,15 @@ class Engine:
         most_sessions: int | None = None,
         most_live: int = 100_000,
         moves: str = "refuse",
+        versions: Versions | None = None,
     ):
-        self.served, self.store = served, store
+        self.versions, self.store = versions or Versions(served, moves=moves), store
         self._strict, self._fast = strict, store.exclusive and not strict
         self._most_waiting, self._most_sessions = most_waiting, most_sessions
-        self._shelf = StoreShelf(served, store, most=most_live, moves=moves)
-        self._sessions = Sessions(served, shelf=self._shelf, opens=True)
+        self._shelf = StoreShelf(self.versions, store, most=most_live)
+        self._sessions = VersionedSessions(self.versions, self._shelf, store)
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
-        self._held: dict[SessionName, deque[_Asked]] = {}
+        self._held: dict[SessionName, deque[Asked]] = {}
         self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
         self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
         self._counts: Counter[str] = Counter()
@@ -89,12 +82,33 @@ class Engine:
         Raises:
           StoreError: the store cannot be read or written.
         """
-        self.served.programs.compile()
+        self._sessions.prepare(self.versions.current, self.versions.shadow)
         self._counts.update(self.store.counts())
-        self.store.add_agent(self.served.digest, self.served.described())
         self._committer.start()
         self._thread.start()
         self.ready = True
+
+    @property
+    def served(self) -> ServedAgent:
+        """The version that new sessions begin with."""
+        return self.versions.current
+
+    def promote(self, served: ServedAgent, *, moves: str, shadow: ServedAgent | None = None) -> Future:
+        """Makes a version the current one, between two rounds; nothing that waits is refused.
+
+        Args:
+          served: the version. It is compiled here, while the engine goes on.
+          moves: as in `versions.MOVES`.
+          shadow: as in `Versions`.
+        Returns:
+          Done when new sessions begin with this version.
+        Raises:
+          Refusal: the server starts or stops.
+          UsageError: the shadow does not fit the version.
+          StoreError: the store cannot be written.
+        """
+        self._sessions.prepare(served, shadow)
+        return self.call(lambda shelf: self._sessions.promote(served, moves=moves, shadow=shadow))
 
     def stop(self) -> None:
         """Answers what was asked, stores it, and stops; requests that come from now on are refused."""
@@ -124,7 +138,7 @@ class Engine:
         self.admit(request)
         with self._count_lock:
             self.waiting += 1
-        self._inbox.put(_Asked(request, answer))
+        self._inbox.put(Asked(request, answer))
 
     def admit(self, request: Request) -> None:
         """Raises `Refusal` if a request cannot be taken now."""
@@ -132,11 +146,11 @@ class Engine:
         if self.waiting >= self._most_waiting:
             raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
         if self._committer.error is not None and not isinstance(request, Look):
-            raise _cannot_store(self._committer.error)
+            raise cannot_store(self._committer.error)
 
     def _refuse_unless_serving(self) -> None:
         if self.draining:
-            raise _stopping()
+            raise stopping()
         if not self.ready:
             raise Refusal("overloaded", "this server is starting.", hint="Send the request again in a few seconds.")
 
@@ -178,9 +192,9 @@ class Engine:
             with contextlib.suppress(queue.Empty):
                 while len(items) < _MOST_AT_ONCE:
                     items.append(self._inbox.get_nowait())
-            asked: list[_Asked] = []
+            asked: list[Asked] = []
             for item in items:
-                if isinstance(item, _Asked):
+                if isinstance(item, Asked):
                     asked.append(item)
                 elif item is None:
                     running = False
@@ -198,14 +212,14 @@ class Engine:
 
     def _finish(self, item: Any) -> None:
         """What is left to do for an item of the inbox when the server stops."""
-        if isinstance(item, _Asked):
-            self._give(item, _stopping())
+        if isinstance(item, Asked):
+            self._give(item, stopping())
         elif isinstance(item, tuple):
-            item[1].set_exception(_stopping())
+            item[1].set_exception(stopping())
         elif item is not None:
             item()
 
-    def _round(self, asked: list[_Asked]) -> None:
+    def _round(self, asked: list[Asked]) -> None:
         """Answers requests; those of sessions with a commit under way are held where another server might change them."""
         ready = [one for one in asked if not self._is_held(one)]
         if not ready:
@@ -216,27 +230,27 @@ class Engine:
             ready = [one for one in ready if self._within_quota(one)]
             answers = self._sessions.process([one.request for one in ready])
         except StoreError as error:
-            self._give_all(ready, _cannot_store(error))
+            self._give_all(ready, cannot_store(error))
             return
         except Exception as error:
             _log.exception("a round of %d requests failed", len(ready))
             self._committer.flush()  # what was sent is stored; what is fresh is not known to be sound
             for one in ready:
                 self._shelf.drop(one.request.name)
-            self._give_all(ready, _internal(error))
+            self._give_all(ready, internal(error))
             return
         self._commit(list(zip(ready, answers, strict=True)), now)
         self._shelf.make_room()
 
-    def _commit(self, answered: list[tuple[_Asked, Any]], now: float) -> None:
+    def _commit(self, answered: list[tuple[Asked, Any]], now: float) -> None:
         names = {one.request.name for one, _ in answered}
         live = [self._shelf.live.get(name) for name in names]
         changed = {session.name: session for session in live if isinstance(session, LiveSession) and session.fresh}
         for session in changed.values():
             if session.version == 0:
                 self._counts[session.name.tenant] += 1
-        waits: list[tuple[_Asked, Any]] = []
-        at_once: list[tuple[_Asked, Any]] = []
+        waits: list[tuple[Asked, Any]] = []
+        at_once: list[tuple[Asked, Any]] = []
         for one, answer in answered:
             refused = isinstance(answer, Refusal) or isinstance(one.request, Look)
             fast = self._fast and isinstance(one.request, Act)
@@ -256,13 +270,13 @@ class Engine:
         session = self._shelf.live.get(name)
         return isinstance(session, LiveSession) and bool(session.fresh or session.sent)
 
-    def _is_held(self, one: _Asked) -> bool:
+    def _is_held(self, one: Asked) -> bool:
         held = self._held.get(one.request.name)
         if held is not None:
             held.append(one)
         return held is not None
 
-    def _within_quota(self, one: _Asked) -> bool:
+    def _within_quota(self, one: Asked) -> bool:
         """Whether a request does not open one session too many; it is refused otherwise."""
         opens = isinstance(one.request, Act | Open) and one.request.name not in self._shelf.live
         most = self._most_sessions
@@ -275,10 +289,10 @@ class Engine:
         self._committer.flush()
         try:
             if self._committer.error is not None:
-                raise _cannot_store(self._committer.error)
+                raise cannot_store(self._committer.error)
             future.set_result(function(self._shelf))
         except StoreError as error:
-            future.set_exception(_cannot_store(error))
+            future.set_exception(cannot_store(error))
         except Exception as error:
             future.set_exception(error)
 
@@ -296,14 +310,14 @@ class Engine:
     def _on_failed(self, jobs: list[CommitJob], error: StoreError) -> None:
         names = {change.name for job in jobs for change in job.changes}
         for one, _ in (waiting for job in jobs for waiting in job.waiting):
-            self._give(one, _cannot_store(error))
+            self._give(one, cannot_store(error))
         if not self.store.exclusive:
             self._inbox.put(lambda: self._after_commit({}, names, []))
         else:
             for job in jobs:
                 job.waiting.clear()
 
-    def _after_commit(self, stored: dict[SessionName, int], lost: set[SessionName], again: list[_Asked]) -> None:
+    def _after_commit(self, stored: dict[SessionName, int], lost: set[SessionName], again: list[Asked]) -> None:
         for name in lost:
             self._shelf.drop(name)
         for name, number in stored.items():
@@ -316,23 +330,11 @@ class Engine:
                 self._give(one, Refusal("overloaded", "other servers keep changing this session.", hint="Send it again."))
         self._round([one for one in again if one.tries <= _MOST_TRIES] + released)
 
-    def _give_all(self, asked: list[_Asked], answer: Any) -> None:
+    def _give_all(self, asked: list[Asked], answer: Any) -> None:
         for one in asked:
             self._give(one, answer)
 
-    def _give(self, one: _Asked, answer: Any) -> None:
+    def _give(self, one: Asked, answer: Any) -> None:
         with self._count_lock:
             self.waiting -= 1
         one.answer(answer)
-
-
-def _stopping() -> Refusal:
-    return Refusal("overloaded", "this server is stopping.", hint="Send the request again, to another server.")
-
-
-def _cannot_store(error: Exception) -> Refusal:
-    return Refusal("store", f"{error} Nothing was decided.", hint="Send the request again later.")
-
-
-def _internal(error: Exception) -> Refusal:
-    return Refusal("internal", f"{type(error).__name__} in the server.", hint="Send the request again; tell the operator.")

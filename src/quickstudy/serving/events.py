@@ -33,6 +33,17 @@ class Acted:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Shadowed:
+    """What another version would have decided in place of a decision; it was not obeyed. `agent`: digest of that version."""
+
+    kind: ClassVar[str] = "shadowed"
+    at: float
+    decision_id: str
+    agent: str
+    decision: bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Rewarded:
     """The outcome of a decision, or one of its rewards. `successor`: the observation that followed, as words."""
 
@@ -107,7 +118,7 @@ class Ended:
     at: float
 
 
-Event = Opened | Acted | Rewarded | Lapsed | Renewed | Frozen | Thawed | Moved | RolledBack | Ended
+Event = Opened | Acted | Shadowed | Rewarded | Lapsed | Renewed | Frozen | Thawed | Moved | RolledBack | Ended
 KINDS: dict[str, type[Event]] = {
-    kind.kind: kind for kind in (Opened, Acted, Rewarded, Lapsed, Renewed, Frozen, Thawed, Moved, RolledBack, Ended)
+    kind.kind: kind for kind in (Opened, Acted, Shadowed, Rewarded, Lapsed, Renewed, Frozen, Thawed, Moved, RolledBack, Ended)
 }

@@ -4,17 +4,20 @@ import msgspec
 import numpy as np
 
 from quickstudy.serving.events import KINDS, Event
-from quickstudy.serving.memory import Memories
+from quickstudy.serving.live import LiveSession
+from quickstudy.serving.memory import Memories, Shadow
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.record import Step
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import ServedAgent
-from quickstudy.serving.sessions import LiveSession
 from quickstudy.serving.stores.store import StoredEvent, StoredSession
 
 
 class Head(msgspec.Struct, array_like=True):
-    """A session's record and memories. `working` is empty where it equals `settled`."""
+    """A session's record and memories. `working` is empty where it equals `settled`.
+
+    `shadow`: digest of the agent that shadows it, its key, and its memories; None in heads of earlier versions, too.
+    """
 
     policy: SessionPolicy
     stream: str
@@ -31,6 +34,7 @@ class Head(msgspec.Struct, array_like=True):
     folded: list[tuple[int, int]]
     settled: bytes
     working: bytes
+    shadow: tuple[str, bytes, bytes, bytes] | None = None
 
 
 _SCALARS = ("policy", "stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
@@ -41,7 +45,7 @@ _events: dict[str, msgspec.msgpack.Decoder[Event]] = {kind: msgspec.msgpack.Deco
 
 def encoded(session: LiveSession) -> bytes:
     """A session as bytes."""
-    record, memories = session.record, session.memories
+    record, memories, shadow = session.record, session.memories, session.shadow
     settled, working = memories.settled.tobytes(), memories.working.tobytes()
     head = Head(
         **{name: getattr(record, name) for name in _SCALARS},
@@ -50,6 +54,7 @@ def encoded(session: LiveSession) -> bytes:
         folded=memories.folded,
         settled=settled,
         working=b"" if working == settled else working,
+        shadow=None if shadow is None else (shadow.agent, *_words_of(shadow.memories)),
     )
     return _encoder.encode(head)
 
@@ -65,7 +70,16 @@ def restored(stored: StoredSession, served: ServedAgent) -> LiveSession:
     settled = np.frombuffer(head.settled, np.uint32)
     working = np.frombuffer(head.working, np.uint32) if head.working else settled
     memories = Memories(served.key(record), settled, working, list(head.folded))
-    return LiveSession(stored.name, record, memories, version=stored.version)
+    session = LiveSession(stored.name, record, memories, served.digest, version=stored.version)
+    if head.shadow is not None:
+        agent, *words = head.shadow
+        key, settled, working = (np.frombuffer(part, np.uint32) for part in words)
+        session.shadow = Shadow(agent, Memories(key, settled, working, list(head.folded)))
+    return session
+
+
+def _words_of(memories: Memories) -> tuple[bytes, bytes, bytes]:
+    return memories.key.tobytes(), memories.settled.tobytes(), memories.working.tobytes()
 
 
 def stored_event(name: SessionName, number: int, event: Event) -> StoredEvent:

@@ -11,6 +11,7 @@ programs, so their results are equal to the last bit. A law holds them to it.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,13 @@ class Memories:
     folded: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
 
+class Shadow(NamedTuple):
+    """The memories of an agent that decides beside the one of a session and is not obeyed. `agent`: its digest."""
+
+    agent: str
+    memories: Memories
+
+
 def begun(programs: AgentPrograms, keys: Sequence[np.ndarray]) -> list[Memories]:
     """The memories at the start of lifetimes with these keys."""
     if not keys:
@@ -55,44 +63,83 @@ def replayed(programs: AgentPrograms, record: Record, key: np.ndarray) -> np.nda
     return programs.fold(programs.begin(key[None]), key[None], jobs)[0]
 
 
-def bring_up_to_date(programs: AgentPrograms, sessions: Sequence[tuple[Record, Memories]]) -> None:
+def caught_up(programs: AgentPrograms, whole: Record, present: Record, memories: Memories, key: np.ndarray) -> Memories:
+    """The memories of another agent that knows what a session's own agent knows, in the middle of its lifetime.
+
+    Args:
+      programs: of the other agent.
+      whole: the record with every step of the lifetime, as `recorded` makes it.
+      present: the record of the live session.
+      memories: of the session's own agent.
+      key: `[key words]`, of the lifetime with the other agent.
+    """
+    first = [one for one in whole.chunks() if one[0] * whole.cadence < present.first]
+    known = {chunk for chunk, _ in memories.folded}
+    settled = programs.fold(programs.begin(key[None]), key[None], _jobs(whole, first, 0))
+    working = programs.fold(settled, key[None], _jobs(whole, [one for one in whole.chunks() if one[0] in known], 0))
+    return Memories(key, settled[0].copy(), working[0].copy(), list(memories.folded))
+
+
+def bring_up_to_date(
+    programs: AgentPrograms,
+    sessions: Sequence[tuple[Record, Memories]],
+    *,
+    shadow: tuple[AgentPrograms, Sequence[Memories]] | None = None,
+) -> None:
     """Folds what is new in the records into the memories, and forgets the steps that are settled.
 
     Args:
       programs: of the agent; all sessions are computed together.
       sessions: each at most once.
+      shadow: programs of an agent that is fed the same steps, and its memories of these sessions, in their order.
     """
-    first: list[tuple[Memories, np.ndarray]] = []  # memories to start from, and what each becomes
-    jobs: list[Fold] = []
-    second: list[tuple[Record, Memories, list[tuple[int, int]], int | None]] = []
-    for record, memories in sessions:
-        wanted = record.chunks()
-        done = len(memories.folded)
-        appends, until = wanted[:done] == memories.folded, record.settled()
-        if appends and len(wanted) == done and (until == record.first or _behind(record, wanted, until)):
-            continue
-        row = len(first)
-        if appends:
-            first.append((memories, memories.working))
-            jobs += _jobs(record, wanted[done:], row)
-            second.append((record, memories, [], until if not _behind(record, wanted, until) else None))
-        else:
-            first.append((memories, memories.settled))
-            jobs += _jobs(record, _before(record, wanted, until), row)
-            second.append((record, memories, _behind(record, wanted, until), until))
-        memories.folded = wanted
-    if not first:
+    updates = [update for number, session in enumerate(sessions) if (update := _update(number, *session)) is not None]
+    if not updates:
         return
-    keys = np.stack([memories.key for memories, _ in first])
-    settled = programs.fold(np.stack([row for _, row in first]), keys, jobs)
-    rest = [job for row, (record, _, chunks, _) in enumerate(second) for job in _jobs(record, chunks, row)]
+    _fold(programs, updates, [sessions[update.number][1] for update in updates])
+    if shadow is not None:
+        _fold(shadow[0], updates, [shadow[1][update.number] for update in updates])
+    for update in updates:
+        if update.forgotten is not None:
+            update.record.forget(update.forgotten)
+
+
+class _Update(NamedTuple):
+    """What one session needs.
+
+    `first` is folded into the settled memory or into the working one, and `rest` into the result. Steps before `forgotten` are
+    settled then. `folded` is what the working memory holds behind them.
+    """
+
+    number: int
+    record: Record
+    from_settled: bool
+    first: list[tuple[int, int]]
+    rest: list[tuple[int, int]]
+    forgotten: int | None
+    folded: list[tuple[int, int]]
+
+
+def _update(number: int, record: Record, memories: Memories) -> _Update | None:
+    wanted, done, until = record.chunks(), len(memories.folded), record.settled()
+    appends, behind = wanted[:done] == memories.folded, _behind(record, wanted, until)
+    if not appends:
+        return _Update(number, record, True, _before(record, wanted, until), behind, until, behind)
+    if len(wanted) == done and (until == record.first or behind):
+        return None
+    return _Update(number, record, False, wanted[done:], [], None if behind else until, wanted if behind else [])
+
+
+def _fold(programs: AgentPrograms, updates: Sequence[_Update], memories: Sequence[Memories]) -> None:
+    keys = np.stack([one.key for one in memories])
+    begun = np.stack([one.settled if u.from_settled else one.working for u, one in zip(updates, memories, strict=True)])
+    settled = programs.fold(begun, keys, [job for row, u in enumerate(updates) for job in _jobs(u.record, u.first, row)])
+    rest = [job for row, u in enumerate(updates) for job in _jobs(u.record, u.rest, row)]
     working = programs.fold(settled, keys, rest) if rest else settled
-    for row, (record, memories, _, forgotten) in enumerate(second):
-        memories.working = working[row].copy()
-        if forgotten is not None:
-            memories.settled = settled[row].copy()
-            record.forget(forgotten)
-            memories.folded = _behind(record, memories.folded, forgotten)
+    for row, (update, one) in enumerate(zip(updates, memories, strict=True)):
+        one.working, one.folded = working[row].copy(), list(update.folded)
+        if update.forgotten is not None:
+            one.settled = settled[row].copy()
 
 
 def _jobs(record: Record, chunks: list[tuple[int, int]], row: int) -> list[Fold]:

@@ -9,6 +9,7 @@ from quickstudy.serving.events import KINDS, Acted, Event, Lapsed, Opened, Renew
 from quickstudy.serving.record import Record
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.versions import Versions
 
 _FORMAT = 1
 
@@ -41,23 +42,24 @@ def to_lines(session: str, agent: str, log: Sequence[Event]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def from_lines(lines: bytes, served: ServedAgent) -> list[Event]:
-    """The log from JSON lines.
+def from_lines(lines: bytes, versions: Versions) -> tuple[str, list[Event]]:
+    """The digest of the version, and the log, from JSON lines.
 
     Raises:
-      Refusal: they are not those of a session of this agent, or contradict themselves; names the line.
+      Refusal: they are not those of a session of one of these versions, or contradict themselves; names the line.
     """
     rows = [row for row in lines.splitlines() if row.strip()]
     try:
         header = msgspec.json.decode(rows[0] if rows else b"", type=_Header)
     except msgspec.MsgspecError as error:
         raise _wrong(1, str(error)) from None
-    if header.format != _FORMAT or header.agent != served.digest:
+    served = versions.of(header.agent)
+    if header.format != _FORMAT or served is None:
         raise Refusal(
             "conflict",
             "this session was exported from another agent, or by another version.",
             field="agent",
-            expected=f"format {_FORMAT}, agent {served.digest[:12]}",
+            expected=f"format {_FORMAT}, agent {versions.current.digest[:12]}",
             got=f"format {header.format}, agent {header.agent[:12]}",
         )
     log: list[Event] = []
@@ -68,7 +70,7 @@ def from_lines(lines: bytes, served: ServedAgent) -> list[Event]:
         except (msgspec.MsgspecError, UsageError, KeyError) as error:
             raise _wrong(number, str(error)) from None
     check_log(log, served)
-    return log
+    return header.agent, log
 
 
 def check_log(log: Sequence[Event], served: ServedAgent) -> None:

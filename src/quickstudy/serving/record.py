@@ -18,7 +18,20 @@ import numpy as np
 
 from quickstudy.protocol.records import Spec
 from quickstudy.rollout.session import end_of_episode, next_slot
-from quickstudy.serving.events import Acted, Ended, Event, Frozen, Lapsed, Moved, Opened, Renewed, Rewarded, RolledBack, Thawed
+from quickstudy.serving.events import (
+    Acted,
+    Ended,
+    Event,
+    Frozen,
+    Lapsed,
+    Moved,
+    Opened,
+    Renewed,
+    Rewarded,
+    RolledBack,
+    Shadowed,
+    Thawed,
+)
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.refusal import Refusal
 
@@ -95,7 +108,7 @@ class Record:
                 self._rewarded(event)
             case Lapsed():
                 self._lapsed(event)
-            case Moved(restarts=False):
+            case Moved(restarts=False) | Shadowed():
                 pass
             case Renewed() | Moved():
                 self.lifetime, self.next, self.first = self.lifetime + 1, 0, 0

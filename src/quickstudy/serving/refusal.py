@@ -52,3 +52,18 @@ class Refusal(QuickstudyError):  # noqa: N818 - an answer as well as an error
     def status(self) -> int:
         """The HTTP status."""
         return STATUSES[self.kind]
+
+
+def stopping() -> Refusal:
+    """Of a request that comes while the server stops."""
+    return Refusal("overloaded", "this server is stopping.", hint="Send the request again, to another server.")
+
+
+def cannot_store(error: Exception) -> Refusal:
+    """Of a request whose result cannot be stored."""
+    return Refusal("store", f"{error} Nothing was decided.", hint="Send the request again later.")
+
+
+def internal(error: Exception) -> Refusal:
+    """Of a request that met a fault of the server."""
+    return Refusal("internal", f"{type(error).__name__} in the server.", hint="Send the request again; tell the operator.")

@@ -15,10 +15,14 @@ class SessionName(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Open:
-    """Begins a session. `log`: events to begin with, as `export` gave them; `stream`: of its randomness, its own if None."""
+    """Begins a session.
+
+    `log`: events to begin with, as `export` gave them. `agent`: digest of the version of the agent; the current one if None.
+    """
 
     name: SessionName
     log: tuple[Event, ...] = ()
+    agent: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,86 +7,24 @@ Requests are done in waves: a wave holds the first request of each session. All 
 call of a compiled program, and all its decisions are made in another.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Thawed
-from quickstudy.serving.memory import begun, bring_up_to_date
-from quickstudy.serving.record import Record, counted, recorded
+from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Shadowed, Thawed
+from quickstudy.serving.live import LiveSession, Memory, Shelf
+from quickstudy.serving.memory import Memories, begun, bring_up_to_date
+from quickstudy.serving.programs import AgentPrograms
+from quickstudy.serving.record import Record, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.settled import Settled, answer_to
+from quickstudy.serving.shadows import Shadowing
 
 _CHANGES: dict[str, type[Ended] | type[Frozen] | type[Thawed]] = {"end": Ended, "freeze": Frozen, "thaw": Thawed}
-
-
-@dataclasses.dataclass(slots=True)
-class LiveSession:
-    """A session in this process: its record, its memories, and the events that are not stored yet.
-
-    `memories` are None where a lifetime has begun whose first memory is not computed yet, and never between requests.
-    `fresh` are events that were not given to a store, `sent` those that were and may not be stored yet.
-    """
-
-    name: SessionName
-    record: Record
-    memories: Any
-    fresh: list[Event] = dataclasses.field(default_factory=list)
-    sent: list[Event] = dataclasses.field(default_factory=list)
-    version: int = 0
-
-    def take(self, event: Event) -> None:
-        """Applies an event and keeps it for the store."""
-        self.record.apply(event)
-        self.fresh.append(event)
-
-
-class Shelf(Protocol):
-    """Where live sessions are, and where old events are found."""
-
-    def get(self, name: SessionName) -> LiveSession | None:
-        """The session, or None where there is none."""
-
-    def put(self, session: LiveSession) -> None:
-        """Keeps a session that was opened, in place of an older one of the name."""
-
-    def log(self, session: LiveSession) -> list[Event]:
-        """All its events, those that are not stored yet included."""
-
-    def find(self, session: LiveSession, decision_id: str) -> list[Event]:
-        """The events that name a decision, among those of its log that count."""
-
-
-class Memory:
-    """A shelf in this process, for programs that need no server, and for tests."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[SessionName, LiveSession] = {}
-
-    def get(self, name: SessionName) -> LiveSession | None:
-        """The session, or None."""
-        return self.sessions.get(name)
-
-    def put(self, session: LiveSession) -> None:
-        """Keeps a session."""
-        self.sessions[session.name] = session
-
-    def log(self, session: LiveSession) -> list[Event]:
-        """All events: none is ever stored elsewhere."""
-        return list(session.fresh)
-
-    def find(self, session: LiveSession, decision_id: str) -> list[Event]:
-        """The events that name a decision."""
-        return [event for event in counted(session.fresh) if getattr(event, "decision_id", None) == decision_id]
-
-    def delete(self, name: SessionName) -> None:
-        """Forgets a session."""
-        self.sessions.pop(name, None)
 
 
 class Sessions:
@@ -97,6 +35,7 @@ class Sessions:
       shelf: where sessions are kept; in this process where not given.
       clock: gives the time in seconds since 1970; windows go by it.
       opens: whether a decision in a session that does not exist opens it.
+      shadow: another version, which is fed the same steps; what it would have decided is logged.
     Example:
       >>> sessions = Sessions(served)
       >>> sessions.open("customer-1")
@@ -112,8 +51,10 @@ class Sessions:
         shelf: Shelf | None = None,
         clock: Callable[[], float] = time.time,
         opens: bool = False,
+        shadow: ServedAgent | None = None,
     ):
         self.served, self.shelf, self.clock, self.opens = served, Memory() if shelf is None else shelf, clock, opens
+        self._shadow = None if shadow is None else Shadowing(shadow, served, self.shelf)
 
     def open(self, session: str, *, tenant: str = "", log: Sequence[Event] = ()) -> dict[str, Any]:
         """Begins a session, or repeats a log in a new one."""
@@ -159,7 +100,10 @@ class Sessions:
         touched: dict[SessionName, LiveSession] = {}
         for number, request in wave:
             try:
-                session = self._session(request, now)
+                found = self.shelf.get(request.name)
+                if found is not None:
+                    touched[found.name] = found  # it may have no memory yet, and gets one whatever the answer is
+                session = self._session(found, request, now)
                 touched[session.name] = session
                 if isinstance(request, Act):
                     prepared = self._prepared(session, request, now)
@@ -172,14 +116,17 @@ class Sessions:
             except Refusal as refusal:
                 answers[number] = refusal
         self._begin([session for session in touched.values() if session.memories is None])
-        bring_up_to_date(self.served.programs, [(session.record, session.memories) for session in touched.values()])
-        for (number, session, request, slot, observation), decision in zip(acting, self._decided(acting), strict=True):
+        self._bring_up_to_date(list(touched.values()))
+        for one, decision, other in zip(acting, *self._decided(acting), strict=True):
+            number, session, request, slot, observation = one
             answers[number] = self._acted(session, request, slot, observation, decision, now)
+            if self._shadow is not None:
+                decision_id = answers[number]["decision_id"]
+                session.take(Shadowed(at=now, decision_id=decision_id, agent=self._shadow.served.digest, decision=other))
         return answers
 
-    def _session(self, request: Request, now: float) -> LiveSession:
-        """The session of a request, with the windows that have ended by now."""
-        session = self.shelf.get(request.name)
+    def _session(self, session: LiveSession | None, request: Request, now: float) -> LiveSession:
+        """The session of a request, opened where there is none, with the windows that have ended by now."""
         if isinstance(request, Open):
             if session is not None:
                 raise Refusal("conflict", "there is a session of this name already.", field="session", hint="Use another name.")
@@ -197,7 +144,7 @@ class Sessions:
     def _opened(self, request: Open, now: float) -> LiveSession:
         log = list(request.log) or [Opened(at=now, stream="\0".join(request.name), policy=self.served.policy)]
         record = self._recorded(log)
-        session = LiveSession(request.name, record, None, fresh=log)
+        session = LiveSession(request.name, record, None, self.served.digest, fresh=log)
         self.shelf.put(session)
         return session
 
@@ -206,6 +153,18 @@ class Sessions:
         keys = [self.served.key(session.record) for session in sessions]
         for session, memories in zip(sessions, begun(self.served.programs, keys), strict=True):
             session.memories = memories
+        if self._shadow is not None:
+            self._shadow.begin(sessions)
+
+    def _bring_up_to_date(self, sessions: list[LiveSession]) -> None:
+        pairs = [(session.record, session.memories) for session in sessions]
+        if self._shadow is None:
+            for session in sessions:
+                session.shadow = None  # it would fall behind
+            bring_up_to_date(self.served.programs, pairs)
+        else:
+            beside = self._shadow.served.programs, self._shadow.memories(sessions)
+            bring_up_to_date(self.served.programs, pairs, shadow=beside)
 
     def _recorded(self, log: list[Event]) -> Record:
         return recorded(log, self.served.spec, cadence=self.served.agent.cadence, policy=self.served.policy)
@@ -265,14 +224,22 @@ class Sessions:
             session.memories = None
         return session.record.slot_of_next(new_episode=request.new_episode), observation
 
-    def _decided(self, acting: list[tuple[int, LiveSession, Act, int, bytes]]) -> list[bytes]:
+    def _decided(self, acting: list[tuple[int, LiveSession, Act, int, bytes]]) -> tuple[list[bytes], list[bytes]]:
+        """What is decided, and what the shadow would have decided."""
         if not acting:
-            return []
-        memories = np.stack([session.memories.working for _, session, *_ in acting])
-        keys = np.stack([session.memories.key for _, session, *_ in acting])
+            return [], []
+        sessions = [session for _, session, *_ in acting]
         seen = np.stack([np.frombuffer(observation, np.uint32) for *_, observation in acting])
         slots = np.array([slot for *_, slot, _ in acting], np.int32)
-        return [row.tobytes() for row in self.served.programs.act(memories, seen, keys, slots)]
+
+        def decided(programs: AgentPrograms, memories: list[Memories]) -> list[bytes]:
+            working, keys = np.stack([one.working for one in memories]), np.stack([one.key for one in memories])
+            return [row.tobytes() for row in programs.act(working, seen, keys, slots)]
+
+        made = decided(self.served.programs, [session.memories for session in sessions])
+        if self._shadow is None:
+            return made, [b""] * len(made)
+        return made, decided(self._shadow.served.programs, self._shadow.memories(sessions))
 
     def _acted(
         self, session: LiveSession, request: Act, slot: int, observation: bytes, decision: bytes, now: float

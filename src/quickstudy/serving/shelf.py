@@ -5,35 +5,27 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.events import Event, Moved
 from quickstudy.serving.heads import encoded, event_of, restored, stored_event
+from quickstudy.serving.live import LiveSession
 from quickstudy.serving.record import counted, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
-from quickstudy.serving.served_agent import ServedAgent
-from quickstudy.serving.sessions import LiveSession
 from quickstudy.serving.stores.store import Store, StoredChange, StoredSession
-
-MOVES = ("refuse", "replay", "restart")
+from quickstudy.serving.versions import Versions
 
 
 class StoreShelf:
     """A shelf over a store; see `Shelf`. One thread uses it.
 
     Args:
-      served: the agent.
+      versions: of the agent.
       store: that holds everything.
       most: sessions that stay live; the ones not asked for longest are let go of.
-      moves: what becomes of a session of another version of the agent when it is asked for. `refuse`: its requests are refused.
-        `replay`: it goes on with this version, whose memory is the replay of all that was recorded. `restart`: it goes on with
-        this version, in a new lifetime with an empty memory.
     """
 
-    def __init__(self, served: ServedAgent, store: Store, *, most: int = 100_000, moves: str = "refuse"):
-        if moves not in MOVES:
-            raise UsageError(f"moves must be one of {', '.join(MOVES)}; came {moves!r}.")
-        self._served, self._store, self._most, self._moves = served, store, most, moves
+    def __init__(self, versions: Versions, store: Store, *, most: int = 100_000):
+        self._versions, self._store, self._most = versions, store, most
         self.live: OrderedDict[SessionName, LiveSession] = OrderedDict()
 
     def fetch(self, names: Iterable[SessionName]) -> None:
@@ -48,18 +40,26 @@ class StoreShelf:
             self.live.pop(name, None)
         if missing:
             for name, stored in self._store.load(missing).items():
-                same = stored.agent == self._served.digest
-                self.live[name] = restored(stored, self._served) if same else self._moved(stored)
+                self.live[name] = self._restored(stored)
 
-    def _moved(self, stored: StoredSession) -> Any:
-        """A session of another version, as it goes on with this one; what stands for it where it cannot."""
-        described = self._store.agents().get(stored.agent)
-        if self._moves == "refuse" or described != self._served.described():
-            return _OfAnother(stored.name, stored.agent, fits=described == self._served.described())
+    def _restored(self, stored: StoredSession) -> Any:
+        """A session as it goes on, with the current version or with its own; what stands for it where it cannot."""
+        current = self._versions.current
+        if stored.agent == current.digest:
+            return restored(stored, current)
+        fits = self._store.agents().get(stored.agent) == current.described()
+        if fits and self._versions.moves_on(stored.agent):
+            return self._moved(stored)
+        own = self._versions.of(stored.agent) if self._versions.moves != "refuse" else None
+        return _OfAnother(stored.name, stored.agent, fits=fits) if own is None else restored(stored, own)
+
+    def _moved(self, stored: StoredSession) -> LiveSession:
+        """A session of another version, as it goes on with the current one."""
+        current, restarts = self._versions.current, self._versions.moves == "restart"
         log = [event_of(event) for event in self._store.events(stored.name)]
-        record = recorded(log, self._served.spec, cadence=self._served.agent.cadence, policy=self._served.policy)
-        session = LiveSession(stored.name, record, None, version=stored.version)
-        session.take(Moved(at=time.time(), agent=self._served.digest, restarts=self._moves == "restart"))
+        record = recorded(log, current.spec, cadence=current.agent.cadence, policy=current.policy)
+        session = LiveSession(stored.name, record, None, current.digest, version=stored.version)
+        session.take(Moved(at=time.time(), agent=current.digest, restarts=restarts))
         return session
 
     def get(self, name: SessionName) -> LiveSession | None:
@@ -71,9 +71,9 @@ class StoreShelf:
                 "conflict",
                 "this session belongs to another version of the agent.",
                 field="session",
-                expected=self._served.digest[:12],
+                expected=self._versions.current.digest[:12],
                 got=session.agent[:12],
-                hint="Ask a server of that version, or serve with --moves replay."
+                hint="Ask a server of that version, or serve with --moves replay. A registry must hold it."
                 if session.fits
                 else "Ask a server of that version, or open another session: its spaces or its decisions differ.",
             )
@@ -107,7 +107,7 @@ class StoreShelf:
         due = [step.due for step in record.steps.values() if step.due is not None and not step.final]
         change = StoredChange(
             name=session.name,
-            agent=self._served.digest,
+            agent=session.agent,
             expected=session.version,
             version=session.version + 1,
             state=encoded(session),
@@ -126,6 +126,11 @@ class StoreShelf:
         if isinstance(session, LiveSession) and session.sent:
             last = session.record.events - len(session.fresh)
             session.sent = session.sent[len(session.sent) - (last - number) :] if last > number else []
+
+    def version_of(self, name: SessionName) -> str | None:
+        """Digest of the version that a session belongs to, where it is live."""
+        session = self.live.get(name)
+        return session.agent if isinstance(session, LiveSession) else None
 
     def drop(self, name: SessionName) -> None:
         """Lets go of a session, with all that is not stored of it."""

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from quickstudy.serving import requests as asked
 from quickstudy.serving.engine import Engine
+from quickstudy.serving.following import Following
 from quickstudy.serving.heads import event_of
 from quickstudy.serving.http import bodies
 from quickstudy.serving.http.metrics import MEDIA_TYPE, Metrics
@@ -30,7 +31,7 @@ from quickstudy.serving.stores.store import StoreError
 
 MOST_BYTES = 2**20
 MOST_IMPORT_BYTES = 2**24
-_TOKENS_SECONDS = 2.0
+_TOKENS_SECONDS, _REGISTRY_SECONDS = 2.0, 1.0
 _JSON = "application/json"
 
 Handler = Callable[[Request, Caller, bytes], Awaitable[Response]]
@@ -43,11 +44,12 @@ class Application:
       engine: that answers; it is started and stopped with the application.
       tokens: who may ask.
       rates: how often.
+      follows: the alias that names the agent; it is looked at every second.
     """
 
-    def __init__(self, engine: Engine, tokens: Tokens, *, rates: Rates | None = None):
-        self._engine, self._tokens, self._rates = engine, tokens, rates or Rates(None)
-        self._metrics = Metrics(engine)
+    def __init__(self, engine: Engine, tokens: Tokens, *, rates: Rates | None = None, follows: Following | None = None):
+        self._engine, self._tokens, self._rates, self._follows = engine, tokens, rates or Rates(None), follows
+        self._metrics = Metrics(engine, follows)
         self._document = bodies.encoded(document(engine.served))
         self.failed: Exception | None = None
 
@@ -84,11 +86,15 @@ class Application:
         del app
         starting = threading.Thread(target=self._start, name="quickstudy-start", daemon=True)
         starting.start()
-        refreshing = asyncio.create_task(self._refresh())
+        regularly = [asyncio.create_task(_regularly(self._tokens.refresh, _TOKENS_SECONDS))]
+        if self._follows is not None:
+            look = functools.partial(self._follows.look, self._engine)
+            regularly.append(asyncio.create_task(_regularly(look, _REGISTRY_SECONDS)))
         try:
             yield
         finally:
-            refreshing.cancel()
+            for task in regularly:
+                task.cancel()
             await asyncio.to_thread(starting.join)  # it may be compiling still
             if self._engine.ready:
                 await asyncio.to_thread(self._engine.stop)
@@ -98,11 +104,6 @@ class Application:
             self._engine.start()
         except Exception as error:
             self.failed = error
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(_TOKENS_SECONDS)
-            await asyncio.to_thread(self._tokens.refresh)
 
     def _route(self, path: str, method: str, kind: str, scope: str, handler: Handler, *, most: int = MOST_BYTES) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -204,19 +205,19 @@ class Application:
 
     async def _fork(self, request: Request, caller: Caller, body: bytes) -> Response:
         name, wanted = _name(request, caller), bodies.decoded(bodies.ForkBody, body)
-        log = (await self._log(name))[: wanted.events]
-        return _json(await self._ask(asked.Open(name=SessionName(caller.tenant, wanted.session), log=tuple(log))), status=201)
+        agent, log = await self._log(name)
+        fork = asked.Open(name=SessionName(caller.tenant, wanted.session), log=tuple(log[: wanted.events]), agent=agent)
+        return _json(await self._ask(fork), status=201)
 
     async def _export(self, request: Request, caller: Caller, body: bytes) -> Response:
         del body
         name = _name(request, caller)
-        lines = to_lines(name.session, self._engine.served.digest, await self._log(name))
-        return Response(lines, media_type="application/jsonl")
+        return Response(to_lines(name.session, *await self._log(name)), media_type="application/jsonl")
 
     async def _import(self, request: Request, caller: Caller, body: bytes) -> Response:
         name = _name(request, caller)
-        log = await asyncio.to_thread(from_lines, body, self._engine.served)
-        return _json(await self._ask(asked.Open(name=name, log=tuple(log))), status=201)
+        agent, log = await asyncio.to_thread(from_lines, body, self._engine.versions)
+        return _json(await self._ask(asked.Open(name=name, log=tuple(log), agent=agent)), status=201)
 
     async def _delete(self, request: Request, caller: Caller, body: bytes) -> Response:
         del body
@@ -225,9 +226,11 @@ class Application:
             raise Refusal("unknown_session", "there is no such session.", field="session")
         return Response(status_code=204)
 
-    async def _log(self, name: SessionName) -> list:
-        await self._ask(asked.Look(name=name))  # refuses what there is not
-        return await self._call(lambda shelf: [event_of(event) for event in self._engine.store.events(name)])
+    async def _log(self, name: SessionName) -> tuple[str, list]:
+        """Digest of the version of a session, and its events."""
+        state = await self._ask(asked.Look(name=name))  # refuses what there is not
+        log = await self._call(lambda shelf: [event_of(event) for event in self._engine.store.events(name)])
+        return state["agent"], log
 
     async def _call(self, function: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self._engine.call(function))
@@ -240,8 +243,9 @@ class Application:
         del request
         ready = self._engine.ready and not self._engine.draining
         trouble = self._engine.trouble or (str(self.failed) if self.failed else None)
-        ok = ready and trouble is None
-        return _json({"ready": ok, "agent": self._engine.served.digest, "trouble": trouble}, status=200 if ok else 503)
+        ok, registry = ready and trouble is None, self._follows.trouble if self._follows else None
+        told = {"ready": ok, "agent": self._engine.served.digest, "trouble": trouble, "registry": registry}
+        return _json(told, status=200 if ok else 503)
 
     async def _tell_metrics(self, request: Request) -> Response:
         del request
@@ -250,6 +254,13 @@ class Application:
     async def _openapi(self, request: Request) -> Response:
         del request
         return Response(self._document, media_type=_JSON)
+
+
+async def _regularly(function: Callable[[], None], seconds: float) -> None:
+    """Calls a function in a thread again and again, with a pause."""
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(function)
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -40,13 +40,20 @@ class ServerSettings:
     """Sessions that are kept in memory; others are read from the store when they are asked for."""
 
 
-def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[str], None] = lambda url: None) -> int:
+def serve(
+    served: ServedAgent,
+    settings: ServerSettings,
+    *,
+    listens: Callable[[str], None] = lambda url: None,
+    follows: Any = None,
+) -> int:
     """Serves until SIGINT, SIGTERM or SIGHUP; returns the exit status.
 
     Args:
       served: the agent.
       settings: how it is served.
       listens: called with the address of the server as soon as it listens there.
+      follows: the alias that names the agent, where it came from a registry: a `Following`, whose module needs the extra.
     Raises:
       UsageError: settings that cannot be, an address that cannot be used, or a store that another server owns.
       MissingExtraError: the extra `serve` is not installed.
@@ -66,6 +73,11 @@ def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[s
     from quickstudy.serving.stores import open_store
 
     check_settings(settings)
+    if follows is not None and settings.moves != "refuse":
+        raise UsageError(
+            "moves is a rule of the agent in its registry: quickstudy registry promote FOLDER NAME VERSION --moves "
+            f"{settings.moves}. Leave --moves out here."
+        )
     with contextlib.ExitStack() as closing:
         listening = closing.enter_context(_listening(settings.host, settings.port))
         store = open_store(settings.store)
@@ -83,8 +95,9 @@ def serve(served: ServedAgent, settings: ServerSettings, *, listens: Callable[[s
             most_sessions=settings.most_sessions,
             most_live=settings.most_live,
             moves=settings.moves,
+            versions=None if follows is None else follows.versions,
         )
-        application = Application(engine, tokens, rates=Rates(settings.rate))
+        application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows)
         # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
         server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))

@@ -1,0 +1,90 @@
+"""`quickstudy registry put|promote|rollback|list FOLDER`: versions of agents, and which of them is in use."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.console import say
+from quickstudy.protocol.errors import UnknownNameError, UsageError
+
+_USAGE = (
+    "quickstudy registry put FOLDER NAME BUNDLE, registry promote FOLDER NAME VERSION [--moves replay], "
+    "registry rollback FOLDER NAME, registry list FOLDER NAME"
+)
+WORDS = {
+    "put": ("FOLDER", "NAME", "BUNDLE"),
+    "promote": ("FOLDER", "NAME", "VERSION"),
+    "rollback": ("FOLDER", "NAME"),
+    "list": ("FOLDER", "NAME"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegistryArguments:
+    """What is changed, and how."""
+
+    alias: str | None = None
+    """For promote and rollback: the alias that changes, champion if not given. For put: an alias for the new version."""
+    moves: Literal["pin", "replay", "restart"] | None = None
+    """What becomes of sessions of other versions from now on: they stay, are replayed, or restart; as before if not given."""
+    seed: int = 0
+    """For put: seed of training, whose agent is meant; also of the randomness of its sessions."""
+
+
+def run(arguments: list[str]) -> int:
+    """Changes a registry, or prints what it holds."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        parse(RegistryArguments, ["--help"] if arguments else [], program="quickstudy registry", description=_USAGE)
+        raise UsageError(f"Usage: {_USAGE}.")
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in WORDS:
+        raise UnknownNameError("command of quickstudy registry", verb, WORDS)
+    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
+    asked = parse(RegistryArguments, flags, program="quickstudy registry", description=f"Versions of agents. {_USAGE}")
+    from quickstudy.serving.registry import CHAMPION, Registry
+
+    registry, name = Registry(words[0]), words[1]
+    alias = asked.alias or CHAMPION
+    if verb == "put":
+        digest = _put(registry, name, words[2], seed=asked.seed)
+        say(f"{name} has version {digest[:12]}.")
+        if asked.alias is not None:
+            _tell(name, registry.promote(name, digest, alias=alias, moves=asked.moves))
+    elif verb == "promote":
+        _tell(name, registry.promote(name, words[2], alias=alias, moves=asked.moves))
+    elif verb == "rollback":
+        _tell(name, registry.rollback(name, alias=alias, moves=asked.moves))
+    else:
+        _list(registry, name)
+    return 0
+
+
+def _put(registry: Any, name: str, bundle: str, *, seed: int) -> str:
+    from quickstudy.serving.http.server import served_from_bundle
+    from quickstudy.serving.policy import SessionPolicy
+
+    policy = SessionPolicy()  # belongs to sessions, not to versions
+
+    def load(path: Path, seed: int) -> Any:
+        return served_from_bundle(str(path), policy=policy, seed=seed, long_chunks=True)
+
+    return registry.put(name, bundle, seed=seed, load=load)
+
+
+def _tell(name: str, change: Any) -> None:
+    sessions = {
+        "pin": "stay with their version",
+        "replay": "go on with this one, by replay, when they are next asked for",
+        "restart": "restart with this one when they are next asked for",
+    }
+    say(f"{change.alias} of {name} is version {change.agent[:12]} now. Sessions of other versions {sessions[change.moves]}.")
+
+
+def _list(registry: Any, name: str) -> None:
+    model = registry.model(name)
+    for digest in registry.versions(name):
+        names = [alias for alias, one in model.aliases.items() if one.agent == digest]
+        say(f"{digest[:12]}  {' '.join(names) or '-'}")
+    for change in model.history:
+        say(f"{change.at}  {change.what:8}  {change.alias} = {change.agent[:12]}  moves {change.moves}")
