@@ -4,8 +4,11 @@ import dataclasses
 from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
-from quickstudy.serving.http.server import ServerSettings, serve, served_from_bundle
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.errors import UsageError
+from quickstudy.serving.http.server import Guard, ServerSettings, serve, served_from_bundle
 from quickstudy.serving.policy import SessionPolicy
+from quickstudy.storage.bundle import Bundle
 
 _USAGE = "quickstudy serve BUNDLE [--store sqlite:PATH] [--port 8080] [--flags]"
 
@@ -18,6 +21,29 @@ class AgentArguments:
     """Seed of training, whose agent is served; also of the randomness of its sessions."""
     long_chunks: bool = False
     """Serve an agent that adapts on many steps at once, which its sessions then hold."""
+    envelope: str | None = None
+    """File of an adaptation envelope, whose rules the agent keeps."""
+    on: str | None = None
+    """The task distribution whose baselines hold the fallback, if not the registered one trained on."""
+
+
+def _guard(asked: AgentArguments) -> Guard:
+    """The envelope that was asked for, ready for a bundle."""
+    from quickstudy.evaluation.guarded import guarded_agent, seed_of_readout
+    from quickstudy.storage.envelope_file import load_envelope
+
+    stored = load_envelope(asked.envelope or "")
+
+    def guarded(bundle: Bundle) -> Agent:
+        if stored.readout is not None and seed_of_readout(stored, seeds=bundle.seeds) != asked.seed:
+            seed = seed_of_readout(stored, seeds=bundle.seeds)
+            raise UsageError(
+                f"the readout of the envelope was fitted to the agent of training seed {seed}, and --seed is {asked.seed}. "
+                f"Serve --seed {seed}, or fit another readout with quickstudy readout --seed-of-training {asked.seed}."
+            )
+        return guarded_agent(bundle.agent, stored, bundle.distribution(asked.on))
+
+    return Guard(guarded=guarded, envelope=stored.describe())
 
 
 def run(arguments: list[str]) -> int:
@@ -29,10 +55,17 @@ def run(arguments: list[str]) -> int:
     asked: Any = parse(
         everything, flags, program="quickstudy serve", description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
     )
-    served = served_from_bundle(words[0], policy=asked.policy, seed=asked.agent.seed, long_chunks=asked.agent.long_chunks)
+    served = served_from_bundle(
+        words[0],
+        policy=asked.policy,
+        seed=asked.agent.seed,
+        long_chunks=asked.agent.long_chunks,
+        guard=None if asked.agent.envelope is None else _guard(asked.agent),
+    )
 
     def listens(url: str) -> None:
-        print(f"Serving {words[0]} (agent {served.digest[:12]}) at {url}")
+        within = "" if served.envelope is None else f", envelope {served.envelope['digest'][:12]}"
+        print(f"Serving {words[0]} (agent {served.digest[:12]}{within}) at {url}")
         print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
 
     return serve(served, asked.server, listens=listens)

@@ -96,4 +96,9 @@ def _row(acted: Acted, rewards: list[float], layouts: dict[str, list]) -> tuple:
     log_probability = decision.get(".extras['log_probability']")
     if log_probability is None:
         raise UsageError("this agent does not tell the probability of its actions, so its log supports no other policy.")
+    if math.isnan(log_probability):
+        raise UsageError(
+            "some of these actions have no known probability, so the log supports no other policy: the fallback of the "
+            "envelope does not tell it. Serve with a fallback that does, such as random or UCB1."
+        )
     return seen, decision[".action"], math.fsum(rewards), math.exp(float(log_probability))

@@ -11,7 +11,7 @@ from quickstudy.serving.heads import encoded, event_of, restored, stored_event
 from quickstudy.serving.record import counted, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
-from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.served_agent import ServedAgent, same_form
 from quickstudy.serving.sessions import LiveSession
 from quickstudy.serving.stores.store import Store, StoredChange, StoredSession
 
@@ -53,9 +53,9 @@ class StoreShelf:
 
     def _moved(self, stored: StoredSession) -> Any:
         """A session of another version, as it goes on with this one; what stands for it where it cannot."""
-        described = self._store.agents().get(stored.agent)
-        if self._moves == "refuse" or described != self._served.described():
-            return _OfAnother(stored.name, stored.agent, fits=described == self._served.described())
+        fits = same_form(self._store.agents().get(stored.agent), self._served.described())
+        if self._moves == "refuse" or not fits:
+            return _OfAnother(stored.name, stored.agent, fits=fits)
         log = [event_of(event) for event in self._store.events(stored.name)]
         record = recorded(log, self._served.spec, cadence=self._served.agent.cadence, policy=self._served.policy)
         session = LiveSession(stored.name, record, None, version=stored.version)

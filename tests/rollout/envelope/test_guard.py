@@ -54,7 +54,8 @@ def line(horizon=HORIZON):
 def still(spec):
     """A fallback that takes zero."""
     return dataclasses.replace(
-        alarming(spec, p_values=[1.0]), act=lambda *_: Decision(action=jnp.zeros(1), extras={"log_probability": jnp.float32(0.0)})
+        alarming(spec, p_values=[1.0]),
+        act=lambda *_: Decision(action=jnp.zeros(1), extras={"log_probability": jnp.float32(0.0)}),
     )
 
 
@@ -177,9 +178,7 @@ def test_a_spent_cost_gives_the_rest_to_the_fallback():
 
 
 def test_an_action_that_is_not_finite_is_not_taken():
-    guarded = with_envelope(
-        alarming(line(), p_values=[1.0], action=np.nan), Envelope(fallback="still"), fallback=still(line())
-    )
+    guarded = with_envelope(alarming(line(), p_values=[1.0], action=np.nan), Envelope(fallback="still"), fallback=still(line()))
     (decision,) = lived_by_hand(guarded, steps=1)
     assert decision.action == 0
     assert guard_words(int(decision.extras["guard"]["reason"]), fallback=True) == {
