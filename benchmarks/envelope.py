@@ -3,9 +3,8 @@
     python benchmarks/envelope.py
 
 On each split of three distributions, one trained agent runs lifetimes on the same tasks three times: within its envelope,
-without it, and the fallback alone. The envelope holds one rule, calibrated surprise. Its thresholds are the same everywhere, and
-they were chosen before anything was measured. Two of the readouts are the stored ones; that of the bandit is fitted here, in
-seconds.
+without it, and the fallback alone. The envelope holds one rule, calibrated surprise. Its thresholds are the same everywhere.
+They were chosen before anything was measured. Two of the readouts are the stored ones; that of the bandit is fitted here.
 
 Targets: at most 5 % worse than the fallback on every split out of distribution, and at most 1 % worse than without the guard on
 `test`. Differences are paired by task, in % of the other's mean return, with 95 % intervals over tasks (normal approximation).

@@ -72,7 +72,9 @@ def test_names_and_readouts_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown baseline of drifting-control, 'certainty'"):
         guarded_agent(one.agent, stored(tmp_path, Envelope(fallback="certainty")), distribution)
     late = dataclasses.replace(SURPRISED, surprise=dataclasses.replace(SURPRISED.surprise, seed_of_training=2))
-    with pytest.raises(UsageError, match="seed_of_training in the envelope must be below the number of training seeds, 2; came 2"):
+    with pytest.raises(
+        UsageError, match="seed_of_training in the envelope must be below the number of training seeds, 2; came 2"
+    ):
         guarded_contender(one, stored(tmp_path, late), distribution)
     other = algorithms.make("rl2", distribution.spec, hidden_size=4).agent
     with pytest.raises(BundleError, match="was fitted to another agent: it reads"):

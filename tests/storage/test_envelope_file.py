@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from docs.pages import ROOT, blocks
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.envelope.rules import ActionLimits, Budget, Envelope, ExplorationLimits, SurpriseRule
 from quickstudy.storage.envelope_file import load_envelope, plain_envelope
@@ -60,7 +61,10 @@ WRONG = {
     "truth as a number": ({"holdback": True}, "holdback must be a number; came True"),
     "no probability": (WITH | {"surprise": {"enter_below": 0.0}}, "surprise.enter_below must be above zero and at most 1"),
     "no step": (WITH | {"surprise": {"enter_steps": 0}}, "surprise.enter_steps must be 1 or more; came 0"),
-    "thresholds": (WITH | {"surprise": {"enter_below": 0.5, "leave_above": 0.1}}, "leave_above must be at least enter_below, 0.5"),
+    "thresholds": (
+        WITH | {"surprise": {"enter_below": 0.5, "leave_above": 0.1}},
+        "leave_above must be at least enter_below, 0.5",
+    ),
     "a negative budget": ({"budget": {"explored_decisions": -1}}, "budget.explored_decisions must be 0 or more; came -1"),
     "a negative change": ({"actions": {"largest_change": [0.1, -0.1]}}, "actions.largest_change must be 0 or more"),
     "bounds in words": ({"actions": {"low": "none"}}, "actions.low must be a number or a list"),
@@ -80,8 +84,25 @@ def test_a_wrong_field_is_refused_by_name(tmp_path, name):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"format": 1, "holdback": NaN}', '{"format": 1, "budget": {"cost": Infinity}}', '{"format": 1, "holdback": 0, "holdback": 1}'],
+    [
+        '{"format": 1, "holdback": NaN}',
+        '{"format": 1, "budget": {"cost": Infinity}}',
+        '{"format": 1, "holdback": 0, "holdback": 1}',
+    ],
 )
 def test_numbers_that_are_none_and_fields_that_come_twice_are_refused(tmp_path, text):
     with pytest.raises(UsageError, match="does not parse as the envelope"):
         load_envelope(written(tmp_path, text))
+
+
+def test_the_example_of_the_documentation_is_an_envelope(tmp_path):
+    example = blocks(ROOT / "docs" / "envelope.md", "json")[0].text
+    (tmp_path / "readout.safetensors").write_bytes(b"one readout")
+    stored = load_envelope(written(tmp_path, example))
+    assert stored.envelope.fallback == "certainty equivalence"
+    # Every field of the file stands in the table of the page, and every rule in the table is a field.
+    page = (ROOT / "docs" / "envelope.md").read_text()
+    for name, value in plain_envelope(FULL).items():
+        assert f"`{name}" in page
+        if isinstance(value, dict):
+            assert [field for field in value if f"`{name}.{field}`" not in page and f"`.{field}`" not in page] == []
