@@ -31,9 +31,8 @@ def test_a_mixed_choice_has_the_probabilities_worked_out_by_hand(least, each, me
 
     def draw(key):
         key_action, key_mixture = jax.random.split(key)
-        return mixed_choice(
-            policy, policy.sample(key_action), key_mixture, likeliest_at_least=least, each_at_least=each, allowed=allowed
-        )
+        limits = {"likeliest_at_least": jnp.float32(least), "each_at_least": jnp.float32(each)}
+        return mixed_choice(policy, policy.sample(key_action), key_mixture, allowed=allowed, **limits)
 
     draw_all = jax.jit(jax.vmap(lambda key: draw(key)[0]))
     actions = np.asarray(draw_all(jax.random.split(jax.random.key(0), DRAWS)))

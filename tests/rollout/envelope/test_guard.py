@@ -161,13 +161,15 @@ def test_a_policy_within_bounds_keeps_its_changes():
 def test_explored_decisions_are_counted_and_end():
     distribution, agent = rl2(corridor)
     guarded = with_envelope(agent, Envelope(budget=Budget(explored_decisions=2)))
+    counts = []
     for number in range(4):
         lifetime = run(guarded, distribution, number)[1]
         explored = np.asarray(lifetime.decision.extras["guard"]["explored"])[np.asarray(lifetime.valid)]
-        assert explored.sum() == min(2, explored.sum())
+        counts.append(explored.sum())
         after = np.cumsum(explored) - explored >= 2
         certain = np.asarray(lifetime.decision.extras["log_probability"])[np.asarray(lifetime.valid)][after]
         np.testing.assert_allclose(certain, 0, atol=1e-6)
+    assert max(counts) == 2
 
 
 def test_a_spent_cost_gives_the_rest_to_the_fallback():

@@ -53,6 +53,6 @@ def _after_step(counted: EnvelopeMemory, step: Transition, rule: SurpriseRule | 
         surprise=surprise if rule is None else after_p_value(surprise, p_value_of(decision, rule), rule),
         explored=counted.explored + decision.extras["guard"]["explored"].astype(jnp.int32),
         cost=counted.cost + jnp.maximum(-step.outcome.reward, 0.0),
-        last=decision.action.reshape(-1) if counted.last.size else counted.last,
+        last=decision.action.reshape(-1).astype(jnp.float32) if counted.last.size else counted.last,
         acted=jnp.asarray(True),
     )

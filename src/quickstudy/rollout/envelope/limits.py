@@ -107,13 +107,14 @@ def within_bounds(
     if bounds.change is not None:
         near = jnp.clip(last - bounds.change, low, high), jnp.clip(last + bounds.change, low, high)
         low, high = jnp.where(acted, near[0], low), jnp.where(acted, near[1], high)
-    numbers, policy = decision.action.reshape(-1), decision.extras.get("policy")
+    numbers, policy = decision.action.reshape(-1).astype(jnp.float32), decision.extras.get("policy")
     if isinstance(policy, TruncatedNormal):
         final, log_probability = normal_within(policy, numbers, key, low=low, high=high)
     else:
         final = jnp.clip(numbers, low, high)
         log_probability = jnp.where((final == numbers).all(), log_probability_of(decision), jnp.nan)
-    return Limited(action=final.reshape(decision.action.shape), log_probability=log_probability, likeliest=jnp.asarray(True))
+    final = final.astype(decision.action.dtype).reshape(decision.action.shape)
+    return Limited(action=final, log_probability=log_probability, likeliest=jnp.asarray(True))
 
 
 def explored_within(
