@@ -62,12 +62,12 @@ def density_by_scipy(numbers, low, high):
 
 
 def test_actions_within_narrower_bounds_follow_their_density():
-    low, high = jnp.float32([-0.2, 0.5, -2.0]), jnp.float32([0.1, 1.0, 2.0])
+    low, high = np.float32([-0.2, 0.5, -2.0]), np.float32([0.1, 1.0, 2.0])
 
     def draw(key):
         key_action, key_again = jax.random.split(key)
         action = BOX.sample(key_action)
-        return action, *normal_within(BOX, action, key_again, low=low, high=high)
+        return action, *normal_within(BOX, action, key_again, low=jnp.asarray(low), high=jnp.asarray(high))
 
     wanted, final, log_density = map(np.asarray, jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), DRAWS)))
     inside = (wanted >= low) & (wanted <= high)
@@ -76,7 +76,7 @@ def test_actions_within_narrower_bounds_follow_their_density():
     for row in range(5):
         assert log_density[row] == pytest.approx(density_by_scipy(final[row], low, high), rel=1e-3, abs=1e-3)
     # Importance weights of a uniform distribution over the bounds have the mean 1.
-    volume = float(np.prod(np.asarray(high - low)))
+    volume = float(np.prod(high - low))
     weights = np.exp(-log_density) / volume
     assert weights.mean() == pytest.approx(1, abs=4 * weights.std() / DRAWS**0.5)
 
