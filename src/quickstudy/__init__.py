@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.belief_probe.storage import load_readout, save_readout
     from quickstudy.evaluation.contenders import Contender, contender
     from quickstudy.evaluation.evaluate import evaluate
+    from quickstudy.evaluation.guarded import guarded_agent
     from quickstudy.evaluation.raw_returns import RawReturns
     from quickstudy.evaluation.results import Evaluation
     from quickstudy.evaluation.video import Video, adaptation_video
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
     from quickstudy.rollout.actor import Actor
     from quickstudy.rollout.collecting.config import CollectingConfig
     from quickstudy.rollout.compiled import run_lifetime
+    from quickstudy.rollout.envelope.guard import with_envelope
+    from quickstudy.rollout.envelope.rules import Envelope
     from quickstudy.rollout.logged_rows import ReplayedRows, replay
     from quickstudy.rollout.nonfinite import with_nonfinite_guard
     from quickstudy.rollout.sensor_faults import with_sensor_faults
     from quickstudy.storage.bundle import Bundle, load_bundle, save_bundle
+    from quickstudy.storage.envelope_file import load_envelope
     from quickstudy.tasks.checks.check import check
     from quickstudy.tasks.gymnasium import from_gymnasium
     from quickstudy.training.devices import use_whole_machine
@@ -50,6 +54,7 @@ _HOMES = {
     "CollectingConfig": "rollout.collecting.config",
     "Contender": "evaluation.contenders",
     "Decision": "protocol.records",
+    "Envelope": "rollout.envelope.rules",
     "Evaluation": "evaluation.results",
     "HostDistribution": "protocol.host_distribution",
     "MetaAlgorithm": "protocol.meta_algorithm",
@@ -76,7 +81,9 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "fit_readout": "evaluation.belief_probe.fit",
     "from_gymnasium": "tasks.gymnasium",
+    "guarded_agent": "evaluation.guarded",
     "load_bundle": "storage.bundle",
+    "load_envelope": "storage.envelope_file",
     "load_readout": "evaluation.belief_probe.storage",
     "mark_split": "protocol.task_distribution",
     "measure_calibration": "evaluation.belief_probe.calibration",
@@ -91,6 +98,7 @@ _HOMES = {
     "speed_table": "reports.adaptation_speed_table",
     "task_hash": "protocol.task_distribution",
     "use_whole_machine": "training.devices",
+    "with_envelope": "rollout.envelope.guard",
     "with_nonfinite_guard": "rollout.nonfinite",
     "with_readout": "evaluation.belief_probe.probe",
     "with_sensor_faults": "rollout.sensor_faults",
@@ -108,6 +116,7 @@ __all__ = [
     "CollectingConfig",
     "Contender",
     "Decision",
+    "Envelope",
     "Evaluation",
     "HostDistribution",
     "MetaAlgorithm",
@@ -135,7 +144,9 @@ __all__ = [
     "evaluate",
     "fit_readout",
     "from_gymnasium",
+    "guarded_agent",
     "load_bundle",
+    "load_envelope",
     "load_readout",
     "mark_split",
     "measure_calibration",
@@ -151,6 +162,7 @@ __all__ = [
     "task_hash",
     "tasks",
     "use_whole_machine",
+    "with_envelope",
     "with_nonfinite_guard",
     "with_readout",
     "with_sensor_faults",

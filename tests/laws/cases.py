@@ -19,6 +19,8 @@ from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig, fit_readout
 from quickstudy.evaluation.belief_probe.probe import with_readout
+from quickstudy.rollout.envelope.guard import with_envelope
+from quickstudy.rollout.envelope.rules import ActionLimits, Budget, Envelope, ExplorationLimits, SurpriseRule
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.sensor_faults import with_sensor_faults
 
@@ -177,6 +179,28 @@ def agents_on_toys(cases):
     }
 
 
+def enveloped(spec):
+    """An agent within an envelope that has every rule for continuous actions; the fallback takes over and gives back."""
+    distribution = small("drifting-control")
+    agent = read_out(spec)
+    envelope = Envelope(
+        fallback="no adaptation",
+        actions=ActionLimits(low=-1.0, largest_change=0.8),
+        surprise=SurpriseRule(enter_below=0.4, enter_steps=1, leave_above=0.4, leave_steps=1),
+        budget=Budget(cost=3.0),
+        holdback=0.2,
+    )
+    return with_envelope(agent, envelope, fallback=distribution.baselines["no adaptation"]())
+
+
+def explored_within_envelope(spec):
+    """A recurrent agent within limits of exploration, and a fallback for some lifetimes."""
+    agent = algorithms.make("rl2", spec, hidden_size=8).agent
+    limits = ExplorationLimits(likeliest_at_least=0.7, each_at_least=0.1)
+    envelope = Envelope(fallback="random", exploration=limits, budget=Budget(explored_decisions=2), holdback=0.3)
+    return with_envelope(agent, envelope, fallback=random_agent(spec))
+
+
 def others():
     """Cases of agents within agents, whose memory holds the other's, and of toys with several cadences."""
     grid, drifting = functools.partial(small, "grid-navigation"), functools.partial(small, "drifting-control")
@@ -192,6 +216,8 @@ def others():
             lambda spec: with_sensor_faults(trace_agent(spec, cadence=2), missing=0.5),
         ),
         "readout of certainty equivalence on drifting-control": (drifting, read_out),
+        "envelope of a readout on drifting-control": (drifting, enveloped),
+        "envelope of rl2 on corridor": (corridor, explored_within_envelope),
     }
     for kind in (bayes_adaptive_agent, sampled_plan_agent):
         make = lambda spec, kind=kind: kind(hidden_goal_of(spec))  # noqa: E731
@@ -205,6 +231,11 @@ def others():
 
 ALGORITHM_CASES, SLOW_ALGORITHMS = algorithms_on_toys()
 BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
-SLOW = SLOW_ALGORITHMS | SLOW_BASELINES | {"readout of certainty equivalence on drifting-control"}
+SLOW_OTHERS = {
+    "readout of certainty equivalence on drifting-control",
+    "envelope of a readout on drifting-control",
+    "envelope of rl2 on corridor",
+}
+SLOW = SLOW_ALGORITHMS | SLOW_BASELINES | SLOW_OTHERS
 MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

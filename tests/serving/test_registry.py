@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from quickstudy import cli
+from quickstudy.cli.guards import guard_of
 from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.following import Following
@@ -27,8 +28,9 @@ BUNDLES = Path(__file__).parents[2] / "bundles"
 ONE, OTHER, ELSEWHERE = (BUNDLES / name for name in ("quick-n10-k5", "bandit-n10-k5", "bandit-n10-k10"))
 
 
-def load(path, seed):
-    return served_from_bundle(str(path), policy=SessionPolicy(at_end="new"), seed=seed)
+def load(path, seed, envelope=None):
+    guard = None if envelope is None else guard_of(envelope, seed=seed)
+    return served_from_bundle(str(path), policy=SessionPolicy(at_end="new"), seed=seed, guard=guard)
 
 
 @pytest.fixture(scope="module")
@@ -325,3 +327,37 @@ def test_what_cannot_be_served_is_told(registry, line, said, monkeypatch, capsys
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert said in error
+
+
+def test_an_envelope_makes_another_version_and_is_a_kill_switch_without_a_restart(registry, digests, tmp_path):
+    """The version holds a copy of the rules. A promotion gives the decisions of sessions that are open to the fallback."""
+    rules = {"format": 1, "mode": "adapts", "fallback": "UCB1"}
+    put = []
+    for mode in ("adapts", "fallback"):
+        path = tmp_path / f"{mode}.json"
+        path.write_text(json.dumps(rules | {"mode": mode}))
+        put.append(registry.put("bandit", ONE, seed=0, load=load, envelope=path))
+        path.unlink()
+    assert len({digests[0], *put}) == 3
+    with pytest.raises(UsageError, match="--moves pin"):
+        registry.promote("bandit", put[0], moves="replay")  # its decisions say what the guard did
+    registry.promote("bandit", put[0], moves="pin")
+    store = open_store(f"sqlite:{tmp_path / 'a.db'}")
+    follows, engine = following(registry, store)
+    with client_of_application(Application(engine, Tokens(store)).starlette()) as client:
+        first = client.post("/v1/sessions/a/act", json={"observation": 0}).json()
+        assert first["guard"] == {"acted": "agent", "why": "nothing"}
+        registry.promote("bandit", put[1], moves="replay")
+        follows.look(engine)
+        assert follows.trouble is None
+        second = client.post("/v1/sessions/a/act", json={"observation": 0}).json()
+    assert second["guard"] == {"acted": "fallback", "why": "mode"}
+    assert second["agent"] == put[1]
+
+
+def test_flags_that_belong_to_a_version_are_refused_beside_a_registry(registry, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    for flag, value in (("--seed", "1"), ("--envelope", "envelope.json")):
+        asked = ["serve", "bandit@champion", "--registry", str(registry.folder), "--store", f"sqlite:{tmp_path / 'a.db'}"]
+        assert cli.main([*asked, flag, value]) == 2
+        assert f"quickstudy registry put FOLDER NAME BUNDLE {flag} VALUE" in capsys.readouterr().err

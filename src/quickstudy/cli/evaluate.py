@@ -10,6 +10,7 @@ from quickstudy.cli.arguments import leading_words, parse, positional, settings_
 from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
 from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
+from quickstudy.evaluation.guarded import guarded_contender
 from quickstudy.evaluation.raw_returns import check_raw_path
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
@@ -20,6 +21,7 @@ from quickstudy.protocol.settings import with_settings
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import made_tasks
+from quickstudy.storage.envelope_file import load_envelope
 from quickstudy.storage.results_folder import check_results_folder
 
 _USAGE = "quickstudy evaluate RUN_OR_BUNDLE [MORE ...] [--flags]"
@@ -45,6 +47,8 @@ class EvaluateArguments:
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
+    envelope: str | None = None
+    """File of an adaptation envelope; every agent is then also measured as it is deployed with it."""
     folder: str | None = None
     """Where results go; the run's own folder if one run is named, else runs/comparison."""
     raw: str | None = None
@@ -78,6 +82,11 @@ def run(arguments: list[str]) -> int:
         check_results_folder(check_raw_path(wanted.raw).parent)
     shown = labels(bundles)
     contenders = {shown[path]: trained_contender(bundle, distribution.spec) for path, bundle in bundles.items()}
+    if wanted.envelope is not None:
+        stored = load_envelope(wanted.envelope)
+        contenders |= {
+            f"{name}, guarded": guarded_contender(one, stored, distribution) for name, one in tuple(contenders.items())
+        }
     evaluations = evaluate_and_show(
         contenders | (baselines_of(distribution) if wanted.baselines else {}),
         distribution,

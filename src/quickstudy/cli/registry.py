@@ -30,6 +30,8 @@ class RegistryArguments:
     """What becomes of sessions of other versions from now on: they stay, are replayed, or restart; as before if not given."""
     seed: int = 0
     """For put: seed of training, whose agent is meant; also of the randomness of its sessions."""
+    envelope: str | None = None
+    """For put: file of an adaptation envelope. The version is the agent within it; other rules make another version."""
 
 
 def run(arguments: list[str]) -> int:
@@ -47,7 +49,7 @@ def run(arguments: list[str]) -> int:
     registry, name = Registry(words[0]), words[1]
     alias = asked.alias or CHAMPION
     if verb == "put":
-        digest = _put(registry, name, words[2], seed=asked.seed)
+        digest = _put(registry, name, words[2], asked)
         say(f"{name} has version {digest[:12]}.")
         if asked.alias is not None:
             _tell(name, registry.promote(name, digest, alias=alias, moves=asked.moves))
@@ -60,16 +62,18 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _put(registry: Any, name: str, bundle: str, *, seed: int) -> str:
+def _put(registry: Any, name: str, bundle: str, asked: RegistryArguments) -> str:
+    from quickstudy.cli.guards import guard_of
     from quickstudy.serving.http.server import served_from_bundle
     from quickstudy.serving.policy import SessionPolicy
 
     policy = SessionPolicy()  # belongs to sessions, not to versions
 
-    def load(path: Path, seed: int) -> Any:
-        return served_from_bundle(str(path), policy=policy, seed=seed, long_chunks=True)
+    def load(path: Path, seed: int, envelope: Path | None) -> Any:
+        guard = None if envelope is None else guard_of(envelope, seed=seed)
+        return served_from_bundle(str(path), policy=policy, seed=seed, long_chunks=True, guard=guard)
 
-    return registry.put(name, bundle, seed=seed, load=load)
+    return registry.put(name, bundle, seed=asked.seed, load=load, envelope=asked.envelope)
 
 
 def _tell(name: str, change: Any) -> None:

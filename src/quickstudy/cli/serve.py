@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.guards import guard_of
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.serving.http.server import ServerSettings, serve, served_from_bundle
 from quickstudy.serving.policy import SessionPolicy
@@ -24,6 +25,10 @@ class AgentArguments:
     """Seed of training, whose agent is served; also of the randomness of its sessions. 0 if not given; registries have it."""
     long_chunks: bool = False
     """Serve an agent that adapts on many steps at once, which its sessions then hold."""
+    envelope: str | None = None
+    """File of an adaptation envelope, whose rules the agent keeps; registries have it."""
+    on: str | None = None
+    """The task distribution whose baselines hold the fallback, if not the registered one trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,20 +56,30 @@ def run(arguments: list[str]) -> int:
         everything, flags, program="quickstudy serve", description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
     )
 
-    def load(path: Path, seed: int) -> ServedAgent:
-        return served_from_bundle(str(path), policy=asked.policy, seed=seed, long_chunks=asked.agent.long_chunks)
+    def load(path: Path, seed: int, envelope: Path | None) -> ServedAgent:
+        return served_from_bundle(
+            str(path),
+            policy=asked.policy,
+            seed=seed,
+            long_chunks=asked.agent.long_chunks,
+            guard=None if envelope is None else guard_of(envelope, seed=seed, on=asked.agent.on),
+        )
 
-    follows = _followed(words[0], asked.versions, load, seed=asked.agent.seed)
-    served = load(Path(words[0]), asked.agent.seed or 0) if follows is None else follows.versions.current
+    follows = _followed(words[0], asked.versions, load, asked.agent)
+    envelope = None if asked.agent.envelope is None else Path(asked.agent.envelope)
+    served = load(Path(words[0]), asked.agent.seed or 0, envelope) if follows is None else follows.versions.current
 
     def listens(url: str) -> None:
-        print(f"Serving {words[0]} (agent {served.digest[:12]}) at {url}")
+        within = "" if served.envelope is None else f", envelope {served.envelope['digest'][:12]}"
+        print(f"Serving {words[0]} (agent {served.digest[:12]}{within}) at {url}")
         print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
 
     return serve(served, asked.server, listens=listens, follows=follows)
 
 
-def _followed(word: str, asked: RegistryArguments, load: Callable[[Path, int], ServedAgent], *, seed: int | None) -> Any:
+def _followed(
+    word: str, asked: RegistryArguments, load: Callable[[Path, int, Path | None], ServedAgent], agent: AgentArguments
+) -> Any:
     """The alias that a server follows, as a `Following`; None where it serves a bundle.
 
     Raises:
@@ -81,8 +96,11 @@ def _followed(word: str, asked: RegistryArguments, load: Callable[[Path, int], S
         return None
     if not (name and alias):
         raise UsageError(f"with --registry, serve NAME@ALIAS, as in my-agent@champion; came {word!r:.200}.")
-    if seed is not None:
-        raise UsageError("--seed belongs to a version in the registry: quickstudy registry put FOLDER NAME BUNDLE --seed SEED.")
+    given = {"--seed": agent.seed, "--envelope": agent.envelope, "--on": agent.on}
+    for flag in (flag for flag, value in given.items() if value is not None):
+        raise UsageError(
+            f"{flag} belongs to a version in the registry: quickstudy registry put FOLDER NAME BUNDLE {flag} VALUE."
+        )
     try:
         from quickstudy.serving.following import Following
     except ImportError as error:

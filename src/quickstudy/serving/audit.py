@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 
 from quickstudy.protocol.errors import UsageError
+from quickstudy.rollout.envelope.reasons import guard_words
 from quickstudy.serving.chain import DIGEST_BYTES, ChainLink, commitment, genesis_value, link_value, payload_of
 from quickstudy.serving.events import Acted, Event, Shadowed
 from quickstudy.serving.heads import event_of, events_in
 from quickstudy.serving.requests import SessionName
+from quickstudy.serving.served_agent import GUARD_FALLBACK, GUARD_REASON
 from quickstudy.serving.stores.store import Store, StoredEvent
 from quickstudy.serving.words import leaves_by
 
@@ -93,6 +95,7 @@ def decision_report(store: Store, name: SessionName, decision_id: str) -> dict[s
         "session": name.session,
         "agent": session.agent,
         "spec": described.get("spec"),
+        "envelope": described.get("envelope"),
         "events": [_told(event, described.get("layouts", {})) for event in events],
     }
 
@@ -128,6 +131,9 @@ def _plain(event: Event, layouts: Mapping[str, list]) -> dict[str, Any]:
         for field in ("observation", "decision") if isinstance(event, Acted) else ("decision",):
             leaves = leaves_by(layouts[field], getattr(event, field))
             fields[field] = {path.lstrip(".") or "value": leaf.tolist() for path, leaf in leaves.items()}
+            if GUARD_REASON in leaves:
+                fallback = bool(leaves[GUARD_FALLBACK])
+                fields["guard"] = guard_words(int(leaves[GUARD_REASON]), fallback=fallback)
     return fields
 
 

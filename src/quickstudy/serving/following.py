@@ -2,13 +2,11 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
-from pathlib import Path
 
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.refusal import Refusal
-from quickstudy.serving.registry import Registry
+from quickstudy.serving.registry import Load, Registry
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.versions import Versions
 
@@ -32,7 +30,7 @@ class Following:
       name: of the agent.
       alias: that names the version of new sessions.
       shadow: alias of the version that decides beside it; None for none.
-      load: makes the agent from a bundle and a seed.
+      load: makes the agent from a bundle, a seed and the file of an envelope.
     Raises:
       UnknownNameError: there is no such agent or alias.
       UsageError: the registry is damaged.
@@ -46,7 +44,7 @@ class Following:
         alias: str,
         *,
         shadow: str | None = None,
-        load: Callable[[Path, int], ServedAgent],
+        load: Load,
     ):
         self._registry, self._name, self._alias, self._shadow, self._load = registry, name, alias, shadow, load
         self._now = self._named()

@@ -207,6 +207,11 @@ def _row(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> tuple
             "this agent does not tell the probability of its actions, so its log supports no other policy. Serve an agent "
             "whose answers have a propensity."
         )
+    if math.isnan(float(log_probability)):
+        raise UsageError(
+            "some of these actions have no known probability, so the log supports no other policy: the fallback of the "
+            "envelope does not tell it. Serve with a fallback that does, such as random or UCB1."
+        )
     reward, propensity = _reward(step, lifetime, unknown_reward), math.exp(min(float(log_probability), 700.0))
     ends = (step.terminated, step.truncated)
     late = step.decision_id in lifetime.late

@@ -4,6 +4,7 @@
     REGISTRY/NAME/versions/DIGEST/bundle.json        a version: a bundle with one seed of training
     REGISTRY/NAME/versions/DIGEST/parameters.safetensors
     REGISTRY/NAME/versions/DIGEST/version.json
+    REGISTRY/NAME/versions/DIGEST/envelope.json      and the readout that it names, where the agent is within an envelope
 
 A version is named by the digest of its agent, which is also what sessions and answers name. It never changes. `model.json` is
 replaced as a whole, so a reader finds the old aliases or the new ones.
@@ -29,9 +30,10 @@ from quickstudy.serving.registry_records import (
     read_record,
     rendered_record,
 )
-from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.served_agent import ServedAgent, same_form
 from quickstudy.storage.atomic import write_atomically, write_new_file
 from quickstudy.storage.card import bundle_folder
+from quickstudy.storage.envelope_file import ENVELOPE, copy_envelope, load_envelope
 from quickstudy.storage.plain import from_plain
 from quickstudy.storage.reading import is_file
 from quickstudy.storage.whole_folders import held, whole_folder
@@ -43,6 +45,10 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _ALIAS = r"[a-z][a-z0-9_-]{0,31}"
 _DIGEST = r"[0-9a-f]{64}"
 _LEAST_DIGITS = 6
+
+
+Load = Callable[[Path, int, Path | None], ServedAgent]
+"""Makes the agent from the folder of a bundle, a seed, and the file of an envelope; None for none."""
 
 
 class Registry:
@@ -122,17 +128,18 @@ class Registry:
             raise BundleError(f"{path} describes another version, {version.agent[:12]}. {PUT_AGAIN}")
         return version
 
-    def load(self, name: str, digest: str, load: Callable[[Path, int], ServedAgent]) -> ServedAgent:
+    def load(self, name: str, digest: str, load: Load) -> ServedAgent:
         """The agent of a version.
 
         Args:
           name: of the agent.
           digest: of the version.
-          load: makes the agent from a bundle and a seed.
+          load: makes the agent from a bundle, a seed and the file of an envelope.
         Raises:
           BundleError: it is not there, or damaged.
         """
-        served = load(self.path_of(name, digest), self.version(name, digest).seed)
+        folder, seed = self.path_of(name, digest), self.version(name, digest).seed
+        served = load(folder, seed, folder / ENVELOPE if is_file(folder / ENVELOPE) else None)
         if served.digest != digest:
             raise BundleError(f"{self.path_of(name, digest)} holds another agent, {served.digest[:12]}. {PUT_AGAIN}")
         return served
@@ -158,14 +165,15 @@ class Registry:
             raise UnknownNameError(f"version of {name!r}", word, [*aliases, *(digest[:12] for digest in versions)])
         return found[0]
 
-    def put(self, name: str, bundle: str | Path, *, seed: int, load: Callable[[Path, int], ServedAgent]) -> str:
+    def put(self, name: str, bundle: str | Path, *, seed: int, load: Load, envelope: str | Path | None = None) -> str:
         """Puts a bundle in as a version, whole or not at all. A version that is there already is written again.
 
         Args:
           name: of the agent.
           bundle: folder of the bundle, or of a run.
           seed: of training, whose agent is meant.
-          load: makes the agent from a bundle and a seed.
+          load: makes the agent from a bundle, a seed and the file of an envelope.
+          envelope: file of the envelope that the agent is within; None for none.
         Returns:
           The digest of the version.
         Raises:
@@ -174,13 +182,16 @@ class Registry:
         """
         if re.fullmatch(_NAME, name) is None:
             raise UsageError(f"a name has letters, digits and . _ -, at most 64; came {name!r:.80}.")
-        served, source = load(Path(bundle), seed), bundle_folder(bundle)
+        rules = None if envelope is None else Path(envelope)
+        served, source = load(Path(bundle), seed, rules), bundle_folder(bundle)
         version = Version(agent=served.digest, seed=seed, described=served.described())
         with whole_folder(self.path_of(name, served.digest)) as building:
             for part in _PARTS:
                 shutil.copyfile(source / part, building / part)
             write_new_file(building / _VERSION, rendered_record(version))
-            if load(building, seed).digest != served.digest:
+            if rules is not None:
+                copy_envelope(load_envelope(rules), building)
+            if load(building, seed, None if rules is None else building / ENVELOPE).digest != served.digest:
                 raise BundleError(f"{bundle} was replaced while it was put in. Put it in again.")
         with held(self._path(name)):
             if not is_file(self._path(name) / _MODEL):
@@ -239,7 +250,7 @@ class Registry:
 
     def _check_fit(self, name: str, old: str, new: str, *, moves: Moves) -> None:
         one, other = (self.version(name, digest).described for digest in (old, new))
-        if one == other:
+        if same_form(one, other):
             return
         spaces = [[json.loads(text)["spec"][part] for part in ("observation_space", "action_space")] for text in (one, other)]
         if spaces[0] != spaces[1]:

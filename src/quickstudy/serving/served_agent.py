@@ -14,6 +14,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, parts_of
+from quickstudy.rollout.envelope.reasons import guard_words
 from quickstudy.serving.elements import element_of, single
 from quickstudy.serving.keys import lifetime_key
 from quickstudy.serving.policy import SessionPolicy
@@ -22,6 +23,8 @@ from quickstudy.serving.record import Record
 from quickstudy.serving.refusal import Refusal
 
 _WORD, _REAL = struct.Struct("=i"), struct.Struct("=f")
+GUARD_REASON, GUARD_FALLBACK = ".extras['guard']['reason']", ".extras['guard']['fallback']"
+"""Where the report of an envelope lies in the words of a decision."""
 _MOST_EXPONENT = 700.0
 _MOST_SHOWN = 64
 """Numbers of a belief that an answer holds; larger beliefs are left out of answers."""
@@ -38,6 +41,7 @@ class ServedAgent:
       digest: names agent and parameters, as `bundle_digest` does; made from the spec where it is not given.
       long_chunks: allow agents that adapt on more than one step at once. Their sessions hold up to `cadence` steps that
         were not learned from yet.
+      envelope: digest and rules of the envelope that the agent was guarded with, as plain data, for the audit.
     Raises:
       UsageError: an agent with a cadence above 1, unless `long_chunks` is set.
     """
@@ -51,13 +55,14 @@ class ServedAgent:
         seed: int = 0,
         digest: str | None = None,
         long_chunks: bool = False,
+        envelope: dict[str, Any] | None = None,
     ):
         if agent.cadence > 1 and not long_chunks:
             raise UsageError(
                 f"this agent adapts once in {agent.cadence} steps, so each session holds as many steps that it has not learned "
                 "from yet. Serve it with long_chunks=True (--long-chunks) if that is what you want."
             )
-        self.agent, self.policy, self.seed = agent, policy or SessionPolicy(), seed
+        self.agent, self.policy, self.seed, self.envelope = agent, policy or SessionPolicy(), seed, envelope
         self.programs = AgentPrograms(agent, params)
         self.digest = digest or hashlib.sha256(json.dumps(agent.spec.describe(), sort_keys=True).encode()).hexdigest()
         space = agent.spec.observation_space
@@ -68,6 +73,7 @@ class ServedAgent:
         self._places = {path: place for path in paths if (place := self.programs.decision.of_leaf(path)) is not None}
         self._only = single(agent.spec.observation_space)
         layout = self.programs.decision
+        self._guarded = GUARD_REASON in layout.paths
         self._beliefs = [path for path in layout.paths if path.startswith(".extras['belief']")]
         if sum(layout.numbers_at(path) for path in self._beliefs) > _MOST_SHOWN:
             self._beliefs = []
@@ -80,7 +86,8 @@ class ServedAgent:
     def described(self) -> str:
         """What the audit needs to read the events of sessions, as JSON text: spaces, lengths and layouts of words."""
         layouts = {"observation": self.programs.observation.describe(), "decision": self.programs.decision.describe()}
-        return json.dumps({"spec": self.spec.describe(), "layouts": layouts}, sort_keys=True)
+        described = {"spec": self.spec.describe(), "layouts": layouts}
+        return json.dumps(described | ({} if self.envelope is None else {"envelope": self.envelope}), sort_keys=True)
 
     def record(self) -> Record:
         """The record of a session before its first event."""
@@ -149,7 +156,7 @@ class ServedAgent:
         """What an answer says of a decision: action, propensity, value, belief.
 
         `propensity` is the probability of the action, or its density for continuous actions; None where the agent does not
-        tell. `belief` is left out where it is large.
+        tell. `belief` is left out where it is large. `guard` says what acted and why, if the agent has an envelope.
         """
         log_probability, value = self._number(decision, "log_probability"), self._number(decision, "value")
         return {
@@ -157,7 +164,7 @@ class ServedAgent:
             "propensity": None if log_probability is None else _finite(math.exp(min(log_probability, _MOST_EXPONENT))),
             "value": None if value is None else _finite(value),
             "belief": self._belief(decision) if self._beliefs else None,
-        }
+        } | ({"guard": self._guard_words(decision)} if self._guarded else {})
 
     def _action(self, words: np.ndarray, space: ActionSpace, path: str) -> Any:
         """An action, or the part of it at a path, as its space has it, with lists for arrays."""
@@ -172,9 +179,27 @@ class ServedAgent:
         place = self._places.get(f".extras['{extra}']")
         return None if place is None else _REAL.unpack_from(decision, 4 * place.start)[0]
 
+    def _guard_words(self, decision: bytes) -> dict[str, str]:
+        words, layout = np.frombuffer(decision, np.uint32), self.programs.decision
+        reason, fallback = (layout.numbers(words, path).item() for path in (GUARD_REASON, GUARD_FALLBACK))
+        return guard_words(reason, fallback=fallback)
+
     def _belief(self, decision: bytes) -> dict[str, Any]:
         words, layout = np.frombuffer(decision, np.uint32), self.programs.decision
         return {path.removeprefix(".extras['belief']"): layout.numbers(words, path).tolist() for path in self._beliefs}
+
+
+def same_form(described: str | None, other: str) -> bool:
+    """Whether sessions of one agent can go on with another one: spaces and layouts are equal. Envelopes may differ.
+
+    Args:
+      described: what is stored of the one, as `ServedAgent.described` gives it; None where nothing is.
+      other: the same of the other.
+    """
+    if described is None:
+        return False
+    one, two = json.loads(described), json.loads(other)
+    return all(one[name] == two[name] for name in ("spec", "layouts"))
 
 
 def _finite(number: float) -> float | None:

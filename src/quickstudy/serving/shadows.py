@@ -10,7 +10,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.live import LiveSession, Shelf
 from quickstudy.serving.memory import Memories, Shadow, begun, caught_up
 from quickstudy.serving.record import recorded
-from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.serving.served_agent import ServedAgent, same_form
 
 
 class Shadowing:
@@ -25,7 +25,7 @@ class Shadowing:
     """
 
     def __init__(self, served: ServedAgent, obeyed: ServedAgent, shelf: Shelf):
-        if served.described() != obeyed.described():
+        if not same_form(served.described(), obeyed.described()):
             raise UsageError(
                 f"agent {served.digest[:12]} cannot shadow agent {obeyed.digest[:12]}: its spaces, its lengths or the form of "
                 "its decisions differ. Let an agent of the same algorithm and spaces shadow it."

@@ -11,6 +11,7 @@ from quickstudy.serving.live import LiveSession
 from quickstudy.serving.record import counted, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
+from quickstudy.serving.served_agent import same_form
 from quickstudy.serving.stores.store import Store, StoredChange, StoredSession
 from quickstudy.serving.versions import Versions
 
@@ -47,7 +48,7 @@ class StoreShelf:
         current = self._versions.current
         if stored.agent == current.digest:
             return restored(stored, current)
-        fits = self._store.agents().get(stored.agent) == current.described()
+        fits = same_form(self._store.agents().get(stored.agent), current.described())
         if fits and self._versions.moves_on(stored.agent):
             return self._moved(stored)
         own = self._versions.of(stored.agent) if self._versions.moves != "refuse" else None

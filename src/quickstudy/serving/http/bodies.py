@@ -78,7 +78,10 @@ class BatchBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """A decision. `propensity`: probability of the action, or its density; `belief`: what the agent knows of its task."""
+    """A decision. `propensity`: probability of the action, or its density; `belief`: what the agent knows of its task.
+
+    `guard`: what acted (agent or fallback) and why; only where the agent has an envelope.
+    """
 
     session: str
     decision_id: str
@@ -88,6 +91,7 @@ class Answer(msgspec.Struct, kw_only=True):
     value: float | None
     belief: dict[str, Any] | None
     agent: str
+    guard: dict[str, str] | None = None
 
 
 class Joined(msgspec.Struct, kw_only=True):

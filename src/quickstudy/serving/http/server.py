@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.protocol.setting_values import POSITIVE, Count, Range
 from quickstudy.protocol.settings import check_settings
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.served_agent import ServedAgent
+from quickstudy.storage.bundle import Bundle, load_bundle
 
 _DRAIN_SECONDS = 30
 
@@ -38,6 +40,19 @@ class ServerSettings:
     """Sessions of another version of the agent: refuse them, replay their record with this version, or restart them."""
     most_live: Count = 100_000
     """Sessions that are kept in memory; others are read from the store when they are asked for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Guard:
+    """The envelope of a served agent.
+
+    Args:
+      guarded: the guarded agent of a bundle.
+      envelope: digest and rules as plain data, as `StoredEnvelope.describe` gives them.
+    """
+
+    guarded: Callable[[Bundle], Agent]
+    envelope: dict[str, Any]
 
 
 def serve(
@@ -107,21 +122,25 @@ def serve(
         return 1 if application.failed is not None else 0
 
 
-def bundle_digest(card: dict[str, Any], seed: int) -> str:
-    """Names one of the agents of a bundle: its algorithm and settings, its spaces, its parameters.
+def bundle_digest(card: dict[str, Any], seed: int, *, envelope: str | None = None) -> str:
+    """Names one of the agents of a bundle: its algorithm and settings, its spaces, its parameters, its envelope.
 
     Args:
       card: the content of `bundle.json`.
       seed: of training, whose agent is served.
+      envelope: digest of its envelope; None where it has none.
     """
     import hashlib
     import json
 
     kept = {name: card[name] for name in ("algorithm", "spec", "parameters_sha256")} | {"seed": seed}
+    kept |= {} if envelope is None else {"envelope": envelope}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def served_from_bundle(path: str, *, policy: SessionPolicy, seed: int = 0, long_chunks: bool = False) -> ServedAgent:
+def served_from_bundle(
+    path: str, *, policy: SessionPolicy, seed: int = 0, long_chunks: bool = False, guard: Guard | None = None
+) -> ServedAgent:
     """The agent of a bundle, ready to be served.
 
     Args:
@@ -129,14 +148,15 @@ def served_from_bundle(path: str, *, policy: SessionPolicy, seed: int = 0, long_
       policy: of its sessions.
       seed: of training, whose agent is served; also of the randomness of its sessions.
       long_chunks: as in `ServedAgent`.
+      guard: the envelope of the agent, if it has one.
     Raises:
       BundleError: the bundle cannot be read.
     """
-    from quickstudy.storage.bundle import load_bundle
-
     bundle = load_bundle(path)
-    digest = bundle_digest(bundle.card, seed)
-    return ServedAgent(bundle.agent, bundle.params_of(seed), policy=policy, seed=seed, digest=digest, long_chunks=long_chunks)
+    agent, params = bundle.agent if guard is None else guard.guarded(bundle), bundle.params_of(seed)
+    envelope = None if guard is None else guard.envelope
+    digest = bundle_digest(bundle.card, seed, envelope=None if envelope is None else envelope["digest"])
+    return ServedAgent(agent, params, policy=policy, seed=seed, digest=digest, long_chunks=long_chunks, envelope=envelope)
 
 
 def _listening(host: str, port: int) -> socket.socket:
