@@ -61,5 +61,5 @@ $(VENV)/installed-check: $(VENV)/installed  # mypy reads the records of msgspec 
 	@touch $@
 
 $(VENV)/installed-suites: $(VENV)/installed-test
-	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray]'
+	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,onnx]'
 	@touch $@

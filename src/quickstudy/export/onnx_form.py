@@ -1,6 +1,6 @@
 """Programs as nodes of an ONNX graph.
 
-ONNX broadcasts as NumPy does. So a broadcast that only elementwise operations read becomes axes of length one, and is written out
+ONNX broadcasts as NumPy does. So a broadcast that only elementwise operations read becomes axes of length one. It is written out
 only where an operation reads the whole array.
 """
 

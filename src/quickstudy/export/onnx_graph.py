@@ -1,4 +1,7 @@
-"""Nodes and constants of an ONNX graph, as plain records. Writing them needs no package; `onnx_export.py` makes the file of them."""
+"""Nodes and constants of an ONNX graph, as plain records.
+
+Writing them needs no package. `onnx_export.py` makes a file of them.
+"""
 
 import dataclasses
 from typing import Any

@@ -1,6 +1,7 @@
 """Runs an exported agent with ONNX Runtime.
 
-The part below the mark goes into `agent.py` of an exported folder, beside `Lived`, `State` and the checks of `numpy_runtime.py`.
+The part below the mark goes into `agent.py` of an exported folder, beside `Lived`, `State` and the checks of
+`numpy_runtime.py`.
 """
 
 from pathlib import Path

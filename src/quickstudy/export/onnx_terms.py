@@ -10,9 +10,10 @@ from quickstudy.rollout.step_programs import StepPrograms
 STATE, NEXT = "state.", "next_state."
 """What names of the state begin with, where it goes in and where it comes out."""
 _BEGINS = (
-    "begins is true at the first step of a lifetime. The graph then starts from its initial memory and reads nothing of lived and "
-    "state but what is drawn at the start; give zeros of the right shapes. Every output next_state.X goes back in as state.X. The "
-    "graph does not check whole numbers against their ranges, nor actions for numbers that are not finite."
+    "begins is true at the first step of a lifetime, and only there. The graph then starts from its initial memory. It reads "
+    "nothing of lived, and of state only what is drawn at the start; give zeros of the right shapes. Every output next_state.X "
+    "goes back in as state.X. The graph does not check whole numbers against their ranges, nor actions for numbers that are not "
+    "finite."
 )
 
 
