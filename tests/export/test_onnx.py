@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="ONNX is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 import onnx
+import onnxruntime
 
 from export.agents import QUICK, exported, untrained
 from export.onnx_function import onnx_function

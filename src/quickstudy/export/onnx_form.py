@@ -1,7 +1,7 @@
 """Programs as nodes of an ONNX graph.
 
-ONNX broadcasts as NumPy does. So a broadcast that only elementwise operations read becomes axes of length one. It is written out
-only where an operation reads the whole array.
+ONNX broadcasts as NumPy does. So a broadcast that only elementwise operations read becomes axes of length one. It is written
+out only where an operation reads the whole array.
 """
 
 import importlib

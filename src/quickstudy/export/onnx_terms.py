@@ -12,8 +12,8 @@ STATE, NEXT = "state.", "next_state."
 _BEGINS = (
     "begins is true at the first step of a lifetime, and only there. The graph then starts from its initial memory. It reads "
     "nothing of lived, and of state only what is drawn at the start; give zeros of the right shapes. Every output next_state.X "
-    "goes back in as state.X. The graph does not check whole numbers against their ranges, nor actions for numbers that are not "
-    "finite."
+    "goes back in as state.X. The graph does not check whole numbers against their ranges. It does not check that actions are "
+    "finite either."
 )
 
 
