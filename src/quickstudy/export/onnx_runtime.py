@@ -4,13 +4,14 @@ The part below the mark goes into `agent.py` of an exported folder, beside `Live
 `numpy_runtime.py`.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from quickstudy.export.numpy_runtime import Lived, State, _reader, json
+from quickstudy.export.numpy_runtime import Lived, State, _reader
 
 # The agent.
 
@@ -82,7 +83,7 @@ class Agent:
             feeds["action"] = self._read("action", lived.action)
             if self._continuous and not np.isfinite(feeds["action"]).all():
                 raise ValueError("an action must be finite, since somebody has taken it.")
-            feeds["reward"], feeds["successor"] = np.float32(lived.reward), self._read("successor", lived.successor)
+            feeds["reward"], feeds["successor"] = np.asarray(lived.reward, np.float32), self._read("successor", lived.successor)
             feeds |= {name: np.asarray(getattr(lived, name), bool) for name in ("terminated", "truncated")}
         results = self.session.run(None, feeds)
         parts = len(self._memory)
