@@ -1,10 +1,12 @@
 """How far exported agents are from the agents in JAX, how many bytes they are, and how long one of their steps takes.
 
     python benchmarks/exported.py
+    python benchmarks/exported.py --forms onnx      # measures one form anew and keeps what was measured of the others
 
 For a GRU of 256 units on bandits of five arms, and for shipped bundles of different kinds: the NumPy form, the C form
-(gcc -O3 -march=native), and `quickstudy.Actor` on both of its backends. Every time stands beside an empty call of the same run.
-The numbers go to `benchmarks/exported.json`, and the table of `docs/export.md` is drawn from them.
+(gcc -O3 -march=native), the ONNX form (ONNX Runtime, one thread), and `quickstudy.Actor` on both of its backends. Every time
+stands beside an empty call of the same run. The numbers go to `benchmarks/exported.json`, and the table of `docs/export.md` is
+drawn from them.
 """
 
 import dataclasses
@@ -23,10 +25,13 @@ import tyro
 
 import quickstudy as qs
 from quickstudy.export.export import export_bundle
+from quickstudy.protocol.printable import file_word
 from quickstudy.storage.bundle import Bundle, load_bundle
 
 HERE = Path(__file__).parent
 NUMBERS, PAGE = HERE / "exported.json", HERE.parent / "docs" / "export.md"
+LARGE = "GRU, 256 units"
+TARGETS, ACTORS = ("numpy", "c", "onnx"), ("actor numpy", "actor jax")
 BUNDLES = ("bandit-n10-k10", "mdp-n10", "half-cheetah-rl2", "grid-navigation-varibad", "cart-pole-hybrid")
 MARKS = ("<!-- measured: python benchmarks/exported.py -->\n", "<!-- end of what was measured -->")
 
@@ -41,6 +46,8 @@ class Settings:
     """Timed decisions of each `Actor`."""
     only: tuple[str, ...] = ()
     """Bundles; those of the table if not given."""
+    forms: tuple[str, ...] = (*TARGETS, *ACTORS)
+    """What is measured of each agent."""
 
 
 def large_gru():
@@ -91,7 +98,7 @@ def _percentile(times, part):
 def measured(bundle, name, settings):
     """Everything about one agent."""
     found = {}
-    for target in ("numpy", "c"):
+    for target in (form for form in settings.forms if form in TARGETS):
         with tempfile.TemporaryDirectory() as folder:
             exported = export_bundle(bundle, to=target, folder=folder, name=name, check=settings.check, bench=True)
         parity = exported.parity
@@ -103,22 +110,30 @@ def measured(bundle, name, settings):
             "bytes": code,
             "microseconds": dataclasses.asdict(parity.latency),
         }
-    for backend in ("numpy", "jax"):
-        found[f"actor {backend}"] = {"microseconds": time_actor(bundle, backend, settings.decisions)}
+    for form in (form for form in settings.forms if form in ACTORS):
+        found[form] = {"microseconds": time_actor(bundle, form.removeprefix("actor "), settings.decisions)}
     return found
 
 
 def table(results):
     """The table of the page, in Markdown."""
-    head = ["agent", "deviation, NumPy", "deviation, C", "NumPy", "C", "`Actor`, NumPy", "`Actor`, JAX", "empty call in Python"]
+    names = {"numpy": "NumPy", "c": "C", "onnx": "ONNX", "actor numpy": "`Actor`, NumPy", "actor jax": "`Actor`, JAX"}
+    head = ["agent", *(f"deviation, {names[target]}" for target in TARGETS), *names.values(), "empty call in Python"]
     rows = [head, ["---"] * len(head)]
     for name, found in results["agents"].items():
-        times = [found[form]["microseconds"] for form in ("numpy", "c", "actor numpy", "actor jax")]
-        worst = [[_of_policy(found[target][kind]) for kind in ("deviation", "absolute")] for target in ("numpy", "c")]
-        cells = [f"{apart:.1e} ({absolute:.1e})" for apart, absolute in worst]
-        cells += [f"{t['median']:.0f} ({t['p99']:.0f})" for t in times]
-        rows.append([name, *cells, f"{times[2]['empty_median']:.1f}"])
+        cells = [_deviation(found[target]) if target in found else "–" for target in TARGETS]
+        cells += [_time(found[form]) if form in found else "–" for form in (*TARGETS, *ACTORS)]
+        empty = next((found[form]["microseconds"]["empty_median"] for form in ("actor numpy", "numpy") if form in found), None)
+        rows.append([name, *cells, "–" if empty is None else f"{empty:.1f}"])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _deviation(found):
+    return "{:.1e} ({:.1e})".format(*(_of_policy(found[kind]) for kind in ("deviation", "absolute")))
+
+
+def _time(found):
+    return "{median:.0f} ({p99:.0f})".format(**found["microseconds"])
 
 
 def _of_policy(deviations):
@@ -134,19 +149,20 @@ def page_with(text, results):
 def main():
     """Measures everything, and writes numbers and table."""
     settings = tyro.cli(Settings, description=__doc__)
-    agents = {} if settings.only else {"GRU, 256 units": measured(large_gru(), "gru-256", settings)}
-    for name in settings.only or BUNDLES:
-        agents[name] = measured(load_bundle(HERE.parent / "bundles" / name), name, settings)
     results = {
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}; other work ran at the same time",
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "agents": agents,
+        "agents": {} if settings.only else json.loads(NUMBERS.read_text())["agents"],
     }
-    print(table(results))
-    if not settings.only:
-        NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
-        PAGE.write_text(page_with(PAGE.read_text(), results))
+    for name in settings.only or (LARGE, *BUNDLES):
+        bundle = large_gru() if name == LARGE else load_bundle(HERE.parent / "bundles" / name)
+        found = measured(bundle, file_word(name), settings)
+        results["agents"][name] = results["agents"].get(name, {}) | found
+        print(name, table({"agents": {name: found}}), sep="\n", flush=True)
+        if not settings.only:  # after every agent, so that what was measured stays if a later one fails
+            NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
+            PAGE.write_text(page_with(PAGE.read_text(), results))
 
 
 if __name__ == "__main__":

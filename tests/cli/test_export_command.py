@@ -1,7 +1,9 @@
 """`quickstudy export`: what it writes and says, what it refuses, and what it makes of names from strangers."""
 
+import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,7 +65,33 @@ def test_an_agent_that_cannot_be_exported_is_one_line(capsys, tmp_path):
     assert not (tmp_path / "agent").exists()
 
 
-@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
+class Without:
+    """Finds no package of one name, as if it were not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
+def test_without_the_extra_one_line_says_what_to_install_for_onnx(missing, capsys, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, missing, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Without(missing), *sys.meta_path])
+    status, out, err = run(BUNDLES / QUICK, "--to", "onnx", "--folder", tmp_path / "agent", capsys=capsys)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("pip install 'quickstudy[onnx]'\n")
+    assert not (tmp_path / "agent").exists()
+
+
+no_onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed")
+
+
+@pytest.mark.parametrize(
+    "to", ["numpy", pytest.param("c", marks=needs_gcc), pytest.param("onnx", marks=[no_onnx, pytest.mark.suites])]
+)
 def test_a_name_is_never_code(to, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(BUNDLES / QUICK, tmp_path / NAME)
@@ -75,7 +103,7 @@ def test_a_name_is_never_code(to, capsys, tmp_path, monkeypatch):
     assert folder.name.isprintable()
     contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
     assert contract["bundle"]["name"].isprintable()
-    source = (folder / ("agent.py" if to == "numpy" else "agent.c")).read_text(encoding="utf-8")
+    source = (folder / ("agent.c" if to == "c" else "agent.py")).read_text(encoding="utf-8")
     assert "a___ _x1b_2J_red__n_ _u202e (rl2), seed 0, exported by quickstudy" in source.splitlines()[0]
     if to == "c":
         program = '#include "agent.h"\nint main(void) { agent_state state; agent_begin(&state); return state.decided; }\n'

@@ -33,7 +33,7 @@ def recorded(name, steps):
 def test_a_step_that_is_no_number_is_found_whatever_follows_it(to, wrong, request):
     folder = request.getfixturevalue("in_numpy" if to == "numpy" else "in_c").folder
     vectors, programs = recorded(QUICK, 20)
-    compare = parity.numpy_parity if to == "numpy" else lambda *given: parity.c_parity(*given, programs)
+    compare = parity.python_parity if to == "numpy" else lambda *given: parity.c_parity(*given, programs)
     assert compare(folder, vectors).of_policy <= LARGEST_DEVIATION
     vectors.decision["policy.logits"] = np.where(np.arange(20)[:, None] == 3, wrong, vectors.decision["policy.logits"])
     found = compare(folder, vectors)

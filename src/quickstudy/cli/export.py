@@ -21,8 +21,9 @@ _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
 class ExportArguments:
     """The target, and what is checked."""
 
-    to: Literal["numpy", "c"] = "numpy"
-    """What the agent is written in: `numpy`, a Python file that imports NumPy alone, or `c`, C99 without allocation."""
+    to: Literal["numpy", "c", "onnx"] = "numpy"
+    """What the agent is written in: `numpy`, a Python file that imports NumPy alone, `c`, C99 without allocation, or `onnx`, a
+    graph for ONNX Runtime (extra `onnx`)."""
     seed: Seed = 0
     """Which of the independently trained agents."""
     check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000

@@ -14,7 +14,9 @@ from quickstudy.export.c_export import c_files
 from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract
 from quickstudy.export.numpy_export import numpy_files
-from quickstudy.export.parity import Parity, c_parity, numpy_parity
+from quickstudy.export.onnx_form import check_onnx_installed, without_onnx_form
+from quickstudy.export.onnx_terms import onnx_terms
+from quickstudy.export.parity import Parity, c_parity, python_parity
 from quickstudy.export.repeating import deviation_from_itself
 from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
 from quickstudy.programs.program import multiplications
@@ -29,7 +31,7 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.results_folder import check_results_folder
 
-TARGETS = ("numpy", "c")
+TARGETS = ("numpy", "c", "onnx")
 RECORDED_STEPS = 1000
 """Steps in `vectors.npz`."""
 LARGEST_DEVIATION = 1e-5
@@ -75,12 +77,15 @@ def export_bundle(
       check: steps that are compared with the agent in JAX; 0 leaves the check out.
       bench: whether steps are timed too.
     Raises:
+      MissingExtraError: what the target needs is not installed.
       UsageError: no such target, a negative number of steps or more than memory holds, or a folder that cannot be written.
       NoProgramError: a part of the agent cannot be exported; says which, and what can be done.
       BundleError: no such seed.
     """
     if to not in TARGETS:
         raise UsageError(f"--to must be one of {', '.join(TARGETS)}; came {to!r}.")
+    if to == "onnx":
+        check_onnx_installed()
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
     params, agent = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
@@ -95,6 +100,8 @@ def export_bundle(
             "In Python it runs as quickstudy.Actor.",
             part=error.part,
         ) from error
+    if to == "onnx":
+        _check_onnx_form(programs, f"{name} ({algorithm})")
     outputs = list(programs.decision)
     recorded = record_vectors(
         agent,
@@ -113,6 +120,8 @@ def export_bundle(
         memory_bytes=memory_bytes(agent),
         products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
     )
+    if to == "onnx":
+        said |= onnx_terms(programs, said)
     initial = _initial(agent, params, programs)
     files = _files(to, programs, initial, said, recorded.first(RECORDED_STEPS), title=f"{name} ({algorithm}), seed {seed}")
     folder = Path(folder)
@@ -123,13 +132,25 @@ def export_bundle(
     if check:
         compared = recorded.first(check)
         parity = (
-            numpy_parity(folder, compared, timed=bench) if to == "numpy" else c_parity(folder, compared, programs, timed=bench)
+            c_parity(folder, compared, programs, timed=bench) if to == "c" else python_parity(folder, compared, timed=bench)
         )
         if parity.of_policy > LARGEST_DEVIATION:
             parity = dataclasses.replace(parity, of_jax=deviation_from_itself(agent, params, compared, said))
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     return Exported(folder=folder, sizes={file: len(content) for file, content in files.items()}, parity=parity)
+
+
+def _check_onnx_form(programs: StepPrograms, name: str) -> None:
+    """Raises NoProgramError if an operation of the programs has no form in ONNX."""
+    for function, program in (("adapt", programs.take_in), ("act", programs.decide)):
+        missing = ", ".join(without_onnx_form(program))
+        if missing:
+            raise NoProgramError(
+                f"{name} cannot be exported to onnx: {function} of the agent uses operations that have no form in ONNX: "
+                f"{missing}. These targets can write it: numpy, c.",
+                part=f"{function}, for its {missing}",
+            )
 
 
 def _tasks_of(bundle: Bundle) -> TaskDistribution | None:
@@ -150,6 +171,10 @@ def _files(
     }
     if to == "numpy":
         return files | numpy_files(programs, initial, title=title, digest=said["bundle"]["parameters_sha256"])
+    if to == "onnx":
+        from quickstudy.export.onnx_export import onnx_files
+
+        return files | onnx_files(programs, initial, said, title=title)
     return files | c_files(programs, initial, said, title=title) | {"vectors.bin": packed_vectors(vectors, programs)}
 
 

@@ -21,6 +21,7 @@ The first part of this file is generated from the agent, the second runs it. `py
 import math
 import statistics
 '''
+_MAIN = '\n\nif __name__ == "__main__":\n    sys.exit(main(open_agent))\n'
 
 
 def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, title: str, digest: str) -> dict[str, bytes]:
@@ -40,22 +41,34 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
         f'    {name} = weights["{name}"]  # {constant.dtype} {list(constant.shape)}\n' for constant, name in names.items()
     )
     inner = "\n".join(f"    {line}" if line else "" for line in f"{take_in}\n{decide}".splitlines())
-    runtime = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
-    _, _, code = runtime.partition('"""\n\nimport json')
+    code = _runtime()
     source = "".join((
         _HEAD.format(title=in_a_comment(title), digest=in_a_comment(digest)),
-        "import json" + code.partition("\n\n\nclass Lived")[0],
+        code.partition("\n\n\nclass Lived")[0],
         "\n\n",
         helpers_for(take_in + decide),
         '\n\ndef programs(weights):\n    """The two programs of the agent: what it takes in, and what it decides."""\n',
         loaded,
         f"\n{inner}\n\n    return take_in, decide\n\n\nclass Lived",
         code.partition("\n\n\nclass Lived")[2],
-        '\n\nif __name__ == "__main__":\n    sys.exit(main(programs))\n',
+        '\n\ndef open_agent(folder):\n    """The agent in a folder."""\n    return Agent(folder, programs)\n',
+        _MAIN,
     ))  # fmt: skip
     arrays = {name: constant.array for constant, name in names.items()}
     arrays |= {f"initial {number}": array for number, array in enumerate(initial.values())}
     return {"agent.py": source.encode(), "weights.npz": _packed(arrays)}
+
+
+def shared_runtime() -> tuple[str, str]:
+    """The source of the runtime before its class `Agent` and behind it, for forms that have their own."""
+    before, _, rest = _runtime().partition("class Agent:")
+    return before.rstrip() + "\n", f"\n\ndef _short({rest.partition('def _short(')[2]}{_MAIN}"
+
+
+def _runtime() -> str:
+    """The source of `numpy_runtime.py` without its first lines of text."""
+    text = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
+    return "import json" + text.partition('"""\n\nimport json')[2]
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -169,7 +169,7 @@ def _whole_range(part: dict) -> tuple:
     return None, None
 
 
-def replay(agent: Agent, vectors: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+def replay(agent: Any, vectors: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
     """The largest deviation from recorded steps of each number of a decision, by name: in proportion, and as it is.
 
     In proportion means divided by the size of the number. Means and deviations of actions are divided by half the range of the
@@ -207,11 +207,15 @@ def _apart(came: Any, expected: np.ndarray, sizes: Any) -> tuple[float, float]:
     return float(in_proportion.max(initial=0.0)), float(difference.max(initial=0.0))
 
 
-def main(programs: Any) -> int:
-    """Replays `vectors.npz` beside this file, and prints the largest deviations."""
+def main(open_agent: Callable[[Path], Any]) -> int:
+    """Replays `vectors.npz` beside this file, and prints the largest deviations.
+
+    Args:
+      open_agent: gives the agent in a folder.
+    """
     folder = Path(sys.argv[0]).resolve().parent
     with np.load(folder / "vectors.npz") as file:
-        worst = replay(Agent(folder, programs), {name: file[name] for name in file.files})
+        worst = replay(open_agent(folder), {name: file[name] for name in file.files})
     for name, (apart, absolute) in worst.items():
         print(f"{name}: largest deviation {apart:.3g}, absolute {absolute:.3g}")
     return 0 if max(apart for apart, _ in worst.values()) <= 1e-4 else 1

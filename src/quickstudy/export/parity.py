@@ -39,7 +39,7 @@ class Parity:
     proportion to it. Close to zero a number has no useful size: means and deviations of actions are divided by at least half
     the range of the action, all other numbers by at least one.
     `absolute`: as it is, in the unit of the number.
-    `check_value`: of all bits that the C form decided; None for the NumPy form, whose bits depend on the machine's library.
+    `check_value`: of all bits that the C form decided; None for the other forms, whose bits depend on libraries.
     `of_jax`: the largest deviation of the policy of the agent in JAX from itself, compiled step by step; None where it was not
     measured, because the exported form is close enough.
     """
@@ -57,19 +57,19 @@ class Parity:
         return max(apart for name, apart in self.deviation.items() if name.startswith("policy"))
 
 
-def numpy_parity(folder: Path, vectors: Vectors, *, timed: bool = False) -> Parity:
-    """The NumPy form in a folder, against recorded steps.
+def python_parity(folder: Path, vectors: Vectors, *, timed: bool = False) -> Parity:
+    """A form in a folder that Python runs, against recorded steps.
 
     Args:
-      folder: that holds `agent.py`.
+      folder: that holds `agent.py`, of the NumPy form or of the ONNX form.
       vectors: recorded steps.
       timed: whether steps are timed too.
     """
     module = _module(folder / "agent.py")
-    agent = module.Agent(folder, module.programs)
+    agent = module.open_agent(folder)
     found = module.replay(agent, vectors.arrays())
     deviation, absolute = ({name: apart[place] for name, apart in found.items()} for place in range(2))
-    latency = _time_numpy(module, agent, vectors) if timed else None
+    latency = _time_python(module, agent, vectors) if timed else None
     return Parity(steps=len(vectors), deviation=deviation, absolute=absolute, latency=latency)
 
 
@@ -156,7 +156,7 @@ def _module(path: Path) -> Any:
     return module
 
 
-def _time_numpy(module: Any, agent: Any, vectors: Vectors, *, repeats: int = 5) -> Latency:
+def _time_python(module: Any, agent: Any, vectors: Vectors, *, repeats: int = 5) -> Latency:
     """Times every step of the recorded ones, and a call that does nothing after each."""
     taken, empty = [], []
 

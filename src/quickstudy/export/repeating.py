@@ -31,7 +31,7 @@ def deviation_from_itself(agent: Agent, params: PyTree, vectors: Vectors, contra
       vectors: recorded steps.
       contract: of the exported form.
     """
-    found: dict[str, tuple[float, float]] = replay(_StepByStep(agent, params, contract), vectors.arrays())  # type: ignore[arg-type]
+    found: dict[str, tuple[float, float]] = replay(_StepByStep(agent, params, contract), vectors.arrays())
     return max(apart for name, (apart, _) in found.items() if name.startswith("policy"))
 
 

@@ -65,7 +65,7 @@ def _run(builder: Builder, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[V
     values.update({name: _constant(builder, array) for name, array in zip(jaxpr.constvars, consts, strict=True)})
 
     def read(atom: Any) -> Value:
-        return builder.constant(np.asarray(atom.val)) if hasattr(atom, "val") else values[atom]
+        return builder.constant(np.asarray(atom.val, atom.aval.dtype)) if hasattr(atom, "val") else values[atom]
 
     for equation in jaxpr.eqns:
         outputs = _equation(builder, equation, [read(atom) for atom in equation.invars])
