@@ -86,7 +86,7 @@ def test_an_end_in_the_middle_of_a_message_is_an_end(other_end):
         channel.receive(FOREVER)
 
 
-@pytest.mark.parametrize("message", [b"", bytes(10_000_000)])
+@pytest.mark.parametrize("message", [b"", bytes(10_000_000)], ids=["empty", "long"])
 def test_a_stopped_process_costs_the_time_limit_and_no_more(other_end, message):
     channel, process = other_end("connection.send_bytes(b''); connection.recv_bytes(); time.sleep(60)")
     channel.receive(FOREVER)
