@@ -22,7 +22,7 @@ from quickstudy.storage.envelope_file import load_envelope, plain_envelope
 BUOY = functools.partial(small, "drifting-control")
 SURPRISED = Envelope(
     fallback="certainty equivalence",
-    surprise=SurpriseRule(readout="readout.safetensors", enter_below=0.5, enter_steps=1, seed_of_training=1),
+    surprise=SurpriseRule(readout="readout.safetensors", enter_below=0.5, enter_steps=1, leave_above=0.9, seed_of_training=1),
 )
 
 

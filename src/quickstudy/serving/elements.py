@@ -8,6 +8,9 @@ import numpy as np
 from quickstudy.protocol.spaces import Space
 from quickstudy.serving.refusal import Refusal
 
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest number that 32 bits hold."""
+
 
 def element_of(space: Space, value: Any, *, field: str) -> np.ndarray:
     """An element of a space from a number or nested lists of numbers.
@@ -25,6 +28,8 @@ def element_of(space: Space, value: Any, *, field: str) -> np.ndarray:
         numbers = np.asarray(value)
     except ValueError:
         raise _refusal("is not an array", space, value, field) from None
+    if whole and numbers.dtype.kind == "f" and np.array_equal(numbers, numbers.astype(np.int64).astype(numbers.dtype)):
+        numbers = numbers.astype(np.int64)  # in JSON, 3.0 is a whole number
     if numbers.dtype.kind not in ("iu" if whole else "iuf") or numbers.shape != (space.shape or ()):
         raise _refusal("has another form", space, value, field)
     with np.errstate(over="ignore"):
@@ -45,6 +50,24 @@ def single(space: Space) -> np.ndarray | None:
     """The only element of a space that has but one, such as the observation of a bandit; else None."""
     low, high = _bounds(space)
     return np.asarray(low, space.dtype) if np.array_equal(low, high) else None
+
+
+def schema_of(space: Space) -> dict[str, Any]:
+    """What a space allows, as a JSON schema. Numbers that 32 bits cannot hold are not allowed."""
+    whole = not isinstance(space, gymnasium.spaces.Box) or np.issubdtype(space.dtype, np.integer)
+    low, high = (np.broadcast_to(bound, space.shape or ()) for bound in _bounds(space))
+    return _schema_between(low, high, whole=whole)
+
+
+def _schema_between(low: np.ndarray, high: np.ndarray, *, whole: bool) -> dict[str, Any]:
+    if not low.ndim:
+        if whole:
+            return {"type": "integer", "minimum": int(low), "maximum": int(high)}
+        return {"type": "number", "minimum": max(float(low), -LARGEST), "maximum": min(float(high), LARGEST)}
+    length = {"type": "array", "minItems": len(low), "maxItems": len(low)}
+    if (low == low[:1]).all() and (high == high[:1]).all():
+        return length | ({"items": _schema_between(low[0], high[0], whole=whole)} if len(low) else {})
+    return length | {"prefixItems": [_schema_between(*bounds, whole=whole) for bounds in zip(low, high, strict=True)]}
 
 
 def in_words(space: Space) -> str:

@@ -293,6 +293,17 @@ def contradiction(step: Step, came: Rewarded) -> Refusal:
     )
 
 
+def checked_events(events: int, log: list[Event]) -> int:
+    """A number of first events that a client named.
+
+    Raises:
+      Refusal: the log is not so long.
+    """
+    if not 1 <= events <= len(log):
+        raise Refusal("conflict", "the session has fewer events.", field="events", expected=f"1 to {len(log)}", got=str(events))
+    return events
+
+
 def counted(log: list[Event]) -> list[Event]:
     """The events of a log that count: those that a rollback undid, and rollbacks themselves, are left out."""
     counting: list[Event] = []

@@ -17,7 +17,7 @@ from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renew
 from quickstudy.serving.live import LiveSession, Memory, Shelf
 from quickstudy.serving.memory import Memories, begun, bring_up_to_date
 from quickstudy.serving.programs import AgentPrograms
-from quickstudy.serving.record import Record, recorded
+from quickstudy.serving.record import Record, checked_events, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
 from quickstudy.serving.served_agent import ServedAgent
@@ -183,11 +183,7 @@ class Sessions:
 
     def _rolled_back(self, session: LiveSession, request: Rollback, now: float) -> None:
         log = self.shelf.log(session)
-        if not 1 <= request.events <= len(log):
-            raise Refusal(
-                "invalid", "there is no such event.", field="events", expected=f"1 to {len(log)}", got=str(request.events)
-            )
-        event = RolledBack(at=now, events=request.events)
+        event = RolledBack(at=now, events=checked_events(request.events, log))
         session.fresh.append(event)
         session.record, session.memories = self._recorded([*log, event]), None
 

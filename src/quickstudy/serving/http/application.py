@@ -25,6 +25,7 @@ from quickstudy.serving.http.openapi import document
 from quickstudy.serving.http.problems import problem, refused
 from quickstudy.serving.http.tokens import Caller, Rates, Tokens
 from quickstudy.serving.portable import from_lines, to_lines
+from quickstudy.serving.record import checked_events
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.store import StoreError
@@ -200,13 +201,14 @@ class Application:
         return handler
 
     async def _rollback(self, request: Request, caller: Caller, body: bytes) -> Response:
-        events = bodies.decoded(bodies.RollbackBody, body).events
+        events = int(bodies.decoded(bodies.RollbackBody, body).events)
         return _json(await self._ask(asked.Rollback(name=_name(request, caller), events=events)))
 
     async def _fork(self, request: Request, caller: Caller, body: bytes) -> Response:
         name, wanted = _name(request, caller), bodies.decoded(bodies.ForkBody, body)
         agent, log = await self._log(name)
-        fork = asked.Open(name=SessionName(caller.tenant, wanted.session), log=tuple(log[: wanted.events]), agent=agent)
+        events = len(log) if wanted.events is None else checked_events(int(wanted.events), log)
+        fork = asked.Open(name=SessionName(caller.tenant, wanted.session), log=tuple(log[:events]), agent=agent)
         return _json(await self._ask(fork), status=201)
 
     async def _export(self, request: Request, caller: Caller, body: bytes) -> Response:

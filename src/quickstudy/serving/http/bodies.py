@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from quickstudy.serving.elements import LARGEST
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Request, Reward, SessionName
 
@@ -12,6 +13,10 @@ NAME_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 MOST_IN_BATCH = 1024
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN, description="letters, digits and . _ ~ -, at most 128")]
 Observation = Annotated[Any, msgspec.Meta(description="an element of the agent's observation space")]
+
+
+Whole = Annotated[float, msgspec.Meta(ge=1, le=2**40, multiple_of=1, extra_json_schema={"type": "integer"})]
+"""A whole number; in JSON, 3.0 is one."""
 
 
 class OpenBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -32,7 +37,7 @@ class RewardBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Says what followed a decision."""
 
     decision_id: Name
-    reward: float
+    reward: Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
     reward_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{0,128}$")] = ""
     observation: Observation = None
     terminated: bool = False
@@ -46,14 +51,14 @@ class ChangeBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Makes a session as it was after its first events."""
 
-    events: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    events: Whole
 
 
 class ForkBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Copies a session, up to a number of events, under another name."""
 
     session: Name
-    events: Annotated[int, msgspec.Meta(ge=1, le=2**40)] | None = None
+    events: Whole | None = None
 
 
 class BatchAct(ActBody, tag_field="op", tag="act"):

@@ -1,10 +1,13 @@
 """The OpenAPI document of the server, from the bodies that it checks requests with."""
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from quickstudy.protocol.records import Spec
+from quickstudy.protocol.spaces import Space
+from quickstudy.serving.elements import schema_of
 from quickstudy.serving.http import bodies
 from quickstudy.serving.http.problems import MEDIA_TYPE
 from quickstudy.serving.served_agent import ServedAgent
@@ -34,7 +37,11 @@ def document(served: ServedAgent) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     reference = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, Any] = {
-        path: {"post": _operation(name, says, scope, status, reference[answer], body=reference[body], path=path)}
+        path: {
+            "post": _operation(
+                name, says, scope, status, reference[answer], body=reference[body], needs_body=_required(body), path=path
+            )
+        }
         for path, (name, says, body, answer, status, scope) in _POSTS.items()
     }
     limits = [_query("after", {"type": "string"}), _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000})]
@@ -54,6 +61,7 @@ def document(served: ServedAgent) -> dict[str, Any]:
     for path, says in (("/healthz", "Whether the server lives"), ("/readyz", "Whether it can decide and store")):
         paths[path] = {"get": _operation(path[1:], says, None, 200, {"type": "object"})}
     components["ProblemBody"]["additionalProperties"] = True
+    _describe_spaces(components, served.spec)
     return {
         "openapi": "3.1.0",
         "info": {"title": "quickstudy", "version": _version(), "description": _description(served)},
@@ -65,6 +73,22 @@ def document(served: ServedAgent) -> dict[str, Any]:
     }
 
 
+def _describe_spaces(components: dict[str, Any], spec: Spec) -> None:
+    """Puts the spaces of the agent into the schemas of bodies and answers."""
+    observation, actions = schema_of(spec.observation_space), spec.action_space
+    for name in ("ActBody", "BatchAct"):
+        components[name]["properties"]["observation"] |= observation
+    for name in ("RewardBody", "BatchReward"):
+        components[name]["properties"]["observation"] |= {"anyOf": [observation, {"type": "null"}]}
+    if isinstance(actions, get_args(Space)):
+        components["Answer"]["properties"]["action"] |= schema_of(actions)
+
+
+def _required(kind: type) -> bool:
+    """Whether a body has a field that must be given."""
+    return any(field.required for field in msgspec.structs.fields(kind))
+
+
 def _operation(
     name: str,
     says: str,
@@ -73,6 +97,7 @@ def _operation(
     answer: dict[str, Any] | None,
     *,
     body: dict[str, Any] | None = None,
+    needs_body: bool = True,
     path: str = "",
     parameters: list | None = None,
 ) -> dict[str, Any]:
@@ -88,7 +113,7 @@ def _operation(
     if parameters:
         operation["parameters"] = parameters
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {"required": needs_body, "content": {"application/json": {"schema": body}}}
     if scope is not None:
         operation |= {"security": [{"token": []}, {}], "description": f"Scope: {scope}."}
     return operation
