@@ -22,8 +22,8 @@ SMALL["rl2"] += [RL2 | {"cell": "associative", "beside": 16, "names_actions": Tr
 GRADIENT = {"hidden_sizes": (16,), "rollouts": 2, "lifetimes": 64, "learning_rate": 1e-2}
 SMALL |= {
     "energy": [RL2 | {"particles": 8, "ridges": 12, "step_sizes": (32,), "moments": 4}],
-    # With the default of epochs, the hybrid learns the 64 training riddles by heart: three seeds came to 0.09 to 0.10 more there
-    # than on new ones. With two, it was 0.08 on both of two seeds.
+    # With the default of epochs, the hybrid learns the 64 training riddles by heart: three seeds came to 0.09 to 0.10 more on
+    # them than on new ones. With two, it was 0.08 on both of two seeds.
     "hybrid": [RL2 | {"epochs": 2}],
     # With an embedding of five numbers and steps twice as long, one of ten seeds stays at 0.8 on "cue at reset": two answers
     # share a place in it. With these, 15 seeds came to 0.92 or more.

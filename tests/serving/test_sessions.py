@@ -144,7 +144,7 @@ def test_decisions_with_an_id_of_the_client_are_safe_to_repeat(serve):
     assert sessions.act("a", [0.5, 0.5], decision_id="mine") == first
     with pytest.raises(Refusal) as refusal:
         sessions.act("a", [0.5, 0.25], decision_id="mine")
-    assert kind_of(refusal) == ("invalid", "decision_id")
+    assert kind_of(refusal) == ("conflict", "decision_id")
     assert sessions.act("a", [0.5, 0.5], decision_id="other")["slot"] == 1
 
 

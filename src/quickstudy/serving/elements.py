@@ -28,18 +28,23 @@ def element_of(space: Space, value: Any, *, field: str) -> np.ndarray:
         numbers = np.asarray(value)
     except ValueError:
         raise _refusal("is not an array", space, value, field) from None
-    if whole and numbers.dtype.kind == "f" and np.array_equal(numbers, numbers.astype(np.int64).astype(numbers.dtype)):
+    if whole and numbers.dtype.kind == "f" and (np.abs(numbers) < 2**53).all() and (numbers == np.floor(numbers)).all():
         numbers = numbers.astype(np.int64)  # in JSON, 3.0 is a whole number
-    if numbers.dtype.kind not in ("iu" if whole else "iuf") or numbers.shape != (space.shape or ()):
+    if _has_truth_value(value) or numbers.dtype.kind not in ("iu" if whole else "iuf") or numbers.shape != (space.shape or ()):
         raise _refusal("has another form", space, value, field)
     with np.errstate(over="ignore"):
         element = numbers.astype(space.dtype)
-    if not np.isfinite(element).all():
+    if not (np.isfinite(element) & (np.abs(numbers) <= LARGEST)).all():
         raise _refusal("is not finite", space, value, field)
     compared = numbers if whole else element  # whole numbers wrap when they are cast
     if (compared < low).any() or (compared > high).any():
         raise _refusal("lies outside its space", space, value, field)
     return element
+
+
+def _has_truth_value(value: Any) -> bool:
+    """Whether true or false is among the numbers; NumPy would take it for 1 or 0."""
+    return any(map(_has_truth_value, value)) if isinstance(value, list) else isinstance(value, bool)
 
 
 def _refusal(what: str, space: Space, value: Any, field: str) -> Refusal:

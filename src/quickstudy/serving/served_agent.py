@@ -124,7 +124,7 @@ class ServedAgent:
         if self._only is not None or ends or slot % self.spec.horizon == self.spec.horizon - 1:
             return observation
         raise Refusal(
-            "invalid",
+            "conflict",
             "a reward within an episode needs the observation that followed.",
             field="observation",
             hint='Send it as "observation" with the reward, or "terminated" or "truncated" where the episode is over.',

@@ -209,7 +209,7 @@ class Sessions:
             if found is not None:
                 if found.acted.observation != observation:
                     raise Refusal(
-                        "invalid",
+                        "conflict",
                         f"decision {request.decision_id!r} was made on another observation.",
                         field="decision_id",
                         hint="Use an id of its own for every decision.",

@@ -74,12 +74,13 @@ def document(served: ServedAgent) -> dict[str, Any]:
 
 
 def _describe_spaces(components: dict[str, Any], spec: Spec) -> None:
-    """Puts the spaces of the agent into the schemas of bodies and answers."""
+    """Puts the spaces of the agent into the schemas of bodies and answers.
+
+    Not into those of a batch: a part with a wrong observation is answered by itself, and the batch is not refused.
+    """
     observation, actions = schema_of(spec.observation_space), spec.action_space
-    for name in ("ActBody", "BatchAct"):
-        components[name]["properties"]["observation"] |= observation
-    for name in ("RewardBody", "BatchReward"):
-        components[name]["properties"]["observation"] |= {"anyOf": [observation, {"type": "null"}]}
+    components["ActBody"]["properties"]["observation"] |= observation
+    components["RewardBody"]["properties"]["observation"] |= {"anyOf": [observation, {"type": "null"}]}
     if isinstance(actions, get_args(Space)):
         components["Answer"]["properties"]["action"] |= schema_of(actions)
 
