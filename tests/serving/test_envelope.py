@@ -96,7 +96,8 @@ def test_the_command_serves_a_bundle_within_its_envelope(tmp_path, monkeypatch, 
     """The digest of the envelope is a part of the agent's."""
     started = []
 
-    def serve(served, settings, *, listens):
+    def serve(served, settings, *, listens, follows):
+        assert follows is None
         started.append(served)
         listens("http://127.0.0.1:8080")
         return 0

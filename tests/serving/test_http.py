@@ -97,7 +97,7 @@ def test_decisions_are_idempotent_by_the_id_of_the_client(client_of):
     first = act(client, observation=[0.5, 0.5], decision_id="mine").json()
     assert act(client, observation=[0.5, 0.5], decision_id="mine").json() == first
     other = act(client, observation=[0.5, 0.0], decision_id="mine")
-    assert (other.status_code, other.json()["field"]) == (422, "decision_id")
+    assert (other.status_code, other.json()["field"]) == (409, "decision_id")
 
 
 REFUSALS = [
@@ -114,7 +114,8 @@ REFUSALS = [
     ("POST", "/v1/sessions/a/reward", b'{"decision_id": "x", "reward": 1e300}', 422, "reward"),
     ("POST", "/v1/sessions/a/reward", b'{"decision_id": "x", "reward": 1}', 404, "decision_id"),
     ("POST", "/v1/sessions/a/rollback", b'{"events": 0}', 422, "events"),
-    ("POST", "/v1/sessions/a/rollback", b'{"events": 99}', 422, "events"),
+    ("POST", "/v1/sessions/a/rollback", b'{"events": 99}', 409, "events"),
+    ("POST", "/v1/sessions/a/fork", b'{"session": "b", "events": 99}', 409, "events"),
     ("POST", "/v1/sessions/a/fork", b'{"session": "a"}', 409, "session"),
     ("POST", "/v1/sessions/a/import", b"nonsense", 422, "line 1"),
     ("POST", "/v1/sessions/nobody/reward", b'{"decision_id": "x", "reward": 1}', 404, "session"),
