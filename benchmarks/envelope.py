@@ -8,7 +8,7 @@ They were chosen before anything was measured. Two of the readouts are the store
 
 Targets: at most 5 % worse than the fallback on every split out of distribution, and at most 1 % worse than without the guard on
 `test`. Differences are paired by task, in % of the other's mean return, with 95 % intervals over tasks (normal approximation).
-The numbers go to `benchmarks/envelope.json`.
+The numbers go to `benchmarks/envelope.json`, and the table of docs/envelope.md is drawn from them.
 """
 
 import dataclasses
@@ -27,7 +27,9 @@ from quickstudy.rollout.envelope.rules import Envelope, SurpriseRule
 from quickstudy.rollout.runner import run_on_tasks
 
 HERE = Path(__file__).parent
-FOUND = HERE / "envelope.json"
+FOUND, PAGE = HERE / "envelope.json", HERE.parent / "docs" / "envelope.md"
+FIRST, LAST = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+"""The lines of the page between which its table stands."""
 BELIEFS = HERE.parent / "results" / "beliefs"
 SUBJECTS = {
     "drifting-control": ("drifting-control-varibad", "certainty equivalence", BELIEFS / "drifting-control-varibad"),
@@ -90,6 +92,23 @@ def measured(name, settings):
     return found
 
 
+def page_with(text, found):
+    """The page with its table drawn anew."""
+    lines = ["| tasks | guarded | without a guard | fallback alone | against no guard | against the fallback | target |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, one in found.items():
+        for split, measures in one["splits"].items():
+            returns = [f"{measures['returns'][label]:.2f}" for label in ("guarded", "unguarded", "fallback")]
+            against = [
+                f"{mean:+.1f} % [{low:.1f}, {high:.1f}]"
+                for mean, low, high in (measures["percent_against"][label] for label in ("unguarded", "fallback"))
+            ]
+            cells = [f"{name}, `{split}`", *returns, *against, "reached" if measures["reached"] else "**missed**"]
+            lines.append(f"| {' | '.join(cells)} |")
+    before, rest = text.split(FIRST)
+    return f"{before}{FIRST}\n" + "\n".join(lines) + f"\n\n{LAST}{rest.split(LAST)[1]}"
+
+
 def main():
     """Measures and prints."""
     settings = tyro.cli(Settings, description=__doc__)
@@ -105,6 +124,7 @@ def main():
             "seconds": round(time.perf_counter() - start),
         }
         FOUND.write_text(json.dumps(found, indent=1) + "\n")
+    PAGE.write_text(page_with(PAGE.read_text(), found))
 
 
 if __name__ == "__main__":
