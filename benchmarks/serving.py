@@ -47,7 +47,7 @@ class Settings:
 class Server:
     """`quickstudy serve` as a process."""
 
-    def __init__(self, bundle, store):
+    def __init__(self, bundle, store, *flags):
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = found.getsockname()[1]
@@ -63,6 +63,7 @@ class Server:
             str(self.port),
             "--at-end",
             "new",
+            *flags,
         ]
         self.start()
 
