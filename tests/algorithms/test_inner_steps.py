@@ -99,6 +99,7 @@ def test_sparse_inner_steps_touch_what_they_say():
     assert memory_bytes(full) == memory_bytes(maml(NAVIGATION.spec, made(MAMLConfig, **SMALL)).agent)
 
 
+@pytest.mark.slow
 def test_units_that_are_left_out_can_come_in():
     agent = sparse_maml_agent(NAVIGATION.spec, made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0))
     params = jax.jit(agent.init)(jax.random.key(0))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from laws.hidden_goal_problem import problem_of_hidden_goal
+from marks import slow_but
 from quickstudy import baselines
 from quickstudy.baselines.bandits.bayes_optimal import exact_value
 from quickstudy.baselines.mdps import adaptive_plan
@@ -303,7 +304,7 @@ SIMULATED = {
 }
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", slow_but(["grid-navigation"], SIMULATED))
 def test_simulated_returns_are_the_exact_value_and_posterior_sampling_earns_less(name):
     make, problem_for = SIMULATED[name]
     distribution = make()

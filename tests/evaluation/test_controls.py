@@ -133,6 +133,7 @@ def test_an_agent_that_learns_nothing_does_not_adapt(in_episodes):
     assert headline_of_adaptation(worse, "rl2").startswith("rl2 gets worse: −1.00 [−2.00, −0.50]")
 
 
+@pytest.mark.slow
 def test_episodes_of_one_step_compare_tenths_of_the_steps():
     found = measured(hidden_side(horizon=1, episodes=20))[0]
     assert headline_of_adaptation(found, "rl2").endswith("from the first to the last 2 steps.")

@@ -9,6 +9,7 @@ import pytest
 
 from export.agents import BUNDLES, QUICK, opened, untrained
 from export.c_function import needs_gcc
+from marks import slow_but
 from quickstudy.export import parity
 from quickstudy.export.contract import contract
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
@@ -79,7 +80,7 @@ def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, t
     assert Exported(folder=tmp_path, sizes={}, parity=found).repeats_the_agent is repeats
 
 
-@pytest.mark.parametrize("name", [QUICK, "pendulum-rl2", "drifting-control-energy"])
+@pytest.mark.parametrize("name", slow_but([QUICK], [QUICK, "pendulum-rl2", "drifting-control-energy"]))
 def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
     vectors, programs = recorded(name, 200)
     bundle = load_bundle(BUNDLES / name)

@@ -124,6 +124,7 @@ def test_dark_room_is_searched_as_is_known():
     assert sweep <= plan.steps_on_goal < plan.bound == pytest.approx(142.70, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_a_small_dark_room_is_searched_optimally():
     distribution = dark_room(size=5, horizon=8, episodes=4)
     problem = HiddenGoal(size=5, start=12, goals=tuple(range(25)), horizon=8, episodes=4, reward_elsewhere=0.0)

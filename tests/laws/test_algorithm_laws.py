@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from laws.cases import ALGORITHM_CASES, SLOW
+from laws.cases import ALGORITHM_CASES, SLOW_UPDATES
 from quickstudy import algorithms
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import initial_state, update_program
 
 
 @pytest.mark.parametrize(
-    "label", [pytest.param(label, marks=[pytest.mark.slow] if label in SLOW else []) for label in ALGORITHM_CASES]
+    "label", [pytest.param(label, marks=[pytest.mark.slow] if label in SLOW_UPDATES else []) for label in ALGORITHM_CASES]
 )
 def test_an_update_keeps_the_structure_of_its_state(label):
     name, config, make_distribution = ALGORITHM_CASES[label]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.networks.encoders import convolved, encoder_for, is_image, statistics_for, thing_numbers, things_of
 from quickstudy.networks.normalisation import Statistics, observed, see
@@ -112,7 +113,7 @@ def test_three_convolutions_are_asked_for():
         made(gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8), image_channels=(4, 4))
 
 
-@pytest.mark.parametrize("name", ["rl2", "pearl", "maml"])
+@pytest.mark.parametrize("name", slow_but(["rl2"], ["rl2", "pearl", "maml"]))
 @pytest.mark.parametrize("make", [shown_as_symbols, shown_as_image])
 def test_every_algorithm_takes_symbols_and_images(name, make):
     """Those without an encoder read them flat."""

@@ -68,6 +68,7 @@ def test_the_first_update_comes_before_any_baseline_is_made(distribution, tmp_pa
     assert load_bundle(tmp_path / "run" / "bundle").params is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_cache")
 def test_the_second_run_reads_them_and_makes_none(distribution, tmp_path):
     trained(Events(distribution), tmp_path / "first")

@@ -106,6 +106,7 @@ def test_another_text_is_said_and_the_run_goes_on(folder, caplog):
     assert "my_tasks.py changed since the run was started." in caplog.text
 
 
+@pytest.mark.slow
 def test_the_same_text_is_not_mentioned(folder, caplog):
     start(folder, written(folder), resume=True)
     assert "changed" not in caplog.text

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.cli import main
 from quickstudy.cli.progress_panel import Panel
@@ -64,6 +65,7 @@ def assert_same_bits(ours, theirs):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.mark.slow
 def test_it_learns_the_same_here_and_in_a_process_of_its_own(inline, in_process, algorithm):
     assert inline.finished
     assert inline.steps == 3 * STEPS_PER_UPDATE
@@ -88,6 +90,7 @@ def test_metrics_describe_the_lifetimes(inline):
     assert min(line["environment_steps"][0] for line in inline.metrics) < STEPS_PER_UPDATE  # some poles fell
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_alone_and_among_others(inline, algorithm, distribution):
     both = meta_train(algorithm, distribution, config(3, seeds=2), collecting=INLINE)
     assert_close(jax.tree.map(lambda leaf: leaf[:1], both.params), inline.params, tolerance=1e-4)
@@ -226,7 +229,7 @@ def test_where_most_is_lost_it_stops(capsys):
     assert 'raise RuntimeError("the motor is stuck")' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("terminal", slow_but([True], [False, True]))
 def test_the_panel_shows_time_by_activity_and_measures(terminal, algorithm, distribution, monkeypatch, capsys):
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
@@ -47,7 +48,7 @@ def undisturbed():
 
 
 @pytest.mark.parametrize("fault", LOSING)
-@pytest.mark.parametrize("cadence", [1, 2])
+@pytest.mark.parametrize("cadence", slow_but([1], [1, 2]))
 def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturbed, capsys):
     settable = fault == "set_task"
     distribution = slides(settable=settable)

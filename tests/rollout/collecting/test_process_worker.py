@@ -110,6 +110,7 @@ def test_where_every_process_dies_it_stops():
         lived(distribution, batch(distribution, lifetimes=1, faults={0: "exit"}), ONE)
 
 
+@pytest.mark.slow
 def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raised_it(undisturbed, capsys):
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, faults={0: "step", 7: "step"}))
@@ -192,6 +193,7 @@ OWN = """
 """
 
 
+@pytest.mark.slow
 def test_tasks_of_ones_own_from_a_file_are_lived_in_processes(tmp_path):
     (tmp_path / "my_kites.py").write_text(textwrap.dedent(OWN))
     distribution = qs.tasks.make(f"{tmp_path}/my_kites.py:kites", episodes=1)

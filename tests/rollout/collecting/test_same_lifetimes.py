@@ -34,7 +34,6 @@ QUICK = (
     "tally_agent every 1 on corridor",
     "trace_agent every 2 on corridor",
     "rl2 gru 8 on corridor",
-    "maml (8,) 1 on corridor",
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 import quickstudy as qs
 from laws.broken_environments import BROKEN
 from laws.toy_environments import Dial, Shown, dials, set_target, stepped
+from marks import slow_but
 from quickstudy.cli import main
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks import check as checks
@@ -38,7 +39,7 @@ def test_every_law_has_a_broken_distribution():
     assert {law for law, *_ in BROKEN.values()} == set(HOST_LAWS)
 
 
-@pytest.mark.parametrize("setter", [None, set_target])
+@pytest.mark.parametrize("setter", slow_but([None], [None, set_target]))
 def test_nothing_is_found_where_nothing_is_wrong(setter):
     assert check(dials(set_task=setter), samples=1000, budget_seconds=2.0) == []
 
@@ -74,9 +75,9 @@ CARTS = (with_length, between("length", 0.2, 1.0, 2.0))
 @pytest.mark.parametrize(
     "distribution",
     [
-        qs.from_gymnasium(*PENDULUMS, episodes=3),
+        pytest.param(qs.from_gymnasium(*PENDULUMS, episodes=3), marks=pytest.mark.slow),
         qs.from_gymnasium(*CARTS, episodes=3),
-        qs.from_gymnasium(*CARTS, episodes=3, set_task=set_length),
+        pytest.param(qs.from_gymnasium(*CARTS, episodes=3, set_task=set_length), marks=pytest.mark.slow),
     ],
     ids=["pendulum", "cart-pole", "cart-pole set to its task"],
 )
@@ -176,6 +177,7 @@ def test_slow_steps_are_warnings():
     assert any("of 'train' could be played, too few" in fault.what for fault in faults)
 
 
+@pytest.mark.slow
 def test_one_long_step_is_a_warning():
     steps = itertools.count()
 
@@ -188,6 +190,7 @@ def test_one_long_step_is_a_warning():
     assert "one step took 1.0 seconds." in {fault.what for fault in faults}
 
 
+@pytest.mark.slow
 def test_environments_that_take_long_to_make_are_a_warning():
     def make(task):
         time.sleep(0.03)
@@ -221,7 +224,12 @@ def impossible():
 @pytest.mark.parametrize(
     ("function", "status", "expected"),
     [
-        ("make", 0, ["tasks drawn: 500 of 'train', 500 of 'test'; played: ", " steps a second\n", "no fault found"]),
+        pytest.param(
+            "make",
+            0,
+            ["tasks drawn: 500 of 'train', 500 of 'test'; played: ", " steps a second\n", "no fault found"],
+            marks=pytest.mark.slow,
+        ),
         (
             "forgetful",
             1,

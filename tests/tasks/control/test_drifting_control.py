@@ -128,6 +128,7 @@ def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
     np.testing.assert_allclose(memory.covariance[:2, :2], 0.25 * np.eye(2))
 
 
+@pytest.mark.slow
 def test_agents_earn_what_was_measured_and_only_a_right_belief_covers():
     """Golden, 500 tasks of test: certainty equivalence 0.747 (0.045) short of the ceiling, no adaptation 33.4 (1.5)."""
     distribution = drifting_control()
