@@ -61,6 +61,7 @@ def test_outcomes_that_are_equal_cannot_be_told_apart_and_teach_nothing():
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves(slope.network))
 
 
+@pytest.mark.slow
 def test_no_more_lifetimes_are_shown_than_there_are():
     params, lifetimes = lived()
     few = jax.tree.map(lambda leaf: leaf[:, :2], lifetimes)

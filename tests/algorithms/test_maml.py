@@ -173,6 +173,7 @@ def test_outer_gradient_of_e_maml_is_unbiased():
     assert np.abs(exact).max() > 0.05
 
 
+@pytest.mark.slow
 def test_outer_gradient_of_plain_maml_forgets_that_the_first_pulls_lead_to_the_last():
     estimated, exact = outer_gradient("maml")
     assert np.abs(estimated - exact).max() > 0.1 * np.abs(exact).max()

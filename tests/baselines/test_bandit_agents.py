@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.baselines.bandits.arm_counts import ArmCounts
 from quickstudy.baselines.bandits.bayes_optimal import bayes_optimal_agent
 from quickstudy.baselines.bandits.epsilon_greedy import epsilon_greedy_agent
@@ -52,7 +53,7 @@ def decide_often(agent, memory, *, times=20_000):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("start", [0, 4])
+@pytest.mark.parametrize("start", slow_but([4], [0, 4]))
 def test_counts_follow_valid_pulls_alone(make, start):
     agent = make(spec(start=start))
     key = jax.random.key(0)

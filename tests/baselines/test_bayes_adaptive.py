@@ -200,9 +200,9 @@ def memory_after(agent, params, history, problem):
 HISTORIES = [(), ((0, 1, 0),), ((0, 1, 0), (0, 1, 2)), ((0, 1, 2), (1, 0, 1), (0, 0, 0)), ((0, 0, 1),)]
 
 
-@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("history", slow_but(HISTORIES[:2], HISTORIES))
 @pytest.mark.parametrize("make", [bayes_adaptive_agent, sampled_plan_agent, expected_plan_agent])
-@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("start", slow_but([3], [0, 3]))
 def test_belief_over_hypotheses_is_bayes_rule(history, make, start):
     problem = listed(start=start)
     agent = make(problem)

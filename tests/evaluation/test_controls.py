@@ -112,6 +112,7 @@ def test_the_first_sentence_says_that_it_adapts(in_episodes):
     assert headline_of_adaptation(found, "random") is None
 
 
+@pytest.mark.slow
 def test_a_lifetime_of_one_episode_is_compared_with_the_agent_without_memory(in_one_episode):
     sentences = adaptation_sentences(in_one_episode, "rl2")
     assert sentences[0].startswith("rl2 adapts: +")

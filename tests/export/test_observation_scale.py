@@ -61,6 +61,7 @@ def test_an_agent_that_whitens_repeats_itself(name, to, tmp_path):
     np.testing.assert_allclose(read.std(0), 1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_whitening_is_in_the_exported_program(tmp_path):
     with_it, without = agent_of("rl2"), agent_of("rl2", change=None)
     logits = []

@@ -92,6 +92,7 @@ def test_grid_navigation_is_searched_as_is_known():
     assert sweep.sum(1).mean() == pytest.approx(36.9, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_posterior_sampling_is_as_far_behind_as_is_known():
     distribution = grid_navigation()
     tasks = distribution.sample_tasks("test", jax.random.key(3), tasks=12_000)

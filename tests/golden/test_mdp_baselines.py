@@ -107,6 +107,7 @@ def check_step_wise(returns, episodes):
         assert abs(value.mean() - known) < 3 * combined, f"{name}: {value.mean()}, known {known}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("episodes", CELLS)
 def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_episode(episodes):
     distribution = tabular_mdp(episodes=episodes)

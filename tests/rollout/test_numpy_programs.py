@@ -35,7 +35,7 @@ COMPILED = {
     "a number that cannot move": gymnasium.spaces.Box(np.float32([-1, 2]), np.float32([1, 2])),
 }
 """Spaces of actions that only the compiled program draws in."""
-QUICK = {"ids from 2", "a table of choices", "a table of numbers", "a tuple", "rounded whole numbers"}
+QUICK = {"a table of choices", "one number without an axis", "a tuple", "rounded whole numbers"}
 """Of each list, one space of each kind that is drawn in another way."""
 
 

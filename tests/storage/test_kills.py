@@ -97,6 +97,7 @@ def test_a_kill_while_results_are_noted_leaves_the_card_whole(before):
     assert {json.dumps(one) for one in results} == {"{}", '{"test": {"second": 1}}'}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_begins_can_begin_again(before):
     for state in states_after_kills("begin", before, least=15):
         folder = state / "new" / "run"

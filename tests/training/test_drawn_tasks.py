@@ -100,6 +100,7 @@ def test_other_tasks_are_refused_by_name(folder):
         start(folder, changed, resume=True)
 
 
+@pytest.mark.slow
 def test_another_text_is_said_and_the_run_goes_on(folder, caplog):
     run = start(folder, written(folder, PAYS=2.0), resume=True)
     assert run.metrics[-1]["update"] > 1

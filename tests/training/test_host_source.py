@@ -207,6 +207,7 @@ def faulty(part):
     return dataclasses.replace(slides(), sample=sample)
 
 
+@pytest.mark.slow
 def test_lost_lifetimes_are_counted_and_not_learned_from(capsys):
     broken = faulty(0.25)
     rl2 = algorithms.make("rl2", broken.spec, hidden_size=8, lifetimes=16)

@@ -32,6 +32,7 @@ def config(updates, **changes):
     return TrainingConfig(**({"budget": f"{updates * STEPS_PER_UPDATE} steps"} | ALWAYS | changes))
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
     first, second = (meta_train(algorithm, distribution, config(4)) for _ in range(2))
     assert digest(first.params) == digest(second.params)

@@ -16,6 +16,7 @@ import pytest
 
 import quickstudy as qs
 from laws.by_hand import assert_close, valid_part
+from marks import slow_but
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.rollout.collecting.config import CollectingConfig
@@ -43,7 +44,7 @@ def undisturbed():
         return {cadence: pool.run(*batch(distribution, cadence=cadence)) for cadence in (1, 2)}
 
 
-@pytest.mark.parametrize("cadence", [1, 2])
+@pytest.mark.parametrize("cadence", slow_but([1], [1, 2]))
 def test_it_is_lived_there_as_here(cadence, undisturbed):
     distribution = slides()
     here, _ = lived(
@@ -68,6 +69,7 @@ def test_a_process_that_dies_each_time_costs_the_lifetime_that_it_dies_in(undist
     assert capfd.readouterr().err.count("ended with status 3") == 2
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_once_costs_nothing(undisturbed, tmp_path):
     distribution = slides(tmp_path)
     found, pool = lived(distribution, batch(distribution, faults={2: "exit once"}, cadence=2))

@@ -201,6 +201,7 @@ def test_in_short_episodes_the_ceiling_is_no_less_than_the_floor():
     assert np.all(np.asarray(jax.vmap(distribution.ceiling)(drawn)) >= np.asarray(jax.vmap(distribution.floor)(drawn)))
 
 
+@pytest.mark.slow
 def test_a_fixed_swing_up_does_on_train_and_not_where_motors_turn_either_way():
     fixed, _, drawn = returns(pendulum(episodes=1), energy_shaping_agent, "train")
     assert fixed.mean() > np.asarray(jax.vmap(pendulum(episodes=1).ceiling)(drawn)).mean() - 60
