@@ -45,6 +45,7 @@ def with_outcome(lifetimes, **changed):
     return dataclasses.replace(lifetimes, outcome=dataclasses.replace(lifetimes.outcome, **changed))
 
 
+@pytest.mark.slow
 def test_what_is_told_apart_is_what_was_asked_for():
     params, lifetimes = lived()
     assert set(losses(params, lifetimes)) == {"reward_contrast", "observation_contrast"}

@@ -109,6 +109,7 @@ def test_units_that_are_left_out_can_come_in():
     assert all((np.asarray(slope) != 0).all() for slope in slopes)
 
 
+@pytest.mark.slow
 def test_with_inner_rates_of_zero_the_hybrid_is_rl2():
     config = {"hidden_size": 8}
     ours = hybrid_agent(NAVIGATION.spec, made(HybridConfig, **config))

@@ -304,7 +304,8 @@ SIMULATED = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(["grid-navigation"], SIMULATED))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIMULATED)
 def test_simulated_returns_are_the_exact_value_and_posterior_sampling_earns_less(name):
     make, problem_for = SIMULATED[name]
     distribution = make()

@@ -276,6 +276,7 @@ def test_step_wise_planning_counts_the_steps_of_the_episode():
     assert [int(after(agent, *steps[:number]).step) for number in range(4)] == [0, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_step_wise_planning_is_the_rule_where_episodes_have_one_step():
     one_step = spec(states=3, actions=4, horizon=1, episodes=40)
     rule, planning = step_wise_rule_agent(one_step), step_wise_planning_agent(one_step)

@@ -87,7 +87,8 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("scale", slow_but(["seen"], ["seen", "bounds"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", ["seen", "bounds"])
 def test_what_is_far_out_of_scale_is_read_alike(scale, tmp_path):
     bundle = agent_of("rl2", observation_scale=scale)
     export_bundle(bundle, to="numpy", folder=tmp_path, name="small", check=0)

@@ -65,6 +65,7 @@ def standard_error(values):
     return values.std(ddof=1) / np.sqrt(values.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pulls", "arms"), CELLS)
 def test_mean_return_is_the_known_one(pulls, arms):
     bandits, reference = BANDITS[pulls], REFERENCE[pulls, arms]

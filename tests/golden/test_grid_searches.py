@@ -104,6 +104,7 @@ def test_posterior_sampling_is_as_far_behind_as_is_known():
     assert np.all(np.abs(returns.mean(0) - SAMPLING_BY_EPISODE) < 3 * returns.std(0) * share + 0.005)
 
 
+@pytest.mark.slow
 def test_the_floor_is_what_random_actions_earn():
     distribution = grid_navigation()
     tasks = distribution.sample_tasks("ood:other-corner", jax.random.key(4), tasks=8_000)

@@ -121,6 +121,7 @@ def test_densities_entropies_and_gradients_are_finite(space, scale):
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 def test_actions_of_two_axes_or_none_have_the_density_of_a_flat_one():
     numbers = jax.random.normal(jax.random.key(0), (8,))
     square, flat = spaces.Box(-1, 1, (2, 2)), spaces.Box(-1, 1, (4,))

@@ -17,6 +17,7 @@ def evaluated(log, **more):
     return off_policy_value(log.rewards, log.logged, target, **more)
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_the_policy_earns_and_biased_estimates_do_not():
     found = coverage(sessions=150, steps=4, target=GREEDY, repetitions=500, seed=0)
     assert found["refused"] == 0

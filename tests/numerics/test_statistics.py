@@ -132,6 +132,7 @@ def test_the_interval_of_an_interquartile_mean_covers_it():
     assert 0.89 <= found <= 0.99
 
 
+@pytest.mark.slow
 def test_the_crossed_interval_covers_where_seeds_differ_and_one_over_tasks_alone_does_not():
     def draw(generator):
         return generator.normal(size=(10, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(10, 40))

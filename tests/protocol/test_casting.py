@@ -73,6 +73,7 @@ def test_plain_python_runs_as_it_is_meant(name):
     assert outcome.observation.shape[1:] == distribution.spec.observation_space.shape
 
 
+@pytest.mark.slow
 def test_what_is_cast_passes_the_check():
     assert check(made(reward=lambda hit: hit[None]), samples=300) == []
 

@@ -135,6 +135,7 @@ def test_nothing_that_is_not_a_bundle_is_replaced(tmp_path, algorithm, params):
         save_bundle(tmp_path / "mine", algorithm, params, distribution=DISTRIBUTION)
 
 
+@pytest.mark.slow
 def test_an_agent_whose_card_knows_no_scale_measures_observations_by_their_bounds(tmp_path):
     poles = tasks.make("pendulum", horizon=5, episodes=2)
     algorithm = algorithms.make("rl2", poles.spec, hidden_size=4, observation_scale="bounds")

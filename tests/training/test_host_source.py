@@ -98,6 +98,7 @@ def test_a_seed_is_the_same_alone_and_among_others(inline, algorithm, distributi
     assert not np.array_equal(*(jax.tree.leaves(both.params)[0][seed] for seed in range(2)))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_elsewhere_it_is_the_same_run(inline, algorithm, distribution, tmp_path):
     def interrupt(progress):
         if progress.update == 2:

@@ -50,6 +50,7 @@ def test_two_learning_rates_have_one_program(name, setting, settings, distributi
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_rate_that_is_given_is_used(distribution):
     algorithm, source, roots, state = made("rl2", distribution, hidden_size=8)
     before, program = digest(state.train.params.network), update_program(algorithm, source)

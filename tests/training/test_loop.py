@@ -106,6 +106,7 @@ def test_whatever_else_watch_returns_does_not_stop_a_run(algorithm, distribution
     assert meta_train(algorithm, distribution, config(2), watch=lambda progress: progress.update).finished
 
 
+@pytest.mark.slow
 def test_a_metrics_line_that_was_cut_off_is_dropped(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(2), folder=tmp_path)
     with open(tmp_path / "metrics.jsonl", "a") as file:

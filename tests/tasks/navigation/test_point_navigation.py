@@ -131,7 +131,8 @@ def test_the_ceiling_is_what_one_who_knows_the_task_earns(reward, split):
     np.testing.assert_allclose(jax.vmap(walk)(drawn), jax.vmap(distribution.ceiling)(drawn), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("reward", slow_but(["dense"], REWARDS))
+@pytest.mark.slow
+@pytest.mark.parametrize("reward", REWARDS)
 def test_the_floor_is_what_random_actions_earn(reward):
     distribution = point_navigation(reward=reward, horizon=30, episodes=2)
     drawn = distribution.sample_tasks("ood:weak-actuator" if reward == "distance" else "train", KEY, tasks=1500)
