@@ -261,7 +261,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", slow_but(["arrival", "grid"], PROBLEMS))
 def test_what_the_agent_does_is_worth_the_optimum_and_it_says_so(name):
     problem = PROBLEMS[name]()
     agent, value = bayes_adaptive_agent(problem), exact_adaptive_value(problem)

@@ -5,7 +5,6 @@ import jax
 import numpy as np
 import pytest
 
-from marks import slow_but
 from quickstudy import tasks
 from quickstudy.baselines.random import random_agent
 from quickstudy.rollout.compiled import run_lifetime
@@ -27,7 +26,8 @@ def test_the_examples_of_the_walk_throughs_keep_the_laws(name, monkeypatch):
     assert [fault for fault in check(tasks.make(f"examples/{name}.py:make"), samples=1000) if not fault.warning] == []
 
 
-@pytest.mark.parametrize("name", slow_but(["drifting_arms"], SLOWER[:2]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOWER[:2])
 def test_random_actions_earn_the_floor(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     distribution = tasks.make(f"examples/{name}.py:make")

@@ -9,7 +9,6 @@ from PIL import Image
 
 import quickstudy as qs
 from laws.toy_environments import Dial, dials
-from marks import slow_but
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.video import Frame
 from quickstudy.protocol.errors import CollectingError, UsageError
@@ -52,7 +51,8 @@ def recorded(distribution, agent, params, **asked):
     return qs.adaptation_video(agent, params, distribution, **{"split": "test", "tasks": TASKS, "every": 2} | asked)
 
 
-@pytest.mark.parametrize("environment", slow_but([Drawn], [Drawn, EndsOnTarget]))
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", [Drawn, EndsOnTarget])
 def test_it_is_the_lifetime_that_evaluation_measures(environment):
     distribution = dials(environment)
     agent, params = rl2(distribution)

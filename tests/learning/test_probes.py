@@ -200,7 +200,9 @@ def test_missing_the_last_observation_is_blind_to_the_cue_at_end():
     assert abs(mean - subject.blind) <= 4 * error
 
 
-@pytest.mark.parametrize("name", [name for name in PROBES if name != "constant reward"])
+@pytest.mark.parametrize(
+    "name", slow_but(["two arms", "hidden switches"], [name for name in PROBES if name != "constant reward"])
+)
 def test_acting_at_random_fails(name):
     subject = probe(name)
     lifetimes = lived(random_agent(subject.distribution.spec), subject.distribution, ())

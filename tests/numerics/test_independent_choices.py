@@ -110,13 +110,13 @@ def test_a_number_that_cannot_move_is_constant_and_counts_nothing():
 @pytest.mark.parametrize("scale", slow_but([30.0], [0.0, 30.0]))
 def test_densities_entropies_and_gradients_are_finite(space, scale):
     numbers = scale * jax.random.normal(jax.random.key(0), (policy_parameters(space),))
-    action = policy_over(numbers, space).sample(jax.random.key(1))
+    action = jax.jit(lambda numbers: policy_over(numbers, space).sample(jax.random.key(1)))(numbers)
 
     def total(numbers):
         policy = policy_over(numbers, space)
         return policy.log_probability(action) + policy.entropy()
 
-    value, slope = jax.value_and_grad(total)(numbers)
+    value, slope = jax.jit(jax.value_and_grad(total))(numbers)
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
 

@@ -21,13 +21,13 @@ CONFIG = TrainingConfig(budget="1 steps", evaluation_seconds=0, held_out_tasks=8
 
 def many(algorithm, seeds):
     """Train states of so many seeds, drawn from keys that no bundle of these tests has."""
-    return jax.vmap(algorithm.init)(jax.random.split(jax.random.key(9), seeds))
+    return jax.jit(jax.vmap(algorithm.init))(jax.random.split(jax.random.key(9), seeds))
 
 
 @pytest.fixture
 def bundle(algorithm, distribution, tmp_path):
     """Of two seeds; the second one's numbers are other ones."""
-    params = jax.vmap(lambda key: algorithm.params(algorithm.init(key)))(jax.random.split(jax.random.key(3)))
+    params = jax.jit(jax.vmap(lambda key: algorithm.params(algorithm.init(key))))(jax.random.split(jax.random.key(3)))
     return load_bundle(save_bundle(tmp_path / "trained", algorithm, params, distribution=distribution))
 
 

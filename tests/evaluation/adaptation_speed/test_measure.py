@@ -104,6 +104,7 @@ def test_shuffled_rewards_expose_an_agent_that_does_not_use_them(found):
     assert "no significant gain" in " ".join(sentences(found))
 
 
+@pytest.mark.slow
 def test_a_floor_that_nobody_knows_is_measured(baseline):
     # Both floors stand in the levels; the steps are the same.
     tasks = paying_ones(episodes=10, floor=False)

@@ -95,7 +95,7 @@ def test_the_floor_is_what_random_pushes_earn(split):
     assert beyond.std() / len(beyond) ** 0.5 < 0.02 * abs(np.asarray(returned).mean())
 
 
-@pytest.mark.parametrize("observation_noise", [0.0, 0.1])
+@pytest.mark.parametrize("observation_noise", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
     """The joint Gaussian of the wind and of everything that was seen, conditioned in one stroke, in float64."""
     distribution = drifting_control(horizon=6, episodes=2, observation_noise=observation_noise)
