@@ -13,8 +13,8 @@ from quickstudy import algorithms
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import initial_state, update_program
 
-LIKE_MAML = ("promp", "sparse-maml")
-"""Their updates take the inner steps of MAML, so they are slow tests."""
+LIKE_MAML = ("promp", "reptile", "sparse-maml")
+"""They train agents with the inner steps of MAML, so their updates are slow tests."""
 QUICK = [label for label in ALGORITHM_CASES if label not in SLOW_UPDATES and not label.startswith(LIKE_MAML)]
 
 

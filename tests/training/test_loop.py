@@ -40,7 +40,6 @@ def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
     assert first.finished
 
 
-@pytest.mark.slow
 def test_a_seed_is_the_same_alone_and_among_others(algorithm, distribution):
     together = meta_train(algorithm, distribution, config(3, seeds=2, seed=4))
     alone = meta_train(algorithm, distribution, config(3, seed=5))

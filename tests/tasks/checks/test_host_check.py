@@ -115,7 +115,6 @@ def warned_of(distribution):
     return fault.law, fault.what
 
 
-@pytest.mark.slow
 def test_a_first_observation_that_depends_on_the_task_is_a_warning():
     class Veiled(Shown):
         def mark(self):

@@ -85,6 +85,7 @@ def test_people_read_the_wind_by_its_coordinates():
     assert float(described["turn (degrees a step, to the left)"]) == pytest.approx(90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["test", "ood:turning-wind"])
 def test_the_floor_is_what_random_pushes_earn(split):
     distribution = drifting_control(horizon=20)

@@ -186,6 +186,7 @@ def test_the_largest_speed_is_not_learned_from():
     assert np.any(agent.adapt((), agent.begin((), KEY), step, KEY).seen)
 
 
+@pytest.mark.slow
 def test_the_floor_is_what_random_actions_earn():
     distribution = pendulum(horizon=50, episodes=2)
     returned, _, drawn = returns(distribution, lambda spec: distribution.baselines["random"](), "train", count=600)
