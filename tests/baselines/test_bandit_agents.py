@@ -97,6 +97,7 @@ def test_epsilon_greedy_says_the_probability_of_what_it_does():
     np.testing.assert_allclose(said, np.where(decisions.action == 1, 0.8, 0.1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_thompson_sampling_pulls_an_arm_as_often_as_it_is_believed_best():
     # P(Beta(2, 1) > Beta(1, 1)) = E[θ] = 2/3.
     decisions = decide_often(thompson_agent(spec(arms=2)), counts([1, 0], [0, 0]))

@@ -47,7 +47,7 @@ def agent_of(name, *, change=after_training, actions=2, **settings):
 
 
 @pytest.mark.parametrize("name", slow_but(["rl2"], ALGORITHMS))
-@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
+@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=[needs_gcc, pytest.mark.slow])])
 def test_an_agent_that_whitens_repeats_itself(name, to, tmp_path):
     bundle = agent_of(name)
     result = export_bundle(bundle, to=to, folder=tmp_path, name="small", check=500)

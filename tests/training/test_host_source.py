@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close
-from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.cli import main
 from quickstudy.cli.progress_panel import Panel
@@ -231,7 +230,8 @@ def test_where_most_is_lost_it_stops(capsys):
     assert 'raise RuntimeError("the motor is stuck")' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("terminal", slow_but([True], [False, True]))
+@pytest.mark.slow
+@pytest.mark.parametrize("terminal", [False, True])
 def test_the_panel_shows_time_by_activity_and_measures(terminal, algorithm, distribution, monkeypatch, capsys):
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
