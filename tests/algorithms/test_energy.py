@@ -45,6 +45,7 @@ def with_outcome(lifetimes, **changed):
     return dataclasses.replace(lifetimes, outcome=dataclasses.replace(lifetimes.outcome, **changed))
 
 
+@pytest.mark.slow
 def test_what_is_told_apart_is_what_was_asked_for():
     params, lifetimes = lived()
     assert set(losses(params, lifetimes)) == {"reward_contrast", "observation_contrast"}
@@ -61,6 +62,7 @@ def test_outcomes_that_are_equal_cannot_be_told_apart_and_teach_nothing():
     assert not any(np.abs(leaf).any() for leaf in jax.tree.leaves(slope.network))
 
 
+@pytest.mark.slow
 def test_no_more_lifetimes_are_shown_than_there_are():
     params, lifetimes = lived()
     few = jax.tree.map(lambda leaf: leaf[:, :2], lifetimes)

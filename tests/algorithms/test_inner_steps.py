@@ -99,6 +99,7 @@ def test_sparse_inner_steps_touch_what_they_say():
     assert memory_bytes(full) == memory_bytes(maml(NAVIGATION.spec, made(MAMLConfig, **SMALL)).agent)
 
 
+@pytest.mark.slow
 def test_units_that_are_left_out_can_come_in():
     agent = sparse_maml_agent(NAVIGATION.spec, made(SparseMAMLConfig, **SMALL, adapted_fraction=0.25, inner_rate=1.0))
     params = jax.jit(agent.init)(jax.random.key(0))
@@ -108,6 +109,7 @@ def test_units_that_are_left_out_can_come_in():
     assert all((np.asarray(slope) != 0).all() for slope in slopes)
 
 
+@pytest.mark.slow
 def test_with_inner_rates_of_zero_the_hybrid_is_rl2():
     config = {"hidden_size": 8}
     ours = hybrid_agent(NAVIGATION.spec, made(HybridConfig, **config))

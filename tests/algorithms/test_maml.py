@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.algorithms.inner_steps import InnerStepConfig, at_inner_step
 from quickstudy.algorithms.maml import MAMLConfig, credit_of_one, maml, meta_learned, outer_credit, policies_along
 from quickstudy.numerics.inner_objective import inner_objective
@@ -172,12 +173,13 @@ def test_outer_gradient_of_e_maml_is_unbiased():
     assert np.abs(exact).max() > 0.05
 
 
+@pytest.mark.slow
 def test_outer_gradient_of_plain_maml_forgets_that_the_first_pulls_lead_to_the_last():
     estimated, exact = outer_gradient("maml")
     assert np.abs(estimated - exact).max() > 0.1 * np.abs(exact).max()
 
 
-@pytest.mark.parametrize("estimator", ["maml", "lvc"])
+@pytest.mark.parametrize("estimator", slow_but(["lvc"], ["maml", "lvc"]))
 def test_second_order_gradient_agrees_with_finite_differences(estimator):
     with jax.enable_x64(True):
         config, agent, params, lives = two_pulls_each_way(estimator)
@@ -198,6 +200,7 @@ def test_second_order_gradient_agrees_with_finite_differences(estimator):
         np.testing.assert_allclose(along, differences, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_first_order_differs_from_second_order():
     slopes = []
     for first_order in (False, True):

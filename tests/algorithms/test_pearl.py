@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy import algorithms, tasks
 from quickstudy.algorithms.pearl import Learned, PEARLConfig, pearl, replayed_loss, step_factors
 from quickstudy.protocol.errors import UsageError
@@ -34,7 +35,7 @@ def ran(kind):
     return distribution, algorithm, state, lifetimes, memory
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", slow_but(["continuous"], TASKS))
 def test_the_belief_is_the_product_of_the_prior_and_of_the_step_factors(kind):
     distribution, algorithm, state, lifetimes, memory = ran(kind)
     encoder = algorithm.params(state).encoder
@@ -82,7 +83,7 @@ def gradient(kind, name):
     return {part for part in parts if any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(getattr(slope, part)))}
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", slow_but(["continuous"], TASKS))
 def test_each_loss_changes_its_own_parameters(kind):
     assert gradient(kind, "critic_loss") == {"encoder", "critics"}
     assert gradient(kind, "actor_loss") == {"actor"}

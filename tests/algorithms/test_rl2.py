@@ -44,7 +44,8 @@ def in_units_of(distribution, unit):
     return dataclasses.replace(distribution, step=step)
 
 
-@pytest.mark.parametrize("unit", [pytest.param(1.0, marks=pytest.mark.slow), 1000.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
 def test_values_are_of_the_size_of_returns_from_the_first_updates_on(unit):
     """What is learned before any scale is known must not be multiplied by the first one."""
     distribution = in_units_of(tasks.make("bernoulli-bandit", arms=2, pulls=50), unit)

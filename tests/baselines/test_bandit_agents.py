@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.baselines.bandits.arm_counts import ArmCounts
 from quickstudy.baselines.bandits.bayes_optimal import bayes_optimal_agent
 from quickstudy.baselines.bandits.epsilon_greedy import epsilon_greedy_agent
@@ -52,7 +53,7 @@ def decide_often(agent, memory, *, times=20_000):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("start", [0, 4])
+@pytest.mark.parametrize("start", slow_but([4], [0, 4]))
 def test_counts_follow_valid_pulls_alone(make, start):
     agent = make(spec(start=start))
     key = jax.random.key(0)
@@ -96,6 +97,7 @@ def test_epsilon_greedy_says_the_probability_of_what_it_does():
     np.testing.assert_allclose(said, np.where(decisions.action == 1, 0.8, 0.1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_thompson_sampling_pulls_an_arm_as_often_as_it_is_believed_best():
     # P(Beta(2, 1) > Beta(1, 1)) = E[θ] = 2/3.
     decisions = decide_often(thompson_agent(spec(arms=2)), counts([1, 0], [0, 0]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from laws.hidden_goal_problem import problem_of_hidden_goal
+from marks import slow_but
 from quickstudy import baselines
 from quickstudy.baselines.bandits.bayes_optimal import exact_value
 from quickstudy.baselines.mdps import adaptive_plan
@@ -199,9 +200,9 @@ def memory_after(agent, params, history, problem):
 HISTORIES = [(), ((0, 1, 0),), ((0, 1, 0), (0, 1, 2)), ((0, 1, 2), (1, 0, 1), (0, 0, 0)), ((0, 0, 1),)]
 
 
-@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("history", slow_but(HISTORIES[:2], HISTORIES))
 @pytest.mark.parametrize("make", [bayes_adaptive_agent, sampled_plan_agent, expected_plan_agent])
-@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("start", slow_but([3], [0, 3]))
 def test_belief_over_hypotheses_is_bayes_rule(history, make, start):
     problem = listed(start=start)
     agent = make(problem)
@@ -260,7 +261,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", slow_but(["arrival", "grid"], PROBLEMS))
 def test_what_the_agent_does_is_worth_the_optimum_and_it_says_so(name):
     problem = PROBLEMS[name]()
     agent, value = bayes_adaptive_agent(problem), exact_adaptive_value(problem)
@@ -303,6 +304,7 @@ SIMULATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIMULATED)
 def test_simulated_returns_are_the_exact_value_and_posterior_sampling_earns_less(name):
     make, problem_for = SIMULATED[name]

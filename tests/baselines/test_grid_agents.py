@@ -105,6 +105,7 @@ def test_posterior_sampling_changes_its_mind_between_episodes_only():
     assert targets == set(PROBLEM.goals)
 
 
+@pytest.mark.slow
 def test_agents_that_search_find_every_goal_from_every_start():
     distribution = dark_room(size=4, horizon=9, episodes=4)
     tasks = distribution.sample_tasks("ood:corner-start", jax.random.key(0), tasks=200)

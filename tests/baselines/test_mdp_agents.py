@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.baselines.mdps.beb import beb_agent, visit_bonus_agent
 from quickstudy.baselines.mdps.greedy import mdp_epsilon_greedy_agent, mdp_greedy_agent
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
@@ -28,6 +29,8 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
 
 MAKERS = [mdp_greedy_agent, mdp_epsilon_greedy_agent, psrl_agent, opsrl_agent, ucrl2_agent, beb_agent, visit_bonus_agent]
+QUICK = [mdp_greedy_agent, psrl_agent, beb_agent, step_wise_planning_agent]
+"""One that plans with what it expects, one with what it draws, and two with a bonus."""
 STEP_WISE = [step_wise_rule_agent, step_wise_planning_agent]
 
 
@@ -68,8 +71,8 @@ def action_of(agent, memory, state):
     return int(agent.act((), memory, jnp.int32(state), jax.random.key(1)).action)
 
 
-@pytest.mark.parametrize("make", [*MAKERS, step_wise_planning_agent])
-@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("make", slow_but(QUICK, [*MAKERS, step_wise_planning_agent]))
+@pytest.mark.parametrize("start", slow_but([3], [0, 3]))
 def test_counts_follow_valid_steps_alone(make, start):
     agent = make(spec(start=start))
     steps = [(0, 1, 2.0, 1, True), (1, 0, -1.0, 1, True), (0, 1, 3.0, 0, True), (1, 1, 9.0, 0, False)]
@@ -88,7 +91,7 @@ def test_posterior_means_by_hand():
     np.testing.assert_allclose(counts.mean_reward(0.0), [[7 / 4, 0], [-1 / 2, 0]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", slow_but(QUICK, MAKERS))
 def test_plans_are_made_between_episodes_alone(make):
     agent = make(spec())
     # The first action of state 0 disappoints badly; only the end of the episode draws the conclusion.
@@ -273,6 +276,7 @@ def test_step_wise_planning_counts_the_steps_of_the_episode():
     assert [int(after(agent, *steps[:number]).step) for number in range(4)] == [0, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_step_wise_planning_is_the_rule_where_episodes_have_one_step():
     one_step = spec(states=3, actions=4, horizon=1, episodes=40)
     rule, planning = step_wise_rule_agent(one_step), step_wise_planning_agent(one_step)

@@ -134,6 +134,7 @@ def test_wrong_configuration_files(content, expected, capsys, tmp_path):
     assert expected in err
 
 
+@pytest.mark.slow
 def test_train_evaluate_report(capsys, tmp_path):
     folder = tmp_path / "run"
     status, out, err = trained(folder, capsys, "--seeds", "2")

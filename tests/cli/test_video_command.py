@@ -71,6 +71,7 @@ def video(*arguments, capsys, monkeypatch):
     return status, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_it_records_tasks_from_a_file(bundle, tmp_path, capsys, monkeypatch):
     path, name = bundle
     asked = ["--on", name, "--tasks", 3, "--task", 2, "--every", 2, "--folder", tmp_path / "video"]

@@ -26,6 +26,7 @@ def test_the_examples_of_the_walk_throughs_keep_the_laws(name, monkeypatch):
     assert [fault for fault in check(tasks.make(f"examples/{name}.py:make"), samples=1000) if not fault.warning] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOWER[:2])
 def test_random_actions_earn_the_floor(name, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -98,6 +98,11 @@ def test_every_split_but_train_is_measured_unless_some_are_named(paths):
     assert chosen_splits(distribution, ("train",)) == ("train",)
     with pytest.raises(UnknownNameError, match="Did you mean 'test'"):
         next(evaluate_splits({}, distribution, splits=("tset",)))
+
+
+@pytest.mark.slow
+def test_splits_are_measured_one_by_one_and_noted_in_the_bundle(paths):
+    distribution = tasks.make("bernoulli-bandit", arms=3, pulls=4)
     ours = {"rl2": trained_contender(load_bundle(paths["bandit"]), distribution.spec)}
     seen = []
     found = list(

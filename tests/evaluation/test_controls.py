@@ -112,6 +112,7 @@ def test_the_first_sentence_says_that_it_adapts(in_episodes):
     assert headline_of_adaptation(found, "random") is None
 
 
+@pytest.mark.slow
 def test_a_lifetime_of_one_episode_is_compared_with_the_agent_without_memory(in_one_episode):
     sentences = adaptation_sentences(in_one_episode, "rl2")
     assert sentences[0].startswith("rl2 adapts: +")
@@ -133,6 +134,7 @@ def test_an_agent_that_learns_nothing_does_not_adapt(in_episodes):
     assert headline_of_adaptation(worse, "rl2").startswith("rl2 gets worse: −1.00 [−2.00, −0.50]")
 
 
+@pytest.mark.slow
 def test_episodes_of_one_step_compare_tenths_of_the_steps():
     found = measured(hidden_side(horizon=1, episodes=20))[0]
     assert headline_of_adaptation(found, "rl2").endswith("from the first to the last 2 steps.")

@@ -143,6 +143,7 @@ def test_results_agree_with_lifetimes_run_by_hand(bandit):
     assert found.ceiling.value == pytest.approx(ceiling, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_blocks_change_nothing(bandit, random_one, monkeypatch):
     contenders = {"random": random_one}
     whole = evaluate(contenders, bandit, split="test", tasks=10)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import quickstudy as qs
+from marks import slow_but
 from quickstudy.baselines.ppo import PPOConfig, ppo_agent
 from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.contenders import Contender, contender
@@ -106,6 +107,7 @@ def test_a_measurement_leaves_nothing_out(capsys):
     assert 'raise RuntimeError("the motor is stuck")' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_distribution_is_measured_the_same_stepped_from_outside():
     """On the same tasks with the same luck, by other drivers."""
     inside = qs.tasks.make("cart-pole", horizon=8, episodes=2)
@@ -131,6 +133,7 @@ def Steered(outside, inside):  # noqa: N802
     return Drawn(**{field.name: getattr(outside, field.name) for field in dataclasses.fields(outside)})
 
 
+@pytest.mark.slow
 def test_adaptation_speed_is_measured_over_lifetimes_of_any_length():
     """Learning from scratch is given more episodes than the distribution's lifetimes have."""
     distribution = slides()
@@ -179,7 +182,7 @@ def shaky(wrong, **settings):
     )
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("-inf"), 1e30, 1e300], ids=str)
+@pytest.mark.parametrize("wrong", slow_but([1e300], [float("nan"), float("-inf"), 1e30, 1e300]), ids=str)
 def test_a_step_that_is_not_finite_is_masked_counted_and_said_and_voids_no_measurement(wrong, tmp_path):
     distribution = shaky(wrong)
     agent = qs.algorithms.make("rl2", distribution.spec, hidden_size=4).agent

@@ -42,7 +42,7 @@ def test_a_ceiling_at_the_floor_is_told_and_unknown_anchors_are_not():
     assert not why_no_score([returns_of(9.0)], Anchors(floor=None, ceiling=same))
 
 
-@pytest.mark.parametrize(("nearness", "told"), [(1.0, False), (0.01, True)])
+@pytest.mark.parametrize(("nearness", "told"), [pytest.param(1.0, False, marks=pytest.mark.slow), (0.01, True)])
 def test_an_evaluation_leaves_out_scores_and_steps_and_keeps_the_regret(nearness, told):
     bandit = bernoulli_bandit(arms=2, pulls=4)
 

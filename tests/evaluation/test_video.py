@@ -51,6 +51,7 @@ def recorded(distribution, agent, params, **asked):
     return qs.adaptation_video(agent, params, distribution, **{"split": "test", "tasks": TASKS, "every": 2} | asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [Drawn, EndsOnTarget])
 def test_it_is_the_lifetime_that_evaluation_measures(environment):
     distribution = dials(environment)

@@ -11,6 +11,7 @@ import pytest
 import quickstudy as qs
 from export.agents import untrained
 from export.c_function import needs_gcc
+from marks import slow_but
 from quickstudy.export import parity
 from quickstudy.export.export import LARGEST_DEVIATION, export_bundle
 from quickstudy.networks.normalisation import see
@@ -45,8 +46,8 @@ def agent_of(name, *, change=after_training, actions=2, **settings):
     return untrained(SPACE, gymnasium.spaces.Discrete(actions), name=name, change=change, **ALGORITHMS[name], **settings)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
+@pytest.mark.parametrize("name", slow_but(["rl2"], ALGORITHMS))
+@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=[needs_gcc, pytest.mark.slow])])
 def test_an_agent_that_whitens_repeats_itself(name, to, tmp_path):
     bundle = agent_of(name)
     result = export_bundle(bundle, to=to, folder=tmp_path, name="small", check=500)
@@ -60,6 +61,7 @@ def test_an_agent_that_whitens_repeats_itself(name, to, tmp_path):
     np.testing.assert_allclose(read.std(0), 1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_whitening_is_in_the_exported_program(tmp_path):
     with_it, without = agent_of("rl2"), agent_of("rl2", change=None)
     logits = []
@@ -85,6 +87,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["seen", "bounds"])
 def test_what_is_far_out_of_scale_is_read_alike(scale, tmp_path):
     bundle = agent_of("rl2", observation_scale=scale)

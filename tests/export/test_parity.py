@@ -9,6 +9,7 @@ import pytest
 
 from export.agents import BUNDLES, QUICK, opened, untrained
 from export.c_function import needs_gcc
+from marks import slow_but
 from quickstudy.export import parity
 from quickstudy.export.contract import contract
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
@@ -28,7 +29,7 @@ def recorded(name, steps):
     return record_vectors(agent, params, bundle.distribution(), steps=steps, **given), programs
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("wrong", slow_but([float("inf")], [float("nan"), float("inf")]))
 @pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
 def test_a_step_that_is_no_number_is_found_whatever_follows_it(to, wrong, request):
     folder = request.getfixturevalue("in_numpy" if to == "numpy" else "in_c").folder
@@ -79,7 +80,7 @@ def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, t
     assert Exported(folder=tmp_path, sizes={}, parity=found).repeats_the_agent is repeats
 
 
-@pytest.mark.parametrize("name", [QUICK, "pendulum-rl2", "drifting-control-energy"])
+@pytest.mark.parametrize("name", slow_but([QUICK], [QUICK, "pendulum-rl2", "drifting-control-energy"]))
 def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
     vectors, programs = recorded(name, 200)
     bundle = load_bundle(BUNDLES / name)

@@ -34,16 +34,17 @@ OBSERVATIONS = {
     "one number without an axis": gymnasium.spaces.Box(-1, 1, ()),
     "half-open numbers": gymnasium.spaces.Box(np.float32([0, -1]), np.float32([np.inf, 1])),
 }
-QUICK_IN_C = {"choices of several sizes", "rounded whole numbers", "symbols"}
+QUICK = {"choices of several sizes", "rounded whole numbers", "symbols"}
+"""One of each kind: actions that are chosen, actions that are rounded, and observations that are looked up."""
 
 
 def cases():
-    """Bundles by id and target; most of those in C are slow, since each is built by a compiler."""
+    """Bundles by id and target."""
     for kind, spaces in (("acts in", ACTIONS), ("observes", OBSERVATIONS)):
         for name, space in spaces.items():
             pair = (BOX, space) if kind == "acts in" else (space, gymnasium.spaces.Discrete(2))
-            yield pytest.param(pair, "numpy", id=f"{kind} {name}, in NumPy")
-            slow = () if name in QUICK_IN_C else (pytest.mark.slow,)
+            slow = () if name in QUICK else (pytest.mark.slow,)
+            yield pytest.param(pair, "numpy", id=f"{kind} {name}, in NumPy", marks=slow)
             yield pytest.param(pair, "c", id=f"{kind} {name}, in C", marks=[needs_gcc, *slow])
 
 
@@ -54,6 +55,7 @@ def test_an_agent_of_every_space_repeats_itself(spaces, to, tmp_path):
     assert result.parity.of_policy <= LARGEST_DEVIATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid", "varibad", "energy"])
 def test_other_algorithms_act_in_factored_spaces_too(name, tmp_path):
     space = ACTIONS["choices of several sizes"]

@@ -34,8 +34,6 @@ REFERENCE_REGRET = {"random": 16.65, "UCB1": 5.59, "Thompson sampling": 2.80, "B
 
 # How many bandits stand behind the two-armed line is not known; the fewest behind any line are 3,000.
 REFERENCE_BANDITS_OF_TWO_ARMS = 3_000
-QUICK = ((10, 5),)
-CELLS = [pytest.param(*cell, marks=[] if cell in QUICK else [pytest.mark.slow]) for cell in REFERENCE]
 
 
 def play_lifetimes(agents, distribution, *, bandits, key):
@@ -65,7 +63,8 @@ def standard_error(values):
     return values.std(ddof=1) / np.sqrt(values.size)
 
 
-@pytest.mark.parametrize(("pulls", "arms"), CELLS)
+@pytest.mark.slow
+@pytest.mark.parametrize(("pulls", "arms"), REFERENCE)
 def test_mean_return_is_the_known_one(pulls, arms):
     bandits, reference = BANDITS[pulls], REFERENCE[pulls, arms]
     distribution = bernoulli_bandit(arms=arms, pulls=pulls)

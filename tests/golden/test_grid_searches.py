@@ -92,6 +92,7 @@ def test_grid_navigation_is_searched_as_is_known():
     assert sweep.sum(1).mean() == pytest.approx(36.9, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_posterior_sampling_is_as_far_behind_as_is_known():
     distribution = grid_navigation()
     tasks = distribution.sample_tasks("test", jax.random.key(3), tasks=12_000)
@@ -103,6 +104,7 @@ def test_posterior_sampling_is_as_far_behind_as_is_known():
     assert np.all(np.abs(returns.mean(0) - SAMPLING_BY_EPISODE) < 3 * returns.std(0) * share + 0.005)
 
 
+@pytest.mark.slow
 def test_the_floor_is_what_random_actions_earn():
     distribution = grid_navigation()
     tasks = distribution.sample_tasks("ood:other-corner", jax.random.key(4), tasks=8_000)
@@ -124,6 +126,7 @@ def test_dark_room_is_searched_as_is_known():
     assert sweep <= plan.steps_on_goal < plan.bound == pytest.approx(142.70, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_a_small_dark_room_is_searched_optimally():
     distribution = dark_room(size=5, horizon=8, episodes=4)
     problem = HiddenGoal(size=5, start=12, goals=tuple(range(25)), horizon=8, episodes=4, reward_elsewhere=0.0)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
 from quickstudy.baselines.mdps.step_wise import step_wise_rule_agent
@@ -107,6 +108,7 @@ def check_step_wise(returns, episodes):
         assert abs(value.mean() - known) < 3 * combined, f"{name}: {value.mean()}, known {known}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("episodes", CELLS)
 def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_episode(episodes):
     distribution = tabular_mdp(episodes=episodes)
@@ -155,7 +157,7 @@ def test_random_and_oracle_earn_what_is_computed():
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(difference.size)
 
 
-@pytest.mark.parametrize("concentration", [1.0, 2.0, 7.5, 400.0])
+@pytest.mark.parametrize("concentration", slow_but([1.0, 400.0], [1.0, 2.0, 7.5, 400.0]))
 def test_gamma_draws_have_the_moments_and_quantiles_of_jax(concentration):
     drawn = np.asarray(draw_gamma(jnp.full(40_000, concentration), jax.random.key(0)))
     other = np.asarray(jax.random.gamma(jax.random.key(1), concentration, (40_000,)))

@@ -1,8 +1,8 @@
 """Every agent that must keep the laws: all baselines of all registered distributions, all registered algorithms, and toys.
 
-A new registered name joins by itself, with its default settings unless small ones are named here. `make test` tries the agents
-of every algorithm on one distribution, and one baseline of each family. Everything else is marked slow: further distributions,
-further settings, and the other baselines.
+A new registered name joins by itself, with its default settings unless small ones are named here. `make test` tries an update
+of every algorithm on one distribution, all laws of one agent of each kind, and one baseline of each family. Everything else is
+marked slow: further distributions, further settings, the other agents and the other baselines.
 """
 
 import functools
@@ -75,11 +75,12 @@ TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "prom
 """Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
 FIRST_TOY = {"hybrid": "aiming", "multi-task": "aiming", "sparse-maml": "aiming"}
 """The toy on which `make test` tries an algorithm's agents, where it is not the corridor. The other toys are slow tests."""
-QUICK_SETTINGS = {"rl2": (0, 4, 6)}
-"""Which of its settings above `make test` tries an algorithm with; the first where it is not named. For RL² it is one core of
-each kind: recurrent, associative, attention."""
-QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation", "low-rank-bandit", "tabular-mdp")
-"""Distributions whose laws `make test` tries, one of each kind. The laws of the others are slow tests."""
+QUICK_AGENTS = ("maml", "rl2", "varibad")
+"""Algorithms whose agents `make test` holds to all laws, one of each kind: gradient steps, a recurrent state, and a belief. Of
+the others it tries an update."""
+QUICK_DISTRIBUTIONS = ("bernoulli-bandit", "drifting-control", "grid-navigation")
+"""Distributions whose laws `make test` tries: episodes of one step, continuous actions, finitely many tasks. The laws of the
+others are slow tests."""
 
 WITHOUT_FACTORS = ("pearl",)
 """They refuse actions of several switches."""
@@ -141,7 +142,7 @@ def baselines_of_all():
 
 
 def algorithms_on_toys():
-    """Algorithm, settings and distribution of cases by id, and the ids of those that are slow.
+    """Algorithm, settings and distribution of cases by id, and the ids of those that are slow: not the first settings and toy.
 
     The toys hold what a meta-trained agent can meet: discrete and continuous actions, episodes that end early, episodes of many
     steps and of one.
@@ -153,16 +154,15 @@ def algorithms_on_toys():
             for place, config in enumerate(SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []):
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, distribution)
-                if toy != FIRST_TOY.get(name, "corridor") or place not in QUICK_SETTINGS.get(name, (0,)):
+                if toy != FIRST_TOY.get(name, "corridor") or place:
                     slow.add(label)
     for toy, factored in {"switches": switches, "console": console}.items():
         for name in algorithms.ALGORITHMS:
             configs = [] if name in WITHOUT_FACTORS else SMALL_ALGORITHMS.get(name, [{}])
-            for number, config in enumerate(configs if toy == "switches" else configs[:1]):
+            for config in configs if toy == "switches" else configs[:1]:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, factored)
-                if (name, toy, number) != ("rl2", "switches", 0):
-                    slow.add(label)
+                slow.add(label)
     for toy, shown in {"symbols": shown_as_symbols, "images": shown_as_image}.items():
         for name in ("rl2", "varibad", "hybrid"):
             label = f"{name} on a corridor of {toy}"
@@ -229,13 +229,22 @@ def others():
     return cases
 
 
-ALGORITHM_CASES, SLOW_ALGORITHMS = algorithms_on_toys()
+ALGORITHM_CASES, SLOW_UPDATES = algorithms_on_toys()
+SLOW_AGENTS = SLOW_UPDATES | {label for label, (name, *_) in ALGORITHM_CASES.items() if name not in QUICK_AGENTS}
 BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
 SLOW_OTHERS = {
     "readout of certainty equivalence on drifting-control",
     "envelope of a readout on drifting-control",
     "envelope of rl2 on corridor",
+    "bayes_adaptive_agent of hypotheses on grid-navigation",
+    "sampled_plan_agent of hypotheses on grid-navigation",
+    # Of cadences within an episode, that of the agent below a guard is enough.
+    "trace_agent every 2 with sensor faults on corridor",
+    "tally_agent every 1 on corridor",
+    "tally_agent every 4 on corridor",
+    "trace_agent every 1 on corridor",
+    "trace_agent every 2 on corridor",
 }
-SLOW = SLOW_ALGORITHMS | SLOW_BASELINES | SLOW_OTHERS
+SLOW = SLOW_AGENTS | SLOW_BASELINES | SLOW_OTHERS
 MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

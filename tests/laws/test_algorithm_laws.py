@@ -7,15 +7,18 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from laws.cases import ALGORITHM_CASES, SLOW
+from laws.cases import ALGORITHM_CASES, SLOW_UPDATES
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import initial_state, update_program
 
+LIKE_MAML = ("promp", "reptile", "sparse-maml")
+"""They train agents with the inner steps of MAML, so their updates are slow tests."""
+QUICK = [label for label in ALGORITHM_CASES if label not in SLOW_UPDATES and not label.startswith(LIKE_MAML)]
 
-@pytest.mark.parametrize(
-    "label", [pytest.param(label, marks=[pytest.mark.slow] if label in SLOW else []) for label in ALGORITHM_CASES]
-)
+
+@pytest.mark.parametrize("label", slow_but(QUICK, ALGORITHM_CASES))
 def test_an_update_keeps_the_structure_of_its_state(label):
     name, config, make_distribution = ALGORITHM_CASES[label]
     distribution = make_distribution()

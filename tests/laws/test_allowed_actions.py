@@ -11,6 +11,7 @@ import pytest
 
 from laws.cases import SMALL_ALGORITHMS
 from laws.toy_distributions import corridor, shop
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.baselines.bandits.epsilon_greedy import epsilon_greedy_agent
 from quickstudy.baselines.bandits.thompson import thompson_agent
@@ -58,14 +59,12 @@ def check_allowed(lifetimes):
     assert chosen[np.asarray(lifetimes.valid)].all()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", slow_but(["random_agent", "stubborn_agent"], BASELINES))
 def test_a_baseline_chooses_allowed_actions(name):
     check_allowed(lived(BASELINES[name](DISTRIBUTION.spec))[1])
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name.startswith("rl2 gru") else [pytest.mark.slow]) for name in LEARNED]
-)
+@pytest.mark.parametrize("name", slow_but(["rl2 gru 8"], LEARNED))
 def test_a_learned_agent_chooses_allowed_actions_and_knows_their_probabilities(name):
     algorithm, config = LEARNED[name]
     agent = algorithms.make(algorithm, DISTRIBUTION.spec, **config).agent

@@ -8,6 +8,7 @@ import pytest
 
 from learning.probes import PROBES, grade
 from learning.solvers import memoriser, solver, switch_solver
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.baselines.random import random_agent
 from quickstudy.rollout.compiled import run_lifetime
@@ -166,7 +167,7 @@ def test_inner_steps_are_meta_learned(name):
     assert after > 0.9
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", slow_but(["two arms", "held-out riddles"], PROBES))
 def test_probes_keep_the_laws_of_task_distributions(name):
     faults = [fault for fault in check(probe(name).distribution, samples=500) if not fault.warning]
     # A first observation that tells nothing apart from the task's number is what the value probe is about.
@@ -199,7 +200,9 @@ def test_missing_the_last_observation_is_blind_to_the_cue_at_end():
     assert abs(mean - subject.blind) <= 4 * error
 
 
-@pytest.mark.parametrize("name", [name for name in PROBES if name != "constant reward"])
+@pytest.mark.parametrize(
+    "name", slow_but(["two arms", "hidden switches"], [name for name in PROBES if name != "constant reward"])
+)
 def test_acting_at_random_fails(name):
     subject = probe(name)
     lifetimes = lived(random_agent(subject.distribution.spec), subject.distribution, ())

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from networks.core_inputs import CONTINUOUS, SIZE, SPEC, STEPS, random_inputs
 from quickstudy.networks.associative import AssociativeConfig
 from quickstudy.networks.attention import AttentionConfig
@@ -26,6 +27,8 @@ CELLS = {
     "attention within a window": {"attention": AttentionConfig(window=3)},
     "attention within a window of one": {"attention": AttentionConfig(window=1)},
 }
+QUICK = ("gru", "associative")
+"""A recurrence, and sums of what was stored."""
 
 
 def core_of(name, *, spec=SPEC, rewards=1):
@@ -34,10 +37,14 @@ def core_of(name, *, spec=SPEC, rewards=1):
 
 
 CASES = [(name, False, SPEC) for name in CELLS]
+QUICK_CASES = [(name, False, SPEC) for name in QUICK]
 CASES += [("gru", True, SPEC), ("associative", False, CONTINUOUS), ("associative", True, CONTINUOUS)]
 
 
-@pytest.mark.parametrize(("name", "changes", "spec"), CASES, ids=[f"{name} {changes}" for name, changes, _ in CASES])
+@pytest.mark.parametrize(
+    ("name", "changes", "spec"),
+    [pytest.param(*case, id=f"{case[0]} {case[1]}", marks=[] if case in QUICK_CASES else pytest.mark.slow) for case in CASES],
+)
 def test_a_whole_run_reads_what_single_steps_read(name, changes, spec):
     core = core_of(name, spec=spec, rewards=1 + changes)
     core = RewardChangeCore(core=core) if changes else core
@@ -63,7 +70,7 @@ def test_a_whole_run_reads_what_single_steps_read(name, changes, spec):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), other, last)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", slow_but([*QUICK, "attention"], CELLS))
 def test_what_a_core_promises_about_order_is_true(name):
     core, inputs = core_of(name), random_inputs(STEPS)
     backwards = jax.tree.map(lambda leaf: leaf[::-1], inputs)
@@ -73,7 +80,7 @@ def test_what_a_core_promises_about_order_is_true(name):
     assert all(jax.tree.leaves(same)) == core.exchangeable
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", slow_but(QUICK, CELLS))
 def test_gradients_through_a_run_are_finite(name):
     core, inputs = core_of(name), random_inputs(STEPS)
     run = lambda core: core.run(core.initial(SPEC), inputs, inputs.observation, jnp.arange(STEPS) != 3)[1].sum()  # noqa: E731

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from laws.toy_distributions import corridor, shown_as_image, shown_as_symbols
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.networks.encoders import convolved, encoder_for, is_image, statistics_for, thing_numbers, things_of
 from quickstudy.networks.normalisation import Statistics, observed, see
@@ -17,6 +18,7 @@ from quickstudy.protocol.spaces import encode, one_hot_cells
 
 CELLS = gymnasium.spaces.MultiDiscrete(np.full((2, 3, 2), (4, 3)), dtype=np.uint8)
 MIXED = gymnasium.spaces.MultiDiscrete([2, 3, 4], start=[0, 1, 5])
+PIXELS = gymnasium.spaces.Box(0, 255, (9, 12, 3), np.uint8)
 
 
 def spec_of(space):
@@ -66,7 +68,7 @@ def test_cells_share_their_weights_and_unlike_symbols_are_one_cell():
     assert things_of(gymnasium.spaces.MultiDiscrete(np.full((4, 3), 40))) is None
 
 
-@pytest.mark.parametrize("space", [CELLS, MIXED, gymnasium.spaces.Box(0, 255, (9, 12, 3), np.uint8)])
+@pytest.mark.parametrize("space", slow_but([MIXED], [CELLS, MIXED, PIXELS]))
 def test_any_leading_axes_and_every_number_counts(space):
     encoder, spec = made(space), spec_of(space)
     x = elements(space, 6)
@@ -112,8 +114,8 @@ def test_three_convolutions_are_asked_for():
         made(gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8), image_channels=(4, 4))
 
 
-@pytest.mark.parametrize("name", ["rl2", "pearl", "maml"])
-@pytest.mark.parametrize("make", [shown_as_symbols, shown_as_image])
+@pytest.mark.parametrize("name", slow_but(["rl2"], ["rl2", "pearl", "maml"]))
+@pytest.mark.parametrize("make", slow_but([shown_as_image], [shown_as_symbols, shown_as_image]))
 def test_every_algorithm_takes_symbols_and_images(name, make):
     """Those without an encoder read them flat."""
     settings = {"image_channels": (2, 2, 2), "hidden_size": 8} if name == "rl2" else {"hidden_sizes": (8,)}

@@ -9,7 +9,7 @@ from quickstudy.numerics.addressed_sums import BLOCK, addressed_sums, replaced_s
 
 
 @pytest.mark.parametrize("rule", ["count", "forget", "replace"])
-@pytest.mark.parametrize("steps", [1, BLOCK + 1, 3 * BLOCK - 5])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), BLOCK + 1, 3 * BLOCK - 5])
 def test_tables_are_those_of_single_steps(steps, rule):
     keys = jax.random.split(jax.random.key(0), 5)
     table = np.asarray(jax.random.normal(keys[0], (2, 3, 4, 5)))

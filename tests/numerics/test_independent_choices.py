@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.numerics.distributions import deviation_parameters, policy_over, policy_parameters
 from quickstudy.protocol.action_spaces import user_actions
 
@@ -20,6 +21,8 @@ CHOICES = {
     "ordered": spaces.Box(np.array([0, 7]), np.array([19, 8]), dtype=np.uint8),
     "parts": spaces.Tuple([spaces.Discrete(3, start=2), spaces.MultiBinary(2)]),
 }
+QUICK = ("unequal", "ordered", "parts")
+"""One of each kind: chosen one by one, chosen in order, and a space of several spaces."""
 
 
 def everything(space):
@@ -37,7 +40,7 @@ def everything(space):
     return [np.asarray(each, space.dtype).reshape(space.shape) for each in itertools.product(*ranges)]
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CHOICES))
 def test_probabilities_of_all_actions_add_up_and_give_the_entropy(name):
     space = CHOICES[name]
     policy = policy_over(2 * jax.random.normal(jax.random.key(0), (policy_parameters(space),)), space)
@@ -82,6 +85,7 @@ def test_many_whole_numbers_are_rounded_and_their_densities_are_probabilities():
 
 
 FROZEN = spaces.Box(np.float32([-1, 3, -2]), np.float32([1, 3, 2]))
+ROUNDED = spaces.Box(-(2**24), 2**24, (1,), np.int32)
 
 
 def test_a_number_that_cannot_move_is_constant_and_counts_nothing():
@@ -97,29 +101,27 @@ def test_a_number_that_cannot_move_is_constant_and_counts_nothing():
 
 @pytest.mark.parametrize(
     "space",
-    [
-        FROZEN,
-        spaces.Box(-1e30, 1e30, (2,)),
-        spaces.Box(5.0, 5.0, (1,)),
-        *CHOICES.values(),
-        spaces.Box(-(2**24), 2**24, (1,), np.int32),
-    ],
+    slow_but(
+        [FROZEN, CHOICES["unequal"], ROUNDED],
+        [FROZEN, spaces.Box(-1e30, 1e30, (2,)), spaces.Box(5.0, 5.0, (1,)), *CHOICES.values(), ROUNDED],
+    ),
     ids=str,
 )
-@pytest.mark.parametrize("scale", [0.0, 30.0])
+@pytest.mark.parametrize("scale", slow_but([30.0], [0.0, 30.0]))
 def test_densities_entropies_and_gradients_are_finite(space, scale):
     numbers = scale * jax.random.normal(jax.random.key(0), (policy_parameters(space),))
-    action = policy_over(numbers, space).sample(jax.random.key(1))
+    action = jax.jit(lambda numbers: policy_over(numbers, space).sample(jax.random.key(1)))(numbers)
 
     def total(numbers):
         policy = policy_over(numbers, space)
         return policy.log_probability(action) + policy.entropy()
 
-    value, slope = jax.value_and_grad(total)(numbers)
+    value, slope = jax.jit(jax.value_and_grad(total))(numbers)
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 def test_actions_of_two_axes_or_none_have_the_density_of_a_flat_one():
     numbers = jax.random.normal(jax.random.key(0), (8,))
     square, flat = spaces.Box(-1, 1, (2, 2)), spaces.Box(-1, 1, (4,))

@@ -17,6 +17,7 @@ def evaluated(log, **more):
     return off_policy_value(log.rewards, log.logged, target, **more)
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_the_policy_earns_and_biased_estimates_do_not():
     found = coverage(sessions=150, steps=4, target=GREEDY, repetitions=500, seed=0)
     assert found["refused"] == 0
@@ -26,6 +27,7 @@ def test_intervals_cover_what_the_policy_earns_and_biased_estimates_do_not():
         assert found[name] < 0.8, found
 
 
+@pytest.mark.slow
 def test_intervals_over_decisions_would_be_too_short():
     found = coverage(sessions=120, steps=4, target=GREEDY, repetitions=300, seed=1, copies=4)
     assert found["IPS"] >= 0.93, found

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from networks.core_inputs import SPEC, random_inputs
 from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.numerics.recurrence import steps_in_parallel, steps_in_turn
@@ -15,7 +16,7 @@ HIDDEN, STEPS, LIFETIMES = 5, 7, 4
 INPUTS = random_inputs(STEPS).flat().shape[-1]
 
 
-@pytest.mark.parametrize("kind", [GRU, LSTM, Linear])
+@pytest.mark.parametrize("kind", slow_but([Linear], [GRU, LSTM, Linear]))
 def test_states_and_gradients_of_many_lifetimes_are_those_of_each(kind):
     keys = jax.random.split(jax.random.key(0), 4)
     core = kind(INPUTS, HIDDEN, key=keys[0])

@@ -126,12 +126,14 @@ def test_the_interval_of_one_seed_covers_the_mean_over_tasks():
     assert 0.89 <= found <= 0.99
 
 
+@pytest.mark.slow
 def test_the_interval_of_an_interquartile_mean_covers_it():
     # The middle half of N(0, 1) is symmetric about 0.
     found = coverage(lambda g: g.normal(size=(1, 100)), truth=0.0, statistic=statistics.resampled_interquartile_means)
     assert 0.89 <= found <= 0.99
 
 
+@pytest.mark.slow
 def test_the_crossed_interval_covers_where_seeds_differ_and_one_over_tasks_alone_does_not():
     def draw(generator):
         return generator.normal(size=(10, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(10, 40))

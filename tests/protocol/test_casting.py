@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.protocol.casting import host_flag, host_number, host_observation
 from quickstudy.protocol.errors import SpecError, TaskDistributionError
@@ -54,7 +55,11 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("name", PLAIN)
+QUICK = ("numbers for truth values", "a reward in an array of one", "a list", "a state that becomes narrower")
+"""One of each kind: of an ending, of a reward, of an observation, of a state."""
+
+
+@pytest.mark.parametrize("name", slow_but(QUICK, PLAIN))
 def test_plain_python_runs_as_it_is_meant(name):
     distribution = made(**PLAIN[name])
     agent = algorithms.make("rl2", distribution.spec, hidden_size=4).agent
@@ -68,6 +73,7 @@ def test_plain_python_runs_as_it_is_meant(name):
     assert outcome.observation.shape[1:] == distribution.spec.observation_space.shape
 
 
+@pytest.mark.slow
 def test_what_is_cast_passes_the_check():
     assert check(made(reward=lambda hit: hit[None]), samples=300) == []
 

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.evaluation import evaluate, measures
 from quickstudy.evaluation.measures import Anchors, LifetimeRewards
 from quickstudy.evaluation.results import Control, Evaluation, Result
@@ -182,8 +183,12 @@ def test_colours_follow_the_theme(levels, tmp_path):
     assert "#000000" not in drawn
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (4, 3), (30, 2)], ids=lambda shape: f"{shape[1]}x{shape[0]}")
-@pytest.mark.parametrize("anchors", [True, False])
+@pytest.mark.parametrize(
+    "shape",
+    slow_but([(1, 1), (30, 2)], [(1, 1), (1, 500), (500, 1), (4, 3), (30, 2)]),
+    ids=lambda shape: f"{shape[1]}x{shape[0]}",
+)
+@pytest.mark.parametrize("anchors", slow_but([True], [True, False]))
 def test_lifetimes_of_every_shape_are_drawn(levels, shape, anchors, tmp_path):
     found = made(levels, horizon=shape[0], episodes=shape[1], anchors=anchors)
     page_of(tmp_path, [found, dataclasses.replace(found, split="ood:far", label="out of distribution: far")])

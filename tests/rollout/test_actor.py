@@ -23,7 +23,15 @@ LOOKED_AT = [
 ]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LOOKED_AT])
+SLOW = ("trace_agent every 8 on corridor", "Thompson sampling on bernoulli-bandit", "rl2 lstm 8 on aiming")
+"""One more cadence, and agents that take long to compile."""
+
+
+def marks(name):
+    return [pytest.mark.xdist_group(name), *([pytest.mark.slow] if name in SLOW else [])]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in LOOKED_AT])
 def test_it_decides_as_the_compiled_driver_does(name):
     assert name in MAKERS
     subject = subject_of(name)

@@ -7,11 +7,14 @@ import pytest
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.subject import subject_of
+from marks import slow_but
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.rollout.actors import Actors
 
 
-@pytest.mark.parametrize("name", ["rl2 gru 8 on corridor", "tally_agent every 4 on corridor"])
+@pytest.mark.parametrize(
+    "name", slow_but(["rl2 gru 8 on corridor"], ["rl2 gru 8 on corridor", "tally_agent every 4 on corridor"])
+)
 def test_each_session_decides_as_an_actor(name):
     subject = subject_of(name)
     space, generator = subject.agent.spec.observation_space, np.random.default_rng(0)

@@ -28,7 +28,9 @@ def along(actor, rows):
     return jax.tree.map(lambda *each: np.stack(each), *decisions)
 
 
-@pytest.mark.parametrize("name", ["rl2 gru 8 on corridor", "tally_agent every 4 on corridor"])
+@pytest.mark.parametrize(
+    "name", ["rl2 gru 8 on corridor", pytest.param("tally_agent every 4 on corridor", marks=pytest.mark.slow)]
+)
 def test_it_decides_and_ends_as_an_actor_that_is_told_the_same(name):
     subject = subject_of(name)
     _, _, lifetime, _ = subject.one(0)

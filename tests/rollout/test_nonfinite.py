@@ -28,6 +28,7 @@ def lived():
     return agent, guarded, params, lifetime, memory
 
 
+@pytest.mark.slow
 def test_sound_evidence_passes(lived):
     agent, _, params, lifetime, memory = lived
     plain, decisions = jax.jit(agent.unroll)(params, lifetime, jax.random.split(jax.random.key(2))[0])

@@ -8,6 +8,7 @@ import pytest
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.subject import subject_of
+from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.protocol.records import Spec
@@ -34,6 +35,8 @@ COMPILED = {
     "a number that cannot move": gymnasium.spaces.Box(np.float32([-1, 2]), np.float32([1, 2])),
 }
 """Spaces of actions that only the compiled program draws in."""
+QUICK = {"a table of choices", "one number without an axis", "a tuple"}
+"""Of each list, one space of each kind that is drawn in another way."""
 
 
 def pair(name):
@@ -57,7 +60,7 @@ def _observation(spec, generator):
     return np.clip(generator.standard_normal(space.shape), space.low, space.high).astype(space.dtype)
 
 
-@pytest.mark.parametrize("name", [DISCRETE, CONTINUOUS, FACTORED])
+@pytest.mark.parametrize("name", slow_but([DISCRETE], [DISCRETE, CONTINUOUS, FACTORED]))
 def test_both_backends_decide_the_same(name):
     spec = subject_of(name).agent.spec
     compiled, in_numpy = pair(name)
@@ -83,7 +86,7 @@ def small_agent(space):
     return agent, agent.init(jax.random.key(0))
 
 
-@pytest.mark.parametrize("name", ACTIONS)
+@pytest.mark.parametrize("name", slow_but(QUICK, ACTIONS))
 def test_actions_are_elements_of_every_space_and_the_same(name):
     agent, params = small_agent(ACTIONS[name])
     actors = [qs.Actor(agent, params, seed=3, backend=backend) for backend in ("jax", "numpy")]
@@ -98,7 +101,7 @@ def test_actions_are_elements_of_every_space_and_the_same(name):
     assert_close(actors[1].session, actors[0].session)
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", slow_but(QUICK, COMPILED))
 def test_other_spaces_are_left_to_the_compiled_program(name):
     agent, params = small_agent(COMPILED[name])
     actor = qs.Actor(agent, params)

@@ -26,6 +26,7 @@ def lived(agent, distribution, params):
     return run_lifetime(agent, distribution, params, task, jax.random.key(2))
 
 
+@pytest.mark.slow
 def test_sound_senses_change_nothing(healthy):
     distribution, agent, params = healthy
     lifetime, memory = lived(with_sensor_faults(agent), distribution, params)

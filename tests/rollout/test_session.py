@@ -11,6 +11,7 @@ import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.cases import MAKERS
 from laws.subject import subject_of
+from marks import slow_but
 from quickstudy.protocol.records import Outcome
 from quickstudy.rollout import session as sessions
 from quickstudy.rollout.session import chunk_end, end_of_episode, next_slot
@@ -24,7 +25,15 @@ CASES = [
     "rl2 gru 8 on corridor",
     "maml (8,) 1 on corridor",
 ]
-EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES])
+SLOW = ("maml (8,) 1 on corridor", "trace_agent every 2 on corridor")
+"""An agent that takes long to compile, and one more cadence."""
+
+
+def marks(name):
+    return [pytest.mark.xdist_group(name), *([pytest.mark.slow] if name in SLOW else [])]
+
+
+EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in CASES])
 
 
 @functools.cache
@@ -143,7 +152,9 @@ def test_rules_are_the_same_for_plain_numbers_and_arrays():
     np.testing.assert_array_equal(ended, [[False, True, False, False], [False, False, True, True]])
 
 
-@pytest.mark.parametrize("name", ["trace_agent every 2 on corridor", "rl2 gru 8 on corridor"])
+@pytest.mark.parametrize(
+    "name", slow_but(["rl2 gru 8 on corridor"], ["trace_agent every 2 on corridor", "rl2 gru 8 on corridor"])
+)
 @pytest.mark.parametrize("awaiting", [False, True])
 def test_an_actor_goes_on_where_a_stored_session_ended(name, awaiting):
     subject = subject_of(name)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from marks import slow_but
 from quickstudy import algorithms, tasks
 from quickstudy.protocol.errors import BundleError, SpecError, UnknownNameError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
@@ -16,7 +17,7 @@ from quickstudy.storage.bundle import load_bundle, save_bundle
 DISTRIBUTION = tasks.make("bernoulli-bandit", arms=3, pulls=6)
 
 
-@pytest.fixture(params=["gru", "lstm", "linear", "associative", "attention"])
+@pytest.fixture(params=slow_but(["gru"], ["gru", "lstm", "linear", "associative", "attention"]))
 def algorithm(request):
     return algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=request.param)
 
@@ -45,6 +46,7 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
         bundle.params_of(2)
 
 
+@pytest.mark.slow
 def test_an_agent_that_scores_actions_alike_serves_more_arms_and_fewer(tmp_path):
     for cell, serves in (("associative", True), ("gru", False)):
         algorithm = algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=cell)
@@ -133,6 +135,7 @@ def test_nothing_that_is_not_a_bundle_is_replaced(tmp_path, algorithm, params):
         save_bundle(tmp_path / "mine", algorithm, params, distribution=DISTRIBUTION)
 
 
+@pytest.mark.slow
 def test_an_agent_whose_card_knows_no_scale_measures_observations_by_their_bounds(tmp_path):
     poles = tasks.make("pendulum", horizon=5, episodes=2)
     algorithm = algorithms.make("rl2", poles.spec, hidden_size=4, observation_scale="bounds")

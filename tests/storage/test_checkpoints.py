@@ -76,6 +76,7 @@ def test_a_state_comes_back_bit_for_bit(folder, states):
     assert jax.random.bits(state["key"]) == jax.random.bits(states[2]["key"])
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_is_taken_in(folder, states):
     """Hundreds of flips all over the files, none of which may change a number."""
     outcomes = {1: 0, 2: 0}

@@ -97,6 +97,7 @@ def test_a_kill_while_results_are_noted_leaves_the_card_whole(before):
     assert {json.dumps(one) for one in results} == {"{}", '{"test": {"second": 1}}'}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_begins_can_begin_again(before):
     for state in states_after_kills("begin", before, least=15):
         folder = state / "new" / "run"
@@ -110,6 +111,7 @@ def test_a_run_that_is_killed_while_it_begins_can_begin_again(before):
         assert_nothing_is_left_over(state)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_is_overwritten_can_go_on_or_be_overwritten(before):
     seen = set()
     for state in states_after_kills("overwrite", before, least=40):

@@ -56,6 +56,7 @@ MIXED = spaces.Tuple(
 )
 
 
+@pytest.mark.slow
 def test_every_action_lies_in_the_declared_space_in_training_and_in_service():
     environment, distribution = machines(MIXED)
     algorithm, run = trained(distribution)

@@ -68,6 +68,7 @@ def test_the_first_update_comes_before_any_baseline_is_made(distribution, tmp_pa
     assert load_bundle(tmp_path / "run" / "bundle").params is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_cache")
 def test_the_second_run_reads_them_and_makes_none(distribution, tmp_path):
     trained(Events(distribution), tmp_path / "first")
@@ -77,6 +78,7 @@ def test_the_second_run_reads_them_and_makes_none(distribution, tmp_path):
     assert read_baselines(tmp_path / "second") == read_baselines(tmp_path / "first")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_cache")
 def test_a_fault_of_a_baseline_loses_nothing_that_was_trained(distribution, tmp_path):
     def interrupted():
@@ -88,6 +90,7 @@ def test_a_fault_of_a_baseline_loses_nothing_that_was_trained(distribution, tmp_
     assert load_bundle(tmp_path / "run" / "bundle").params is not None
 
 
+@pytest.mark.slow
 def test_the_return_is_the_mean_over_the_held_out_tasks(distribution, tmp_path):
     baselines = BaselineReturns(distribution, tasks=8, cache=tmp_path)
     assert baselines.missing == ("random",)

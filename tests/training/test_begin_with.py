@@ -21,13 +21,13 @@ CONFIG = TrainingConfig(budget="1 steps", evaluation_seconds=0, held_out_tasks=8
 
 def many(algorithm, seeds):
     """Train states of so many seeds, drawn from keys that no bundle of these tests has."""
-    return jax.vmap(algorithm.init)(jax.random.split(jax.random.key(9), seeds))
+    return jax.jit(jax.vmap(algorithm.init))(jax.random.split(jax.random.key(9), seeds))
 
 
 @pytest.fixture
 def bundle(algorithm, distribution, tmp_path):
     """Of two seeds; the second one's numbers are other ones."""
-    params = jax.vmap(lambda key: algorithm.params(algorithm.init(key)))(jax.random.split(jax.random.key(3)))
+    params = jax.jit(jax.vmap(lambda key: algorithm.params(algorithm.init(key))))(jax.random.split(jax.random.key(3)))
     return load_bundle(save_bundle(tmp_path / "trained", algorithm, params, distribution=distribution))
 
 
@@ -38,6 +38,7 @@ def test_the_parameters_are_those_of_the_bundle_and_the_optimiser_begins_anew(al
     assert digest(after.optimiser) == digest(before.optimiser)
 
 
+@pytest.mark.slow
 def test_each_seed_begins_with_its_own_and_one_seed_begins_all(algorithm, bundle):
     first = dataclasses.replace(bundle, params=jax.tree.map(lambda leaf: leaf[:1], bundle.params))
     assert digest(begun_with(algorithm, many(algorithm, 1), bundle).params) == digest(first.params)
@@ -48,7 +49,12 @@ def test_each_seed_begins_with_its_own_and_one_seed_begins_all(algorithm, bundle
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("pearl", {}), ("multi-task", {"rollouts": 2, "minibatches": 1}), ("reptile", {"rollouts": 2})]
+    ("name", "settings"),
+    [
+        pytest.param("pearl", {}, marks=pytest.mark.slow),
+        ("multi-task", {"rollouts": 2, "minibatches": 1}),
+        ("reptile", {"rollouts": 2}),
+    ],
 )
 def test_every_kind_of_train_state_takes_parameters(name, settings, tmp_path):
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=6)

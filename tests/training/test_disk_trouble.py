@@ -6,6 +6,7 @@ import json
 import pytest
 
 from faults import FailingDisk, fill, small_disk
+from marks import slow_but
 from quickstudy.cli import main
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.storage.bundle import is_saved, load_bundle
@@ -36,7 +37,7 @@ def assert_nothing_was_lost(run, folder, undisturbed):
     assert {bool(line.get("trouble")) for line in lines} == {False, True}
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize("number", slow_but([errno.ENOSPC], [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS]))
 def test_trouble_during_training_costs_checkpoints_alone(algorithm, distribution, undisturbed, tmp_path, monkeypatch, number):
     disk, folder = FailingDisk(monkeypatch, tmp_path), tmp_path / "run"
 
@@ -51,6 +52,7 @@ def test_trouble_during_training_costs_checkpoints_alone(algorithm, distribution
     assert_nothing_was_lost(run, folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full_costs_checkpoints_alone(algorithm, distribution, undisturbed, tmp_path):
     with small_disk(tmp_path / "disk", size="400k") as disk:
 
@@ -64,6 +66,7 @@ def test_a_disk_that_is_really_full_costs_checkpoints_alone(algorithm, distribut
         assert_nothing_was_lost(run, disk / "run", undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_bundle_that_does_not_fit_is_written_on_resume(algorithm, distribution, undisturbed, tmp_path, monkeypatch, number):
     disk, folder = FailingDisk(monkeypatch, tmp_path), tmp_path / "run"
@@ -87,6 +90,7 @@ def test_a_bundle_that_does_not_fit_is_written_on_resume(algorithm, distribution
     assert is_saved(folder / "bundle", algorithm, run.params, distribution=distribution)
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_keeps_its_bundle_on_resume(algorithm, distribution, tmp_path):
     asked = {"folder": tmp_path, "measure_baselines": False}
     run = train_and_save(algorithm, distribution, CONFIG, **asked)

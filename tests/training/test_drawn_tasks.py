@@ -100,12 +100,14 @@ def test_other_tasks_are_refused_by_name(folder):
         start(folder, changed, resume=True)
 
 
+@pytest.mark.slow
 def test_another_text_is_said_and_the_run_goes_on(folder, caplog):
     run = start(folder, written(folder, PAYS=2.0), resume=True)
     assert run.metrics[-1]["update"] > 1
     assert "my_tasks.py changed since the run was started." in caplog.text
 
 
+@pytest.mark.slow
 def test_the_same_text_is_not_mentioned(folder, caplog):
     start(folder, written(folder), resume=True)
     assert "changed" not in caplog.text

@@ -51,6 +51,7 @@ def test_a_time_is_planned_at_the_speed_so_far():
     assert steps.updates == 50
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_and_its_results_are_set_aside(algorithm, distribution, tmp_path):
     first = train_and_save(algorithm, distribution, config(2), folder=tmp_path, command="first", measure_baselines=False)
     assert first.finished

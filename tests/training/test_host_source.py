@@ -64,6 +64,7 @@ def assert_same_bits(ours, theirs):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.mark.slow
 def test_it_learns_the_same_here_and_in_a_process_of_its_own(inline, in_process, algorithm):
     assert inline.finished
     assert inline.steps == 3 * STEPS_PER_UPDATE
@@ -88,6 +89,7 @@ def test_metrics_describe_the_lifetimes(inline):
     assert min(line["environment_steps"][0] for line in inline.metrics) < STEPS_PER_UPDATE  # some poles fell
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_alone_and_among_others(inline, algorithm, distribution):
     both = meta_train(algorithm, distribution, config(3, seeds=2), collecting=INLINE)
     assert_close(jax.tree.map(lambda leaf: leaf[:1], both.params), inline.params, tolerance=1e-4)
@@ -95,6 +97,7 @@ def test_a_seed_is_the_same_alone_and_among_others(inline, algorithm, distributi
     assert not np.array_equal(*(jax.tree.leaves(both.params)[0][seed] for seed in range(2)))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_elsewhere_it_is_the_same_run(inline, algorithm, distribution, tmp_path):
     def interrupt(progress):
         if progress.update == 2:
@@ -204,6 +207,7 @@ def faulty(part):
     return dataclasses.replace(slides(), sample=sample)
 
 
+@pytest.mark.slow
 def test_lost_lifetimes_are_counted_and_not_learned_from(capsys):
     broken = faulty(0.25)
     rl2 = algorithms.make("rl2", broken.spec, hidden_size=8, lifetimes=16)
@@ -226,6 +230,7 @@ def test_where_most_is_lost_it_stops(capsys):
     assert 'raise RuntimeError("the motor is stuck")' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_panel_shows_time_by_activity_and_measures(terminal, algorithm, distribution, monkeypatch, capsys):
     if terminal:

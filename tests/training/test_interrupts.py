@@ -164,9 +164,13 @@ def begun(body):
     return process
 
 
+LONGER = ("closing that takes a second", "an import within a part that may be skipped")
+"""Phases of more than a second in which a shorter one goes the same way."""
+
+
 @pytest.mark.parametrize(
     ("number", "phase"),
-    [(signal.SIGINT, phase) for phase in PHASES]
+    [pytest.param(signal.SIGINT, phase, marks=pytest.mark.slow if phase in LONGER else []) for phase in PHASES]
     + [(number, phase) for number in SIGNALS[1:] for phase in ("python code", "handlers that another package set")],
 )
 def test_a_signal_is_heard_in_every_phase(number, phase):

@@ -38,11 +38,11 @@ def program_text(name, distribution, **settings):
     ("name", "setting", "settings"),
     [
         ("rl2", "learning_rate", {"hidden_size": 8}),
-        ("maml", "learning_rate", {"rollouts": 2}),
-        ("promp", "learning_rate", {"rollouts": 2}),
-        ("reptile", "learning_rate", {"rollouts": 2}),
-        ("multi-task", "meta_learning_rate", {"rollouts": 2, "minibatches": 1}),
-        ("pearl", "learning_rate", {"gradient_steps": 2}),
+        pytest.param("maml", "learning_rate", {"rollouts": 2}, marks=pytest.mark.slow),
+        pytest.param("promp", "learning_rate", {"rollouts": 2}, marks=pytest.mark.slow),
+        pytest.param("reptile", "learning_rate", {"rollouts": 2}, marks=pytest.mark.slow),
+        pytest.param("multi-task", "meta_learning_rate", {"rollouts": 2, "minibatches": 1}, marks=pytest.mark.slow),
+        pytest.param("pearl", "learning_rate", {"gradient_steps": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_two_learning_rates_have_one_program(name, setting, settings, distribution):
@@ -50,6 +50,7 @@ def test_two_learning_rates_have_one_program(name, setting, settings, distributi
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_rate_that_is_given_is_used(distribution):
     algorithm, source, roots, state = made("rl2", distribution, hidden_size=8)
     before, program = digest(state.train.params.network), update_program(algorithm, source)

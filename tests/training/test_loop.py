@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy import tasks
 from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
 from quickstudy.storage.run_folder import RunFolder, read_metrics
@@ -31,6 +32,7 @@ def config(updates, **changes):
     return TrainingConfig(**({"budget": f"{updates * STEPS_PER_UPDATE} steps"} | ALWAYS | changes))
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_is_the_same_bit_by_bit(algorithm, distribution):
     first, second = (meta_train(algorithm, distribution, config(4)) for _ in range(2))
     assert digest(first.params) == digest(second.params)
@@ -85,7 +87,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(algorithm, distrib
     assert interrupted_at > 0
 
 
-@pytest.mark.parametrize("by", ["Ctrl-C", "watch"])
+@pytest.mark.parametrize("by", slow_but(["Ctrl-C"], ["Ctrl-C", "watch"]))
 def test_a_stopped_run_is_saved_and_resumes_to_the_same_bits(by, algorithm, distribution, tmp_path):
     def stop_at_third(progress):
         if progress.update == 3 and by == "Ctrl-C":
@@ -99,10 +101,12 @@ def test_a_stopped_run_is_saved_and_resumes_to_the_same_bits(by, algorithm, dist
     assert digest(resumed.params) == digest(meta_train(algorithm, distribution, config(6)).params)
 
 
+@pytest.mark.slow
 def test_whatever_else_watch_returns_does_not_stop_a_run(algorithm, distribution):
     assert meta_train(algorithm, distribution, config(2), watch=lambda progress: progress.update).finished
 
 
+@pytest.mark.slow
 def test_a_metrics_line_that_was_cut_off_is_dropped(algorithm, distribution, tmp_path):
     meta_train(algorithm, distribution, config(2), folder=tmp_path)
     with open(tmp_path / "metrics.jsonl", "a") as file:
@@ -145,6 +149,7 @@ def spoilt(distribution, *, part):
     return dataclasses.replace(distribution, step=step)
 
 
+@pytest.mark.slow
 def test_rewards_that_are_not_finite_are_masked_and_counted(algorithm, distribution):
     run = meta_train(algorithm, spoilt(distribution, part=0.1), config(4))
     steps = run.steps * run.config.seeds
@@ -159,6 +164,7 @@ def test_where_most_rewards_are_not_finite_the_run_stops(algorithm, distribution
         meta_train(algorithm, spoilt(distribution, part=0.9), config(4))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(algorithm, distribution, tmp_path, monkeypatch):
     def no_space(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

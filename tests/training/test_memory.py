@@ -62,6 +62,7 @@ def test_the_memory_of_a_program_is_what_its_arrays_take():
     assert 4 * count <= memory.program_bytes(compiled) <= 20 * count
 
 
+@pytest.mark.slow
 def test_a_tiny_budget_makes_one_update_and_ends():
     run = qs.meta_train(small(), BANDITS, qs.TrainingConfig(budget="0.0001s", held_out_tasks=32))
     assert run.finished

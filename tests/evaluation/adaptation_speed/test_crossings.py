@@ -203,6 +203,7 @@ def speed_up_of_noisy_ramps(repetition, *, noise):
     return measured(*sides, seed=repetition)["thresholds"][0].on_mean_curve.speed_up
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_mean_curves_speed_up_covers_it_over_repeated_draws():
     found = [speed_up_of_noisy_ramps(repetition, noise=0.1) for repetition in range(40)]
     assert np.mean([one.low <= 51 / 6 <= one.high for one in found]) >= 0.85

@@ -104,6 +104,7 @@ def test_shuffled_rewards_expose_an_agent_that_does_not_use_them(found):
     assert "no significant gain" in " ".join(sentences(found))
 
 
+@pytest.mark.slow
 def test_a_floor_that_nobody_knows_is_measured(baseline):
     # Both floors stand in the levels; the steps are the same.
     tasks = paying_ones(episodes=10, floor=False)
@@ -192,6 +193,7 @@ def test_progress_tells_everyone_who_lives(short, baseline):
     assert seen == [(name, done) for name in names for done in (0.5, 1.0)]
 
 
+@pytest.mark.slow
 def test_many_agents_against_many_baselines_are_what_each_pair_is(short, baseline):
     agents = {"late": contender(late(short, 3)), "soon": contender(late(paying_ones(episodes=20), 1))}
     rivals = {"later": baseline, "last": contender(late(paying_ones(episodes=50), 20))}

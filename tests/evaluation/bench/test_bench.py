@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from marks import slow_but
 from quickstudy import tasks
 from quickstudy.evaluation.bench.rows import Matrix, Row, columns_of, find, load_groups
 from quickstudy.evaluation.bench.stored import load
@@ -43,7 +44,7 @@ def test_the_table_of_the_readme_is_what_would_be_drawn_now():
     assert block == render_readme_block(GROUPS, results(), load_speeds(ROOT)), "draw it again: quickstudy bench page"
 
 
-@pytest.mark.parametrize("pair", cheapest(), ids=lambda pair: pair[0].name)
+@pytest.mark.parametrize("pair", slow_but(cheapest()[:1], cheapest()), ids=lambda pair: pair[0].name)
 def test_shipped_agents_do_again_what_is_stored(pair):
     """The first tasks of the cheapest rows; `quickstudy bench verify` measures everything again."""
     ((bundles),) = load_bundles([pair], ROOT)

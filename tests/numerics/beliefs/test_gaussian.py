@@ -96,6 +96,7 @@ def test_distances_are_scipys():
     assert float(credibility(belief, jnp.asarray(value))) == pytest.approx(stats.chi2(3).cdf(squared), abs=1e-10)
 
 
+@pytest.mark.slow
 def test_divergence_by_hand_and_by_sampling():
     # In one dimension: ln(σᵣ / σ) + (σ² + (μ - μᵣ)²) / 2 σᵣ² - 1/2.
     one = GaussianBelief(mean=jnp.asarray([1.0]), covariance=jnp.asarray([[0.25]]))

@@ -1,11 +1,13 @@
 """A fault costs the lifetime that it happens in, and no other; it is shown once, and counted."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, TaskDistributionError, UsageError
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
@@ -41,13 +43,18 @@ def lived(distribution, asked, config=INLINE):
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    """By cadence, and by whether environments are set or made."""
-    both = {(every, settable): slides(settable=settable) for every in AGENTS.values() for settable in (False, True)}
-    return {case: lived(made, batch(made, cadence=case[0]))[0] for case, made in both.items()}
+    """The result of a batch without a fault, by cadence and by whether environments are set or made."""
+
+    @functools.cache
+    def result(cadence, settable):
+        distribution = slides(settable=settable)
+        return lived(distribution, batch(distribution, cadence=cadence))[0]
+
+    return result
 
 
 @pytest.mark.parametrize("fault", LOSING)
-@pytest.mark.parametrize("cadence", [1, 2])
+@pytest.mark.parametrize("cadence", slow_but([1], [1, 2]))
 def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturbed, capsys):
     settable = fault == "set_task"
     distribution = slides(settable=settable)
@@ -58,7 +65,7 @@ def test_only_the_lifetime_in_which_it_happens_is_lost(fault, cadence, undisturb
     else:
         np.testing.assert_array_equal(np.flatnonzero(found.lost), [1, 4])
     rows = np.flatnonzero(found.lost)
-    assert_same(but(found, *rows), but(undisturbed[cadence, settable], *rows))
+    assert_same(but(found, *rows), but(undisturbed(cadence, settable), *rows))
     assert not found.valid[:, rows].any()
     assert not found.reward[:, rows].any()
     assert not found.lifetimes.outcome.terminated[:, rows].any()
@@ -92,7 +99,7 @@ def test_a_number_that_is_not_finite_is_masked_and_costs_no_lifetime(fault, undi
     found, pool = lived(distribution, batch(distribution, faults={4: fault}))
     assert not found.lost.any()
     assert (pool.lost, pool.faults) == (0, {})
-    assert_same(but(found, 4), but(undisturbed[1, False], 4))
+    assert_same(but(found, 4), but(undisturbed(1, False), 4))
     _, masked = mask_nonfinite(jax.tree.map(lambda leaf: leaf[:, 4], found.lifetimes))
     happened = np.flatnonzero(found.valid[:, 4])
     assert happened[FAULTY_SLOT - 1] in np.flatnonzero(masked)
@@ -104,7 +111,7 @@ def test_a_measure_that_one_step_lacks_is_not_known_there_and_costs_no_lifetime(
     assert not found.lost.any()
     assert not capsys.readouterr().err
     assert (pool.unmeasured, pool.faults) == (set(), {})
-    np.testing.assert_array_equal(found.reward, undisturbed[1, False].reward)
+    np.testing.assert_array_equal(found.reward, undisturbed(1, False).reward)
     unknown = np.isnan(found.measures["far"]) & found.valid
     assert np.argwhere(unknown).tolist() == [[np.flatnonzero(found.valid[:, 4])[FAULTY_SLOT - 1], 4]]
     assert not (np.isnan(found.measures["seen"]) & found.valid).any()
@@ -113,7 +120,7 @@ def test_a_measure_that_one_step_lacks_is_not_known_there_and_costs_no_lifetime(
 def test_steps_and_seconds_are_counted(undisturbed):
     distribution = slides()
     found, _ = lived(distribution, batch(distribution, faults={4: "step"}))
-    whole = undisturbed[1, False]
+    whole = undisturbed(1, False)
     assert whole.steps == whole.valid.sum()
     # Those that were taken before the fault count, and the one that it came in.
     assert found.steps == found.valid.sum() + FAULTY_SLOT
@@ -122,7 +129,7 @@ def test_steps_and_seconds_are_counted(undisturbed):
 
 
 def test_measures_stand_where_steps_were_taken(undisturbed):
-    whole = undisturbed[1, False]
+    whole = undisturbed(1, False)
     assert not whole.valid.all()
     for measured in whole.measures.values():
         np.testing.assert_array_equal(~np.isnan(measured), whole.valid)
@@ -131,9 +138,9 @@ def test_measures_stand_where_steps_were_taken(undisturbed):
     np.testing.assert_array_equal(whole.measures["far"][whole.valid], np.abs(places) > 0.5)
 
 
-def test_environments_that_are_set_live_what_environments_that_are_made_live(undisturbed):
-    for every in AGENTS.values():
-        assert_same(but(undisturbed[every, True]), but(undisturbed[every, False]))
+@pytest.mark.parametrize("cadence", slow_but([1], AGENTS.values()))
+def test_environments_that_are_set_live_what_environments_that_are_made_live(cadence, undisturbed):
+    assert_same(but(undisturbed(cadence, True)), but(undisturbed(cadence, False)))
 
 
 def test_where_every_lifetime_is_lost_it_stops_and_shows_why():
@@ -178,7 +185,7 @@ def test_tasks_that_are_no_stack_of_numbers_are_refused(drawn, said):
 
 def test_the_environments_are_what_these_tests_take_them_for(undisturbed):
     """Some episodes end early, and the faulty slot is reached by all that have a fault here."""
-    steps = undisturbed[1, False].valid.sum(0)
+    steps = undisturbed(1, False).valid.sum(0)
     assert len(FAULTS) == len(set(FAULTS))
     assert (steps >= FAULTY_SLOT).all()
     assert steps.sum() < 8 * HORIZON * EPISODES

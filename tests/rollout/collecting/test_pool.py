@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy.protocol.errors import CollectingError, SpecError, UsageError
 from quickstudy.rollout.collecting.pool import WorkerPool
 from quickstudy.rollout.collecting.worker import InProcessWorker, WorkerLostError
@@ -58,7 +59,7 @@ def keys_of(asked, *rows):
     return {tuple(np.asarray(jax.random.key_data(asked[3][row]))) for row in rows}
 
 
-@pytest.mark.parametrize("workers", [2, 3, 20])
+@pytest.mark.parametrize("workers", slow_but([2], [2, 3, 20]))
 def test_lifetimes_come_in_their_order_however_they_are_shared(workers, distribution, whole):
     with frail_pool(distribution, workers=workers)[0] as pool:
         found = pool.run(*batch(distribution, lifetimes=9))

@@ -1,5 +1,6 @@
 """Whatever an environment does to the process that it runs in, the lifetimes of the others come out, and are the same."""
 
+import functools
 import gc
 import os
 import pickle
@@ -16,6 +17,7 @@ import pytest
 
 import quickstudy as qs
 from laws.by_hand import assert_close, valid_part
+from marks import slow_but
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import CollectingError, MissingExtraError, UsageError
 from quickstudy.rollout.collecting.config import CollectingConfig
@@ -38,18 +40,23 @@ def lived(distribution, asked, config=TWO):
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    distribution = slides()
-    with open_pool(distribution, TWO) as pool:
-        return {cadence: pool.run(*batch(distribution, cadence=cadence)) for cadence in (1, 2)}
+    """The result of a batch without a fault, by cadence."""
+
+    @functools.cache
+    def result(cadence):
+        distribution = slides()
+        return lived(distribution, batch(distribution, cadence=cadence))[0]
+
+    return result
 
 
-@pytest.mark.parametrize("cadence", [1, 2])
+@pytest.mark.parametrize("cadence", slow_but([1], [1, 2]))
 def test_it_is_lived_there_as_here(cadence, undisturbed):
     distribution = slides()
     here, _ = lived(
         distribution, batch(distribution, cadence=cadence), CollectingConfig(collectors="inline", parallel_environments=3)
     )
-    there = undisturbed[cadence]
+    there = undisturbed(cadence)
     np.testing.assert_array_equal(there.valid, here.valid)
     assert_close(valid_part(there.lifetimes, there.valid), valid_part(here.lifetimes, here.valid), tolerance=1e-5)
     assert_close(there.measures, here.measures)
@@ -61,18 +68,19 @@ def test_a_process_that_dies_each_time_costs_the_lifetime_that_it_dies_in(undist
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, faults={5: "exit"}))
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [5])
-    assert_same(but(found, 5), but(undisturbed[1], 5))
+    assert_same(but(found, 5), but(undisturbed(1), 5))
     assert not found.valid[:, 5].any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.lifetimes))
     assert (pool.replaced, pool.lost, pool.faults) == (2, 1, {})
     assert capfd.readouterr().err.count("ended with status 3") == 2
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_once_costs_nothing(undisturbed, tmp_path):
     distribution = slides(tmp_path)
     found, pool = lived(distribution, batch(distribution, faults={2: "exit once"}, cadence=2))
     assert (tmp_path / "exited").exists()
-    assert_same(but(found), but(undisturbed[2]))
+    assert_same(but(found), but(undisturbed(2)))
     assert (pool.replaced, pool.lost) == (1, 0)
 
 
@@ -88,7 +96,7 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(undisturbed, tmp_pa
     killer.start()
     found, pool = lived(distribution, batch(distribution, faults={6: "pause"}))
     killer.join()
-    assert_same(but(found), but(undisturbed[1]))
+    assert_same(but(found), but(undisturbed(1)))
     assert (pool.replaced, pool.lost) == (1, 0)
     assert "was ended by signal 9" in capfd.readouterr().err
 
@@ -110,11 +118,12 @@ def test_where_every_process_dies_it_stops():
         lived(distribution, batch(distribution, lifetimes=1, faults={0: "exit"}), ONE)
 
 
+@pytest.mark.slow
 def test_what_an_environment_raises_there_is_shown_here_with_the_line_that_raised_it(undisturbed, capsys):
     distribution = slides()
     found, pool = lived(distribution, batch(distribution, faults={0: "step", 7: "step"}))
     np.testing.assert_array_equal(np.flatnonzero(found.lost), [0, 7])
-    assert_same(but(found, 0, 7), but(undisturbed[1], 0, 7))
+    assert_same(but(found, 0, 7), but(undisturbed(1), 0, 7))
     said = capsys.readouterr().err
     assert said.count('raise RuntimeError("the motor is stuck")') == 1
     assert list(pool.faults.values()) == [2]
@@ -192,6 +201,7 @@ OWN = """
 """
 
 
+@pytest.mark.slow
 def test_tasks_of_ones_own_from_a_file_are_lived_in_processes(tmp_path):
     (tmp_path / "my_kites.py").write_text(textwrap.dedent(OWN))
     distribution = qs.tasks.make(f"{tmp_path}/my_kites.py:kites", episodes=1)

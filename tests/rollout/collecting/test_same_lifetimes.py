@@ -34,13 +34,12 @@ QUICK = (
     "tally_agent every 1 on corridor",
     "trace_agent every 2 on corridor",
     "rl2 gru 8 on corridor",
-    "maml (8,) 1 on corridor",
 )
 
 
 def each(name, parallel_environments):
     marks = [pytest.mark.xdist_group(name)]
-    if name not in QUICK or parallel_environments > 4:
+    if name not in QUICK or parallel_environments != 4:
         marks.append(pytest.mark.slow)
     return pytest.param(name, parallel_environments, marks=marks)
 
@@ -123,6 +122,7 @@ def test_one_collector_lives_batch_after_batch_with_one_agent_and_another():
     assert max(told) <= LIFETIMES * first.distribution.spec.lifetime_steps
 
 
+@pytest.mark.slow
 def test_an_agent_may_live_longer_than_the_distribution_says():
     """A baseline that learns from scratch is given more episodes; their luck goes on, and is that of the compiled driver."""
     subject = subject_of("tally_agent every 1 on corridor")

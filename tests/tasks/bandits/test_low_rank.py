@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close
+from marks import slow_but
 from quickstudy import tasks
 from quickstudy.baselines.bandits.linear_evidence import LinearEvidence
 from quickstudy.baselines.bandits.linear_thompson import linear_thompson_agent
@@ -102,7 +103,7 @@ def test_the_ceiling_is_that_of_many_contexts():
     assert float(distribution.floor(task_of(matrix))) == 0.0
 
 
-@pytest.mark.parametrize("make", [low_rank_greedy_agent, low_rank_thompson_agent])
+@pytest.mark.parametrize("make", slow_but([low_rank_greedy_agent], [low_rank_greedy_agent, low_rank_thompson_agent]))
 def test_the_belief_is_that_of_the_batch_formula(make):
     distribution = low_rank_bandit(pulls=30)
     agent, generator = make(distribution.spec), np.random.default_rng(0)
@@ -138,7 +139,7 @@ def test_draws_have_the_moments_of_the_posterior():
     np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=4 * 2**0.5 * covariance.max() / 141)
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", slow_but([linear_ucb_agent, low_rank_greedy_agent], MAKERS))
 def test_pulls_that_are_not_valid_teach_nothing(make):
     agent = make(low_rank_bandit(pulls=2).spec)
     memory = agent.begin((), KEY)

@@ -11,6 +11,7 @@ import pytest
 import quickstudy as qs
 from laws.broken_environments import BROKEN
 from laws.toy_environments import Dial, Shown, dials, set_target, stepped
+from marks import slow_but
 from quickstudy.cli import main
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.tasks.checks import check as checks
@@ -22,7 +23,21 @@ def check(distribution, **asked):
     return checks.check(distribution, collecting=CollectingConfig(collectors="inline"), **asked)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+SLOW = {
+    "a_counter_that_all_share",
+    "an_episode_moves_the_target",
+    "the_task_is_written_into",
+    "set_task_adds",
+    "a_task_is_kept_too_long",
+    "observation_is_not_a_number",
+    "the_horizon_terminates",
+    "the_target_is_shown_later",
+    "a_measure_is_missing",
+}
+"""Further ways to break a law that another environment breaks, at more than half a second each."""
+
+
+@pytest.mark.parametrize("name", slow_but(BROKEN.keys() - SLOW, BROKEN))
 def test_exactly_the_broken_law_is_named(name):
     law, containing, make = BROKEN[name]
     faults = [fault for fault in check(make(), samples=500, budget_seconds=0.3 if law == "speed" else 2.0) if not fault.warning]
@@ -38,7 +53,7 @@ def test_every_law_has_a_broken_distribution():
     assert {law for law, *_ in BROKEN.values()} == set(HOST_LAWS)
 
 
-@pytest.mark.parametrize("setter", [None, set_target])
+@pytest.mark.parametrize("setter", slow_but([None], [None, set_target]))
 def test_nothing_is_found_where_nothing_is_wrong(setter):
     assert check(dials(set_task=setter), samples=1000, budget_seconds=2.0) == []
 
@@ -74,9 +89,9 @@ CARTS = (with_length, between("length", 0.2, 1.0, 2.0))
 @pytest.mark.parametrize(
     "distribution",
     [
-        qs.from_gymnasium(*PENDULUMS, episodes=3),
+        pytest.param(qs.from_gymnasium(*PENDULUMS, episodes=3), marks=pytest.mark.slow),
         qs.from_gymnasium(*CARTS, episodes=3),
-        qs.from_gymnasium(*CARTS, episodes=3, set_task=set_length),
+        pytest.param(qs.from_gymnasium(*CARTS, episodes=3, set_task=set_length), marks=pytest.mark.slow),
     ],
     ids=["pendulum", "cart-pole", "cart-pole set to its task"],
 )
@@ -109,6 +124,7 @@ def test_a_first_observation_that_depends_on_the_task_is_a_warning():
     assert (law, "depends on the task" in what) == ("task-blindness", True)
 
 
+@pytest.mark.slow
 def test_a_split_of_one_task_is_a_warning():
     split = lambda split, generator: {"target": -0.5 if split == "train" else generator.uniform(0.0, 1.0)}  # noqa: E731
     law, what = warned_of(dials(sample=split))
@@ -165,6 +181,7 @@ def test_wide_bounds_and_ids_declared_as_bytes_are_warnings():
     assert "declared are -1e+04 and 1e+04" in advice.what
 
 
+@pytest.mark.slow
 def test_slow_steps_are_warnings():
     def slow(dial, *rest):
         time.sleep(0.02)
@@ -176,6 +193,7 @@ def test_slow_steps_are_warnings():
     assert any("of 'train' could be played, too few" in fault.what for fault in faults)
 
 
+@pytest.mark.slow
 def test_one_long_step_is_a_warning():
     steps = itertools.count()
 
@@ -188,6 +206,7 @@ def test_one_long_step_is_a_warning():
     assert "one step took 1.0 seconds." in {fault.what for fault in faults}
 
 
+@pytest.mark.slow
 def test_environments_that_take_long_to_make_are_a_warning():
     def make(task):
         time.sleep(0.03)
@@ -221,7 +240,12 @@ def impossible():
 @pytest.mark.parametrize(
     ("function", "status", "expected"),
     [
-        ("make", 0, ["tasks drawn: 500 of 'train', 500 of 'test'; played: ", " steps a second\n", "no fault found"]),
+        pytest.param(
+            "make",
+            0,
+            ["tasks drawn: 500 of 'train', 500 of 'test'; played: ", " steps a second\n", "no fault found"],
+            marks=pytest.mark.slow,
+        ),
         (
             "forgetful",
             1,

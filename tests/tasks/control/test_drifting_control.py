@@ -85,6 +85,7 @@ def test_people_read_the_wind_by_its_coordinates():
     assert float(described["turn (degrees a step, to the left)"]) == pytest.approx(90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["test", "ood:turning-wind"])
 def test_the_floor_is_what_random_pushes_earn(split):
     distribution = drifting_control(horizon=20)
@@ -95,7 +96,7 @@ def test_the_floor_is_what_random_pushes_earn(split):
     assert beyond.std() / len(beyond) ** 0.5 < 0.02 * abs(np.asarray(returned).mean())
 
 
-@pytest.mark.parametrize("observation_noise", [0.0, 0.1])
+@pytest.mark.parametrize("observation_noise", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
     """The joint Gaussian of the wind and of everything that was seen, conditioned in one stroke, in float64."""
     distribution = drifting_control(horizon=6, episodes=2, observation_noise=observation_noise)
@@ -128,6 +129,7 @@ def test_the_belief_is_that_of_all_observations_at_once(observation_noise):
     np.testing.assert_allclose(memory.covariance[:2, :2], 0.25 * np.eye(2))
 
 
+@pytest.mark.slow
 def test_agents_earn_what_was_measured_and_only_a_right_belief_covers():
     """Golden, 500 tasks of test: certainty equivalence 0.747 (0.045) short of the ceiling, no adaptation 33.4 (1.5)."""
     distribution = drifting_control()

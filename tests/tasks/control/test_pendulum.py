@@ -158,6 +158,7 @@ def returns(distribution, make, split, *, count=40):
     return np.asarray(recorded[0].outcome.reward).sum(-1), recorded[1], drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["ood:long", "ood:reversed"])
 def test_a_self_tuning_agent_swings_up_what_it_has_identified(split):
     distribution = pendulum(episodes=1)
@@ -185,6 +186,7 @@ def test_the_largest_speed_is_not_learned_from():
     assert np.any(agent.adapt((), agent.begin((), KEY), step, KEY).seen)
 
 
+@pytest.mark.slow
 def test_the_floor_is_what_random_actions_earn():
     distribution = pendulum(horizon=50, episodes=2)
     returned, _, drawn = returns(distribution, lambda spec: distribution.baselines["random"](), "train", count=600)
@@ -194,12 +196,14 @@ def test_the_floor_is_what_random_actions_earn():
     assert error < 0.05 * abs(floor.mean())
 
 
+@pytest.mark.slow
 def test_in_short_episodes_the_ceiling_is_no_less_than_the_floor():
     distribution = pendulum(horizon=3, episodes=1)
     drawn = distribution.sample_tasks("ood:heavy", KEY, tasks=50)
     assert np.all(np.asarray(jax.vmap(distribution.ceiling)(drawn)) >= np.asarray(jax.vmap(distribution.floor)(drawn)))
 
 
+@pytest.mark.slow
 def test_a_fixed_swing_up_does_on_train_and_not_where_motors_turn_either_way():
     fixed, _, drawn = returns(pendulum(episodes=1), energy_shaping_agent, "train")
     assert fixed.mean() > np.asarray(jax.vmap(pendulum(episodes=1).ceiling)(drawn)).mean() - 60

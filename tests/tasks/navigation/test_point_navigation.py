@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from marks import slow_but
 from quickstudy import tasks
 from quickstudy.baselines.navigation import circle_search, trilateration
 from quickstudy.protocol.errors import SpecError, UnknownNameError
@@ -14,6 +15,8 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.navigation.point_navigation import SPLITS, PointTask, point_navigation
 
 REWARDS = ("dense", "distance", "sparse")
+QUICK_SPLITS = ("train", "ood:turned")
+"""Splits that `make test` tries: as in training, and with actuators that turn."""
 KEY = jax.random.key(0)
 
 
@@ -107,7 +110,7 @@ def test_the_ceiling_by_hand():
     assert float(sparse) == pytest.approx(0.0 + 0.0 + 0.1 + 0.2 + 0.2, rel=1e-4)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", slow_but(QUICK_SPLITS, SPLITS))
 @pytest.mark.parametrize("reward", REWARDS)
 def test_the_ceiling_is_what_one_who_knows_the_task_earns(reward, split):
     distribution = point_navigation(reward=reward, horizon=40, episodes=1)
@@ -128,6 +131,7 @@ def test_the_ceiling_is_what_one_who_knows_the_task_earns(reward, split):
     np.testing.assert_allclose(jax.vmap(walk)(drawn), jax.vmap(distribution.ceiling)(drawn), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reward", REWARDS)
 def test_the_floor_is_what_random_actions_earn(reward):
     distribution = point_navigation(reward=reward, horizon=30, episodes=2)
@@ -153,8 +157,8 @@ def test_the_floor_ends_where_an_episode_does():
     assert float(floor) == pytest.approx(-2 * 0.002 * 0.7652, rel=0.05)
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("reward", ["dense", "distance"])
+@pytest.mark.parametrize("split", slow_but(QUICK_SPLITS, SPLITS))
+@pytest.mark.parametrize("reward", slow_but(["dense"], ["dense", "distance"]))
 def test_trilateration_knows_the_goal_after_three_steps(reward, split):
     distribution = point_navigation(reward=reward, horizon=60, episodes=2)
     drawn = distribution.sample_tasks(split, KEY, tasks=60)
