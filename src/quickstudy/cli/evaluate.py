@@ -42,7 +42,7 @@ class EvaluateArguments:
     controls: bool = True
     """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
     example: bool = True
-    """Save one lifetime of the first agent for the page: what it did, and what it believed. Not for tasks outside JAX."""
+    """Save one lifetime of the first agent for the page: what it did, and what it believed."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None

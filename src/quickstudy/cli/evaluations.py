@@ -14,6 +14,7 @@ from quickstudy.evaluation.splits import evaluate_splits
 from quickstudy.evaluation.summary import subject, summary_sentences
 from quickstudy.evaluation.summary import table as table_of
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.rollout.collecting.config import CollectingConfig
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
@@ -59,12 +60,20 @@ def evaluate_and_show(
         trained = next((name for name, one in contenders.items() if one.trained), None)
         if example and trained is not None and evaluations:
             bars.update(bar, description=f"one lifetime of {trained}")
-            _save_example(trained, contenders[trained], distribution, evaluations[0], folder)
+            collecting = asked.get("collecting", CollectingConfig())
+            _save_example(trained, contenders[trained], distribution, evaluations[0], folder, collecting)
     return evaluations
 
 
-def _save_example(name: str, one: Contender, distribution: AnyDistribution, evaluation: Evaluation, folder: str | Path) -> None:
+def _save_example(
+    name: str,
+    one: Contender,
+    distribution: AnyDistribution,
+    evaluation: Evaluation,
+    folder: str | Path,
+    collecting: CollectingConfig,
+) -> None:
     split, tasks, seed = evaluation.split, evaluation.tasks, evaluation.seed
-    lifetime = example_lifetime(name, one, distribution, split=split, tasks=tasks, seed=seed)
+    lifetime = example_lifetime(name, one, distribution, split=split, tasks=tasks, seed=seed, collecting=collecting)
     if lifetime is not None:
         lifetime.save(folder)

@@ -73,6 +73,7 @@ def _unit_rules(unit: str) -> list[Rule]:
     return [
         (r"\b[Ll]ifetime return\b", lambda found: f"{unit} per lifetime"),
         (r"\b[Rr]eturn (of an|of each) episode\b", lambda found: f"{unit} {found[1]} episode"),
+        (r"\b[Rr]eturn (so far|in the episode)\b", lambda found: f"{unit} {found[1]}"),
         (r"\b[Cc]umulative return\b", lambda found: f"cumulative {unit}"),
         (r"\b[Cc]umulative regret\b", lambda found: f"cumulative regret in {unit}"),
         (r"\] per lifetime\b", lambda found: f"] {unit} per lifetime"),
