@@ -133,12 +133,22 @@ def _limits(evaluations: Sequence[Evaluation]) -> tuple[float, float]:
     return min(known, default=0.0), max(known, default=1.0)
 
 
-def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None, say: Say) -> str:
-    warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
+def opening_sentences(main: Evaluation, say: Say) -> list[str]:
+    """What a page says first: whether the agent adapts, how it compares with the others, and what its intervals cover.
+
+    Args:
+      main: the evaluation that the page is about.
+      say: the words of the page's readers for the usual ones.
+    """
     seeds = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
     first, *more = [*adaptation_sentences(main, subject(main)), headline(main)]
     scores = [main.no_score] if main.no_score else []
-    sentences = list(map(say, dict.fromkeys([first, *more, *scores, *seeds, *nonfinite_sentences(main)])))
+    return list(map(say, dict.fromkeys([first, *more, *scores, *seeds, *nonfinite_sentences(main)])))
+
+
+def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None, say: Say) -> str:
+    warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
+    sentences = opening_sentences(main, say)
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
