@@ -163,8 +163,18 @@ def test_train_evaluate_report(capsys, tmp_path):
     assert "<html" in (folder / "report.html").read_text()
     assert (folder / "example-lifetime.json").is_file()
     words = ["--agent-name", "Our site", "--unit", "conversions", "--step", "visitor"]
+    status, out, err = run("evaluate", folder, "--tasks", "50", "--splits", "test", *words, capsys=capsys)
+    assert status == 0, err
+    for piece in ("The mean return of Our site is ", "] conversions per lifetime of 5 visitors", "\n  quickstudy report "):
+        assert piece in out
+    assert out.strip().endswith("--agent-name 'Our site' --unit conversions --step visitor")
+    assert "Our site" not in json.loads((folder / "evaluation-test.json").read_text(encoding="utf-8"))["results"]
+    status, _, err = run("evaluate", folder, "--tasks", "50", "--agent-name", "greedy", capsys=capsys)
+    assert status == 2
+    assert "another contender is called 'greedy' already" in err
     status, out, err = run("report", folder, *words, capsys=capsys)
     assert status == 0, err
+    assert re.search(r"^On 50 tasks never seen in training, Our site is ", out, re.M)
     assert "One lifetime of Our site" in (folder / "report.html").read_text(encoding="utf-8")
     shutil.copytree(folder, tmp_path / "again")
     status, out, err = run("report", folder, tmp_path / "again", "--folder", tmp_path / "both", capsys=capsys)

@@ -2,15 +2,19 @@
 
 import json
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
 
 import quickstudy as qs
+from quickstudy.baselines.random import random_agent
 from quickstudy.evaluation.evaluate import draw_tasks
-from quickstudy.evaluation.example_lifetime import FILE, ExampleLifetime, example_lifetime
+from quickstudy.evaluation.example_lifetime import FILE, MOST_STEPS, ExampleLifetime, example_lifetime
 from quickstudy.protocol.errors import UsageError
+from quickstudy.rollout.collecting.config import CollectingConfig
 
+INLINE = CollectingConfig(collectors="inline", parallel_environments=1)
 BANDITS = qs.tasks.make("bernoulli-bandit", arms=3, pulls=12)
 
 
@@ -52,3 +56,42 @@ def test_it_comes_back_from_disk_and_damage_is_refused(thompson, tmp_path):
     path.write_text(json.dumps(json.loads(thompson.save(tmp_path).read_text()) | {"format": 7}))
     with pytest.raises(UsageError, match="format 7; this version reads format 1"):
         ExampleLifetime.load(path)
+
+
+class Paying(gymnasium.Env):
+    """Every step brings the mass; the first episode of a lifetime ends after two steps, the other lasts for three."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, task):
+        self.mass, self.episode = float(task["mass"]), -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.episode = 0, self.episode + 1
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(1, np.float32), self.mass, self.episode == 0 and self.steps == 2, False, {}
+
+
+def test_tasks_outside_jax_have_one_too():
+    """It is the lifetime that `evaluate` measures, and steps that an early end leaves out are no steps."""
+    robots = qs.from_gymnasium(Paying, lambda split, generator: {"mass": generator.choice([1.0, 2.0])}, episodes=2, horizon=3)
+    found = example_lifetime(
+        "random", qs.contender(random_agent(robots.spec)), robots, split="test", tasks=4, collecting=INLINE
+    )
+    mass = float(draw_tasks(robots, split="test", tasks=4, seed=0)[0]["mass"][0])
+    assert found.task == {"mass": f"{mass:.3g}"}
+    assert found.slots == (0, 1, 3, 4, 5)
+    assert found.rewards == (mass,) * 5
+    assert {action for (action,) in found.actions} <= {0.0, 1.0}
+    assert not found.cut
+
+
+def test_a_long_lifetime_is_cut():
+    long = qs.tasks.make("bernoulli-bandit", arms=2, pulls=MOST_STEPS + 1)
+    found = example_lifetime("random", qs.contender(random_agent(long.spec)), long, split="test", tasks=2)
+    assert (len(found.slots), found.cut) == (MOST_STEPS, True)

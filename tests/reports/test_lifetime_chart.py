@@ -26,4 +26,19 @@ def test_lifetimes_are_drawn(changes, said):
     )
     assert said in drawn.caption
     assert drawn.alternative == "One lifetime of Our site: 12 steps with a return of 12.00."
-    assert "return so far" in "".join(xml.etree.ElementTree.fromstring(drawn.svg).itertext())
+    words = "".join(xml.etree.ElementTree.fromstring(drawn.svg).itertext())
+    episodes = changes.get("horizon") != 1
+    assert ("return in the episode" if episodes else "return so far") in words
+    assert ("Return of each episode: 4.00, 4.00, 4.00." in drawn.caption) == episodes
+
+
+def test_a_lifetime_that_was_cut_says_so_and_gives_no_return_of_its_last_episode():
+    drawn = lifetime_picture(dataclasses.replace(LIFETIME, cut=True), agent="Our site")
+    assert "Only its first 12 steps are shown. Return of each episode: 4.00, 4.00. " in drawn.caption
+
+
+def test_of_many_episodes_the_first_and_the_last_are_told():
+    many = dataclasses.replace(LIFETIME, horizon=2, slots=tuple(range(0, 48, 4)), rewards=tuple(map(float, range(STEPS))))
+    assert "The first episode has a return of 0.000, and the last of these one of 11.00." in (
+        lifetime_picture(many, agent="Our site").caption
+    )

@@ -152,7 +152,7 @@ def test_adaptation_comes_first_and_everything_is_there(levels, tmp_path):
         "--split ood:close-arms",
         "hidden_size",
         "2.0 KiB",
-        "Definitions of the measures",
+        "More measures, and definitions of all",
     ):
         assert piece in told
     labels = [found for tag, found in page.tags if tag == "svg"]
@@ -208,7 +208,7 @@ def test_ten_contenders_of_which_three_are_trained(tmp_path):
     names = {f"contender {index}": 0.3 + 0.06 * index for index in range(10)}
     trained = ("contender 3", "contender 6", "contender 9")
     text, _ = page_of(tmp_path, [made(names, trained=trained)])
-    assert text.count('<tr class="trained">') == 3
+    assert [table.count('<tr class="trained">') for table in tables_of(text)] == [3, 3]
 
 
 def test_training_tasks_are_labelled_on_the_page(levels, tmp_path):
@@ -318,7 +318,7 @@ def test_pages_about_bandits_have_lift_and_the_probability_of_being_best(levels,
     best = dataclasses.replace(found.results["rl2"], probability_of_being_best=0.97)
     text, _ = page_of(tmp_path / "bandit", [dataclasses.replace(found, results=found.results | {"rl2": best})])
     heads = re.findall(r'<th scope="col">(.*?)</th>', text)
-    assert [heads.index(name) for name in ("minus rl2", "lift of rl2", "P(best)")] == [6, 7, 8]
+    assert [heads.index(name) for name in ("minus rl2", "lift of rl2", "P(best)")] == [4, 5, 6]
     lift = 100 * found.compare("rl2", "random").lift.value
     assert f"<td>+{lift:.1f} %<small>[" in text
     assert "<td>97.0 %</td>" in text
@@ -346,3 +346,39 @@ def test_the_page_shows_one_lifetime_below_the_adaptation(levels, tmp_path):
     places = [told.index(heading) for heading in ("Adaptation", "One lifetime", "One lifetime of Our site", "Results")]
     assert places == sorted(places)
     assert (tmp_path / "pictures" / "lifetime.svg").exists()
+
+
+def tables_of(text):
+    """A page's tables of contenders: the first one and the folded one."""
+    return re.findall(r'<table class="contenders">.*?</table>', text, re.DOTALL)
+
+
+def columns_of(text):
+    """The headings of both tables."""
+    return [re.findall(r'<th scope="col">(.*?)</th>', table) for table in tables_of(text)]
+
+
+def test_what_is_rarely_read_is_folded_and_columns_that_hold_nothing_are_left_out(levels, tmp_path):
+    text, _ = page_of(tmp_path, [made(levels)])
+    first, further = columns_of(text)
+    assert first[:4] == ["agent", "lifetime return", "gain", "normalised score"]
+    assert {"lift of rl2", "steps to 90 %"} <= set(first)
+    assert further == ["agent", "interquartile mean", "regret", "P(better than rl2)", "memory", "µs per decision"]
+    assert text.index("<details>") < text.index("interquartile mean</th>")
+    text, _ = page_of(tmp_path / "robot", [made(levels, horizon=4, episodes=3, anchors=False)])
+    first, further = columns_of(text)
+    assert first == ["agent", "lifetime return", "gain", "minus rl2"]
+    assert "regret" not in further
+    text, _ = page_of(tmp_path / "alone", [made({"rl2": 0.5}, horizon=4, episodes=3, anchors=False)])
+    assert columns_of(text)[0] == ["agent", "lifetime return", "gain"]
+
+
+def test_splits_with_scores_do_not_share_the_axis_of_those_in_returns(levels, tmp_path):
+    without = made(levels, split="ood:close-arms")
+    results = {name: dataclasses.replace(result, normalised_score=None) for name, result in without.results.items()}
+    page_of(tmp_path, [made(levels), dataclasses.replace(without, results=results)])
+    test, close = ((tmp_path / "pictures" / f"split-{name}.svg").read_text() for name in ("test", "ood-close-arms"))
+    assert "score (0" in test
+    assert "lifetime return" in close
+    page_of(tmp_path / "alone", [made(levels), made(levels, split="ood:close-arms")])
+    assert test == (tmp_path / "alone" / "pictures" / "split-test.svg").read_text()  # its axis is what it was

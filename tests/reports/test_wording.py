@@ -17,6 +17,9 @@ from quickstudy.reports.wording import Wording
         ("+1.0 [0.5, 1.5] per lifetime.", "+1.0 [0.5, 1.5] conversions per lifetime."),
         ("the reward of step-wise is", "the conversions of step-wise is"),
         ("stepping stones", "stepping stones"),
+        ("return", "conversions"),
+        ("return so far", "conversions so far"),
+        ("return in the episode", "conversions in the episode"),
     ],
 )
 def test_usual_words_are_replaced(usual, said):

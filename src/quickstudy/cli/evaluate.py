@@ -18,6 +18,7 @@ from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_names, resolve, settings_of
 from quickstudy.protocol.setting_values import Count, Seed
 from quickstudy.protocol.settings import with_settings
+from quickstudy.reports.wording import Wording
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import made_tasks
@@ -42,7 +43,7 @@ class EvaluateArguments:
     controls: bool = True
     """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
     example: bool = True
-    """Save one lifetime of the first agent for the page: what it did, and what it believed. Not for tasks outside JAX."""
+    """Save one lifetime of the first agent for the page: what it did, and what it believed."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None
@@ -51,6 +52,12 @@ class EvaluateArguments:
     """File of an adaptation envelope; every agent is then also measured as it is deployed with it."""
     folder: str | None = None
     """Where results go; the run's own folder if one run is named, else runs/comparison."""
+    agent_name: str = ""
+    """Name of the agent in what is printed; that of its algorithm if not given."""
+    unit: str = ""
+    """What rewards count, in the plural, as in conversions; for what is printed."""
+    step: str = ""
+    """What a step is, in the singular, as in visitor; for what is printed."""
     raw: str | None = None
     """A file for the return of every lifetime, one row each: .csv, or .parquet where pyarrow is installed."""
 
@@ -97,6 +104,7 @@ def run(arguments: list[str]) -> int:
         seed=wanted.seed,
         controls=wanted.controls,
         example=wanted.example,
+        wording=Wording(agent=wanted.agent_name, unit=wanted.unit, step=wanted.step),
         command=shlex.join(["quickstudy", "evaluate", *arguments]),
         collecting=asked.collecting,
     )
@@ -105,8 +113,15 @@ def run(arguments: list[str]) -> int:
         note_results(folder / "bundle", evaluations, parameters_sha256=bundle.card["parameters_sha256"])
     if wanted.raw is not None:
         say(f"Raw returns: {wanted.raw}")
-    say(f"Saved in {folder}. Draw the page with:\n  quickstudy report {shell_word(folder)}")
+    page = " ".join(map(shell_word, ["quickstudy", "report", folder, *_words(wanted)]))
+    say(f"Saved in {folder}. Draw the page with:\n  {page}")
     return 0
+
+
+def _words(wanted: EvaluateArguments) -> list[str]:
+    """The flags that give a page the words that were printed."""
+    given = {"--agent-name": wanted.agent_name, "--unit": wanted.unit, "--step": wanted.step}
+    return [part for flag, word in given.items() if word for part in (flag, word)]
 
 
 def _value_of(name: str, flags: list[str]) -> str | None:

@@ -14,13 +14,16 @@ from quickstudy.evaluation.splits import evaluate_splits
 from quickstudy.evaluation.summary import subject, summary_sentences
 from quickstudy.evaluation.summary import table as table_of
 from quickstudy.protocol.host_distribution import AnyDistribution
+from quickstudy.reports.wording import Wording
+from quickstudy.rollout.collecting.config import CollectingConfig
 
 
-def show_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """Prints the table of an evaluation and its summary."""
-    console.print(table_of(evaluation, width=max(80, console.width)))
-    for line in [*adaptation_sentences(evaluation, subject(evaluation)), *summary_sentences(evaluation)]:
-        console.print(line, soft_wrap=True)
+def show_evaluation(console: Console, evaluation: Evaluation, wording: Wording = Wording()) -> None:
+    """Prints the table of an evaluation and its summary, with other words for the agent, the reward and a step."""
+    shown, say = wording.of(evaluation)
+    console.print(table_of(shown, width=max(80, console.width), say=say))
+    for line in [*adaptation_sentences(shown, subject(shown)), *summary_sentences(shown)]:
+        console.print(say(line), soft_wrap=True)
     console.print()
 
 
@@ -32,6 +35,7 @@ def evaluate_and_show(
     splits: Sequence[str] = (),
     raw: str | None = None,
     example: bool = True,
+    wording: Wording = Wording(),
     **asked: Any,
 ) -> list[Evaluation]:
     """`evaluate_splits` below a bar of progress; each evaluation is printed and saved in the folder as soon as it is done.
@@ -41,7 +45,11 @@ def evaluate_and_show(
       folder: that evaluations are saved in.
       raw: the file of the raw returns of all splits so far; None writes none.
       example: save one lifetime of the first trained contender, on the first split, for the page.
+      wording: other words for the agent, the reward and a step in what is printed; files keep the usual ones.
+    Raises:
+      UsageError: another contender has the agent's new name.
     """
+    wording.check(contenders)
     console, evaluations = Console(), []
     table = None if raw is None else RawReturns()
     with progress_bars(console) as bars:
@@ -54,17 +62,25 @@ def evaluate_and_show(
             evaluation.save(folder)
             if table is not None and raw is not None:
                 table.save(raw)
-            show_evaluation(console, evaluation)
+            show_evaluation(console, evaluation, wording)
             evaluations.append(evaluation)
         trained = next((name for name, one in contenders.items() if one.trained), None)
         if example and trained is not None and evaluations:
             bars.update(bar, description=f"one lifetime of {trained}")
-            _save_example(trained, contenders[trained], distribution, evaluations[0], folder)
+            collecting = asked.get("collecting", CollectingConfig())
+            _save_example(trained, contenders[trained], distribution, evaluations[0], folder, collecting)
     return evaluations
 
 
-def _save_example(name: str, one: Contender, distribution: AnyDistribution, evaluation: Evaluation, folder: str | Path) -> None:
+def _save_example(
+    name: str,
+    one: Contender,
+    distribution: AnyDistribution,
+    evaluation: Evaluation,
+    folder: str | Path,
+    collecting: CollectingConfig,
+) -> None:
     split, tasks, seed = evaluation.split, evaluation.tasks, evaluation.seed
-    lifetime = example_lifetime(name, one, distribution, split=split, tasks=tasks, seed=seed)
+    lifetime = example_lifetime(name, one, distribution, split=split, tasks=tasks, seed=seed, collecting=collecting)
     if lifetime is not None:
         lifetime.save(folder)

@@ -9,6 +9,7 @@ from quickstudy.cli.arguments import leading_words, parse_nothing
 from quickstudy.cli.console import Console
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError
 from quickstudy.protocol.registry import resolve, settings_of
+from quickstudy.tasks.suites.suite import Suite
 
 _OWN = "A file of your own goes wherever a name is asked for, as in my_tasks.py:make."
 _MORE = "`quickstudy list NAME` tells more: splits, baselines and settings."
@@ -56,10 +57,12 @@ def _about(name: str) -> list[str]:
     settings = ", ".join(f"{setting} {parameter.default}" for setting, parameter in settings_of(factory).items())
     try:
         distribution = tasks.make(name)
-    except MissingExtraError as missing:
-        return [_of_tasks(name), str(missing), f"Settings: {settings or 'none'}"]
+    except MissingExtraError as error:
+        return [_of_tasks(name), str(error), f"Settings: {settings or 'none'}"]
+    missing = _suite(name).missing() if name in tasks.SUITES else None
     return [
         _of_tasks(name),
+        *([] if missing is None else [str(missing)]),
         f"Splits: {', '.join(distribution.splits)}",
         f"Baselines: {', '.join(distribution.baselines) or 'none'}",
         f"Settings: {settings or 'none'}",
@@ -75,11 +78,14 @@ def _of_tasks(name: str) -> str:
 
 
 def _of_suite(name: str) -> str:
-    try:
-        tasks.make(name)
-    except MissingExtraError as missing:
-        return f"{_of_tasks(name)} {missing}"
-    return _of_tasks(name)
+    missing = _suite(name).missing()
+    return _of_tasks(name) if missing is None else f"{_of_tasks(name)} {missing}"
+
+
+def _suite(name: str) -> Suite:
+    """The suite of a distribution of `SUITES`."""
+    found: Suite = getattr(inspect.getmodule(resolve("task distribution", name, tasks.DISTRIBUTIONS)), "SUITE")  # noqa: B009
+    return found
 
 
 def _of_baseline(name: str) -> str:

@@ -6,7 +6,7 @@ from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.cli.console import say
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.comparison_page import comparison_sentences, write_comparison
-from quickstudy.reports.run_report import report_on
+from quickstudy.reports.run_report import first_sentences, report_on
 from quickstudy.reports.wording import Wording
 from quickstudy.storage.results_folder import check_results_folder
 
@@ -39,7 +39,10 @@ def run(arguments: list[str]) -> int:
     if len(words) == 1:
         if asked.folder is not None:
             raise UsageError("--folder is for comparisons; the page of one run is in its own folder. Leave --folder out.")
-        say(f"Page: {report_on(words[0], title=asked.title, wording=wording)}")
+        page = report_on(words[0], title=asked.title, wording=wording)
+        for sentence in first_sentences(words[0], wording=wording):
+            say(sentence)
+        say(f"Page: {page}")
         return 0
     if wording != Wording():
         raise UsageError("--agent-name, --unit and --step are for the page of one run. Leave them out to compare several.")

@@ -4,7 +4,6 @@ It is the lifetime of the first task of an evaluation's list, with the same key.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -14,18 +13,15 @@ from typing import Any
 import gymnasium
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution, named_leaves
-from quickstudy.protocol.records import Decision, Transition
-from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.compiled import run_lifetime
-from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.collecting.config import CollectingConfig
+from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
-from quickstudy.storage.plain import from_document, read_object, to_document
+from quickstudy.storage.plain import from_document, left_out, read_object, to_document
 
 FILE = "example-lifetime.json"
 FORMAT, DIGITS = 1, 4
@@ -52,6 +48,7 @@ class ExampleLifetime:
       rewards: of each step, reward units.
       beliefs: by name, the expected numbers before each step; empty where the agent gives no belief.
       deviations: as `beliefs`, their standard deviations.
+      cut: whether the lifetime has more steps than are kept.
       probabilities: of each action before each step, where actions are choices and the agent gives its policy; else empty.
     """
 
@@ -66,6 +63,7 @@ class ExampleLifetime:
     beliefs: Mapping[str, Rows]
     deviations: Mapping[str, Rows]
     probabilities: Rows
+    cut: bool = left_out(False)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes `example-lifetime.json` into a folder, whole or not at all, and gives its path."""
@@ -99,7 +97,14 @@ class ExampleLifetime:
 
 
 def example_lifetime(
-    name: str, one: Contender, distribution: AnyDistribution, *, split: str, tasks: int = 2000, seed: int = 0
+    name: str,
+    one: Contender,
+    distribution: AnyDistribution,
+    *,
+    split: str,
+    tasks: int = 2000,
+    seed: int = 0,
+    collecting: CollectingConfig = CollectingConfig(),
 ) -> ExampleLifetime | None:
     """Runs one lifetime of a contender, and keeps what people want to see of it.
 
@@ -109,20 +114,24 @@ def example_lifetime(
       distribution: of the tasks.
       split: of the distribution.
       tasks, seed: of the list that the task is the first of, as of `evaluate`.
+      collecting: where the lifetime runs, for tasks outside JAX; one worker is enough.
     Returns:
-      None for tasks outside JAX, and where no step was finite.
+      None where no step was finite.
+    Raises:
+      CollectingError: the environment failed.
     """
-    if not isinstance(distribution, TaskDistribution):
-        return None
     task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
     task = jax.tree.map(lambda leaf: leaf[0], task_list)
-    program = jax.jit(functools.partial(_run, one, distribution))
-    lifetime, beliefs, deviations, probabilities = jax.device_get(program(one.params_of(0), task, keys[0]))
-    happened = np.flatnonzero(lifetime.valid & np.isfinite(lifetime.outcome.reward))[:MOST_STEPS]
+    with Runner(distribution, dataclasses.replace(collecting, workers=1)) as runner:
+        lifetime = runner.record(one.agent, one.params_of(0), task, keys[0])
+    happened = np.flatnonzero(lifetime.valid)
+    happened, cut = happened[:MOST_STEPS], len(happened) > MOST_STEPS
     if not len(happened):
         return None
     space = distribution.spec.action_space
     choices = int(space.n) if isinstance(space, gymnasium.spaces.Discrete) and space.n <= MOST_NUMBERS else 0
+    belief, logits = lifetime.decision.extras.get("belief"), getattr(lifetime.decision.extras.get("policy"), "logits", None)
+    beliefs, deviations = ({}, {}) if belief is None else (belief.mean, belief.deviation)
     moments = zip(named_leaves(beliefs).items(), named_leaves(deviations).values(), strict=True)
     known = {each: _moments(mean, deviation, happened) for (each, mean), deviation in moments}
     known = {each: both for each, both in known.items() if all(both)}
@@ -141,20 +150,9 @@ def example_lifetime(
         rewards=tuple(lifetime.outcome.reward[happened].tolist()),
         beliefs={each: means for each, (means, _) in known.items()},
         deviations={each: spread for each, (_, spread) in known.items()},
-        probabilities=_rows(probabilities, happened) if choices and probabilities is not None else (),
+        probabilities=_rows(jax.nn.softmax(logits), happened) if choices and logits is not None else (),
+        cut=cut,
     )
-
-
-def _run(
-    one: Contender, distribution: TaskDistribution, params: PyTree, task: PyTree, key: Any
-) -> tuple[Transition, Any, Any, Any]:
-    """The lifetime without extras; means and deviations of its beliefs; probabilities of its choices, None where not known."""
-    lifetime, _ = run_lifetime(with_nonfinite_guard(one.agent), distribution, params, task, key)
-    extras = lifetime.decision.extras
-    belief, logits = extras.get("belief"), getattr(extras.get("policy"), "logits", None)
-    bare = dataclasses.replace(lifetime, decision=Decision(action=lifetime.decision.action, extras={}))
-    moments = ({}, {}) if belief is None else (belief.mean, belief.deviation)
-    return bare, *moments, None if logits is None else jax.nn.softmax(logits)
 
 
 def _moments(mean: Any, deviation: Any, happened: np.ndarray) -> tuple[Rows, Rows]:

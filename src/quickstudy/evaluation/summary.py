@@ -1,6 +1,10 @@
 """The summary of an evaluation, as a table and in sentences. It names ties and losses like wins."""
 
+from collections.abc import Callable
+
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +21,9 @@ WIDE = 140
 _MOST_NAMED = 5
 _WORDS = {"win": "better than", "tie": "not significantly different from", "loss": "worse than"}
 _ONLY_IF_WIDE = ("IQM", "regret", "P(better)", "memory", "µs/decision")
+_FIRST_TO_GO = ("memory", "µs/decision", "IQM", "regret", "P(better)", "steps to 90 %", "score")
+"""Columns that are left out, one after the other, where the table is wider than the terminal; the page has them."""
+_UNBOUNDED = 10_000
 _ENOUGH_SEEDS = 5
 
 
@@ -120,8 +127,31 @@ def ranked(evaluation: Evaluation) -> list[tuple[str, Result]]:
     return sorted(evaluation.results.items(), key=lambda item: (-(item[1].lifetime_return.value or 0.0), not item[1].trained))
 
 
-def table(evaluation: Evaluation, *, width: int = 80) -> Table:
-    """The results for a terminal of that width; the title names split, tasks and the task list's hash."""
+def table(evaluation: Evaluation, *, width: int = 80, say: Callable[[str], str] = str) -> Table:
+    """The results for a terminal; the title names split, tasks and the task list's hash.
+
+    Args:
+      evaluation: to show.
+      width: columns of the terminal.
+      say: gives a text in other words than the usual ones.
+    """
+    rows = summary_rows(evaluation)
+    shown = [column for column in rows[0][1] if width >= WIDE or column not in _ONLY_IF_WIDE]
+    shown = [column for column in shown if any(cells[column] != NOT_KNOWN for _, cells in rows)]
+    if width < WIDE:  # there is no room for its interval, which the sentences below the table tell
+        rows = [(name, cells | {"gain": cells["gain"].partition(" [")[0]}) for name, cells in rows]
+    drawn = _drawn(evaluation, rows, shown, say)
+    for column in _FIRST_TO_GO:
+        if Console(width=_UNBOUNDED).measure(drawn).minimum <= width:
+            break
+        shown = [one for one in shown if one != column]
+        drawn = _drawn(evaluation, rows, shown, say)
+    return drawn
+
+
+def _drawn(
+    evaluation: Evaluation, rows: list[tuple[str, dict[str, str]]], shown: list[str], say: Callable[[str], str]
+) -> Table:
     title = (
         f"{evaluation.distribution['name']} · split {evaluation.split}: {evaluation.label}\n"
         f"{evaluation.tasks:,} tasks, task list {evaluation.task_hash[:12]}"
@@ -129,15 +159,12 @@ def table(evaluation: Evaluation, *, width: int = 80) -> Table:
     style = "bold" if evaluation.held_out else "bold red"
     drawn = Table(title=Text(title), title_style=style, box=box.SIMPLE_HEAD)
     drawn.title_justify = drawn.caption_justify = "left"
-    drawn.caption = f"[ ] 95 % bootstrap interval over tasks and training seeds; gain: from {compared_ends(evaluation)}"
-    rows = summary_rows(evaluation)
-    shown = [column for column in rows[0][1] if width >= WIDE or column not in _ONLY_IF_WIDE]
-    shown = [column for column in shown if any(cells[column] != NOT_KNOWN for _, cells in rows)]
-    if width < WIDE:  # there is no room for its interval, which the sentences below the table tell
-        rows = [(name, cells | {"gain": cells["gain"].partition(" [")[0]}) for name, cells in rows]
+    drawn.caption = say(f"[ ] 95 % bootstrap interval over tasks and training seeds; gain: from {compared_ends(evaluation)}")
     drawn.add_column("agent", overflow="fold", min_width=8)
     for column in shown:
-        drawn.add_column(Text(column.replace(" to ", "\nto ")), justify="right", no_wrap=True)
+        heading = Text(say(column).replace(" to ", "\nto "))
+        widest = max(cell_len(text) for text in (*heading.plain.splitlines(), *(cells[column] for _, cells in rows)))
+        drawn.add_column(heading, justify="right", no_wrap=True, min_width=widest)
     for name, cells in rows:
         result = evaluation.results[name]
         # Text, because a name is no markup.

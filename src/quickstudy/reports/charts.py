@@ -50,12 +50,12 @@ def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[
     Args:
       evaluation: on that split.
       pens: by contender.
-      limits: of the axis, the same for all splits of a page.
+      limits: of the axis, the same for all splits of a page that show the same quantity.
       name: of the chart's files.
     """
     scores = split_estimates(evaluation)
     ordered = [contender for contender, _ in reversed(ranked(evaluation))]
-    normalised = evaluation.results[ordered[0]].normalised_score is not None
+    normalised = has_scores(evaluation)
     word = "score (0: random actions, 1: task known)" if normalised else "lifetime return"
     with canvas.style_context():
         height = 0.95 + 0.27 * max(3, len(ordered))
@@ -91,10 +91,16 @@ def split_scores(evaluation: Evaluation, pens: Mapping[str, Pen], limits: tuple[
         )
 
 
+def has_scores(evaluation: Evaluation) -> bool:
+    """Whether every contender has a normalised score; else a split is drawn in lifetime returns."""
+    return all(result.normalised_score is not None for result in evaluation.results.values())
+
+
 def split_estimates(evaluation: Evaluation) -> dict[str, Estimate]:
-    """The normalised score of each contender, or its lifetime return if floor or ceiling is unknown."""
+    """The normalised score of each contender, or its lifetime return where not all have a score."""
+    scored = has_scores(evaluation)
     return {
-        name: result.lifetime_return if result.normalised_score is None else result.normalised_score
+        name: result.normalised_score if scored and result.normalised_score is not None else result.lifetime_return
         for name, result in evaluation.results.items()
     }
 

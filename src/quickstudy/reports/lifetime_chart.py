@@ -17,6 +17,7 @@ from quickstudy.reports.charts import count_axis
 _PANEL = 1.45
 _MOST_BELIEFS = 2
 _MOST_BOUNDARIES = 30
+_MOST_RETURNS = 10
 
 
 def lifetime_picture(lifetime: ExampleLifetime, *, agent: str) -> Picture:
@@ -27,7 +28,6 @@ def lifetime_picture(lifetime: ExampleLifetime, *, agent: str) -> Picture:
       agent: the name that the page gives it.
     """
     at = np.asarray(lifetime.slots) + 1
-    earned = np.cumsum(lifetime.rewards)
     beliefs = list(itertools.islice(lifetime.beliefs.items(), _MOST_BELIEFS))
     policy = [("policy", lifetime.probabilities)] if lifetime.probabilities and not beliefs else []
     with canvas.style_context():
@@ -35,8 +35,7 @@ def lifetime_picture(lifetime: ExampleLifetime, *, agent: str) -> Picture:
         figure = Figure(figsize=(canvas.WIDTH, _PANEL * panels + 0.4), layout="constrained")
         first, second, *rest = figure.subplots(panels, 1, sharex=True)
         _actions(first, lifetime, at)
-        second.plot(at, earned, color=INK, linewidth=1.4, drawstyle="steps-post")
-        second.set_ylabel("return so far", fontsize=8.5)
+        _returns(second, lifetime, at)
         for axes, (name, rows) in zip(rest, beliefs, strict=False):
             _lines(axes, at, rows, lifetime.deviations[name])
             axes.set_ylabel("belief" if name == "task" else f"belief: {name}", fontsize=8.5)
@@ -44,9 +43,10 @@ def lifetime_picture(lifetime: ExampleLifetime, *, agent: str) -> Picture:
             _lines(axes, at, rows, None)
             axes.set_ylabel("probability of action", fontsize=8.5)
             axes.set_ylim(-0.03, 1.03)
-        episodes = lifetime.slots[-1] // lifetime.horizon
-        if lifetime.horizon > 1 and 0 < episodes <= _MOST_BOUNDARIES:
-            for axes, episode in itertools.product((first, second, *rest), range(1, episodes + 1)):
+        if _by_episode(lifetime):
+            for axes, episode in itertools.product(
+                (first, second, *rest), range(1, lifetime.slots[-1] // lifetime.horizon + 1)
+            ):
                 axes.axvline(episode * lifetime.horizon + 0.5, color=MUTED, linewidth=0.5, alpha=0.6)
         count_axis((rest or [second])[-1], "step of the lifetime")
         return canvas.finish(
@@ -54,8 +54,42 @@ def lifetime_picture(lifetime: ExampleLifetime, *, agent: str) -> Picture:
             name="lifetime",
             title=f"One lifetime of {agent}",
             caption=" ".join([_task(lifetime), *_captions(lifetime, shown=bool(beliefs), policy=bool(policy))]),
-            alternative=f"One lifetime of {agent}: {len(at)} steps with a return of {number(float(earned[-1]))}.",
+            alternative=f"One lifetime of {agent}: {len(at)} steps with a return of {number(sum(lifetime.rewards))}.",
         )
+
+
+def _by_episode(lifetime: ExampleLifetime) -> bool:
+    """Whether the chart tells several episodes of several steps apart."""
+    return lifetime.horizon > 1 and 0 < lifetime.slots[-1] // lifetime.horizon <= _MOST_BOUNDARIES
+
+
+def _returns(axes: Axes, lifetime: ExampleLifetime, at: np.ndarray) -> None:
+    """The return so far: of the lifetime, or of each episode, which then begins at zero."""
+    rewards = np.asarray(lifetime.rewards)
+    if not _by_episode(lifetime):
+        axes.plot(at, np.cumsum(rewards), color=INK, linewidth=1.4, drawstyle="steps-post")
+        axes.set_ylabel("return so far", fontsize=8.5)
+        return
+    for of_episode in _episodes(lifetime):
+        axes.plot(at[of_episode], np.cumsum(rewards[of_episode]), color=INK, linewidth=1.4, drawstyle="steps-post")
+    axes.set_ylabel("return in the episode", fontsize=8.5)
+
+
+def _episodes(lifetime: ExampleLifetime) -> list[np.ndarray]:
+    """For each episode, which steps belong to it, as truth values; in their order."""
+    episode = np.asarray(lifetime.slots) // lifetime.horizon
+    return [episode == one for one in np.unique(episode)]
+
+
+def _episode_returns(lifetime: ExampleLifetime) -> list[str]:
+    """What each episode brought, in one sentence; none where the chart does not tell them apart."""
+    if not _by_episode(lifetime):
+        return []
+    returns = [float(np.asarray(lifetime.rewards)[of_episode].sum()) for of_episode in _episodes(lifetime)]
+    shown = [number(one) for one in (returns[:-1] if lifetime.cut else returns)]
+    if len(shown) > _MOST_RETURNS:
+        return [f"The first episode has a return of {shown[0]}, and the last of these one of {shown[-1]}."]
+    return [f"Return of each episode: {', '.join(shown)}."]
 
 
 def _task(lifetime: ExampleLifetime) -> str:
@@ -66,6 +100,9 @@ def _task(lifetime: ExampleLifetime) -> str:
 
 def _captions(lifetime: ExampleLifetime, *, shown: bool, policy: bool) -> list[str]:
     sentences = ["It is an example, not a measurement."]
+    if lifetime.cut:
+        sentences.append(f"Only its first {len(lifetime.slots)} steps are shown.")
+    sentences += _episode_returns(lifetime)
     if lifetime.choices or policy:
         sentences.append("A colour stands for an action.")
     if shown:

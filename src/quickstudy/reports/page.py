@@ -8,16 +8,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quickstudy.evaluation.adaptation import adaptation_sentences, compared_ends
+from quickstudy.evaluation.adaptation import adaptation_sentences
 from quickstudy.evaluation.example_lifetime import ExampleLifetime
-from quickstudy.evaluation.numbers import bounded, byte_size, ends, number, percent
-from quickstudy.evaluation.results import Evaluation, Result
-from quickstudy.evaluation.summary import THRESHOLD, headline, nonfinite_sentences, ranked, subject
-from quickstudy.numerics.statistics import Estimate
+from quickstudy.evaluation.results import Evaluation
+from quickstudy.evaluation.summary import headline, nonfinite_sentences, subject
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import file_word
 from quickstudy.reports import canvas, charts
 from quickstudy.reports.canvas import Pen, Picture
+from quickstudy.reports.contender_tables import contender_tables
 from quickstudy.reports.difference_chart import differences
 from quickstudy.reports.lifetime_chart import lifetime_picture
 from quickstudy.reports.page_parts import document, grid, section, text
@@ -74,7 +73,7 @@ def write_report(
         _opening(main, run, title, say),
         section("Adaptation", grid(adaptation)),
         section("One lifetime", grid(example)) if example else "",
-        section("Results", (grid(compared) if compared else "") + _table(main, pens, say)),
+        section("Results", (grid(compared) if compared else "") + contender_tables(main, pens, say)),
         section("All splits", grid(splits)) if splits else "",
         section("Training", grid(training)) if training else "",
         section("Configuration", configuration(run)) if run else "",
@@ -111,29 +110,45 @@ def _pictures(
 
 
 def _split_pictures(evaluations: Sequence[Evaluation], pens: Mapping[str, Pen]) -> list[Picture]:
-    """One dot plot for each split, all on the same axis."""
-    values = [x for one in evaluations for e in charts.split_estimates(one).values() for x in (e.low, e.high)]
-    known = [x for x in values if x is not None]
-    low, high = min(known, default=0.0), max(known, default=1.0)
-    normalised = all(r.normalised_score is not None for one in evaluations for r in one.results.values())
-    if normalised:
-        # A split with a small distance from floor to ceiling has wide intervals, which would compress the other charts.
-        low, high = max(min(low, 0.0), -0.5), min(max(high, 1.0), 1.5)
-    margin = 0.04 * (high - low or 1.0)
+    """One dot plot for each split. Splits with a score share one axis, and those without a score another."""
+    scored = [one for one in evaluations if charts.has_scores(one)]
+    returns = [one for one in evaluations if not charts.has_scores(one)]
+    low, high = _limits(scored)
+    # A split with a small distance from floor to ceiling has wide intervals, which would compress the other charts.
+    of_scores, of_returns = (max(min(low, 0.0), -0.5), min(max(high, 1.0), 1.5)), _limits(returns)
     found: dict[str, Picture] = {}
     for one in sorted(evaluations, key=lambda one: 2 * (one.split == "train") + (one.split != "test")):
         name = f"split-{file_word(one.split)}"
         name = name if name not in found else f"{name}-{len(found)}"
+        low, high = of_scores if charts.has_scores(one) else of_returns
+        margin = 0.04 * (high - low or 1.0)
         found[name] = charts.split_scores(one, pens, (low - margin, high + margin), name=name)
     return list(found.values())
 
 
-def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None, say: Say) -> str:
-    warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
+def _limits(evaluations: Sequence[Evaluation]) -> tuple[float, float]:
+    """The lowest and the highest end of the intervals that charts of these splits show."""
+    values = [x for one in evaluations for e in charts.split_estimates(one).values() for x in (e.low, e.high)]
+    known = [x for x in values if x is not None]
+    return min(known, default=0.0), max(known, default=1.0)
+
+
+def opening_sentences(main: Evaluation, say: Say) -> list[str]:
+    """What a page says first: whether the agent adapts, how it compares with the others, and what its intervals cover.
+
+    Args:
+      main: the evaluation that the page is about.
+      say: the words of the page's readers for the usual ones.
+    """
     seeds = seeds_sentences({name: result.seeds for name, result in main.results.items() if result.trained})
     first, *more = [*adaptation_sentences(main, subject(main)), headline(main)]
     scores = [main.no_score] if main.no_score else []
-    sentences = list(map(say, dict.fromkeys([first, *more, *scores, *seeds, *nonfinite_sentences(main)])))
+    return list(map(say, dict.fromkeys([first, *more, *scores, *seeds, *nonfinite_sentences(main)])))
+
+
+def _opening(main: Evaluation, run: Mapping[str, Any] | None, title: str | None, say: Say) -> str:
+    warning = "" if main.held_out else f'<p class="warning">{_TRAINING_TASKS}</p>'
+    sentences = opening_sentences(main, say)
     spec, config = main.spec, ", ".join(f"{name} {value}" for name, value in main.distribution["config"].items())
     episodes = f"{spec['episodes']} episode{'s' if spec['episodes'] > 1 else ''} of {spec['horizon']} step"
     facts = [
@@ -155,78 +170,3 @@ def _name(main: Evaluation, run: Mapping[str, Any] | None) -> str:
     tasks = str(main.distribution["name"])
     algorithm = table_of(run, "algorithm").get("name")
     return f"{algorithm} on {tasks}" if algorithm else tasks
-
-
-def _table(main: Evaluation, pens: Mapping[str, Pen], say: Say) -> str:
-    columns = [
-        "agent", "lifetime return", "gain", "interquartile mean", "normalised score", "regret", f"minus {main.reference}",
-        *([f"lift of {main.reference}", "P(best)"] if _is_bandit(main) else []),
-        f"P(better than {main.reference})", f"steps to {100 * float(THRESHOLD):.0f} %", "memory", "µs per decision",
-    ]  # fmt: skip
-    head = "".join(f'<th scope="col">{text(say(column))}</th>' for column in columns)
-    rows = [_row(main, name, result, pens[name]) for name, result in ranked(main)]
-    notes = "".join(f"<dt>{text(say(name))}</dt><dd>{text(say(meaning))}</dd>" for name, meaning in main.definitions.items())
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Results on {text(main.label)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        '<p class="note">Meta-trained agents are bold. Small numbers are 95 % intervals. '
-        f"▲ better than {text(main.reference)}, ▼ worse, ≈ no significant difference. "
-        f"Gain: from {text(say(compared_ends(main)))}.</p>"
-        f"<details><summary>Definitions of the measures</summary><dl>{notes}"
-        "<dt>memory</dt><dd>size of the memory of one lifetime</dd><dt>µs per decision</dt>"
-        f"<dd>median and 99th percentile of one decision without batching, on {text(main.machine)}</dd></dl></details>"
-    )
-
-
-def _row(main: Evaluation, name: str, result: Result, pen: Pen) -> str:
-    seeds = f"<small>{result.seeds} seeds</small>" if result.seeds > 1 else ""
-    shown = (result.lifetime_return, result.gain, result.interquartile_mean, result.normalised_score, result.regret)
-    cells = [_cell(e, signed=e is result.gain) for e in shown]
-    comparison = main.compare(main.reference, name) if name != main.reference else None
-    other = None if comparison is None else comparison.reversed()
-    if comparison is None or other is None:
-        cells.append("<td>–</td>")
-    else:
-        cells.append(
-            f'<td><span class="{comparison.outcome}">{number(other.difference.value, signed=True)}</span>'
-            f"<small>{ends(other.difference)}</small></td>"
-        )
-    if _is_bandit(main):
-        cells.append(_percent_cell(None if comparison is None else comparison.lift))
-        best = result.probability_of_being_best
-        cells.append("<td>–</td>" if best is None else f"<td>{percent(best, 1)}</td>")
-    cells.append(_cell(None if other is None else other.probability_of_improvement))
-    steps = result.steps_to.get(THRESHOLD)
-    cells.append("<td>–</td>" if steps is None else _steps_cell(steps))
-    times = result.decision_microseconds
-    cells.append(f"<td>{byte_size(result.memory_bytes)}</td>")
-    cells.append(f"<td>{times['median']:,.0f}<small>99 %: {times['percentile_99']:,.0f}</small></td>")
-    swatch = f'<span class="swatch" style="border-color: var(--series-{pen.place})" aria-hidden="true"></span>'
-    kind = ' class="trained"' if result.trained else ""
-    return f'<tr{kind}><th scope="row">{swatch}{text(name)}{seeds}</th>{"".join(cells)}</tr>'
-
-
-def _cell(estimate: Estimate | None, *, signed: bool = False) -> str:
-    if estimate is None:
-        return "<td>–</td>"
-    return f"<td>{bounded(estimate, signed=signed).split(' [')[0]}<small>{ends(estimate)}</small></td>"
-
-
-def _is_bandit(main: Evaluation) -> bool:
-    """Whether the table has the measures of experiments with variants: episodes are one step, and the measures are known."""
-    lifts = (one.lift for one in main.comparisons if main.reference in (one.first, one.second))
-    best = (result.probability_of_being_best for result in main.results.values())
-    return main.spec["horizon"] == 1 and any(measure is not None for measure in (*lifts, *best))
-
-
-def _percent_cell(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "<td>–</td>"
-    value, low, high = (None if x is None else 100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return _cell(Estimate(value=value, low=low, high=high), signed=True).replace("<small>", " %<small>", 1)
-
-
-def _steps_cell(estimate: Estimate) -> str:
-    value, low, high = ("never" if x is None else f"{x:.0f}" for x in (estimate.value, estimate.low, estimate.high))
-    interval = "" if low == high == value else f"<small>[{low}, {high}]</small>"
-    return f"<td>{value}{interval}</td>"

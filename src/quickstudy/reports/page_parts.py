@@ -35,7 +35,7 @@ def grid(shown: Sequence[Picture]) -> str:
     for picture in shown:
         svg = canvas.inline(picture, label=text(picture.alternative))
         cells.append(f"<figure><h3>{text(picture.title)}</h3>{svg}<figcaption>{text(picture.caption)}</figcaption></figure>")
-    return f'<div class="pictures{" one" if len(shown) == 1 else ""}">{"".join(cells)}</div>'
+    return f'<div class="pictures">{"".join(cells)}</div>'
 
 
 def text(value: Any) -> str:

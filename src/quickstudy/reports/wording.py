@@ -42,10 +42,18 @@ class Wording:
         old = subject(main)
         if not self.agent or self.agent == old or not main.results[old].trained:
             return list(evaluations)
-        taken = sorted(name for one in evaluations for name in one.results if name == self.agent)
-        if taken:
-            raise UsageError(f"another contender is called {self.agent!r} already. Give the agent another name.")
+        self.check(name for one in evaluations for name in one.results)
         return [_renamed(one, old, self.agent) for one in evaluations]
+
+    def check(self, others: Iterable[str]) -> None:
+        """Raises UsageError if the new name of the agent is one of these, which are names of other contenders."""
+        if self.agent in set(others):
+            raise UsageError(f"another contender is called {self.agent!r} already. Give the agent another name.")
+
+    def of(self, evaluation: Evaluation) -> tuple[Evaluation, Say]:
+        """One evaluation with the agent under its new name, and what replaces the usual words in text about it."""
+        (renamed,) = self.renamed([evaluation], main=evaluation)
+        return renamed, self.sayer([*renamed.results, str(evaluation.distribution["name"]), evaluation.label])
 
     def name_of(self, agent: str, *, main: Evaluation) -> str:
         """The name of a contender on the page: the new one, if it is the agent that the page is about."""
@@ -71,8 +79,10 @@ def _unit_rules(unit: str) -> list[Rule]:
     if not unit:
         return []
     return [
+        (r"^return$", lambda found: unit),
         (r"\b[Ll]ifetime return\b", lambda found: f"{unit} per lifetime"),
         (r"\b[Rr]eturn (of an|of each) episode\b", lambda found: f"{unit} {found[1]} episode"),
+        (r"\b[Rr]eturn (so far|in the episode)\b", lambda found: f"{unit} {found[1]}"),
         (r"\b[Cc]umulative return\b", lambda found: f"cumulative {unit}"),
         (r"\b[Cc]umulative regret\b", lambda found: f"cumulative regret in {unit}"),
         (r"\] per lifetime\b", lambda found: f"] {unit} per lifetime"),

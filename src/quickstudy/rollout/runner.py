@@ -1,10 +1,10 @@
-"""Lifetimes on tasks of either kind, where only rewards are wanted."""
+"""Lifetimes on tasks of either kind: the rewards of many, or all of one."""
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,9 @@ from quickstudy.protocol.agent import Agent, memory_bytes
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.memory import check_memory
-from quickstudy.protocol.records import blank_observation
+from quickstudy.protocol.records import Transition, blank_observation
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import WorkerPool, open_pool
 from quickstudy.rollout.compiled import run_lifetime
@@ -82,6 +83,22 @@ class Runner:
         """
         return self._where.run(agent, params, tasks, keys)
 
+    def record(self, agent: Agent, params: PyTree, task: PyTree, key: PRNGKeyArray) -> Transition:
+        """All of one lifetime, the one that `run` gives the rewards of.
+
+        Args:
+          agent: as of `run`.
+          params: its parameters, without a leading axis of seeds.
+          task: one task, unbatched.
+          key: of the lifetime.
+        Returns:
+          The lifetime `[T]` as NumPy arrays, with everything that decisions hold. Masked steps are not `valid`.
+        Raises:
+          SpecError: the agent was made for other tasks.
+          CollectingError: the lifetime was lost.
+        """
+        return jax.device_get(mask_nonfinite(self._where.record(agent, params, task, key))[0])
+
 
 class _InPool:
     """Lifetimes on a host distribution."""
@@ -92,11 +109,7 @@ class _InPool:
         self._guarded = dict[int, tuple[Agent, Agent]]()
 
     def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
-        if self._pool is None:
-            self._pool = open_pool(self._distribution, self._collecting)
-        if id(agent) not in self._guarded:  # one object for each agent, since compiled programs are found by it
-            self._guarded[id(agent)] = agent, with_nonfinite_guard(agent)
-        batch = self._pool.run(self._guarded[id(agent)][1], params, tasks, keys, rewards_only=True)
+        batch = self._collected(agent, params, tasks, keys, rewards_only=True)
         if batch.lost.any():
             raise CollectingError(
                 f"{batch.lost.sum()} of {len(batch.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
@@ -109,6 +122,18 @@ class _InPool:
             nonfinite=batch.nonfinite.T,
             measures=measures,
         )
+
+    def record(self, agent: Agent, params: PyTree, task: PyTree, key: PRNGKeyArray) -> Transition:
+        tasks = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
+        batch = self._collected(agent, params, tasks, key[None], rewards_only=False)  # which raises if it was lost
+        return jax.tree.map(lambda leaf: leaf[:, 0], batch.lifetimes)
+
+    def _collected(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Any, *, rewards_only: bool) -> CollectedBatch:
+        if self._pool is None:
+            self._pool = open_pool(self._distribution, self._collecting)
+        if id(agent) not in self._guarded:  # one object for each agent, since compiled programs are found by it
+            self._guarded[id(agent)] = agent, with_nonfinite_guard(agent)
+        return self._pool.run(self._guarded[id(agent)][1], params, tasks, keys, rewards_only=rewards_only)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -123,11 +148,19 @@ class _Compiled:
         self._distribution = distribution
 
     def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
+        return _run_in_blocks(agent, self._fitting(agent), params, tasks, keys)
+
+    def record(self, agent: Agent, params: PyTree, task: PyTree, key: PRNGKeyArray) -> Transition:
+        distribution, guarded = self._fitting(agent), with_nonfinite_guard(agent)
+        return jax.jit(lambda params, task, key: run_lifetime(guarded, distribution, params, task, key)[0])(params, task, key)
+
+    def _fitting(self, agent: Agent) -> TaskDistribution:
+        """The distribution with as many episodes as the agent's lifetimes have."""
         episodes = agent.spec.episodes
         if episodes not in self._with_episodes:  # one object for each number, since compiled programs are found by it
             spec = dataclasses.replace(self._distribution.spec, episodes=episodes)
             self._with_episodes[episodes] = dataclasses.replace(self._distribution, spec=spec)
-        return _run_in_blocks(agent, self._with_episodes[episodes], params, tasks, keys)
+        return self._with_episodes[episodes]
 
     def close(self) -> None:
         pass

@@ -29,4 +29,4 @@ def use_whole_machine() -> None:
         folder = cache_folder("compiled")
         if folder is not None:
             jax.config.update("jax_compilation_cache_dir", str(folder))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import sys
 
 import gymnasium
 import jax
@@ -12,7 +13,6 @@ from quickstudy import tasks
 from quickstudy.protocol.errors import MissingExtraError, SpecError, TaskDistributionError, UnknownNameError
 from quickstudy.protocol.task_distribution import task_hash
 from quickstudy.tasks.checks.trees import rows
-from quickstudy.tasks.suites.meta_world import distribution as module
 from quickstudy.tasks.suites.meta_world.distribution import ENVIRONMENTS, LONGEST, MetaWorldTask
 from quickstudy.tasks.suites.meta_world.goals import DRAWS, GOALS, ML10_TEST, ML10_TRAIN, ML45_TEST, ML45_TRAIN, goals_of
 
@@ -264,7 +264,7 @@ def test_what_does_not_exist_is_refused_before_anything_is_made(settings, error,
 
 
 def test_without_the_suite_tasks_are_drawn_and_opening_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "metaworld", None)
     distribution = tasks.make("metaworld-ml45")
     distribution.sample_tasks("train", KEY, tasks=3)
     with pytest.raises(MissingExtraError, match=r"Meta-World is not installed. .*quickstudy\[metaworld\]"):

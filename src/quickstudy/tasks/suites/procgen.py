@@ -31,7 +31,9 @@ from jaxtyping import Float, UInt8, UInt32
 from quickstudy.protocol.errors import MissingExtraError, SpecError, UnknownNameError, UsageError
 from quickstudy.protocol.host_distribution import HostDistribution, StepResult
 from quickstudy.protocol.records import Spec
+from quickstudy.tasks.suites.suite import PROCGEN
 
+SUITE = PROCGEN
 TEST_FROM = 1_000_000
 """The first level that `test` draws; levels to train on lie below."""
 LEVELS = 2**31 - 1
@@ -218,7 +220,7 @@ def _suite() -> ModuleType:
     try:
         import envpool
     except ImportError as error:
-        raise MissingExtraError("Procgen", "procgen") from error
+        raise MissingExtraError(PROCGEN.title, PROCGEN.extra) from error
     try:
         import envpool.procgen
     except ImportError as error:

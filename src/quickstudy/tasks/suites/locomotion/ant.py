@@ -39,7 +39,9 @@ from jaxtyping import Array, Float
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.records import record
 from quickstudy.tasks.suites.locomotion.distribution import import_robots, marked, robot_distribution
+from quickstudy.tasks.suites.suite import MUJOCO
 
+SUITE = MUJOCO
 DIRECTION_SPLITS = ("train", "test")
 GOAL_SPLITS = ("train", "test", "ood:farther")
 RADIUS, FAR_RADIUS = 3.0, 4.0

@@ -34,7 +34,9 @@ from jaxtyping import Array, Float
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.records import record
 from quickstudy.tasks.suites.locomotion.distribution import import_robots, marked, robot_distribution
+from quickstudy.tasks.suites.suite import MUJOCO
 
+SUITE = MUJOCO
 SPLITS = ("train", "test", "ood:heavier")
 BASE, DAMPING_BASE = 1.5, 1.3
 REACH, HEAVY_REACH = 3.0, 4.0

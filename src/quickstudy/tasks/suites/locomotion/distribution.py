@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import importlib.util
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,10 +10,10 @@ import gymnasium
 import numpy as np
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.protocol.host_distribution import Camera, HostDistribution
 from quickstudy.protocol.task_distribution import GRID_CELLS, SPLIT_CELLS
 from quickstudy.tasks.gymnasium import GymnasiumEnvironment, from_gymnasium
+from quickstudy.tasks.suites.suite import MUJOCO
 
 
 def import_robots() -> Any:
@@ -23,9 +22,7 @@ def import_robots() -> Any:
     Raises:
       MissingExtraError: MuJoCo, or a package that Gymnasium imports with it, is not installed.
     """
-    for part in ("mujoco", "imageio"):
-        if importlib.util.find_spec(part) is None:
-            raise MissingExtraError("MuJoCo", "mujoco")
+    MUJOCO.check()
     return importlib.import_module("quickstudy.tasks.suites.locomotion.robots")
 
 

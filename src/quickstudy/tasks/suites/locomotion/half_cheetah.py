@@ -38,7 +38,9 @@ from jaxtyping import Array, Float
 from quickstudy.protocol.host_distribution import HostDistribution
 from quickstudy.protocol.records import record
 from quickstudy.tasks.suites.locomotion.distribution import import_robots, marked, robot_distribution
+from quickstudy.tasks.suites.suite import MUJOCO
 
+SUITE = MUJOCO
 SPEED_SPLITS = ("train", "test", "ood:faster")
 DIRECTION_SPLITS = ("train", "test")
 FASTEST, FASTER = 3.0, 4.0

@@ -22,7 +22,6 @@ Source: Yu et al. 2020 (arXiv:1910.10897), the release metaworld 3.1.1 with MuJo
 physics nor rewards; tasks are drawn independently, where the suite draws every environment equally often in a batch.
 """
 
-import importlib.util
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -32,11 +31,13 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from quickstudy.baselines.random import random_agent
-from quickstudy.protocol.errors import MissingExtraError, SpecError, UnknownNameError
+from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.protocol.host_distribution import Camera, HostDistribution, HostEnvironment
 from quickstudy.protocol.records import Spec, record
 from quickstudy.tasks.suites.meta_world.goals import DRAWS, GOALS, ML10_TEST, ML10_TRAIN, ML45_TEST, ML45_TRAIN, goals_of
+from quickstudy.tasks.suites.suite import META_WORLD
 
+SUITE = META_WORLD
 ENVIRONMENTS = tuple(DRAWS)
 LONGEST = 500
 """Most steps of an episode; the suite refuses further ones."""
@@ -158,8 +159,7 @@ def open_environment(train: tuple[str, ...], test: tuple[str, ...], seeds: tuple
     Raises:
       MissingExtraError: the suite is not installed where this is called.
     """
-    if importlib.util.find_spec("metaworld") is None:
-        raise MissingExtraError("Meta-World", "metaworld")
+    META_WORLD.check()
     from quickstudy.tasks.suites.meta_world.environment import MetaWorldEnvironment
 
     return MetaWorldEnvironment((goals_of(train, seeds[0]), goals_of(test, seeds[1])), reward=reward)

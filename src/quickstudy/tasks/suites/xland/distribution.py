@@ -35,7 +35,10 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.errors import MissingExtraError, SpecError
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.tasks.suites.suite import XLAND
 from quickstudy.tasks.suites.xland.rulesets import SPLITS, Family, Rulesets, rulesets_of
+
+SUITE = XLAND
 
 TILES, COLOURS, VIEW, ACTIONS = 13, 12, 5, 6
 _HELD_OUT = 10_000
@@ -149,7 +152,7 @@ def _suite() -> _Suite:
     try:
         worlds, records = (importlib.import_module(f"xminigrid.{module}") for module in ("envs.xland", "types"))
     except ImportError as error:
-        raise MissingExtraError("XLand-MiniGrid", "xland") from error
+        raise MissingExtraError(XLAND.title, XLAND.extra) from error
     return _Suite(environment=worlds.XLandMiniGrid(), worlds=worlds, records=records)
 
 
