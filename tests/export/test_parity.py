@@ -76,7 +76,7 @@ def test_both_forms_measure_small_and_large_actions_alike(to, tmp_path):
 )
 def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, tmp_path):
     found = parity.Parity(steps=1, deviation={"policy.logits": of_policy}, absolute={}, of_jax=of_jax)
-    assert Exported(folder=tmp_path, sizes={}, parity=found).repeats_the_agent is repeats
+    assert Exported(folder=tmp_path, sizes={}, weight_bytes=0, parity=found).repeats_the_agent is repeats
 
 
 @pytest.mark.parametrize("name", [QUICK, "pendulum-rl2", "drifting-control-energy"])
@@ -84,7 +84,7 @@ def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
     vectors, programs = recorded(name, 200)
     bundle = load_bundle(BUNDLES / name)
     agent, params = with_nonfinite_guard(bundle.agent), bundle.params_of(0)
-    said = contract(programs, agent.spec, bundle={}, seed=0, memory_bytes=0, products=0)
+    said = contract(programs, agent.spec, bundle={}, seed=0, memory_bytes=0, weights={}, products=0)
     assert deviation_from_itself(agent, params, vectors, said) < LARGEST_DEVIATION
     altered = jax.tree.map(lambda leaf: leaf * 1.01, params)
     assert deviation_from_itself(agent, altered, vectors, said) > LARGEST_DEVIATION

@@ -26,12 +26,14 @@ class ExportArguments:
     graph for ONNX Runtime (extra `onnx`)."""
     seed: Seed = 0
     """Which of the independently trained agents."""
+    quantize: Literal["int8", "fp16"] | None = None
+    """Hold the matrices in fewer bits: int8, whole numbers with a scale for each row, or fp16, which the C form lacks."""
     check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000
     """Steps that are compared with the agent in JAX; 0 leaves the comparison out."""
     bench: bool = False
     """Time the compared steps too, beside a call that does nothing."""
     folder: str | None = None
-    """Where the files go; exported/NAME-TARGET if not given."""
+    """Where the files go; exported/NAME-TARGET if not given, with the type of the matrices if they are quantised."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
 
@@ -43,10 +45,18 @@ def run(arguments: list[str]) -> int:
     console = Console()
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name
-    folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}")
+    held = f"-{asked.quantize}" if asked.quantize else ""
+    folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}{held}")
     with console.status(Text(f"writing {folder} ...")):
         exported = export_bundle(
-            bundle, to=asked.to, folder=folder, name=name, seed=asked.seed, check=asked.check, bench=asked.bench
+            bundle,
+            to=asked.to,
+            folder=folder,
+            name=name,
+            seed=asked.seed,
+            quantise=asked.quantize,
+            check=asked.check,
+            bench=asked.bench,
         )
     console.print(_table(exported))
     say(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}")
@@ -65,6 +75,7 @@ def _table(exported: Exported) -> Table:
     table.add_row(
         "bytes of code and weights", f"{sum(size for file, size in exported.sizes.items() if 'vectors' not in file):,}"
     )
+    table.add_row("bytes of weights on a device", f"{exported.weight_bytes:,}")
     parity = exported.parity
     if parity is None:
         return table
@@ -73,6 +84,8 @@ def _table(exported: Exported) -> Table:
         table.add_row(f"largest deviation of {name}, {parity.steps:,} steps", f"{apart:.2g} (absolute {absolute:.2g})")
     if parity.of_jax is not None:
         table.add_row("largest deviation of the policy of the agent in JAX from itself", f"{parity.of_jax:.2g}")
+    if parity.of_trained is not None:
+        table.add_row("largest change of the policy by the matrices in fewer bits", f"{parity.of_trained:.2g}")
     if parity.check_value is not None:
         table.add_row("check value", parity.check_value)
     if parity.latency is not None:
