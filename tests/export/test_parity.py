@@ -76,7 +76,7 @@ def test_both_forms_measure_small_and_large_actions_alike(to, tmp_path):
 )
 def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, tmp_path):
     found = parity.Parity(steps=1, deviation={"policy.logits": of_policy}, absolute={}, of_jax=of_jax)
-    assert Exported(folder=tmp_path, sizes={}, weight_bytes=0, parity=found).repeats_the_agent is repeats
+    assert Exported(folder=tmp_path, sizes={}, weight_bytes=0, parity=found, cost=None).repeats_the_agent is repeats
 
 
 @pytest.mark.parametrize("name", [QUICK, "pendulum-rl2", "drifting-control-energy"])

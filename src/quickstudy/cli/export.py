@@ -12,6 +12,7 @@ from quickstudy.cli.console import Console, say
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
 from quickstudy.protocol.printable import file_word
 from quickstudy.protocol.setting_values import MOST_WHOLE, Range, Seed
+from quickstudy.rollout.agent_costs import nanojoules
 from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
@@ -70,12 +71,28 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _counted(exported: Exported) -> list[tuple[str, str]]:
+    """What a decision and an adaptation compute and move, in words."""
+    if exported.cost is None:
+        return []
+    return [
+        (
+            name,
+            f"{one.multiply_adds:,} multiply-adds, {one.other:,} other operations, "
+            f"{one.bytes_read + one.bytes_written:,} bytes, {nanojoules(one):,.0f} nJ",
+        )
+        for name, one in (("a decision", exported.cost.decision), ("an adaptation", exported.cost.adaptation))
+    ]
+
+
 def _table(exported: Exported) -> Table:
     table = Table("measured", "value", title="Exported agent")
     table.add_row(
         "bytes of code and weights", f"{sum(size for file, size in exported.sizes.items() if 'vectors' not in file):,}"
     )
     table.add_row("bytes of weights on a device", f"{exported.weight_bytes:,}")
+    for what, counted in _counted(exported):
+        table.add_row(f"counted, not measured: {what}", counted)
     parity = exported.parity
     if parity is None:
         return table

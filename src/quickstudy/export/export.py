@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from quickstudy.export.c_export import c_files
 from quickstudy.export.c_replay import packed_vectors
@@ -23,10 +24,11 @@ from quickstudy.export.weights import weight_bytes
 from quickstudy.programs.program import multiplications
 from quickstudy.programs.quantising import Quantised, quantised
 from quickstudy.programs.tracing import named_leaves
-from quickstudy.protocol.agent import memory_bytes, slot_key
+from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
 from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.protocol.printable import printable
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.agent_costs import AgentCost, agent_cost
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.program_agent import program_agent
 from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
@@ -53,12 +55,14 @@ class Exported:
       sizes: bytes by file name.
       weight_bytes: of all arrays that never change, as a device holds them.
       parity: what the check found; None where it was left out.
+      cost: operations and bytes of a decision and of an adaptation, counted; None where an operation cannot be counted.
     """
 
     folder: Path
     sizes: dict[str, int]
     weight_bytes: int
     parity: Parity | None
+    cost: AgentCost | None
 
     @property
     def repeats_the_agent(self) -> bool:
@@ -164,7 +168,15 @@ def export_bundle(
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     sizes = {file: len(content) for file, content in files.items()}
-    return Exported(folder=folder, sizes=sizes, weight_bytes=said["weights"]["bytes"], parity=parity)
+    return Exported(folder=folder, sizes=sizes, weight_bytes=said["weights"]["bytes"], parity=parity, cost=_cost(agent, params))
+
+
+def _cost(agent: Agent, params: PyTree) -> AgentCost | None:
+    """What a decision and an adaptation need, if all of their operations can be counted."""
+    try:
+        return agent_cost(agent, params)
+    except NotImplementedError:
+        return None
 
 
 def in_fewer_bits(programs: StepPrograms, quantise: Quantised) -> StepPrograms:
