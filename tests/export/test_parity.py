@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from export.agents import BUNDLES, QUICK, opened, untrained
+from export.agents import BUNDLES, QUICK, exported, opened, untrained
 from export.c_function import needs_gcc
+from export.wide import decided_in_64_bits
 from quickstudy.export import parity
 from quickstudy.export.contract import contract
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
@@ -88,3 +89,17 @@ def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
     assert deviation_from_itself(agent, params, vectors, said) < LARGEST_DEVIATION
     altered = jax.tree.map(lambda leaf: leaf * 1.01, params)
     assert deviation_from_itself(agent, altered, vectors, said) > LARGEST_DEVIATION
+
+
+@pytest.mark.slow
+def test_where_rounding_grows_jax_is_as_far_from_64_bits_as_the_numpy_form(tmp_path):
+    """So no order of summation brings a form closer to JAX than JAX is to what the program says."""
+    vectors, programs = recorded("mdp-n10-taught", 1100)
+    result = exported("mdp-n10-taught", "numpy", tmp_path, check=0)
+    in_64_bits = decided_in_64_bits(*opened(result), programs, vectors)
+    exact, of_jax = in_64_bits.decision["policy.logits"], vectors.decision["policy.logits"]
+    module, _ = opened(result)
+    from_jax, _ = module._apart(of_jax, exact, 1.0)
+    form = parity.python_parity(result.folder, in_64_bits).of_policy
+    assert LARGEST_DEVIATION < from_jax < 2e-5
+    assert form < 2 * from_jax
