@@ -94,7 +94,7 @@ def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
 @pytest.mark.slow
 def test_where_rounding_grows_jax_is_as_far_from_64_bits_as_the_numpy_form(tmp_path):
     """So no order of summation brings a form closer to JAX than JAX is to what the program says."""
-    vectors, programs = recorded("mdp-n10-taught", 1100)
+    vectors, programs = recorded("mdp-n10-taught", 10_000)
     result = exported("mdp-n10-taught", "numpy", tmp_path, check=0)
     in_64_bits = decided_in_64_bits(*opened(result), programs, vectors)
     exact, of_jax = in_64_bits.decision["policy.logits"], vectors.decision["policy.logits"]

@@ -73,17 +73,17 @@ def run(arguments: list[str]) -> int:
 
 
 def _counted(exported: Exported) -> list[tuple[str, str]]:
-    """What a decision and an adaptation compute and move, in words."""
+    """What a decision and an adaptation compute and move."""
     if exported.cost is None:
         return []
-    return [
-        (
-            name,
-            f"{one.multiply_adds:,} multiply-adds, {one.other:,} other operations, "
-            f"{one.bytes_read + one.bytes_written:,} bytes, {nanojoules(one):,.0f} nJ",
-        )
-        for name, one in (("a decision", exported.cost.decision), ("an adaptation", exported.cost.adaptation))
-    ]
+    both = (exported.cost.decision, exported.cost.adaptation)
+    numbers = {
+        "multiply-adds": [f"{one.multiply_adds:,}" for one in both],
+        "other operations": [f"{one.other:,}" for one in both],
+        "bytes": [f"{one.bytes_read + one.bytes_written:,}" for one in both],
+        "nJ": [f"{nanojoules(one):,.0f}" for one in both],
+    }
+    return [(f"counted {what}: decision, adaptation", f"{first}, {second}") for what, (first, second) in numbers.items()]
 
 
 def _table(exported: Exported) -> Table:
@@ -93,7 +93,7 @@ def _table(exported: Exported) -> Table:
     )
     table.add_row("bytes of weights on a device", f"{exported.weight_bytes:,}")
     for what, counted in _counted(exported):
-        table.add_row(f"counted, not measured: {what}", counted)
+        table.add_row(what, counted)
     parity = exported.parity
     if parity is None:
         return table
