@@ -27,7 +27,7 @@ from quickstudy.rollout.envelope.rules import Envelope, SurpriseRule
 from quickstudy.rollout.runner import run_on_tasks
 
 HERE = Path(__file__).parent
-FOUND, PAGE = HERE / "envelope.json", HERE.parent / "docs" / "envelope.md"
+NUMBERS, PAGE = HERE / "envelope.json", HERE.parent / "docs" / "envelope.md"
 FIRST, LAST = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 """The lines of the page between which its table stands."""
 BELIEFS = HERE.parent / "results" / "beliefs"
@@ -112,7 +112,7 @@ def page_with(text, found):
 def main():
     """Measures and prints."""
     settings = tyro.cli(Settings, description=__doc__)
-    found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+    found = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     for name in settings.parts:
         start = time.perf_counter()
         found[name] = {
@@ -123,7 +123,7 @@ def main():
             "splits": measured(name, settings),
             "seconds": round(time.perf_counter() - start),
         }
-        FOUND.write_text(json.dumps(found, indent=1) + "\n")
+        NUMBERS.write_text(json.dumps(found, indent=1) + "\n")
     PAGE.write_text(page_with(PAGE.read_text(), found))
 
 

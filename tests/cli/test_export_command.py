@@ -30,14 +30,27 @@ def test_the_command_writes_checks_and_says_so(capsys, tmp_path):
     assert status == 0
     assert "largest deviation of policy.logits, 200 steps" in said
     assert "an empty call in the same run" in said
+    assert "counted multiply-adds: decision, adaptation" in said
+    assert "counted nJ: decision, adaptation" in said
     report = json.loads((tmp_path / "agent" / "report.json").read_text())
     assert report["target"] == "numpy"
     assert report["latency"]["median"] > report["latency"]["empty_median"] > 0
 
 
+def test_matrices_of_eight_bits_are_asked_for_and_shown(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, said, _ = run(BUNDLES / QUICK, "--quantize", "int8", "--check", 100, capsys=capsys)
+    assert status == 0
+    assert "largest change of the policy by" in said
+    contract = json.loads((tmp_path / "exported" / f"{QUICK}-numpy-int8" / "contract.json").read_text())
+    assert contract["weights"]["matrices"] == "int8"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
+        (("--to", "c", "--quantize", "fp16"), 2, "C99 has no numbers of 16 bits"),
+        (("--quantize", "int4"), 2, "int4"),
         (("--to", "fortran"), 2, "fortran"),
         (("--check", "-1"), 2, "check must be 0 or more; came -1"),
         (("--check", "2147483647"), 2, "comparing 2,147,483,647 steps needs about"),

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from export.agents import BUNDLES, QUICK, opened, untrained
+from export.agents import BUNDLES, QUICK, exported, opened, untrained
 from export.c_function import needs_gcc
+from export.wide import decided_in_64_bits
 from marks import slow_but
 from quickstudy.export import parity
 from quickstudy.export.contract import contract
@@ -77,7 +78,7 @@ def test_both_forms_measure_small_and_large_actions_alike(to, tmp_path):
 )
 def test_only_rounding_that_jax_has_too_is_excused(of_policy, of_jax, repeats, tmp_path):
     found = parity.Parity(steps=1, deviation={"policy.logits": of_policy}, absolute={}, of_jax=of_jax)
-    assert Exported(folder=tmp_path, sizes={}, parity=found).repeats_the_agent is repeats
+    assert Exported(folder=tmp_path, sizes={}, weight_bytes=0, parity=found, cost=None).repeats_the_agent is repeats
 
 
 @pytest.mark.parametrize("name", slow_but([QUICK], [QUICK, "pendulum-rl2", "drifting-control-energy"]))
@@ -85,7 +86,21 @@ def test_an_agent_in_jax_is_compared_with_itself_as_exported_ones_are(name):
     vectors, programs = recorded(name, 200)
     bundle = load_bundle(BUNDLES / name)
     agent, params = with_nonfinite_guard(bundle.agent), bundle.params_of(0)
-    said = contract(programs, agent.spec, bundle={}, seed=0, memory_bytes=0, products=0)
+    said = contract(programs, agent.spec, bundle={}, seed=0, memory_bytes=0, weights={}, products=0)
     assert deviation_from_itself(agent, params, vectors, said) < LARGEST_DEVIATION
     altered = jax.tree.map(lambda leaf: leaf * 1.01, params)
     assert deviation_from_itself(agent, altered, vectors, said) > LARGEST_DEVIATION
+
+
+@pytest.mark.slow
+def test_where_rounding_grows_jax_is_as_far_from_64_bits_as_the_numpy_form(tmp_path):
+    """So no order of summation brings a form closer to JAX than JAX is to what the program says."""
+    vectors, programs = recorded("mdp-n10-taught", 10_000)
+    result = exported("mdp-n10-taught", "numpy", tmp_path, check=0)
+    in_64_bits = decided_in_64_bits(*opened(result), programs, vectors)
+    exact, of_jax = in_64_bits.decision["policy.logits"], vectors.decision["policy.logits"]
+    module, _ = opened(result)
+    from_jax, _ = module._apart(of_jax, exact, 1.0)
+    form = parity.python_parity(result.folder, in_64_bits).of_policy
+    assert LARGEST_DEVIATION < from_jax < 2e-5
+    assert form < 2 * from_jax

@@ -12,6 +12,7 @@ from quickstudy.cli.console import Console, say
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
 from quickstudy.protocol.printable import file_word
 from quickstudy.protocol.setting_values import MOST_WHOLE, Range, Seed
+from quickstudy.rollout.agent_costs import nanojoules
 from quickstudy.storage.bundle import load_bundle
 
 _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
@@ -26,12 +27,14 @@ class ExportArguments:
     graph for ONNX Runtime (extra `onnx`)."""
     seed: Seed = 0
     """Which of the independently trained agents."""
+    quantize: Literal["int8", "fp16"] | None = None
+    """Hold the matrices in fewer bits: int8, whole numbers with a scale for each row, or fp16, which the C form lacks."""
     check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000
     """Steps that are compared with the agent in JAX; 0 leaves the comparison out."""
     bench: bool = False
     """Time the compared steps too, beside a call that does nothing."""
     folder: str | None = None
-    """Where the files go; exported/NAME-TARGET if not given."""
+    """Where the files go; exported/NAME-TARGET if not given, with the type of the matrices if they are quantised."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
 
@@ -43,10 +46,18 @@ def run(arguments: list[str]) -> int:
     console = Console()
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name
-    folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}")
+    held = f"-{asked.quantize}" if asked.quantize else ""
+    folder = Path(asked.folder or Path("exported") / f"{file_word(name)}-{asked.to}{held}")
     with console.status(Text(f"writing {folder} ...")):
         exported = export_bundle(
-            bundle, to=asked.to, folder=folder, name=name, seed=asked.seed, check=asked.check, bench=asked.bench
+            bundle,
+            to=asked.to,
+            folder=folder,
+            name=name,
+            seed=asked.seed,
+            quantise=asked.quantize,
+            check=asked.check,
+            bench=asked.bench,
         )
     console.print(_table(exported))
     say(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}")
@@ -54,10 +65,25 @@ def run(arguments: list[str]) -> int:
     if parity is not None and not exported.repeats_the_agent:
         say(
             f"The files do not repeat the agent: numbers of the policy differ by up to {parity.of_policy:.3g}. Allowed are "
-            f"{LARGEST_DEVIATION:g}, or twice what the agent in JAX differs from itself, {parity.of_jax:.3g}."
+            f"{LARGEST_DEVIATION:g}, or twice what the agent in JAX differs if it is compiled step by step, which is "
+            f"{parity.of_jax:.3g}."
         )
         return 1
     return 0
+
+
+def _counted(exported: Exported) -> list[tuple[str, str]]:
+    """What a decision and an adaptation compute and move."""
+    if exported.cost is None:
+        return []
+    both = (exported.cost.decision, exported.cost.adaptation)
+    numbers = {
+        "multiply-adds": [f"{one.multiply_adds:,}" for one in both],
+        "other operations": [f"{one.other:,}" for one in both],
+        "bytes": [f"{one.bytes_read + one.bytes_written:,}" for one in both],
+        "nJ": [f"{nanojoules(one):,.0f}" for one in both],
+    }
+    return [(f"counted {what}: decision, adaptation", f"{first}, {second}") for what, (first, second) in numbers.items()]
 
 
 def _table(exported: Exported) -> Table:
@@ -65,6 +91,9 @@ def _table(exported: Exported) -> Table:
     table.add_row(
         "bytes of code and weights", f"{sum(size for file, size in exported.sizes.items() if 'vectors' not in file):,}"
     )
+    table.add_row("bytes of weights on a device", f"{exported.weight_bytes:,}")
+    for what, counted in _counted(exported):
+        table.add_row(what, counted)
     parity = exported.parity
     if parity is None:
         return table
@@ -72,7 +101,9 @@ def _table(exported: Exported) -> Table:
         absolute = parity.absolute[name]
         table.add_row(f"largest deviation of {name}, {parity.steps:,} steps", f"{apart:.2g} (absolute {absolute:.2g})")
     if parity.of_jax is not None:
-        table.add_row("largest deviation of the policy of the agent in JAX from itself", f"{parity.of_jax:.2g}")
+        table.add_row("largest deviation of the policy of the agent in JAX, compiled step by step", f"{parity.of_jax:.2g}")
+    if parity.of_trained is not None:
+        table.add_row("largest change of the policy by the matrices in fewer bits", f"{parity.of_trained:.2g}")
     if parity.check_value is not None:
         table.add_row("check value", parity.check_value)
     if parity.latency is not None:

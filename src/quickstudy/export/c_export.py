@@ -10,6 +10,7 @@ from quickstudy.export.c_form import CWriter
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.c_replay import field, replay_source
 from quickstudy.export.contract import in_a_comment, sizes_of, whole_range
+from quickstudy.export.weights import constant_names
 from quickstudy.programs.program import Constant, Program, Value
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -27,10 +28,9 @@ def c_files(
       contract: of the exported agent.
       title: what the agent is, for the heads of the files.
     """
-    constants = dict.fromkeys((*programs.take_in.constants, *programs.decide.constants))
-    names = {constant: f"w{number}" for number, constant in enumerate(constants) if constant.shape}
+    names = {constant: name for constant, name in constant_names(programs).items() if constant.shape}
     starts = {name: f"initial_{field(name)}" for name, array in initial.items() if array.any()}
-    weights = [_array(name, constant, constant.array) for constant, name in names.items()]
+    weights = [_array(name, constant, constant.array) for name, constant in {n: c for c, n in names.items()}.items()]
     weights += [_array(starts[name], programs.take_in.inputs[name], np.atleast_1d(initial[name])) for name in starts]
     digest = contract["bundle"]["parameters_sha256"]
     head = f"/* {in_a_comment(title)}, exported by quickstudy.\n   Bundle: {in_a_comment(digest)} */\n"

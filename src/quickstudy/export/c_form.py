@@ -2,7 +2,7 @@
 
 A number of an elementwise operation is an expression. Where only one operation reads it, that expression stands in the loop of
 the operation that reads it, so a gate of a recurrent network is one loop. Slices, transposes and broadcasts are other ways to
-count through the array that they read; they copy nothing.
+count through the array that they read; they copy nothing. Known arrays of another type are read in their own.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class CWriter:
 
     def _is_inline(self, op: Operation) -> bool:
         """Whether an operation's output is an expression where it is read, and no array."""
-        if op.kind in _VIEWS:
+        if op.kind in _VIEWS or (op.kind == "cast" and isinstance(op.inputs[0], Constant)):
             return True
         if op.kind == "reshape":
             return self._stored(op.inputs[0])

@@ -38,11 +38,32 @@ _POLICIES = {
     "in action units. The likeliest action is the mean. Where actions are whole numbers, bounds lie half a number further out, "
     "and what is drawn is rounded.",
 }
+_WEIGHTS = {
+    None: ("float32", "as the agent was trained."),
+    "int8": (
+        "int8",
+        "matrices are whole numbers from -127 to 127 with a scale for each row. What a row is multiplied with is multiplied by "
+        "its scale first. Everything else is float32: what is added, what is computed, and the memory. So policies differ from "
+        "those of the agent as it was trained. The recorded steps are those of this form.",
+    ),
+    "fp16": (
+        "float16",
+        "matrices are numbers of 16 bits. Everything else is float32: what is added, what is computed, and the memory. So "
+        "policies differ from those of the agent as it was trained. The recorded steps are those of this form.",
+    ),
+}
 _UNITS = {"value": "expected remaining return of the lifetime, reward units"}
 
 
 def contract(
-    programs: StepPrograms, spec: Spec, *, bundle: dict[str, Any], seed: int, memory_bytes: int, products: int
+    programs: StepPrograms,
+    spec: Spec,
+    *,
+    bundle: dict[str, Any],
+    seed: int,
+    memory_bytes: int,
+    weights: dict[str, Any],
+    products: int,
 ) -> dict[str, Any]:
     """The contract of an exported agent.
 
@@ -52,6 +73,7 @@ def contract(
       bundle: name, algorithm and digest of the bundle.
       seed: which of the trained agents of the bundle.
       memory_bytes: of one session.
+      weights: what they are held in, and their bytes.
       products: multiplications of one step.
     """
     observation = _element(spec.observation_space, blank_observation(spec).dtype)
@@ -81,9 +103,21 @@ def contract(
         },
         "policy": {"kind": kind, "says": _POLICIES.get(kind, "see the names of the decision")},
         "decision": [_array(name, leaf) | _size(name, programs.policy) for name, leaf in programs.decision.items()],
+        "weights": weights,
         "memory_bytes": memory_bytes,
         "multiplications_per_step": products,
     }
+
+
+def weights_term(quantise: str | None, bytes_: int) -> dict[str, Any]:
+    """What the contract says of the weights: their type, what that changes, and their bytes.
+
+    Args:
+      quantise: `"int8"`, `"fp16"`, or None where weights are as trained.
+      bytes_: of all arrays that never change.
+    """
+    numbers, says = _WEIGHTS[quantise]
+    return {"matrices": numbers, "says": says, "bytes": bytes_}
 
 
 def whole_range(element: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:

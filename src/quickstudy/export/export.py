@@ -9,23 +9,28 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from quickstudy.export.c_export import c_files
 from quickstudy.export.c_replay import packed_vectors
-from quickstudy.export.contract import contract
+from quickstudy.export.contract import contract, weights_term
 from quickstudy.export.numpy_export import numpy_files
 from quickstudy.export.onnx_form import check_onnx_installed, without_onnx_form
 from quickstudy.export.onnx_terms import onnx_terms
 from quickstudy.export.parity import Parity, c_parity, python_parity
 from quickstudy.export.repeating import deviation_from_itself
 from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
+from quickstudy.export.weights import weight_bytes
 from quickstudy.programs.program import multiplications
+from quickstudy.programs.quantising import Quantised, quantised
 from quickstudy.programs.tracing import named_leaves
-from quickstudy.protocol.agent import memory_bytes, slot_key
+from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
 from quickstudy.protocol.errors import NoProgramError, UsageError
 from quickstudy.protocol.printable import printable
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.rollout.agent_costs import AgentCost, agent_cost
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.program_agent import program_agent
 from quickstudy.rollout.step_programs import StepPrograms, canonical_array, step_programs
 from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import Bundle
@@ -48,12 +53,16 @@ class Exported:
     Args:
       folder: of the files.
       sizes: bytes by file name.
+      weight_bytes: of all arrays that never change, as a device holds them.
       parity: what the check found; None where it was left out.
+      cost: operations and bytes of a decision and of an adaptation, counted; None where an operation cannot be counted.
     """
 
     folder: Path
     sizes: dict[str, int]
+    weight_bytes: int
     parity: Parity | None
+    cost: AgentCost | None
 
     @property
     def repeats_the_agent(self) -> bool:
@@ -64,7 +73,15 @@ class Exported:
 
 
 def export_bundle(
-    bundle: Bundle, *, to: str, folder: str | Path, name: str, seed: int = 0, check: int = 10_000, bench: bool = False
+    bundle: Bundle,
+    *,
+    to: str,
+    folder: str | Path,
+    name: str,
+    seed: int = 0,
+    quantise: Quantised | None = None,
+    check: int = 10_000,
+    bench: bool = False,
 ) -> Exported:
     """Writes one agent of a bundle for a target, and checks it.
 
@@ -74,11 +91,14 @@ def export_bundle(
       folder: of the files; made if needed.
       name: of the bundle, for the heads of the files.
       seed: which of the trained agents.
+      quantise: hold the matrices in fewer bits: `"int8"`, or `"fp16"`, which C99 has no type for. The recorded steps are then
+        those of the agent with these matrices, and the check also says how far it is from the agent as it was trained.
       check: steps that are compared with the agent in JAX; 0 leaves the check out.
       bench: whether steps are timed too.
     Raises:
       MissingExtraError: what the target needs is not installed.
-      UsageError: no such target, a negative number of steps or more than memory holds, or a folder that cannot be written.
+      UsageError: no such target, numbers that the target does not have, a negative number of steps or more than memory holds,
+        or a folder that cannot be written.
       NoProgramError: a part of the agent cannot be exported; says which, and what can be done.
       BundleError: no such seed.
     """
@@ -88,12 +108,14 @@ def export_bundle(
         check_onnx_installed()
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
-    params, agent = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
+    if quantise == "fp16" and to == "c":
+        raise UsageError("C99 has no numbers of 16 bits with a fraction. Use --quantize int8, or --to numpy or onnx.")
+    params, trained = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
     name, algorithm = printable(name), printable(bundle.card["algorithm"]["name"])
-    check_memory_of_steps(agent.spec, max(check, RECORDED_STEPS))
+    check_memory_of_steps(trained.spec, max(check, RECORDED_STEPS))
     check_results_folder(folder)
     try:
-        programs = step_programs(agent, params)
+        programs = step_programs(trained, params)
     except NoProgramError as error:
         raise NoProgramError(
             f"{name} ({algorithm}) cannot be exported to {to}: {error} No other target can write it either. "
@@ -102,6 +124,11 @@ def export_bundle(
         ) from error
     if to == "onnx":
         _check_onnx_form(programs, f"{name} ({algorithm})")
+    agent = trained
+    if quantise is not None:
+        programs = in_fewer_bits(programs, quantise)
+        agent = program_agent(trained, programs)
+    initial = _initial(agent, params, programs)
     outputs = list(programs.decision)
     recorded = record_vectors(
         agent,
@@ -118,11 +145,11 @@ def export_bundle(
         bundle={"name": name, "algorithm": algorithm, "parameters_sha256": bundle.card["parameters_sha256"]},
         seed=seed,
         memory_bytes=memory_bytes(agent),
+        weights=weights_term(quantise, weight_bytes(programs, initial)),
         products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
     )
     if to == "onnx":
         said |= onnx_terms(programs, said)
-    initial = _initial(agent, params, programs)
     files = _files(to, programs, initial, said, recorded.first(RECORDED_STEPS), title=f"{name} ({algorithm}), seed {seed}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,9 +163,26 @@ def export_bundle(
         )
         if parity.of_policy > LARGEST_DEVIATION:
             parity = dataclasses.replace(parity, of_jax=deviation_from_itself(agent, params, compared, said))
+        if quantise is not None:
+            parity = dataclasses.replace(parity, of_trained=deviation_from_itself(trained, params, compared, said))
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
-    return Exported(folder=folder, sizes={file: len(content) for file, content in files.items()}, parity=parity)
+    sizes = {file: len(content) for file, content in files.items()}
+    return Exported(folder=folder, sizes=sizes, weight_bytes=said["weights"]["bytes"], parity=parity, cost=_cost(agent, params))
+
+
+def _cost(agent: Agent, params: PyTree) -> AgentCost | None:
+    """What a decision and an adaptation need, if all of their operations can be counted."""
+    try:
+        return agent_cost(agent, params)
+    except NotImplementedError:
+        return None
+
+
+def in_fewer_bits(programs: StepPrograms, quantise: Quantised) -> StepPrograms:
+    """The programs with their matrices in fewer bits."""
+    take_in, decide = (quantised(program, quantise) for program in (programs.take_in, programs.decide))
+    return dataclasses.replace(programs, take_in=take_in, decide=decide)
 
 
 def _check_onnx_form(programs: StepPrograms, name: str) -> None:

@@ -7,9 +7,10 @@ from importlib import resources
 import numpy as np
 
 from quickstudy.export.contract import in_a_comment
+from quickstudy.export.weights import constant_names
 from quickstudy.programs.numpy_form import numpy_source
-from quickstudy.programs.numpy_operations import helpers_for
-from quickstudy.programs.program import Constant
+from quickstudy.programs.numpy_operations import expression, helpers_for
+from quickstudy.programs.program import Constant, Value
 from quickstudy.rollout.step_programs import StepPrograms
 
 _HEAD = '''"""{title}, exported by quickstudy: deciding and adapting in NumPy.
@@ -33,13 +34,14 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
       title: what the agent is, for the head of the file.
       digest: of the bundle's parameters.
     """
-    names: dict[Constant, str] = {}
-    for constant in (*programs.take_in.constants, *programs.decide.constants):
-        names.setdefault(constant, f"w{len(names)}")
-    take_in, decide = numpy_source(programs.take_in, "take_in", names), numpy_source(programs.decide, "decide", names)
-    loaded = "".join(
-        f'    {name} = weights["{name}"]  # {constant.dtype} {list(constant.shape)}\n' for constant, name in names.items()
-    )
+    names = constant_names(programs)
+    arrays = {name: constant.array for constant, name in names.items()}
+    loaded = "".join(f'    {name} = weights["{name}"]  # {array.dtype} {list(array.shape)}\n' for name, array in arrays.items())
+    widened = _widened(programs, names)
+    loaded += "".join(dict.fromkeys(f"    {name} = {text}\n" for name, text in widened.values()))
+    known: dict[Value, str] = {value: name for value, (name, _) in widened.items()}
+    known.update(names.items())
+    take_in, decide = numpy_source(programs.take_in, "take_in", known), numpy_source(programs.decide, "decide", known)
     inner = "\n".join(f"    {line}" if line else "" for line in f"{take_in}\n{decide}".splitlines())
     code = _runtime()
     source = "".join((
@@ -54,9 +56,18 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
         '\n\ndef open_agent(folder):\n    """The agent in a folder."""\n    return Agent(folder, programs)\n',
         _MAIN,
     ))  # fmt: skip
-    arrays = {name: constant.array for constant, name in names.items()}
     arrays |= {f"initial {number}": array for number, array in enumerate(initial.values())}
     return {"agent.py": source.encode(), "weights.npz": _packed(arrays)}
+
+
+def _widened(programs: StepPrograms, names: Mapping[Constant, str]) -> dict[Value, tuple[str, str]]:
+    """Constants as numbers of another type, which are computed when the weights are loaded: their names and expressions."""
+    found = {}
+    for op in (*programs.take_in.operations, *programs.decide.operations):
+        source = op.inputs[0] if op.kind == "cast" else None
+        if isinstance(source, Constant):
+            found[op.output] = (f"{names[source]}_as_{op.output.dtype.name}", expression(op, [names[source]]))
+    return found
 
 
 def shared_runtime() -> tuple[str, str]:

@@ -42,6 +42,8 @@ class Parity:
     `check_value`: of all bits that the C form decided; None for the other forms, whose bits depend on libraries.
     `of_jax`: the largest deviation of the policy of the agent in JAX from itself, compiled step by step; None where it was not
     measured, because the exported form is close enough.
+    `of_trained`: the largest deviation of the policy of the agent as it was trained from the one with its matrices in fewer
+    bits, on the same steps; None where they are in full.
     """
 
     steps: int
@@ -50,6 +52,7 @@ class Parity:
     check_value: str | None = None
     latency: Latency | None = None
     of_jax: float | None = None
+    of_trained: float | None = None
 
     @property
     def of_policy(self) -> float:

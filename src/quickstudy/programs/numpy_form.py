@@ -45,21 +45,21 @@ def numpy_function(program: Program) -> Callable[..., tuple]:
     Raises:
       NotImplementedError: an operation that has no form in NumPy.
     """
-    constants = {constant: f"c{number}" for number, constant in enumerate(program.constants)}
-    source = numpy_source(program, "function", constants)
-    names: dict[str, Any] = {name: constant.array for constant, name in constants.items()}
+    arrays = {f"c{number}": constant for number, constant in enumerate(program.constants)}
+    source = numpy_source(program, "function", {constant: name for name, constant in arrays.items()})
+    names: dict[str, Any] = {name: constant.array for name, constant in arrays.items()}
     names |= {"np": np, "math": math, "statistics": statistics}
     exec(compile(helpers_for(source) + source, "<program>", "exec"), names)
     return names["function"]
 
 
-def numpy_source(program: Program, name: str, constants: Mapping[Constant, str]) -> str:
+def numpy_source(program: Program, name: str, constants: Mapping[Value, str]) -> str:
     """The source of that function.
 
     Args:
       program: all of whose operations have a form in NumPy.
       name: of the function.
-      constants: names of the arrays that its constants are.
+      constants: names of the arrays that its constants are. An operation whose output has a name here is left out.
     Raises:
       NotImplementedError: an operation that has none.
     """
@@ -71,11 +71,10 @@ def numpy_source(program: Program, name: str, constants: Mapping[Constant, str])
 class _Writer:
     """Writes one program, operation by operation."""
 
-    def __init__(self, program: Program, constants: Mapping[Constant, str]):
+    def __init__(self, program: Program, constants: Mapping[Value, str]):
         self._program = program
         self._names: dict[Value, str] = {value: _identifier(name) for name, value in program.inputs.items()}
-        for constant, name in constants.items():
-            self._names[constant] = name
+        self._names |= constants
         self._base: dict[Value, Value] = {}
         self._definitions = {op.output: op for op in program.operations}
         self._last_use = self._last_uses()
@@ -88,7 +87,7 @@ class _Writer:
     def source(self, name: str) -> str:
         """The whole function."""
         for place, op in enumerate(self._program.operations):
-            if op.output not in self._inline and op.output not in self._uncast_here:
+            if op.output not in self._names and op.output not in self._inline and op.output not in self._uncast_here:
                 self._write(place, op)
         results = ", ".join(self._text(value, literals=False) for value in self._program.outputs.values())
         head = f"def {name}({', '.join(_identifier(name) for name in self._program.inputs)}):"
