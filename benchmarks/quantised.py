@@ -91,7 +91,7 @@ def table(results):
 
 
 def _time(found):
-    return "{median:.1f} ({p99:.1f})".format(**found["microseconds"])
+    return "{median:.1f}".format(**found["microseconds"])
 
 
 def _return(found):

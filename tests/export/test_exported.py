@@ -286,6 +286,8 @@ def test_the_control_loop_runs_and_its_watchdog_steps_in(control):
     assert len(late) == 400
     assert 1 <= interventions <= 100
     assert all(-200 * 16.3 < total < 0 for total in returns)  # a step costs at most π² + 0.1 · 8² + 0.001 · 2²
+    loop.draw(late, control.folder / "jitter.svg", 1 / 50)
+    assert "<svg" in (control.folder / "jitter.svg").read_text()
 
 
 @needs_gcc
