@@ -331,7 +331,13 @@ def test_a_page_has_the_words_of_its_readers(levels, tmp_path):
     wording = Wording(agent="Our site", unit="conversions", step="visitor")
     text, page = page_of(tmp_path, [found], metrics=list(metrics()), run=RUN, wording=wording)
     told = " ".join(page.told)
-    for piece in ("Our site adapts", "conversions per lifetime", "lift of Our site", "visitors to 90 %", "step-wise reward"):
+    for piece in (
+        "Our site adapts",
+        "conversions per lifetime",
+        "lift of Our site",
+        "visitors to 90\N{NO-BREAK SPACE}%",
+        "step-wise reward",
+    ):
         assert piece in told
     words = re.sub(r"<(pre|details)\b.*?</\1>", " ", text, flags=re.DOTALL).replace("step-wise reward", "")
     assert not re.findall(r"\b(?:rl2|[Ss]teps?|[Rr]ewards?)\b", "".join(Page(words).told[1:]).replace("rl2 on some-tasks", ""))
@@ -350,7 +356,7 @@ def test_the_page_shows_one_lifetime_below_the_adaptation(levels, tmp_path):
 
 def tables_of(text):
     """A page's tables of contenders: the first one and the folded one."""
-    return re.findall(r'<table class="contenders">.*?</table>', text, re.DOTALL)
+    return re.findall(r'<table class="contenders">.*?</table>', text.replace("\N{NO-BREAK SPACE}", " "), re.DOTALL)
 
 
 def columns_of(text):

@@ -32,7 +32,8 @@ def test_nothing_changes_without_words():
 
 
 @pytest.mark.parametrize(
-    ("step", "plural"), [("visitor", "visitors"), ("query", "queries"), ("day", "days"), ("series", "series")]
+    ("step", "plural"),
+    [("visitor", "visitors"), ("query", "queries"), ("day", "days"), ("batch", "batches"), ("series", "series")],
 )
 def test_plurals(step, plural):
     assert Wording(step=step).sayer(["x"])("5 steps") == f"5 {plural}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.arguments import parse, positional
+from quickstudy.evaluation.numbers import counted
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.protocol.setting_values import Count, Seed
 
@@ -28,7 +29,7 @@ class AuditArguments:
     """What is looked at."""
 
     tenant: str = "default"
-    """Of the session, for show; of the sessions, for evaluate."""
+    """Tenant of the session, for show; of the sessions, for evaluate."""
     kept: str | None = None
     """For verify: a file with the output of an earlier `quickstudy audit heads`."""
     decisions: Count = 5
@@ -82,9 +83,10 @@ def run(arguments: list[str]) -> int:
 def _verified(found: Any) -> int:
     for said in found.wrong:
         print(f"WRONG: {said}")
+    wrong = f"{counted(len(found.wrong), 'fault')} found." if found.wrong else "The log is whole."
     print(
-        f"{found.events} events in {found.links} links of {found.shards} shards; {found.deleted} events were deleted with "
-        f"their session. {'The log is whole.' if not found.wrong else f'{len(found.wrong)} things are wrong.'}"
+        f"{counted(found.events, 'event')} in {counted(found.links, 'link')} of {counted(found.shards, 'shard')}; "
+        f"{counted(found.deleted, 'event')} deleted with their session. {wrong}"
     )
     return 1 if found.wrong else 0
 

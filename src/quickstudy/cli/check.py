@@ -19,7 +19,7 @@ class CheckArguments:
     samples: Count = 10_000
     """Tasks drawn from each split to find overlaps."""
     seed: Seed = 0
-    """Of everything that is drawn."""
+    """Seed of everything that is drawn."""
     budget_seconds: Seconds = 10.0
     """About how long to run episodes where environments live outside JAX."""
     collecting: CollectingConfig = CollectingConfig()

@@ -37,7 +37,7 @@ class EvaluateArguments:
     tasks: Count = 2000
     """Tasks per split, the same for everyone."""
     seed: Seed = 0
-    """Of the tasks and of the common random numbers on them."""
+    """Seed of the tasks, and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
     controls: bool = True

@@ -23,10 +23,9 @@ class ExportArguments:
     """The target, and what is checked."""
 
     to: Literal["numpy", "c", "onnx"] = "numpy"
-    """What the agent is written in: `numpy`, a Python file that imports NumPy alone, `c`, C99 without allocation, or `onnx`, a
-    graph for ONNX Runtime (extra `onnx`)."""
+    """What the agent is written in: Python with NumPy alone, C99 without allocation, or an ONNX graph (extra `onnx`)."""
     seed: Seed = 0
-    """Which of the independently trained agents."""
+    """Which of the independently trained agents, from 0."""
     quantize: Literal["int8", "fp16"] | None = None
     """Hold the matrices in fewer bits: int8, whole numbers with a scale for each row, or fp16, which the C form lacks."""
     check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000
@@ -42,7 +41,7 @@ class ExportArguments:
 def run(arguments: list[str]) -> int:
     """Writes the files, checks them, and prints a table."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    asked = parse(ExportArguments, flags, program="quickstudy export", description=_USAGE)
+    asked = parse(ExportArguments, flags, program=_USAGE.partition(" --")[0], description="Writes an agent to run without JAX.")
     console = Console()
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name

@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> int:
     """Prints algorithms, task distributions and baselines, a line each; or what there is to say of one name."""
     words, flags = leading_words(arguments)
     description = "Lists algorithms, task distributions and baselines. With a name: its splits, baselines and settings."
-    parse_nothing(words[1:] + flags, program="quickstudy list", description=description)
+    parse_nothing(words[1:] + flags, program="quickstudy list [NAME]", description=description)
     lines = _about(words[0]) if words else _everything()
     console = Console()
     for line in lines:

@@ -27,6 +27,9 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.results_folder import check_results_folder
 
+_SAID = """Estimates from an agent's memory what it knows of its task, and measures how accurate that is.
+
+Of a baseline: quickstudy readout DISTRIBUTION --baseline NAME"""
 _USAGE = "quickstudy readout RUN_OR_BUNDLE [--flags], or quickstudy readout DISTRIBUTION --baseline NAME [--flags]"
 
 
@@ -37,7 +40,7 @@ class ReadoutArguments:
     baseline: str | None = None
     """Take this baseline of a task distribution in place of a trained agent."""
     seed_of_training: Seed = 0
-    """Which of the independently trained agents."""
+    """Which of the independently trained agents, from 0."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given."""
     test_tasks: Count = 500
@@ -57,7 +60,7 @@ def run(arguments: list[str]) -> int:
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     kinds = {"readout": ReadoutArguments, "fit": ReadoutConfig}
     kind = dataclasses.make_dataclass("Readout", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
-    parsed: Any = parse(kind, flags, program="quickstudy readout", description=_USAGE)
+    parsed: Any = parse(kind, flags, program=_USAGE.partition(" [")[0], description=_SAID)
     asked, console = parsed.readout, Console()
     folder = Path(asked.folder or (words[0] if asked.baseline is None else f"runs/readout-{words[0]}"))
     check_results_folder(folder)

@@ -18,7 +18,7 @@ class ReportArguments:
     """How the page is headed, and where a comparison goes."""
 
     title: str | None = None
-    """Of the page; made from the run if not given."""
+    """Title of the page; made from the run if not given."""
     agent_name: str = ""
     """Name of the agent on the page of one run; that of its algorithm if not given."""
     unit: str = ""

@@ -24,7 +24,7 @@ class AgentArguments:
     seed: int | None = None
     """Seed of training, whose agent is served; also of the randomness of its sessions. 0 if not given; registries have it."""
     long_chunks: bool = False
-    """Serve an agent that adapts on many steps at once, which its sessions then hold."""
+    """Allow an agent that adapts on many steps at once; each of its sessions then keeps so many steps in memory."""
     envelope: str | None = None
     """File of an adaptation envelope, whose rules the agent keeps; registries have it."""
     on: str | None = None
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
     fields: list[Any] = [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in kinds.items()]
     everything = dataclasses.make_dataclass("Serve", fields, frozen=True, kw_only=True)
     asked: Any = parse(
-        everything, flags, program="quickstudy serve", description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
+        everything, flags, program=_USAGE.partition(" [")[0], description="Serves sessions that adapt, over HTTP. Ctrl-C stops."
     )
 
     def load(path: Path, seed: int, envelope: Path | None) -> ServedAgent:

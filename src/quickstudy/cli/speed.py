@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from quickstudy import baselines
 from quickstudy.cli.arguments import leading_words, parse, positional
 from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.evaluation.adaptation_speed.measure import adaptation_speeds
@@ -38,17 +37,17 @@ class SpeedArguments:
     against: tuple[str, ...] = ("ppo",)
     """What the agents are compared with: baselines, or other runs or bundles."""
     episodes: Count | None = None
-    """In a lifetime of the agents; as they were trained if not given."""
+    """Episodes in a lifetime of the agents; as they were trained if not given."""
     against_episodes: Count = 400
-    """In a lifetime of a baseline: as many as it needs to reach its final return."""
+    """Episodes in a lifetime of a baseline: as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
     tasks: Count = 50
     """Tasks per split, the same for everyone."""
     lifetimes: Count = 4
-    """Of each training seed on each task; their mean is the curve."""
+    """Lifetimes of each training seed on each task; their mean is the curve."""
     seed: Seed = 0
-    """Of the tasks and of the common random numbers on them."""
+    """Seed of the tasks, and of the common random numbers on them."""
     shuffled: bool = True
     """Measure the agents again with shuffled rewards: an improvement that remains does not come from reward."""
     on: str | None = None
@@ -65,8 +64,8 @@ def run(arguments: list[str]) -> int:
     words, flags = leading_words(arguments)
     kinds = {"speed": SpeedArguments, "collecting": CollectingConfig}
     kind = dataclasses.make_dataclass("Speed", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
-    said = f"{_USAGE}. OTHER: another run or bundle, or one of {', '.join(baselines.BASELINES)}."
-    parsed: Any = parse(kind, flags, program="quickstudy speed", description=said)
+    said = "Measures how many episodes agents need, beside agents that start from scratch. `quickstudy list` names them."
+    parsed: Any = parse(kind, flags, program=_USAGE.partition(" [")[0], description=said)
     asked: SpeedArguments = parsed.speed
     folder = Path(asked.folder or words[0])
     check_results_folder(folder)

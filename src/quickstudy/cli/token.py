@@ -15,7 +15,7 @@ class TokenArguments:
     """What the token allows."""
 
     scopes: tuple[str, ...] = ("read", "act", "reward")
-    """Of a new token: read, act, reward, admin."""
+    """Scopes of a new token: read, act, reward, admin."""
 
 
 def run(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.results_folder import check_results_folder
 
+_SAID = "Films the first and the last episode of a lifetime, side by side. For tasks outside JAX."
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
 
@@ -26,9 +27,9 @@ class VideoArguments:
     tasks: Count = 2000
     """Length of that list."""
     seed: Seed = 0
-    """Of the tasks and the keys of the lifetimes."""
+    """Seed of the tasks and the keys of the lifetimes."""
     seed_of_training: Seed = 0
-    """Which of the independently trained agents."""
+    """Which of the independently trained agents, from 0."""
     every: Count = 4
     """Steps from one picture to the next."""
     pictures_per_second: Annotated[float, Range(least=0.1, most=50)] = 10.0
@@ -44,7 +45,7 @@ class VideoArguments:
 def run(arguments: list[str]) -> int:
     """Records one lifetime, and writes it as a GIF and as a strip."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    asked = parse(VideoArguments, flags, program="quickstudy video", description=f"{_USAGE}. For tasks that live outside JAX.")
+    asked = parse(VideoArguments, flags, program=_USAGE.partition(" [")[0], description=_SAID)
     check_results_folder(asked.folder or words[0])
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     distribution = bundle.distribution(asked.on)

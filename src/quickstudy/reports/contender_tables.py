@@ -54,6 +54,7 @@ def contender_tables(main: Evaluation, pens: Mapping[str, Pen], say: Say) -> str
 
 def _first_columns(main: Evaluation) -> list[_Column]:
     reference, experiment = main.reference, main.spec["horizon"] == 1  # where variants are tried, a step is an episode
+    threshold = percent(float(THRESHOLD)).replace(" ", "\N{NO-BREAK SPACE}")
     of_experiments = [
         _Column(heading=f"lift of {reference}", cell=lambda name, _: _lift(_compared(main, name))),
         _Column(heading="P(best)", cell=lambda _, result: _share(result.probability_of_being_best)),
@@ -64,7 +65,7 @@ def _first_columns(main: Evaluation) -> list[_Column]:
         _Column(heading="normalised score", cell=lambda _, result: _estimate(result.normalised_score)),
         _Column(heading=f"minus {reference}", cell=lambda name, _: _difference(_compared(main, name))),
         *(of_experiments if experiment else []),
-        _Column(heading=f"steps to {percent(float(THRESHOLD))}", cell=lambda _, result: _steps(result.steps_to.get(THRESHOLD))),
+        _Column(heading=f"steps to {threshold}", cell=lambda _, result: _steps(result.steps_to.get(THRESHOLD))),
     ]
 
 

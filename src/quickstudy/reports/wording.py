@@ -93,8 +93,17 @@ def _unit_rules(unit: str) -> list[Rule]:
 def _step_rules(step: str) -> list[Rule]:
     if not step:
         return []
-    plural = step if step.endswith("s") else f"{step[:-1]}ies" if re.search(r"[^aeiou]y$", step) else f"{step}s"
+    plural = _plural(step)
     return [(r"\b(?:[Ee]nvironment )?[Ss]teps\b", lambda found: plural), (r"\b[Ss]tep\b", lambda found: step)]
+
+
+def _plural(noun: str) -> str:
+    """An English noun in the plural; one that ends with an s is taken for a plural already."""
+    if re.search(r"[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    if noun.endswith(("ch", "sh", "x", "z")):
+        return f"{noun}es"
+    return noun if noun.endswith("s") else f"{noun}s"
 
 
 def _replaced(text: str, rules: Sequence[Rule]) -> str:

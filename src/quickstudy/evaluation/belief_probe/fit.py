@@ -39,11 +39,11 @@ class ReadoutConfig:
     updates: int = 2500
     """Gradient steps."""
     batch: int = 1024
-    """Steps of lifetimes in each."""
+    """Steps of lifetimes in each gradient step."""
     learning_rate: float = 3e-3
     """Adam's first step size; it falls to zero along a cosine."""
     seed: Seed = 0
-    """Of the tasks, the lifetimes and the networks."""
+    """Seed of the tasks, the lifetimes and the networks."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "updates", "batch", "learning_rate")

@@ -20,9 +20,7 @@ class CollectingConfig:
     """
 
     collectors: str = "processes"
-    """`inline` (in this process), `processes`, or on the machines of a Ray cluster: `ray` (the one at RAY_ADDRESS; if that is
-    not set, the one that was started on this machine; if there is none, one that is started for this run), `ray:HOST:PORT` or
-    `ray:auto` (from a machine of the cluster), `ray://HOST:PORT` (from any other, through the Ray client)."""
+    """`inline` (in this process), `processes`, or a Ray cluster: `ray`, `ray:auto`, `ray:HOST:PORT`, `ray://HOST:PORT`."""
     workers: Annotated[int, Range(least=0, most=65_536)] = 0
     """Worker processes or Ray actors; 0 is one for each core of this machine, or of the Ray cluster."""
     parallel_environments: int = 64
@@ -30,7 +28,7 @@ class CollectingConfig:
     worker_python: str = ""
     """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
     patience_seconds: Seconds = 120.0
-    """A worker that sends nothing for so long is replaced."""
+    """Seconds after which a worker that sends nothing is replaced."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "parallel_environments", "patience_seconds")

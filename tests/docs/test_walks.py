@@ -1,0 +1,70 @@
+"""The walk-throughs of the documentation as their readers do them: the commands of a page in their order, in one folder."""
+
+import json
+import re
+import signal
+
+import pytest
+
+from docs.pages import ROOT, commands, small_command
+from quickstudy import cli
+from serving.test_first_use import CURLS, answer_of
+from serving.test_kills import Server
+
+DOCS = ROOT / "docs"
+
+
+def walked(page, folder, monkeypatch, capsys, *, without=()):
+    """Runs the commands of a page but those of some verbs, with small budgets, and gives what each printed."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    for part in ("examples", "bundles"):  # pages are read in the folder of the clone
+        (folder / part).symlink_to(ROOT / part)
+    printed = []
+    for words in (small_command(words) for words in commands(page) if words[1] not in without):
+        status = cli.main(words[1:])
+        out, err = capsys.readouterr()
+        assert status == 0, f"{words}: {err}"
+        printed.append((words[1], out))
+    return printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "run"), [("from-a-csv", "variants"), ("on-a-robot", "arm")])
+def test_from_a_check_to_a_page_that_says_whether_the_agent_adapts(page, run, tmp_path, monkeypatch, capsys):
+    printed = walked(DOCS / f"{page}.md", tmp_path, monkeypatch, capsys)
+    assert [verb for verb, _ in printed] == ["check", "train", "evaluate", "report"]
+    said = dict(printed)
+    assert "no fault found" in said["check"]
+    adapts = r"rl2 (adapts|does not adapt significantly|gets worse): .\d"
+    assert re.search(adapts, said["report"])
+    page = (tmp_path / "runs" / run / "report.html").read_text(encoding="utf-8")
+    assert re.search(f"<h1>{adapts}", page)
+    assert "<h2>One lifetime</h2>" in page
+    measured = json.loads((tmp_path / "runs" / run / "evaluation-test.json").read_text())["results"]
+    assert {"rl2", "random"} <= set(measured)
+
+
+@pytest.mark.slow
+def test_serve_adapt_audit(tmp_path, monkeypatch, capsys):
+    """The agent of the page is served; a decision and its reward are in the audit, and the chain verifies."""
+    page = DOCS / "serving.md"
+    served = next(words for words in commands(page) if words[1] == "serve")
+    assert served[2:] == ["bundles/bandit-n100-k5-taught", "--store", "sqlite:sessions.db", "--at-end", "new"]
+    monkeypatch.chdir(tmp_path)
+    server = Server("sqlite:sessions.db", agent=str(ROOT / served[2]))
+    try:
+        for visit in range(1, 6):
+            _, rewarded = (answer_of(line.replace("visit-1", f"visit-{visit}"), server.port) for line in CURLS)
+            assert rewarded == {"decision_id": f"visit-{visit}", "applied": True, "reason": None}
+    finally:
+        assert server.stop(signal.SIGINT) == 0
+    printed = walked(page, tmp_path, monkeypatch, capsys, without=("serve", "registry", "token"))
+    verified, shown, heads, exported, evaluated = (out for verb, out in printed if verb == "audit")
+    assert "11 events in " in verified  # the session was opened, and had five decisions and five rewards
+    assert "The log is whole." in verified
+    kinds = [event["kind"] for event in json.loads(shown)["events"]]
+    assert kinds == ["acted", "rewarded"]
+    assert len(json.loads(heads)) == 1
+    assert exported.count('"session": "customer-1"') == 11
+    assert "5 decisions" in evaluated
