@@ -19,6 +19,7 @@ from quickstudy.training.loop import TrainingConfig, meta_train
 from rollout.collecting.from_jax import as_host
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
+_explicitly_enable_client_mode = pytest.importorskip("ray._private.client_mode_hook")._explicitly_enable_client_mode
 # Ray forks to start a node; the child starts another program at once, and computes nothing. It leaves files of its own open.
 pytestmark = [
     pytest.mark.suites,
@@ -74,6 +75,8 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # whatever tokens this machine has
         patch.setenv("RAY_worker_niceness", "0")
+        # gRPC crashes sometimes in a process that was forked and has not started its own program yet.
+        patch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
         port = free_port()
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "ray_client_server_port": port})
         cluster.from_afar = f"ray://127.0.0.1:{port}"
@@ -235,6 +238,32 @@ def test_a_distribution_that_no_node_can_open_is_said(cluster, own_carts, monkey
 def test_a_cluster_that_does_not_answer_is_said(address):
     with pytest.raises(UsageError, match=f"no Ray cluster answers at {address}.*ray start --head"):
         open_pool(as_host(tasks.make("cart-pole")), CollectingConfig(collectors=address))
+
+
+@pytest.mark.usefixtures("nodes")
+@pytest.mark.parametrize("crashes", [2, 3])
+def test_a_server_of_this_client_that_crashes_is_started_again_and_no_later_cluster_is_refused(
+    cluster, own_carts, monkeypatch, crashes
+):
+    """Ray starts a process for each client from afar. Three attempts are made; afterwards a cluster is reached as ever."""
+    distribution, start, failed = own_carts(), ray.init, []
+
+    def crash(*arguments, **settings):
+        if settings["address"].startswith("ray://") and len(failed) < crashes:
+            failed.append(settings)
+            _explicitly_enable_client_mode()  # where a real failure leaves Ray
+            raise ConnectionAbortedError("Initialization failure from server")
+        return start(*arguments, **settings)
+
+    monkeypatch.setattr(ray, "init", crash)
+    afar = dataclasses.replace(on(cluster), collectors=cluster.from_afar)
+    if crashes == 3:
+        with pytest.raises(UsageError, match="no Ray cluster answers"):
+            open_pool(distribution, afar)
+    else:
+        open_pool(distribution, afar).__exit__(None, None, None)
+    assert len(failed) == crashes
+    open_pool(distribution, on(cluster)).__exit__(None, None, None)
 
 
 def test_where_ray_is_missing_the_extra_is_named(monkeypatch):

@@ -15,6 +15,8 @@ from quickstudy.protocol.machine import usable_cores
 from quickstudy.rollout.collecting.process_groups import forget_processes, guard_processes
 
 _ANSWERING_SECONDS = 5.0
+_TRIES = 3
+"""Attempts to reach a cluster from a machine that is no part of it."""
 _lock = threading.Lock()
 _users, _ours = 0, False
 _cluster: set[int] = set()
@@ -87,7 +89,10 @@ def _start(ray: Any, where: str, cores: int) -> None:
     try:
         _check_that_a_server_answers(asked)
         if asked:
-            ray.init(address=f"ray:{asked}" if asked.startswith("//") else asked, **quiet)
+            if asked.startswith("//"):
+                _connect_from_afar(ray, f"ray:{asked}", quiet)
+            else:
+                ray.init(address=asked, **quiet)
             return
         try:
             others = set(_children(os.getpid()))
@@ -105,6 +110,23 @@ def _start(ray: Any, where: str, cores: int) -> None:
             "and name it: ray:HOST:6379 from a machine that is part of it, ray://HOST:10001 from any other. `ray` alone "
             "starts one here where RAY_ADDRESS is not set."
         ) from error
+
+
+def _connect_from_afar(ray: Any, address: str, quiet: dict[str, Any]) -> None:
+    """`ray.init` as a client. The cluster starts a process for each client. If that crashes at its start, another is asked for.
+
+    Without the disconnection after a failure, Ray would go on as the client of nothing, and refuse every later cluster.
+    """
+    from ray.util.client_connect import disconnect as leave
+
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(address=address, **quiet)
+            return
+        except BaseException as error:
+            leave()
+            if not (left and isinstance(error, ConnectionAbortedError)):
+                raise
 
 
 @contextmanager
