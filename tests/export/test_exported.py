@@ -57,8 +57,9 @@ def test_bundles_of_every_kind_repeat_their_agents(name, to, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ["numpy", pytest.param("c", marks=needs_gcc)])
-@pytest.mark.parametrize("name", ["mdp-n10-taught", pytest.param("xland-rl2", marks=pytest.mark.suites)])
+@pytest.mark.parametrize(
+    ("name", "to"), [("mdp-n10-taught", "numpy"), pytest.param("xland-rl2", "c", marks=[pytest.mark.suites, needs_gcc])]
+)
 def test_an_agent_that_enlarges_rounding_is_repeated_as_closely_as_jax_repeats_it(name, to, tmp_path):
     """On their own tasks, two programs of JAX differ by 1.3e-5 and 3.3e-5 on these agents."""
     if name == "xland-rl2":
