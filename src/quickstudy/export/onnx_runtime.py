@@ -24,7 +24,7 @@ class Agent:
     """
 
     def __init__(self, folder: str | Path):
-        self.contract = json.loads((Path(folder) / "contract.json").read_text())
+        self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
         self.session = open_session(Path(folder) / "agent.onnx")
         self._ports = self.contract["graph"]["inputs"]
         self._nothing = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in self._ports}
