@@ -22,7 +22,7 @@ def odd(tmp_path_factory):
     return OddLines(tmp_path_factory.mktemp("odd"))
 
 
-LINES = int(os.environ.get("QUICKSTUDY_ODD_LINES", "150"))
+LINES = int(os.environ.get("QUICKSTUDY_ODD_LINES", "100"))
 """Lines for each command. docs/robustness.md has the result of 500, which take 20 minutes."""
 
 

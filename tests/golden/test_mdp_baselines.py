@@ -21,7 +21,7 @@ from quickstudy.numerics.beliefs.dirichlet import draw_dirichlet, draw_gamma
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.mdps.tabular import tabular_mdp
 
-MDPS = {10: 1_500, 25: 1_000, 50: 3_000, 75: 1_000, 100: 1_000}
+MDPS = {10: 1_500, 25: 1_000, 50: 1_000, 75: 1_000, 100: 1_000}
 REFERENCE_MDPS = 3_000
 PUBLISHED_MDPS = 1_000
 

@@ -141,6 +141,15 @@ def baselines_of_all():
     return cases, slow
 
 
+def settings_on(toy, name):
+    """Settings of an algorithm with their places: all on toys with episodes of several steps and actions of one number.
+
+    Elsewhere the first ones, and those with an associative core, which has arithmetic of its own there.
+    """
+    every = list(enumerate(SMALL_ALGORITHMS.get(name, [{}])))
+    return every if toy in EPISODIC else [one for one in every if one[0] == 0 or one[1].get("cell") == "associative"]
+
+
 def algorithms_on_toys():
     """Algorithm, settings and distribution of cases by id, and the ids of those that are slow: not the first settings and toy.
 
@@ -151,15 +160,15 @@ def algorithms_on_toys():
     toys = {"corridor": corridor, "aiming": aiming, "bandit": functools.partial(small, "bernoulli-bandit")}
     for toy, distribution in toys.items():
         for name in algorithms.ALGORITHMS:
-            for place, config in enumerate(SMALL_ALGORITHMS.get(name, [{}]) if toy in TOYS.get(name, toys) else []):
+            for place, config in settings_on(toy, name) if toy in TOYS.get(name, toys) else []:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, distribution)
                 if toy != FIRST_TOY.get(name, "corridor") or place:
                     slow.add(label)
     for toy, factored in {"switches": switches, "console": console}.items():
         for name in algorithms.ALGORITHMS:
-            configs = [] if name in WITHOUT_FACTORS else SMALL_ALGORITHMS.get(name, [{}])
-            for config in configs if toy == "switches" else configs[:1]:
+            configs = [] if name in WITHOUT_FACTORS else settings_on(toy, name)
+            for _, config in configs if toy == "switches" else configs[:1]:
                 label = " ".join([name, *(str(value) for value in config.values()), "on", toy])
                 cases[label] = (name, config, factored)
                 slow.add(label)
