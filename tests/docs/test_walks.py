@@ -1,5 +1,6 @@
 """The walk-throughs of the documentation as their readers do them: the commands of a page in their order, in one folder."""
 
+import itertools
 import json
 import re
 import signal
@@ -54,17 +55,18 @@ def test_serve_adapt_audit(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     server = Server("sqlite:sessions.db", agent=str(ROOT / served[2]))
     try:
-        for visit in range(1, 6):
-            _, rewarded = (answer_of(line.replace("visit-1", f"visit-{visit}"), server.port) for line in CURLS)
+        for customer, visit in itertools.product(range(1, 32), range(1, 6)):  # an estimate needs 30 sessions
+            lines = [line.replace("visit-1", f"visit-{visit}").replace("customer-1", f"customer-{customer}") for line in CURLS]
+            _, rewarded = (answer_of(line, server.port) for line in lines)
             assert rewarded == {"decision_id": f"visit-{visit}", "applied": True, "reason": None}
     finally:
         assert server.stop(signal.SIGINT) == 0
     printed = walked(page, tmp_path, monkeypatch, capsys, without=("serve", "registry", "token"))
     verified, shown, heads, exported, evaluated = (out for verb, out in printed if verb == "audit")
-    assert "11 events in " in verified  # the session was opened, and had five decisions and five rewards
+    assert "341 events in " in verified  # each session was opened, and had five decisions and five rewards
     assert "The log is whole." in verified
     kinds = [event["kind"] for event in json.loads(shown)["events"]]
     assert kinds == ["acted", "rewarded"]
     assert len(json.loads(heads)) == 1
     assert exported.count('"session": "customer-1"') == 11
-    assert "5 decisions" in evaluated
+    assert "Return of the first 5 decisions" in evaluated
