@@ -106,7 +106,7 @@ def _coarser(programs, levels):
 
 @pytest.mark.parametrize("name", [QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in ("bandit-n10-k10", "mdp-n10"))])
 def test_in_eight_bits_an_agent_earns_what_it_earns_in_thirty_two(name):
-    """The mean return on 1,000 held-out tasks lies in the interval of the trained agent; with three levels it does not."""
+    """The mean return on 1,000 held-out tasks lies in the interval of the trained agent. Three levels lose far more."""
     bundle = load_bundle(BUNDLES / name)
     agent, params = with_nonfinite_guard(bundle.agent), bundle.params_of(0)
     programs = in_fewer_bits(step_programs(agent, params), "int8")
@@ -116,4 +116,5 @@ def test_in_eight_bits_an_agent_earns_what_it_earns_in_thirty_two(name):
     found = evaluate(contenders, bundle.distribution(), split="test", tasks=1000)
     returns = {label: result.lifetime_return for label, result in found.results.items()}
     assert returns["trained"].low <= returns["int8"].value <= returns["trained"].high
-    assert returns["coarse"].value < returns["trained"].low
+    lost = {label: returns["trained"].value - returns[label].value for label in ("int8", "coarse")}
+    assert lost["coarse"] > 4 * abs(lost["int8"])
