@@ -58,6 +58,7 @@ def start(task: str, learning_rate: float, *, cache: Path, folder: Path) -> dict
 
 
 def main() -> None:
+    """Measures, prints, and adds a line to the history."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="bernoulli-bandit", help="task distribution to train on")
     parser.add_argument("--changes", type=int, default=3, help="starts with another learning rate")

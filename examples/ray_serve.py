@@ -45,6 +45,7 @@ def start(bundle, store, *, replicas, port):
 
 
 def main():
+    """Serves until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", help="the full path of a bundle, which every node of the cluster can read")
     parser.add_argument("store", help="a PostgreSQL database, as postgresql://USER@HOST/DATABASE")

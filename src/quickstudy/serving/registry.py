@@ -177,7 +177,7 @@ class Registry:
         Returns:
           The digest of the version.
         Raises:
-          UsageError: the name has other characters.
+          UsageError: the name has other characters, or the envelope cannot be read.
           BundleError: the bundle cannot be read.
         """
         if re.fullmatch(_NAME, name) is None:
