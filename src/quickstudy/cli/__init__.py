@@ -10,6 +10,7 @@ VERBS = {
     "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
     "speed": "compared with a baseline:     quickstudy speed runs/maml-point-navigation",
     "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
+    "explain": "one decision, and its reasons: quickstudy explain bundles/bandit-n100-k10 --step 30",
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw a run, or compare runs:  quickstudy report runs/rl2-bernoulli-bandit",
     "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
