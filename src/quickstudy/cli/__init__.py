@@ -14,6 +14,7 @@ VERBS = {
     "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
     "report": "draw a run, or compare runs:  quickstudy report runs/rl2-bernoulli-bandit",
     "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
+    "fit": "tasks from your own records: quickstudy fit past_tests.csv --as ab-test --out fitted",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
     "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",

@@ -39,7 +39,7 @@ def _best(explained: Explanation) -> list[str]:
     lines = []
     for rank, place in zip(("best", "second best"), places, strict=False):
         expected = "".join(
-            f"; {name} {mean[place]:.3g} ± {spread[place]:.2g}"
+            f"; belief about {name} {mean[place]:.3g} ± {spread[place]:.2g}"
             for name, (mean, spread) in explained.beliefs.items()
             if len(mean) == len(explained.numbers)
         )

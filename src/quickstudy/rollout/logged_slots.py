@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent, slot_key
+from quickstudy.protocol.given_actions import taken_instead
 from quickstudy.protocol.records import Decision, Outcome, Transition, record
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
 from quickstudy.rollout.session import transition_at
@@ -36,10 +37,7 @@ def decisions_along(agent: Agent, params: PyTree, lifetime: LoggedSlots, key: PR
 
     def act(memory: PyTree, logged: LoggedSlots) -> tuple[Decision, Transition]:
         own = agent.act(params, memory, logged.observation, slot_key(key, logged.slot)[1])
-        extras = own.extras
-        if "log_probability" in extras and "policy" in extras:
-            extras = extras | {"log_probability": extras["policy"].log_probability(logged.action)}
-        taken = Decision(action=logged.action, extras=extras)
+        taken = taken_instead(own, logged.action.astype(own.action.dtype))
         step = transition_at(logged.slot, logged.observation, taken, logged.outcome, logged.valid, horizon=agent.spec.horizon)
         return own, step
 
