@@ -14,7 +14,7 @@ REST := (slow or learning or suites) and not exhaustive
 .PHONY: help demo test test-rest test-exhaustive test-all check docs bench clean
 
 help:                            ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 17
 
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
