@@ -10,6 +10,7 @@ __all__ = ["KINDS", "fit_records"]
 
 KINDS = {
     "ab-test": "quickstudy.fitting.ab_tests:fit_ab_tests",
+    "forecasting": "quickstudy.fitting.series:fit_series",
 }
 
 
