@@ -99,7 +99,7 @@ def matches_table(fitted: Fitted) -> Table:
 
 def _own(asked: Any) -> dict[str, Any]:
     """The settings of the kind that were given; one that another kind has is refused."""
-    of_kinds = {"ab-test": ("control", "horizon_users", "missing_days"), "forecasting": ("missing_days",)}
+    of_kinds = {"ab-test": ("control", "horizon_users", "missing_days"), "forecasting": ("missing_days",), "pricing": ()}
     given = {name: getattr(asked, name) for names in of_kinds.values() for name in names}
     given = {name: value for name, value in given.items() if value not in (None, False)}
     wrong = sorted(set(given) - set(of_kinds[asked.kind]))

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from quickstudy.fitting.days import Zones, check_no_day_missing
+from quickstudy.fitting.leaks import Leaks
 from quickstudy.fitting.results import Fitted, Histogram, Match
 from quickstudy.fitting.tables import Column, Table
 from quickstudy.numerics.shifts import ShiftFit, fit_shifts
@@ -33,7 +34,6 @@ LEAST_SERIES, FEW_SERIES, LEAST_VALUES = 5, 30, 30
 _MOST_FITTED, _MOST_VALUES = 150, 300
 """Series, and newest values of each, that the likelihood is computed of."""
 _TABLES = 100
-_LEAKS = 0.9
 _MAD = 0.6745
 
 
@@ -43,31 +43,6 @@ class PastSeries:
 
     values: dict[str, np.ndarray]
     rows: int
-
-
-class _Leaks:
-    """Looks for columns that hold the next row's value, among those that are not read."""
-
-    def __init__(self, table: Table):
-        self._others = table.others(COLUMNS)
-        self._before: dict[str, dict[str, float]] = {}
-        self._pairs, self._same = dict.fromkeys(self._others, 0), dict.fromkeys(self._others, 0)
-
-    def add(self, series: str, value: float, row: dict[str, Any]) -> None:
-        """Takes in a row; `row` has the cells of the columns that are not read."""
-        for name, number in self._before.get(series, {}).items():
-            self._pairs[name] += 1
-            self._same[name] += number == value
-        self._before[series] = {name: cell for name in self._others if (cell := _number(row[name])) is not None}
-
-    def check(self, table: str) -> None:
-        """Raises UsageError for a column that leaks the future."""
-        for name, pairs in self._pairs.items():
-            if pairs >= LEAST_VALUES and self._same[name] >= _LEAKS * pairs:
-                raise UsageError(
-                    f"{table}: column {name!r} holds the value of the next row in {self._same[name] / pairs:.0%} of the rows: "
-                    "it leaks the future. Leave it out of the table."
-                )
 
 
 def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
@@ -81,15 +56,13 @@ def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
     """
     table = Table(records)
     table.columns(COLUMNS)
-    leaks, zones, rows = _Leaks(table), Zones(table.name), 0
+    leaks, zones, rows = Leaks(table, COLUMNS), Zones(table.name), 0
     values: dict[str, array.array] = {}
     days: dict[str, array.array] = {}
-    beside = tuple(Column(name=header.lower().replace(" ", "_"), kind="any") for header in table.others(COLUMNS))
-    names = dict(zip(table.others(COLUMNS), (one.name for one in beside), strict=True))
-    for line, row in table.rows((*COLUMNS, *beside)):
+    for line, row in table.rows((*COLUMNS, *leaks.columns)):
         rows += 1
         series = row["series"]
-        leaks.add(series, row["value"], {header: row[name] for header, name in names.items()})
+        leaks.add(series, row["value"], row)
         values.setdefault(series, array.array("d")).append(row["value"])
         if row["day"] is not None:
             zones.check(row["day"], line)
@@ -101,7 +74,7 @@ def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
                     f"{table.name}, line {line}: series {series!r} goes back in time to {row['day']}. Sort the rows by day."
                 )
             known.append(row["day"].number)
-    leaks.check(table.name)
+    leaks.check()
     for series, known in days.items():
         steps = set(np.diff(known).tolist()) if len(known) > 1 else {1}
         if not missing_days and steps != {min(steps)} and min(steps) == 1:
@@ -234,10 +207,3 @@ def _quantities(values: np.ndarray) -> dict[str, float]:
         "share of changes above 4": float((np.abs(_changes(values)) > 4).mean()),
         "correlation of neighbouring changes, below 4": float(np.corrcoef(first[small], second[small])[0, 1]),
     }
-
-
-def _number(cell: Any) -> float | None:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return None
