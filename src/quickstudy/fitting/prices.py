@@ -33,7 +33,7 @@ _TABLES, _GRID = 200, 12
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PastProducts:
-    """Past products by name: prices in units of the cost and sales, `[periods]` each; all `rows` and `products` of the table."""
+    """Past products by name: prices in units of the cost and sales, `[periods]` each; `rows`, `products` of the table."""
 
     prices: dict[str, np.ndarray]
     sales: dict[str, np.ndarray]
