@@ -22,8 +22,9 @@ _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
 class ExportArguments:
     """The target, and what is checked."""
 
-    to: Literal["numpy", "c", "onnx"] = "numpy"
-    """What the agent is written in: Python with NumPy alone, C99 without allocation, or an ONNX graph (extra `onnx`)."""
+    to: Literal["numpy", "c", "onnx", "litert"] = "numpy"
+    """What the agent is written in: Python with NumPy alone, C99 without allocation, an ONNX graph (extra `onnx`), or a LiteRT
+    graph (extra `litert`)."""
     seed: Seed = 0
     """Which of the independently trained agents, from 0."""
     quantize: Literal["int8", "fp16"] | None = None

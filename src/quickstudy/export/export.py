@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from jaxtyping import PyTree
 from quickstudy.export.c_export import c_files
 from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract, weights_term
+from quickstudy.export.graph_terms import graph_terms
+from quickstudy.export.litert_form import check_litert_installed, without_litert_form
 from quickstudy.export.numpy_export import numpy_files
 from quickstudy.export.onnx_form import check_onnx_installed, without_onnx_form
-from quickstudy.export.onnx_terms import onnx_terms
 from quickstudy.export.parity import Parity, c_parity, python_parity
 from quickstudy.export.repeating import deviation_from_itself
 from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
 from quickstudy.export.weights import weight_bytes
-from quickstudy.programs.program import multiplications
+from quickstudy.programs.program import Program, multiplications
 from quickstudy.programs.quantising import Quantised, quantised
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -36,7 +37,21 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.results_folder import check_results_folder
 
-TARGETS = ("numpy", "c", "onnx")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Graph:
+    """A target whose form is one graph: what people call it, and what can be asked without its packages."""
+
+    name: str
+    check_installed: Callable[[], None]
+    without_form: Callable[[Program], tuple[str, ...]]
+
+
+_GRAPHS = {
+    "onnx": _Graph(name="ONNX", check_installed=check_onnx_installed, without_form=without_onnx_form),
+    "litert": _Graph(name="LiteRT", check_installed=check_litert_installed, without_form=without_litert_form),
+}
+TARGETS = ("numpy", "c", "onnx", "litert")
 RECORDED_STEPS = 1000
 """Steps in `vectors.npz`."""
 LARGEST_DEVIATION = 1e-5
@@ -104,8 +119,8 @@ def export_bundle(
     """
     if to not in TARGETS:
         raise UsageError(f"--to must be one of {', '.join(TARGETS)}; came {to!r}.")
-    if to == "onnx":
-        check_onnx_installed()
+    if to in _GRAPHS:
+        _GRAPHS[to].check_installed()
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
     if quantise == "fp16" and to == "c":
@@ -122,8 +137,8 @@ def export_bundle(
             "In Python it runs as quickstudy.Actor.",
             part=error.part,
         ) from error
-    if to == "onnx":
-        _check_onnx_form(programs, f"{name} ({algorithm})")
+    if to in _GRAPHS:
+        _check_form(programs, to, f"{name} ({algorithm})")
     agent = trained
     if quantise is not None:
         programs = in_fewer_bits(programs, quantise)
@@ -148,8 +163,8 @@ def export_bundle(
         weights=weights_term(quantise, weight_bytes(programs, initial)),
         products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
     )
-    if to == "onnx":
-        said |= onnx_terms(programs, said)
+    if to in _GRAPHS:
+        said |= graph_terms(programs, said)
     files = _files(to, programs, initial, said, recorded.first(RECORDED_STEPS), title=f"{name} ({algorithm}), seed {seed}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,14 +200,20 @@ def in_fewer_bits(programs: StepPrograms, quantise: Quantised) -> StepPrograms:
     return dataclasses.replace(programs, take_in=take_in, decide=decide)
 
 
-def _check_onnx_form(programs: StepPrograms, name: str) -> None:
-    """Raises NoProgramError if an operation of the programs has no form in ONNX."""
+def _check_form(programs: StepPrograms, to: str, name: str) -> None:
+    """Raises NoProgramError if an operation of the programs has no form in the target."""
     for function, program in (("adapt", programs.take_in), ("act", programs.decide)):
-        missing = ", ".join(without_onnx_form(program))
+        missing = ", ".join(_GRAPHS[to].without_form(program))
         if missing:
+            able = [
+                target
+                for target in TARGETS
+                if target not in _GRAPHS
+                or not any(_GRAPHS[target].without_form(one) for one in (programs.take_in, programs.decide))
+            ]
             raise NoProgramError(
-                f"{name} cannot be exported to onnx: {function} of the agent uses operations that have no form in ONNX: "
-                f"{missing}. These targets can write it: numpy, c.",
+                f"{name} cannot be exported to {to}: {function} of the agent uses operations that have no form in "
+                f"{_GRAPHS[to].name}: {missing}. These targets can write it: {', '.join(able)}.",
                 part=f"{function}, for its {missing}",
             )
 
@@ -219,6 +240,10 @@ def _files(
         from quickstudy.export.onnx_export import onnx_files
 
         return files | onnx_files(programs, initial, said, title=title)
+    if to == "litert":
+        from quickstudy.export.litert_export import litert_files
+
+        return files | litert_files(programs, initial, said, title=title)
     return files | c_files(programs, initial, said, title=title) | {"vectors.bin": packed_vectors(vectors, programs)}
 
 

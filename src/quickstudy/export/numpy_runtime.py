@@ -68,14 +68,7 @@ class Agent:
           drawn: random words for the parts of memory that the contract names under `drawn_at_start`; dots in a name are
             written as underlines.
         """
-        memory = list(self._initial)
-        for number, part in enumerate(self.contract["state"]["memory"]):
-            name = part["name"].replace(".", "_")
-            if name in drawn:
-                memory[number] = _reader(part, part["name"])(drawn.pop(name))
-        if drawn:
-            raise ValueError(f"no part of the memory is called {', '.join(drawn)}.")
-        return State(tuple(memory), 0, None)
+        return _begun(self.contract, list(self._initial), drawn)
 
     def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
         """Takes in what followed the last decision, and decides.
@@ -115,6 +108,17 @@ class Agent:
             for (name, shape), plain, number in zip(self._names, self._plain, numbers, strict=True)
         }
         return State(memory, slot, seen), decision
+
+
+def _begun(contract: dict, memory: list, drawn: dict[str, Any]) -> State:
+    """The state at the start of a lifetime, with some parts of the memory as they were drawn; their dots are underlines."""
+    for number, part in enumerate(contract["state"]["memory"]):
+        name = part["name"].replace(".", "_")
+        if name in drawn:
+            memory[number] = _reader(part, part["name"])(drawn.pop(name))
+    if drawn:
+        raise ValueError(f"no part of the memory is called {', '.join(drawn)}.")
+    return State(tuple(memory), 0, None)
 
 
 def _short(shape: Any) -> tuple:
