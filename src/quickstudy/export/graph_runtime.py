@@ -5,6 +5,7 @@ The part below the mark goes into `agent.py` of an exported folder, beside `Live
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from quickstudy.export.numpy_runtime import Lived, State, _begun, _reader
 from quickstudy.export.onnx_runtime import open_graph  # in the file, that of its own runtime
 
 # The agent.
+
+_TRUTHS = (np.asarray(False), np.asarray(True))
 
 
 class Agent:
@@ -26,16 +29,15 @@ class Agent:
     def __init__(self, folder: str | Path):
         self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
         self._run = open_graph(Path(folder))
-        self._ports = self.contract["graph"]["inputs"]
-        self._nothing = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in self._ports}
-        self._memory = [f"state.{part['name']}" for part in self.contract["state"]["memory"]]
+        self._ports = {one["name"]: (one["dtype"], tuple(one["shape"])) for one in self.contract["graph"]["inputs"]}
+        self._nothing = [np.zeros(shape, dtype) for dtype, shape in self._ports.values()]
+        self._parts = len(self.contract["state"]["memory"])
         self._decided = [one["name"] for one in self.contract["decision"]]
         action, observation = self.contract["lived"]["action"], self.contract["observation"]
-        self._checks = {
-            "action": _reader(action, "action"),
-            "successor": _reader(observation, "successor"),
-            "observation": _reader(observation, "observation"),
-        }
+        self._read_action = self._reader(action, "action")
+        self._read_successor, self._read_observation = (
+            self._reader(observation, name) for name in ("successor", "observation")
+        )
         self._continuous = action["kind"] != "Discrete"
 
     def begin(self, **drawn: Any) -> State:
@@ -45,7 +47,7 @@ class Agent:
           drawn: random words for the parts of memory that the contract names under `drawn_at_start`; dots in a name are
             written as underlines.
         """
-        return _begun(self.contract, [self._nothing[name] for name in self._memory], drawn)
+        return _begun(self.contract, self._nothing[: self._parts], drawn)
 
     def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
         """Takes in what followed the last decision, and decides.
@@ -60,30 +62,30 @@ class Agent:
           ValueError: a length or a whole number that the contract does not allow, nothing was decided that `lived` could
             follow, or `lived` is missing.
         """
-        feeds = self._nothing | dict(zip(self._memory, state.memory, strict=True))
-        feeds["observation"] = self._read("observation", observation)
-        begins = state.observation is None
-        if begins != (lived is None):
+        seen = self._read_observation(observation)
+        if (state.observation is None) != (lived is None):
             raise ValueError(
                 "nothing was decided yet, so nothing can have followed. Give lived=None at the first step."
-                if begins
+                if state.observation is None
                 else "lived is missing: only the first step of a lifetime has none."
             )
+        # In the order of the contract.
         if lived is None:
-            feeds["begins"] = np.asarray(True)
+            feeds = [*state.memory, *self._nothing[self._parts :]]
+            feeds[self._parts + 2], feeds[-1] = _TRUTHS[True], seen
         else:
-            feeds |= {"state.observation": state.observation, "state.slot": np.asarray(state.slot, np.int32)}
-            feeds["action"] = self._read("action", lived.action)
-            if self._continuous and not np.isfinite(feeds["action"]).all():
+            action = self._read_action(lived.action)
+            if self._continuous and not np.isfinite(action).all():
                 raise ValueError("an action must be finite, since somebody has taken it.")
-            feeds["reward"], feeds["successor"] = np.asarray(lived.reward, np.float32), self._read("successor", lived.successor)
-            feeds |= {name: np.asarray(getattr(lived, name), bool) for name in ("terminated", "truncated")}
-        results = self._run(feeds)
-        parts = len(self._memory)
+            reward, successor = np.asarray(lived.reward, np.float32), self._read_successor(lived.successor)
+            ends = _TRUTHS[bool(lived.terminated)], _TRUTHS[bool(lived.truncated)]
+            slot = np.asarray(state.slot, np.int32)
+            feeds = [*state.memory, state.observation, slot, _TRUTHS[False], action, reward, successor, *ends, seen]
+        results, parts = self._run(feeds), self._parts
         decision = dict(zip(self._decided, results[parts + 2 :], strict=True))
         return State(tuple(results[:parts]), results[parts + 1], results[parts]), decision
 
-    def _read(self, name: str, given: Any) -> Any:
-        """What a caller gives, checked, and as the graph takes it."""
-        blank = self._nothing[name]
-        return np.asarray(self._checks[name](given), blank.dtype).reshape(blank.shape)
+    def _reader(self, part: dict, name: str) -> Callable[[Any], Any]:
+        """A function that gives what a caller gives as the graph takes it, and checks it."""
+        check, (dtype, shape) = _reader(part, name), self._ports[name]
+        return lambda given: np.asarray(check(given), dtype).reshape(shape)

@@ -71,8 +71,12 @@ class LiteRTGraph:
         return self._same[key]
 
     def named(self, name: str, source: int, shape: Sequence[int]) -> int:
-        """A tensor as an output of the graph, in a shape; a copy, since it may be an input or known."""
-        output = self._added(dataclasses.replace(self.tensors[source], shape=tuple(shape), name=name, array=None, scale=None))
+        """A tensor as an output of the graph, in a shape. A copy, where it is an input, known, or an output already."""
+        held = self.tensors[source]
+        if held.shape == tuple(shape) and held.array is None and not held.name:
+            self.tensors[source] = dataclasses.replace(held, name=name)
+            return source
+        output = self._added(Tensor(tuple(shape), held.dtype, name=name))
         self.operators.append(Operator("RESHAPE", (source, self.constant(shape, np.int32)), output, {}))
         return output
 

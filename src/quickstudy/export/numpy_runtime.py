@@ -136,6 +136,8 @@ def _reader(part: dict, name: str) -> Callable[[Any], Any]:
         first, last = part["start"], part["start"] + part["n"] - 1
 
         def whole(given: Any) -> int:
+            if isinstance(given, np.generic):
+                given = given.item()
             number = given if type(given) is int else np.asarray(given).item() if np.size(given) == 1 else None
             if number is None or not first <= number <= last or number % 1:
                 raise ValueError(f"{name} must be a whole number from {first} to {last}; came {given!r}.")

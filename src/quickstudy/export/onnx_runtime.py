@@ -12,10 +12,11 @@ import onnxruntime
 # The graph.
 
 
-def open_graph(folder: Path) -> Callable[[dict[str, Any]], list]:
-    """The graph in a folder: a function from arrays by name to arrays in the order of its outputs."""
+def open_graph(folder: Path) -> Callable[[list], list]:
+    """The graph in a folder: a function from arrays in the order of its inputs to arrays in the order of its outputs."""
     session = open_session(folder / "agent.onnx")
-    return lambda feeds: session.run(None, feeds)
+    names = [one.name for one in session.get_inputs()]
+    return lambda feeds: session.run(None, dict(zip(names, feeds, strict=True)))
 
 
 def open_session(path: Path) -> Any:

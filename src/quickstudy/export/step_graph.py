@@ -34,11 +34,10 @@ def step_graph(programs: StepPrograms, initial: Mapping[str, np.ndarray], contra
     apply, number = builder.elementwise, lambda value: builder.constant(np.int32(value))
     horizon = number(contract["horizon"])
     episode = apply("div", slot, horizon)
-    last = apply("eq", apply("rem", slot, horizon), number(contract["horizon"] - 1))
+    next_slot, next_episode = apply("add", slot, number(1)), apply("mul", apply("add", episode, number(1)), horizon)
+    last = apply("eq", next_slot, next_episode)
     truncated = apply("and", apply("not", terminated), apply("or", inputs["truncated"], last))
-    ends = apply("or", terminated, truncated)
-    next_episode = apply("mul", apply("add", episode, number(1)), horizon)
-    after = apply("select", ends, next_episode, apply("add", slot, number(1)))
+    after = apply("select", apply("or", terminated, truncated), next_episode, next_slot)
     given = {taken["truncated"]: truncated, taken["episode"]: episode}
     learned = _inlined(builder, programs.take_in, given)
     memory = {}
