@@ -45,9 +45,14 @@ def write_program(graph: LiteRTGraph, program: Program, tensors: Mapping[Value, 
     program = lowered(program, LOWERED)
     writer = _Writer(graph, program, tensors)
     for op in program.operations:
-        if op.kind != "broadcast":
+        if op.kind != "broadcast" and not _of_few_bits(op):
             writer.write(op)
     return {name: writer.tensor(value) for name, value in program.outputs.items()}
+
+
+def _of_few_bits(op: Operation) -> bool:
+    """Whether an operation widens a known matrix that is held in fewer bits."""
+    return op.kind == "cast" and isinstance(op.inputs[0], Constant) and op.inputs[0].dtype in (np.int8, np.float16)
 
 
 class _Writer:
@@ -56,6 +61,7 @@ class _Writer:
     def __init__(self, graph: LiteRTGraph, program: Program, tensors: Mapping[Value, int]):
         self._graph, self._tensors = graph, dict(tensors)
         self._spread = {op.output: op for op in program.operations if op.kind == "broadcast"}
+        self._held = {op.output: op.inputs[0] for op in program.operations if _of_few_bits(op)}
 
     def tensor(self, value: Value) -> int:
         """A whole array; a broadcast is written when it is first read."""
@@ -118,14 +124,16 @@ class _Writer:
 
     def _matmul(self, op: Operation) -> int:
         left, right = op.inputs
-        if isinstance(right, Constant) and len(right.shape) == 2:
-            return self._known_product(op, right.array)
+        known = self._held.get(right, right)
+        if isinstance(known, Constant) and len(known.shape) == 2:
+            return self._known_product(op, known.array)
         return self._node("BATCH_MATMUL", op, self.tensor(left), self.tensor(right))
 
     def _vecmat(self, op: Operation) -> int:
         (left, right), graph = op.inputs, self._graph
-        if isinstance(right, Constant):
-            return self._known_product(op, right.array.reshape(left.size, -1))
+        known = self._held.get(right, right)
+        if isinstance(known, Constant):
+            return self._known_product(op, known.array.reshape(left.size, -1))
         row, matrix = graph.reshaped(self.tensor(left), (1, left.size)), self.tensor(right)
         columns = max(1, op.output.size)
         product = graph.node(
@@ -136,8 +144,13 @@ class _Writer:
     def _known_product(self, op: Operation, matrix: np.ndarray) -> int:
         """A product with a known matrix, which LiteRT holds with its columns as rows."""
         graph, source = self._graph, self.tensor(op.inputs[0])
-        weights = graph.constant(np.ascontiguousarray(matrix.T))
-        shape: Shape = (*op.inputs[0].shape[:-1], matrix.shape[1])
+        columns = matrix.shape[1]
+        # Whole numbers stand for themselves times one: their scales are in the other factor.
+        scale = np.ones(columns, np.float32) if matrix.dtype == np.int8 else None
+        weights = graph.constant(np.ascontiguousarray(matrix.T), scale=scale)
+        if matrix.dtype == np.float16:
+            weights = graph.node("DEQUANTIZE", weights, shape=(columns, len(matrix)), dtype=np.float32)
+        shape: Shape = (*op.inputs[0].shape[:-1], columns)
         product = graph.node("FULLY_CONNECTED", source, weights, shape=shape, dtype=op.output.dtype, keepNumDims=True)
         return graph.reshaped(product, op.output.shape)
 
