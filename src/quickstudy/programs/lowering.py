@@ -44,7 +44,7 @@ def _log1p(builder: Builder, op: Operation) -> Value:
     number = lambda value: builder.constant(np.asarray(value, op.output.dtype))  # noqa: E731
     z = apply("div", x, apply("add", x, number(2)))
     square = apply("mul", z, z)
-    series = number(1 / 7)
+    series: Value = number(1 / 7)
     for term in (1 / 5, 1 / 3, 1):
         series = apply("add", apply("mul", square, series), number(term))
     near = apply("mul", apply("add", z, z), series)
