@@ -61,6 +61,11 @@ _TIMES_OF_JAX, _LARGEST_EVER = 2.0, 1e-4
 largest of many rounding errors varies from program to program. It is never larger than 1e-4."""
 
 
+_TIMES_OF_ROUNDING = 2.0
+"""A form that also rounds what matrices are multiplied with may differ from the agent with its matrices in 8 bits, by up to
+twice what these matrices change. Each rounds one factor of a product to 8 bits, so both are of the same size."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exported:
     """What was written.
@@ -71,6 +76,7 @@ class Exported:
       weight_bytes: of all arrays that never change, as a device holds them.
       parity: what the check found; None where it was left out.
       cost: operations and bytes of a decision and of an adaptation, counted; None where an operation cannot be counted.
+      rounds_factors: whether the form also rounds to 8 bits what a matrix is multiplied with.
     """
 
     folder: Path
@@ -78,12 +84,15 @@ class Exported:
     weight_bytes: int
     parity: Parity | None
     cost: AgentCost | None
+    rounds_factors: bool = False
 
     @property
     def repeats_the_agent(self) -> bool:
         """Whether the check found no more than rounding; true where it was left out."""
         if self.parity is None or self.parity.of_policy <= LARGEST_DEVIATION:
             return True
+        if self.rounds_factors:
+            return self.parity.of_policy <= _TIMES_OF_ROUNDING * (self.parity.of_trained or 0.0)
         return self.parity.of_policy <= min(_TIMES_OF_JAX * (self.parity.of_jax or 0.0), _LARGEST_EVER)
 
 
@@ -107,7 +116,8 @@ def export_bundle(
       name: of the bundle, for the heads of the files.
       seed: which of the trained agents.
       quantise: hold the matrices in fewer bits: `"int8"`, or `"fp16"`, which C99 has no type for. The recorded steps are then
-        those of the agent with these matrices, and the check also says how far it is from the agent as it was trained.
+        those of the agent with these matrices, and the check also says how far it is from the agent as it was trained. With
+        `"int8"`, LiteRT also rounds what they are multiplied with, so that it repeats these steps less closely.
       check: steps that are compared with the agent in JAX; 0 leaves the check out.
       bench: whether steps are timed too.
     Raises:
@@ -124,7 +134,8 @@ def export_bundle(
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
     if quantise == "fp16" and to == "c":
-        raise UsageError("C99 has no numbers of 16 bits with a fraction. Use --quantize int8, or --to numpy or onnx.")
+        raise UsageError("C99 has no numbers of 16 bits with a fraction. Use --quantize int8, or --to numpy, onnx or litert.")
+    rounds_factors = to == "litert" and quantise == "int8"
     params, trained = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
     name, algorithm = printable(name), printable(bundle.card["algorithm"]["name"])
     check_memory_of_steps(trained.spec, max(check, RECORDED_STEPS))
@@ -160,7 +171,7 @@ def export_bundle(
         bundle={"name": name, "algorithm": algorithm, "parameters_sha256": bundle.card["parameters_sha256"]},
         seed=seed,
         memory_bytes=memory_bytes(agent),
-        weights=weights_term(quantise, weight_bytes(programs, initial)),
+        weights=weights_term(quantise, weight_bytes(programs, initial), rounds_factors=rounds_factors),
         products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
     )
     if to in _GRAPHS:
@@ -176,14 +187,21 @@ def export_bundle(
         parity = (
             c_parity(folder, compared, programs, timed=bench) if to == "c" else python_parity(folder, compared, timed=bench)
         )
-        if parity.of_policy > LARGEST_DEVIATION:
+        if parity.of_policy > LARGEST_DEVIATION and not rounds_factors:
             parity = dataclasses.replace(parity, of_jax=deviation_from_itself(agent, params, compared, said))
         if quantise is not None:
             parity = dataclasses.replace(parity, of_trained=deviation_from_itself(trained, params, compared, said))
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     sizes = {file: len(content) for file, content in files.items()}
-    return Exported(folder=folder, sizes=sizes, weight_bytes=said["weights"]["bytes"], parity=parity, cost=_cost(agent, params))
+    return Exported(
+        folder=folder,
+        sizes=sizes,
+        weight_bytes=said["weights"]["bytes"],
+        parity=parity,
+        cost=_cost(agent, params),
+        rounds_factors=rounds_factors,
+    )
 
 
 def _cost(agent: Agent, params: PyTree) -> AgentCost | None:

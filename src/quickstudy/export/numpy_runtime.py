@@ -221,7 +221,8 @@ def main(open_agent: Callable[[Path], Any]) -> int:
     """
     folder = Path(sys.argv[0]).resolve().parent
     with np.load(folder / "vectors.npz") as file:
-        worst = replay(open_agent(folder), {name: file[name] for name in file.files})
+        agent = open_agent(folder)
+        worst = replay(agent, {name: file[name] for name in file.files})
     for name, (apart, absolute) in worst.items():
         print(f"{name}: largest deviation {apart:.3g}, absolute {absolute:.3g}")
-    return 0 if max(apart for apart, _ in worst.values()) <= 1e-4 else 1
+    return 0 if max(apart for apart, _ in worst.values()) <= agent.contract["weights"].get("largest_deviation", 1e-4) else 1
