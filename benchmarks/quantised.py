@@ -133,17 +133,16 @@ def page_with(text, results):
 def main():
     """Measures everything, and writes numbers and table."""
     settings = tyro.cli(Settings, description=__doc__)
-    results = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     for name in settings.only or (LARGE, *BUNDLES):
         bundle = large_gru() if name == LARGE else load_bundle(HERE.parent / "bundles" / name)
-        found = results.setdefault(name, {})
         for form in settings.forms:
-            found |= {"c": measured_in_c, "litert": measured_in_litert}[form](bundle, name, settings)
-        print(table({name: results[name]}), flush=True)
-        NUMBERS.write_text(
-            json.dumps(results, indent=1) + "\n"
-        )  # after every agent: what was measured stays if a later one fails
-        PAGE.write_text(page_with(PAGE.read_text(), results))
+            found = {"c": measured_in_c, "litert": measured_in_litert}[form](bundle, name, settings)
+            print(table({name: found}), flush=True)
+            # At once, so that what was measured stays if a later one fails. Another form may be measured at the same time.
+            results = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+            results[name] = results.get(name, {}) | found
+            NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
+            PAGE.write_text(page_with(PAGE.read_text(), results))
 
 
 if __name__ == "__main__":
