@@ -10,8 +10,10 @@ change it any more. Slots before the first step that is not final are settled: t
 stored.
 """
 
+import copy
 import dataclasses
 import hashlib
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ from quickstudy.serving.events import (
     Shadowed,
     Thawed,
 )
+from quickstudy.serving.log import counted_numbers
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.refusal import Refusal
 
@@ -50,7 +53,8 @@ class Step:
     """One decision and what is known of its outcome.
 
     `messages`: by `reward_id`, in the order of arrival. `reward`: what they make; None while the outcome is unknown.
-    `final`: nothing can change it any more. `reason`: why an outcome is not taken in any more.
+    `final`: nothing can change it any more. `reason`: why an outcome is not taken in any more. `number`: of the event that made
+    it, 0 where that is not known. `frozen`: whether the session was frozen then.
     """
 
     slot: int
@@ -65,6 +69,8 @@ class Step:
     truncated: bool = False
     final: bool = False
     reason: str | None = None
+    number: int = 0
+    frozen: bool = False
 
     @property
     def valid(self) -> bool:
@@ -158,6 +164,8 @@ class Record:
 
     def due(self, now: float) -> list[Lapsed]:
         """Events of the decisions whose window has ended."""
+        if self.policy.window_seconds is None:
+            return []
         default = self.policy.default_reward
         return [
             Lapsed(at=now, decision_id=step.decision_id, reward=None if step.valid else default)
@@ -204,16 +212,41 @@ class Record:
 
     def settled(self) -> int:
         """The first slot, a multiple of the cadence, before which nothing can change."""
-        open_slots = [step.slot for step in self.steps.values() if not step.final]
-        return min([self.next, *open_slots]) // self.cadence * self.cadence
+        # Steps lie in the order of their slots.
+        first = next((step.slot for step in self.steps.values() if not step.final), self.next)
+        return min(self.next, first) // self.cadence * self.cadence
 
     def forget(self, slot: int) -> None:
         """Drops the steps before a slot that is settled."""
-        for step in [step for step in self.steps.values() if step.slot < slot]:
+        for step in list(itertools.takewhile(lambda step: step.slot < slot, self.steps.values())):
             del self.steps[step.slot]
             del self.by_id[step.decision_id]
         self.revisions = {chunk: revision for chunk, revision in self.revisions.items() if chunk * self.cadence >= slot}
         self.first = slot
+
+    @property
+    def since(self) -> int | None:
+        """How many first events no step here needs; None where there are no steps."""
+        first = next(iter(self.steps.values()), None)
+        return None if first is None else max(0, first.number - 1)
+
+    def recall(self, log: list[tuple[int, Event]], *, frozen: bool) -> None:
+        """Makes the steps again that are not forgotten.
+
+        Args:
+          log: numbers and events of the session, those after the first `since` ones.
+          frozen: whether the session was frozen when the first of these steps was made.
+        """
+        again = copy.copy(self)
+        again.frozen, again.next, again.steps, again.by_id, again.revisions = frozen, 0, {}, {}, {}
+        if log and isinstance(log[0][1], Acted):
+            again.next = log[0][1].slot
+        for number, event in counted_numbers(log):
+            if not isinstance(event, Rewarded | Lapsed) or event.decision_id in again.by_id:  # others are forgotten
+                again.events = number - 1
+                again.apply(event)
+        again.forget(self.first)
+        self.steps, self.by_id, self.revisions = again.steps, again.by_id, again.revisions
 
     def chunks(self) -> list[tuple[int, int]]:
         """Number and revision of every complete chunk with a valid step, in order, from the first slot on."""
@@ -248,6 +281,7 @@ class Record:
 
     def _acted(self, event: Acted) -> None:
         step = Step(event.slot, event.decision_id, event.observation, event.decision, event.due)
+        step.number, step.frozen = self.events, self.frozen
         if event.slot > self.next and (last := self.steps.get(self.next - 1)) is not None:
             last.truncated = True  # the client has said that another episode began
         self.steps[event.slot] = self.by_id[event.decision_id] = step
@@ -291,28 +325,6 @@ def contradiction(step: Step, came: Rewarded) -> Refusal:
         got=repr(came.reward),
         hint="A reward cannot be changed. Where a decision has several, serve with an aggregate and give each a reward_id.",
     )
-
-
-def checked_events(events: int, log: list[Event]) -> int:
-    """A number of first events that a client named.
-
-    Raises:
-      Refusal: the log is not so long.
-    """
-    if not 1 <= events <= len(log):
-        raise Refusal("conflict", "the session has fewer events.", field="events", expected=f"1 to {len(log)}", got=str(events))
-    return events
-
-
-def counted(log: list[Event]) -> list[Event]:
-    """The events of a log that count: those that a rollback undid, and rollbacks themselves, are left out."""
-    counting: list[Event] = []
-    for event in log:
-        if isinstance(event, RolledBack):
-            counting = counted(log[: event.events])
-        else:
-            counting.append(event)
-    return counting
 
 
 def recorded(log: list[Event], spec: Spec, *, cadence: int, policy: SessionPolicy) -> Record:

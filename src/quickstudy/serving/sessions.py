@@ -15,9 +15,10 @@ import numpy as np
 
 from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Shadowed, Thawed
 from quickstudy.serving.live import LiveSession, Memory, Shelf
+from quickstudy.serving.log import checked_events
 from quickstudy.serving.memory import Memories, begun, bring_up_to_date
 from quickstudy.serving.programs import AgentPrograms
-from quickstudy.serving.record import Record, checked_events, recorded
+from quickstudy.serving.record import Record, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
 from quickstudy.serving.served_agent import ServedAgent
