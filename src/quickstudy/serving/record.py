@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import hashlib
 import itertools
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ from quickstudy.serving.events import (
 from quickstudy.serving.log import counted_numbers
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.refusal import Refusal
+
+_FLAGS = struct.Struct("=f4I")
 
 
 class Message(NamedTuple):
@@ -143,7 +146,7 @@ class Record:
                     field="new_episode",
                     hint='Send "terminated" or "truncated" with the last reward of an episode.',
                 )
-            slot = int(next_slot(slot - 1, True, horizon=self.horizon))
+            slot = next_slot(slot - 1, True, horizon=self.horizon)
         if slot >= self.lifetime_steps and self.policy.at_end == "stop":
             raise Refusal(
                 "conflict",
@@ -258,21 +261,19 @@ class Record:
         Slots that did not happen repeat a neighbour, not valid: agents compute with what stands there before they mask it.
         """
         slots = range(number * self.cadence, (number + 1) * self.cadence)
-        known = [step for slot in slots if (step := self.steps.get(slot)) is not None and step.valid]
-        rows, present = [], known[0]
-        for slot in slots:
-            step = self.steps.get(slot)
-            happened = step is not None and step.valid
-            present = step if happened and step is not None else present
-            rows.append(self._words(present, slot, happened=happened))
-        return np.stack(rows)
+        steps = [step if (step := self.steps.get(slot)) is not None and step.valid else None for slot in slots]
+        present, rows = next(step for step in steps if step is not None), []
+        for slot, step in zip(slots, steps, strict=True):
+            present = step or present
+            rows.append(self._words(present, slot, happened=step is not None))
+        return np.frombuffer(b"".join(rows), np.uint32).reshape(self.cadence, -1)
 
-    def _words(self, step: Step, slot: int, *, happened: bool) -> np.ndarray:
+    def _words(self, step: Step, slot: int, *, happened: bool) -> bytes:
         terminated, truncated = end_of_episode(slot, np.bool_(step.terminated), np.bool_(step.truncated), horizon=self.horizon)
-        reward = np.float32(step.reward if happened else 0).view(np.uint32)
-        flags = [reward, happened and terminated, happened and truncated, slot // self.horizon, happened]
-        head = np.frombuffer(step.observation + step.decision + step.successor, np.uint32)
-        return np.concatenate([head, np.array(flags, np.uint32)])
+        reward = np.float32(step.reward if happened else 0)
+        ends = bool(happened and terminated), bool(happened and truncated)
+        flags = _FLAGS.pack(reward, *ends, slot // self.horizon, happened)
+        return step.observation + step.decision + step.successor + flags
 
     def _went_on(self, slot: int) -> bool:
         """Whether a later decision lies in the same episode."""
@@ -312,7 +313,7 @@ class Record:
         self.revisions[chunk] = self.revisions.get(chunk, 0) + 1
         if step.slot == self.next - 1:
             self.goes_on = not step.ends
-            self.next = int(next_slot(step.slot, step.ends, horizon=self.horizon))
+            self.next = next_slot(step.slot, step.ends, horizon=self.horizon)
 
 
 def contradiction(step: Step, came: Rewarded) -> Refusal:
