@@ -20,7 +20,8 @@ class Head(msgspec.Struct, array_like=True):
 
     `steps`, `revisions` and `folded` are empty but in heads of format 1, which hold the steps. `working` is empty where it
     equals `settled`. `shadow`: digest of the agent that shadows it, its key, and its memories. `chunks`: how many chunks behind
-    the settled slots are in `working`. `frozen_first`: whether the session was frozen when its first step was made.
+    the settled slots are in `working`. `frozen_first`: whether the session was frozen when its first step was made. `open`: how
+    many decisions may still be rewarded; not known in heads of format 1.
     """
 
     policy: SessionPolicy
@@ -41,6 +42,7 @@ class Head(msgspec.Struct, array_like=True):
     shadow: tuple[str, bytes, bytes, bytes] | None = None
     chunks: int = 0
     frozen_first: bool = False
+    open: int = 0
 
 
 _SCALARS = ("policy", "stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
@@ -62,7 +64,7 @@ def encoded(session: LiveSession) -> bytes:
             *(settled, b"" if working == settled else working),
             None if shadow is None else (shadow.agent, *_words_of(shadow.memories)),
             len(memories.folded),
-            first is not None and first.frozen,
+            *(first is not None and first.frozen, record.open),
         )
     )
 
@@ -80,7 +82,7 @@ def restored(stored: StoredSession, served: ServedAgent) -> LiveSession:
         setattr(record, name, getattr(head, name))
     record.steps = {step.slot: step for step in head.steps}
     record.by_id = {step.decision_id: step for step in head.steps}
-    record.revisions = head.revisions
+    record.revisions, record.open = head.revisions, sum(not step.final for step in head.steps)
     if stored.since is not None:
         # Another server may have written later ones between the reads of the state and of the events.
         log = [(event.number, event_of(event)) for event in stored.events if event.number <= head.events]

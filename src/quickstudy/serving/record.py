@@ -98,7 +98,7 @@ class Record:
     def __init__(self, spec: Spec, *, cadence: int, policy: SessionPolicy):
         self.horizon, self.lifetime_steps, self.cadence, self.policy = spec.horizon, spec.lifetime_steps, cadence, policy
         self.stream, self.lifetime, self.branch, self.events = "", 0, 0, 0
-        self.next, self.first = 0, 0
+        self.next, self.first, self.open = 0, 0, 0
         self.frozen, self.ended = False, False
         self.goes_on = False  # whether the last decision is known not to have ended its episode
         self.steps: dict[int, Step] = {}
@@ -120,7 +120,7 @@ class Record:
             case Moved(restarts=False) | Shadowed():
                 pass
             case Renewed() | Moved():
-                self.lifetime, self.next, self.first = self.lifetime + 1, 0, 0
+                self.lifetime, self.next, self.first, self.open = self.lifetime + 1, 0, 0, 0
                 self.steps, self.by_id, self.revisions, self.goes_on = {}, {}, {}, False
             case Frozen() | Thawed():
                 self.frozen = isinstance(event, Frozen)
@@ -241,7 +241,7 @@ class Record:
           frozen: whether the session was frozen when the first of these steps was made.
         """
         again = copy.copy(self)
-        again.frozen, again.next, again.steps, again.by_id, again.revisions = frozen, 0, {}, {}, {}
+        again.frozen, again.next, again.open, again.steps, again.by_id, again.revisions = frozen, 0, 0, {}, {}, {}
         if log and isinstance(log[0][1], Acted):
             again.next = log[0][1].slot
         for number, event in counted_numbers(log):
@@ -249,7 +249,7 @@ class Record:
                 again.events = number - 1
                 again.apply(event)
         again.forget(self.first)
-        self.steps, self.by_id, self.revisions = again.steps, again.by_id, again.revisions
+        self.open, self.steps, self.by_id, self.revisions = again.open, again.steps, again.by_id, again.revisions
 
     def chunks(self) -> list[tuple[int, int]]:
         """Number and revision of every complete chunk with a valid step, in order, from the first slot on."""
@@ -287,26 +287,32 @@ class Record:
             last.truncated = True  # the client has said that another episode began
         self.steps[event.slot] = self.by_id[event.decision_id] = step
         self.next, self.goes_on = event.slot + 1, False
+        self.open += 1
 
     def _rewarded(self, event: Rewarded) -> None:
         step = self.by_id[event.decision_id]
         step.messages[event.reward_id] = Message(event.reward, event.successor, event.terminated, event.truncated)
         if self.frozen:
-            step.final, step.reason = True, "frozen"
+            self._finish(step, "frozen")
             return
         step.reward = self.policy.joined([message.reward for message in step.messages.values()])
         step.successor = event.successor
         step.terminated = step.terminated or event.terminated
         step.truncated = (step.truncated or event.truncated) and not step.terminated
-        step.final = not self.policy.counts_many
+        if not self.policy.counts_many:
+            self._finish(step, None)
         self._known(step)
 
     def _lapsed(self, event: Lapsed) -> None:
         step = self.by_id[event.decision_id]
-        step.final, step.reason = True, "window"
+        self._finish(step, "window")
         if event.reward is not None and not self.frozen:
             step.reward, step.successor = event.reward, step.observation
             self._known(step)
+
+    def _finish(self, step: Step, reason: str | None) -> None:
+        self.open -= not step.final
+        step.final, step.reason = True, reason
 
     def _known(self, step: Step) -> None:
         chunk = step.slot // self.cadence

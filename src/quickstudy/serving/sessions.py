@@ -196,7 +196,7 @@ class Sessions:
             "lifetime": record.lifetime,
             "steps": record.next,
             "lifetime_steps": record.lifetime_steps,
-            "open": sum(not step.final for step in record.steps.values()),
+            "open": record.open,
             "events": record.events,
             "frozen": record.frozen,
             "ended": record.ended,

@@ -52,7 +52,7 @@ class Application:
         """The application for a server."""
         one, many = "/v1/sessions/{session}", "/v1/sessions"
         changes = {f"{one}/{verb}": {"POST": self._serving(verb, "admin", self._changing(verb))} for verb in CHANGES}
-        endpoints = {
+        endpoints: dict[str, dict[str, Endpoint]] = {
             f"{one}/act": {"POST": self._serving("act", "act", self._act)},
             f"{one}/reward": {"POST": self._serving("reward", "reward", self._reward)},
             "/v1/batch": {"POST": self._serving("batch", "read", self._batch)},

@@ -75,7 +75,7 @@ class SqliteStore:
                 row = reader.execute(query, name).fetchone()
                 if row is not None:
                     after = [] if row[3] is None else self._events_of(reader, name, " and number > ?", row[3])
-                    found[name] = StoredSession(name, *row, after)
+                    found[name] = StoredSession(name, row[0], row[1], row[2], row[3], after)
         return found
 
     def events(self, name: SessionName, *, decision_id: str | None = None) -> list[StoredEvent]:
@@ -99,8 +99,8 @@ class SqliteStore:
             events = [event for change in written for event in change.events]
             salts, link = chain.next([payload_of(*e.name, e.number, e.kind, e.body) for e in events])
             places = zip(events, salts, range(len(events)), strict=True)
-            rows = [(*e[0], e[1], e[2], e[3], e[4], salt, link.shard, link.seq, place) for e, salt, place in places]
-            _all(writer, _ADD, _EVENT_ROW, rows)
+            added = [(*e[0], e[1], e[2], e[3], e[4], salt, link.shard, link.seq, place) for e, salt, place in places]
+            _all(writer, _ADD, _EVENT_ROW, added)
             writer.execute("insert into link values (?, ?, ?, ?)", (link.shard, link.seq, link.commitments, link.value))
         chain.advance(link)
         return {change.name for change in changes} - {change.name for change in written}
