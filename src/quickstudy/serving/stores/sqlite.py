@@ -17,7 +17,7 @@ from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
-from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _BUSY_SECONDS = 10.0
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "glusterfs", "ceph"}
@@ -98,6 +98,21 @@ class SqliteStore:
         query = "select session from session where tenant = ? and session > ? order by session limit ?"
         with self._read() as reader:
             return [row[0] for row in reader.execute(query, (tenant, after, limit))]
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """See `Store`."""
+        query = """select session, agent, opened, seen from session
+                   where tenant = ? and session > ? and (? = '' or instr(session, ?)) order by session limit ?"""
+        with self._read() as reader:
+            return [ListedSession(*row) for row in reader.execute(query, (tenant, after, holding, holding, limit))]
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = """select session from session s where tenant = ? and exists
+                   (select 1 from event e where e.tenant = s.tenant and e.session = s.session and e.decision_id = ?)
+                   order by session limit ?"""
+        with self._read() as reader:
+            return [row[0] for row in reader.execute(query, (tenant, decision_id, limit))]
 
     def counts(self) -> dict[str, int]:
         """See `Store`."""
