@@ -3,6 +3,7 @@
 import os
 import urllib.parse
 from pathlib import Path
+from typing import Any
 
 from starlette.responses import Response
 
@@ -35,7 +36,13 @@ class BeliefPages:
     def _belief(self, asked: Asked) -> Response:
         folders = self._folders()
         name = asked.one("folder") or next(iter(folders), None)
-        values = {"here": "belief", "title": "Belief", "folders": folders, "name": name, "root": str(self._folder)}
+        values: dict[str, Any] = {
+            "here": "belief",
+            "title": "Belief",
+            "folders": folders,
+            "name": name,
+            "root": str(self._folder),
+        }
         if name is None:
             return self._pages.page("belief.html", **values)
         lifetime = self._lifetime(name, folders)
@@ -67,7 +74,7 @@ class BeliefPages:
         return ExampleLifetime.load(self._folder / name / FILE)
 
     def _folders(self) -> list[str]:
-        found = []
+        found: list[str] = []
         for folder, inner, files in os.walk(self._folder):
             parts = Path(folder).relative_to(self._folder).parts
             inner[:] = sorted(one for one in inner if not one.startswith(".") and one not in ("checkpoints", "pictures"))

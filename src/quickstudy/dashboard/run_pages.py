@@ -49,7 +49,13 @@ class RunPages:
         states = self._runs.states()
         words = search.lower().split()
         shown = [one for one in states if _matches(one, words) and state in ("", one.state)]
-        values = {"here": "runs", "folder": str(self._runs.folder), "all": len(states), "runs": shown, "search": search}
+        values: dict[str, Any] = {
+            "here": "runs",
+            "folder": str(self._runs.folder),
+            "all": len(states),
+            "runs": shown,
+            "search": search,
+        }
         values |= {"state": state, "states": _STATES, "most": MOST_COMPARED}
         if asked.partial:
             return self._pages.part("runs.html", "listed", **values)

@@ -159,19 +159,21 @@ def binned(curves: Sequence[RunCurve], *, bins: int) -> tuple[Float[np.ndarray, 
       curves: of the same measure.
       bins: how many there are, up to the largest number of steps.
     Returns:
-      The steps at the end of each bin, and the means.
+      The mean steps of the lines in each bin that has lines, and the means.
     """
     largest = max((float(curve.steps[-1]) for curve in curves if len(curve.steps)), default=0.0)
     edges = np.linspace(0.0, largest, bins + 1)[1:]
-    means = np.full((bins, len(curves)), np.nan)
+    means, steps, lines = np.full((bins, len(curves)), np.nan), np.zeros(bins), np.zeros(bins)
     for place, curve in enumerate(curves):
         if len(curve.steps):
             at = np.minimum(np.searchsorted(edges, curve.steps), bins - 1)
             counts = np.bincount(at, minlength=bins)
             sums = np.bincount(at, weights=curve.values.mean(axis=1), minlength=bins)
             means[counts > 0, place] = sums[counts > 0] / counts[counts > 0]
-    filled = ~np.isnan(means).all(axis=1)
-    return edges[filled], means[filled]
+            steps += np.bincount(at, weights=curve.steps, minlength=bins)
+            lines += counts
+    filled = lines > 0
+    return steps[filled] / lines[filled], means[filled]
 
 
 def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_changed: Callable[..., Any]) -> RunState:
@@ -180,7 +182,8 @@ def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_cha
     lines = [line for line in sample.lines if all(_is_number(line.get(key)) for key in ("steps", "seconds"))]
     algorithm, distribution, training = (_part(description, part) for part in ("algorithm", "distribution", "training"))
     last = lines[-1] if lines else {"update": 0, "steps": 0, "seconds": 0.0}
-    seeds = training.get("seeds") if type(training.get("seeds")) is int else 0
+    given = training.get("seeds")
+    seeds = given if type(given) is int else 0
     recent = lines[-_RECENT_LINES:]
     steps, seconds = (recent[-1][key] - recent[0][key] if recent else 0 for key in ("steps", "seconds"))
     speed = seeds * steps / seconds if steps > 0 and seconds > 0 else None
@@ -202,7 +205,7 @@ def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_cha
         distribution=str(distribution.get("name", "unknown")),
         tasks=json.dumps([distribution, description.get("spec")], sort_keys=True),
         seeds=seeds,
-        steps=last["steps"],
+        steps=int(last["steps"]),
         steps_per_second=speed,
         seconds=last["seconds"],
         seconds_left=_left(folder, training, last, each) if state == "running" else None,

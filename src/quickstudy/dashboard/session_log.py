@@ -152,8 +152,10 @@ def decision_rows(events: Sequence[tuple[int, Event]], layouts: Mapping[str, lis
                 rows[event.decision_id] = _row(number, event, layouts)
             case Rewarded() if event.decision_id in rows:
                 row = rows[event.decision_id]
-                first = {"waited_seconds": event.at - row.at, "late": event.decision_id in overtaken} if not row.rewards else {}
-                rows[event.decision_id] = dataclasses.replace(row, rewards=(*row.rewards, event.reward), **first)
+                if not row.rewards:
+                    late = event.decision_id in overtaken
+                    row = dataclasses.replace(row, waited_seconds=event.at - row.at, late=late)
+                rows[event.decision_id] = dataclasses.replace(row, rewards=(*row.rewards, event.reward))
                 waiting.discard(event.decision_id)
             case Lapsed() if event.decision_id in rows:
                 rows[event.decision_id] = dataclasses.replace(rows[event.decision_id], lapsed=True)

@@ -60,7 +60,7 @@ class SessionPages:
         heads = {name.session: head_of(one.state) for name, one in stored.items()}
         rows = [(one, heads[one.session]) for one in shown if one.session in heads]
         following = urllib.parse.urlencode({"search": search, "after": shown[-1].session}) if len(found) > ROWS else None
-        values = {"here": "sessions", "rows": rows, "search": search, "after": after, "following": following}
+        values: dict[str, Any] = {"here": "sessions", "rows": rows, "search": search, "after": after, "following": following}
         values["all"] = self._store.counts().get(asked.caller.tenant, 0)
         if asked.partial:
             return self._pages.part("sessions.html", "listed", **values)
