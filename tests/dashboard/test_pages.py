@@ -101,8 +101,8 @@ def test_one_session_tells_late_rewards_and_unknown_ones(client, served):
     served[2].ask_and_wait(Reward(name=SessionName("default", "late"), decision_id=first, reward=0.5))
     said = text_of(client.get("/sessions/one?name=late"))
     assert "Late rewards 1 Decisions without a reward 1" in said
-    assert re.search(rf"{first} 0 \d 0\.333 0\.5 [\d.]+ s late reward", said)
-    assert re.search(rf"{second} 0 \d 0\.\d+ 1 [\d.]+ s known", said)
+    assert re.search(rf"{first} 0 \d 0\.333 0\.5 [\d.]+ m?s late reward", said)
+    assert re.search(rf"{second} 0 \d 0\.\d+ 1 [\d.]+ m?s known", said)
     assert re.search(rf"{third} 0 \d 0\.\d+ – – open", said)
     header, rows = table(client.get("/sessions/one.csv?name=late&measure=reward").text)
     assert header == ["decision", "reward"]
@@ -140,7 +140,7 @@ def test_a_change_that_the_server_refuses_is_told(client):
     form = {"form_key": key, "name": "shop", "change": "fork", "fork": "customer-1", "events": "1"}
     refused = client.post("/sessions/change", data=form)
     assert refused.status_code == 409
-    assert "there is a session of this name already" in refused.text
+    assert "There is a session of this name already" in refused.text
 
 
 def test_the_audit_finds_a_decision_with_and_without_its_session(client, served):

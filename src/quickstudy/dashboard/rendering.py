@@ -36,7 +36,13 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals |= {"form_key": form_key, "signs_out": signs_out}
-        self._templates.filters |= {"number": number, "duration": duration, "moment": moment, "counted": counted}
+        self._templates.filters |= {
+            "number": number,
+            "duration": duration,
+            "moment": moment,
+            "counted": counted,
+            "sentence": sentence,
+        }
 
         self._templates.globals["parts"] = self._templates.get_template("parts.html").module
 
@@ -44,10 +50,10 @@ class Pages:
         """The page that a template makes of values."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
-    def part(self, template: str, block: str, **values: Any) -> Response:
-        """One block of a template, to be put into a page that is there already."""
+    def part(self, template: str, *blocks: str, **values: Any) -> Response:
+        """Some blocks of a template, to be put into a page that is there already."""
         made = self._templates.get_template(template)
-        return HTMLResponse("".join(made.blocks[block](made.new_context(values))))
+        return HTMLResponse("".join(piece for block in blocks for piece in made.blocks[block](made.new_context(values))))
 
 
 def csv_response(header: Sequence[str], rows: Iterable[Sequence[Any]], *, name: str) -> Response:
@@ -83,6 +89,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return NOT_KNOWN
     seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -105,6 +113,11 @@ def moment(at: float | None) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun, in the plural where there is not one: `3 seeds`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """Text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def _shown(value: Any) -> Any:

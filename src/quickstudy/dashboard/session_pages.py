@@ -77,7 +77,7 @@ class SessionPages:
             "guarded": any(row.guard is not None for row in log.decisions), "done": asked.one("done"), "changes": CHANGES,
         }  # fmt: skip
         if asked.partial:
-            return self._pages.part("session.html", "state", **values)
+            return self._pages.part("session.html", "state", "decisions", **values)
         return self._pages.page("session.html", title=f"Session {log.name.session}", **values)
 
     def _one_csv(self, asked: Asked) -> Response:
