@@ -73,7 +73,10 @@ class AuditPages:
 
 def _row(event: dict[str, Any]) -> dict[str, Any]:
     """An event of a report in the parts that a table has."""
-    known = ("number", "kind", "at", "chain", "decision_id")
-    return {name: event.get(name) for name in known} | {
-        "fields": [(name, json.dumps(value)) for name, value in event.items() if name not in known and value not in (None, "")]
-    }
+    apart = ("number", "kind", "at", "chain", "decision_id", "successor")  # the successor is in words; the JSON file has it
+    fields: list[tuple[str, str]] = []
+    for name, value in event.items():
+        if name not in apart and value not in (None, ""):
+            parts = value if isinstance(value, dict) else {"": value}
+            fields += [(f"{name} {part}".replace("extras", "").strip(), json.dumps(inner)) for part, inner in parts.items()]
+    return {name: event.get(name) for name in apart} | {"fields": fields}

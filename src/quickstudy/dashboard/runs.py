@@ -20,7 +20,7 @@ from quickstudy.storage.run_description import read_description
 from quickstudy.training.budget import parse_budget
 
 State = Literal["running", "finished", "interrupted", "on another machine", "damaged"]
-MEASURES = {"held_out_return": "return on held-out tasks", "train_return": "return on training tasks"}
+MEASURES = {"held_out_return": "held-out return", "train_return": "training return"}
 """Measures that curves show, by their name in the file of metrics. Both are returns of a lifetime."""
 MOST_RUNS = 1000
 _DEPTH = 3
