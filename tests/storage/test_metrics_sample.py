@@ -20,7 +20,10 @@ def path(tmp_path):
 
 
 def test_the_last_lines_are_whole_ones(path):
-    assert updates(last_lines(path)) == list(range(1, 101))
+    assert updates(last_lines(path)) == list(range(76, 101))
+    assert updates(last_lines(path, most=1000)) == list(range(1, 101))
+    assert updates(last_lines(path, most=2, holding='"update": 50,')) == [50, 99, 100]
+    assert updates(last_lines(path, most=2, holding='"held_out_return"')) == [99, 100]  # the last one holds it
     few = last_lines(path, most_bytes=300)
     assert 2 <= len(few.lines) <= 5
     assert updates(few)[-1] == 100

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from quickstudy.evaluation.training_runs import has_spent_its_budget, planned_updates
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.folder_lock import in_use
-from quickstudy.storage.metrics_sample import evenly_chosen_lines, last_lines
+from quickstudy.storage.metrics_sample import SampledMetrics, evenly_chosen_lines, last_lines
 from quickstudy.storage.run_description import read_description
 from quickstudy.training.budget import parse_budget
 
@@ -178,7 +178,7 @@ def binned(curves: Sequence[RunCurve], *, bins: int) -> tuple[Float[np.ndarray, 
 
 def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_changed: Callable[..., Any]) -> RunState:
     path = folder / "metrics.jsonl"
-    sample = until_changed(path, last_lines, path)
+    sample = until_changed(path, _newest_lines, path)
     lines = [line for line in sample.lines if all(_is_number(line.get(key)) for key in ("steps", "seconds"))]
     algorithm, distribution, training = (_part(description, part) for part in ("algorithm", "distribution", "training"))
     last = lines[-1] if lines else {"update": 0, "steps": 0, "seconds": 0.0}
@@ -213,6 +213,10 @@ def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_cha
         changed=changed,
         alerts=tuple(_alerts(state, lines, sample.damaged, changed)),
     )
+
+
+def _newest_lines(path: Path) -> SampledMetrics:
+    return last_lines(path, holding='"held_out_return"')
 
 
 def _left(folder: Path, training: Mapping[str, Any], last: Mapping[str, Any], each: float | None) -> float | None:

@@ -27,11 +27,13 @@ class SampledMetrics:
     damaged: int
 
 
-def last_lines(path: Path, *, most_bytes: int = _LAST_BYTES) -> SampledMetrics:
+def last_lines(path: Path, *, most: int = 25, holding: str = "", most_bytes: int = _LAST_BYTES) -> SampledMetrics:
     """The lines at the end of a file of metrics; none where there is no file.
 
     Args:
       path: of the file.
+      most: how many lines.
+      holding: a text. Of the lines before those, the newest that holds it is given, too; none if not given.
       most_bytes: of the file that are read, from its end.
     Raises:
       UsageError: it is no regular file, or too large.
@@ -44,7 +46,10 @@ def last_lines(path: Path, *, most_bytes: int = _LAST_BYTES) -> SampledMetrics:
         file.seek(start)
         texts = file.read(most_bytes).decode(errors="replace").split("\n")
     whole = texts[1 if start else 0 : -1]  # the last one is empty, or is being written
-    return _sampled(whole, with_digest=has_digest(first))
+    newest = whole[-most:]
+    if holding and not any(holding in text for text in newest):
+        newest = [text for text in whole[:-most] if holding in text][-1:] + newest
+    return _sampled(newest, with_digest=has_digest(first))
 
 
 def evenly_chosen_lines(path: Path, *, most: int, holding: str = "") -> SampledMetrics:
