@@ -44,6 +44,7 @@ ROOMS = {
     "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "evaluation"),
     "export": ("protocol", "numerics", "programs", "rollout", "storage"),
+    "dashboard": ("protocol", "rollout", "storage", "training", "evaluation", "serving"),
     "cli": (
         "protocol",
         "rollout",
@@ -56,6 +57,7 @@ ROOMS = {
         "serving",
         "reports",
         "export",
+        "dashboard",
     ),
 }
 """Each room, and the rooms that it may import. A row names rooms above it only, so rooms form no circle."""

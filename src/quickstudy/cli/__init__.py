@@ -15,6 +15,7 @@ VERBS = {
     "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
+    "dashboard": "look at it in the browser:    quickstudy dashboard --runs runs",
     "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
     "registry": "versions of an agent:         quickstudy registry put agents bandit bundles/bandit-n100-k5-taught",
     "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",

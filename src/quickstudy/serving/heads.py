@@ -113,6 +113,11 @@ def event_of(stored: StoredEvent) -> Event:
     return _events[stored.kind].decode(stored.body)
 
 
+def head_of(state: bytes) -> Head:
+    """The record and the memories of a stored session."""
+    return _heads.decode(state)
+
+
 def events_in(state: bytes) -> int:
     """How many events a stored session knows of."""
     return _heads.decode(state).events
