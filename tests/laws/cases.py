@@ -27,6 +27,7 @@ from quickstudy.rollout.sensor_faults import with_sensor_faults
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
+    "ab-test": {"looks": 4, "users_per_look": 50, "horizon_users": 2000},
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
