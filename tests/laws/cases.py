@@ -38,6 +38,7 @@ SMALL_DISTRIBUTIONS = {
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
+    "recommendation": {"items": 6, "size": 2, "clusters": 3, "steps": 6},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},

@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
     "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
     "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
+    "recommendation": "quickstudy.tasks.decisions.recommendation:recommendation",
     "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
     **SUITES,
