@@ -38,7 +38,7 @@ def item_ucb_agent(spec: Spec, *, prior: Recommendation | None = None, width: fl
     def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
         del key
         below = solve_lower(cholesky(evidence.precision[0]), features.T)
-        return features @ evidence.mean[0] + width * jnp.linalg.norm(below, axis=0)
+        return features @ evidence.mean[0] + width * jnp.sqrt(jnp.square(below).sum(axis=0))
 
     vectors = jnp.asarray(prior.item_vectors)
     return linear_agent(spec, score, features=lambda observation: vectors, ridge=ridge, shared=True)
@@ -145,4 +145,3 @@ def taste_belief(
         precision=precision * (prior.slope**2 / variance),
         weighted=weighted * (prior.slope / variance),
     )
-

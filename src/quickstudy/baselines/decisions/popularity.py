@@ -37,6 +37,4 @@ def popularity_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agen
         del params, experience, key
         return memory
 
-    return Agent(
-        spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True
-    )
+    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)

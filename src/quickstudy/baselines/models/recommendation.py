@@ -129,7 +129,9 @@ def prior_for(spec: Spec, prior: Recommendation | None) -> Recommendation:
     items = int(spec.action_space.n)  # type: ignore[union-attr]
     size = spec.observation_space.shape[0] - items - 1  # type: ignore[index]
     if size < 1:
-        raise SpecError(f"observations must hold an item vector, a clock and {items} allowed items; came {size + 1 + items} numbers.")
+        raise SpecError(
+            f"observations must hold an item vector, a clock and {items} allowed items; came {size + 1 + items} numbers."
+        )
     if prior is None:
         return Recommendation(items=items, size=size, steps=spec.lifetime_steps)
     if (prior.items, prior.size) != (items, size):

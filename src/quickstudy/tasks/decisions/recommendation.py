@@ -1,11 +1,12 @@
 """Recommendation to a new visitor: one item at a time, and a click or none; 50 items in one visit.
 
 A visitor clicks on item i with probability σ(base + 2 x_i · u). The vectors x_i `[8]` of 100 items are known and the same for
-all visitors. The taste u `[8]` is not known: it is that of one of 8 clusters, plus an offset (`baselines.models.recommendation`).
+all visitors. The taste u `[8]` is not known: it is that of one of 8 clusters, plus an offset
+(`baselines.models.recommendation`).
 
 - Drawn once per lifetime: cluster and taste of the visitor.
-- Observation `[8 + 1 + 100]`: the vector of the item shown last, with a minus sign if there was no click; the clock; which items
-  are allowed now. At every step half of the items are, at random.
+- Observation `[8 + 1 + 100]`: the vector of the item shown last, with a minus sign if there was no click; the clock; which
+  items are allowed now. At every step half of the items are, at random.
 - Action: the item. Reward: 1 for a click, else 0.
 
 The parameters of the prior are the fields of `Recommendation`. They can be fitted to records of past visitors, centres and item
@@ -31,7 +32,21 @@ step, and LinUCB on raw clicks with α = λ = 1. Other readings fit less well: o
 third of what popularity loses. The figures depend on the eight centres. Over twelve draws popularity loses 9 to 14.5 and
 mixture-prior Bayes 4.9 to 6.6; `DRAW` is the draw that is nearest.
 
-MEASURED
+Regret after 50 steps of 1,000 visitors of each split (standard errors). "Planned" are the figures above. Command:
+`pytest tests/golden/test_recommendation.py` compares them with 400 visitors.
+
+    agent                          planned    test           outside-clusters    inverted       two-people     adversarial
+    random                                    17.75 (0.13)   17.36 (0.13)        17.70 (0.14)   12.86 (0.14)   7.14 (0.12)
+    popularity                     12.5       12.70 (0.21)   25.67 (0.22)        22.91 (0.21)   7.66 (0.16)    5.13 (0.14)
+    item Thompson sampling         10.6       11.67 (0.13)   11.26 (0.13)        11.45 (0.14)   9.81 (0.13)    6.13 (0.12)
+    item LinUCB                    9.8        8.77 (0.16)    8.89 (0.15)         9.18 (0.17)    8.34 (0.15)    5.45 (0.13)
+    fold-in                                   6.96 (0.16)    10.69 (0.16)        10.08 (0.15)   6.06 (0.15)    4.82 (0.14)
+    careful mixture-prior Bayes               5.81 (0.15)    10.66 (0.15)        8.84 (0.16)    6.01 (0.15)    4.60 (0.14)
+    mixture-prior Bayes            5.6        5.58 (0.14)    14.58 (0.18)        10.19 (0.18)   5.55 (0.14)    4.38 (0.14)
+
+The clusters are worth 3.2 of LinUCB's 8.8. Outside the clusters the same prior costs 5.7 more than knowing nothing. A prior
+that allows for other visitors (careful) costs 0.2 on `test` and saves 3.9 outside. Where the cluster changes at step 25,
+LinUCB loses 12.6 and mixture-prior Bayes 10.0 (planned 13.9 and 9.5); no expert here looks for changes.
 """
 
 from collections.abc import Callable
@@ -218,18 +233,17 @@ def _visitor(prior: Recommendation, split: str, key: PRNGKeyArray) -> Visitor:
     first, apart = jax.random.randint(key_clusters, (2,), 0, jnp.int32([prior.clusters, max(1, prior.clusters - 1)]))
     clusters = jnp.stack([first, (first + 1 + apart) % prior.clusters])
     middle = centres[clusters]
-    length = jnp.linalg.norm(centres, axis=1).mean()
+    lengths = jnp.sqrt(jnp.square(centres).sum(axis=1, keepdims=True))
     if split == "ood:inverted":
         middle, clusters = -middle, jnp.full(2, -1)
     elif split == "ood:outside-clusters":
         drawn = _directions(key_any, DIRECTIONS, prior.size)
-        directions = centres / jnp.linalg.norm(centres, axis=1, keepdims=True)
-        likeness = jnp.matmul(drawn, directions.T, precision=jax.lax.Precision.HIGHEST).max(axis=1)
-        far = length * drawn[jnp.argmin(likeness)]
+        likeness = jnp.matmul(drawn, (centres / lengths).T, precision=jax.lax.Precision.HIGHEST).max(axis=1)
+        far = lengths.mean() * drawn[jnp.argmin(likeness)]
         middle, clusters = jnp.stack([far, far]), jnp.full(2, -1)
     elif split == "train":
         outside = jax.random.uniform(key_outside) < prior.train_outside
-        middle = jnp.where(outside, length * _directions(key_any, 2, prior.size), middle)
+        middle = jnp.where(outside, lengths.mean() * _directions(key_any, 2, prior.size), middle)
         clusters = jnp.where(outside, -1, clusters)
     tastes = middle + prior.offset * jax.random.normal(key_offset, (2, prior.size))
     step = jax.random.randint(key_step, (), 1, max(2, prior.steps)) if prior.drift_step == 0 else jnp.int32(prior.drift_step)
@@ -246,7 +260,7 @@ def _visitor(prior: Recommendation, split: str, key: PRNGKeyArray) -> Visitor:
 def _directions(key: PRNGKeyArray, count: int, size: int) -> Float[Array, "count d"]:
     """Unit vectors of random directions."""
     drawn = jax.random.normal(key, (count, size))
-    return drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn / jnp.sqrt(jnp.square(drawn).sum(axis=1, keepdims=True))
 
 
 def _allowed(prior: Recommendation, key: PRNGKeyArray) -> Bool[Array, " items"]:
