@@ -30,6 +30,7 @@ SMALL_DISTRIBUTIONS = {
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
+    "contextual-variants": {"arms": 3, "features": 2, "steps": 6},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "drifting-control": {"horizon": 4, "episodes": 2},

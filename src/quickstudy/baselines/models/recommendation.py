@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
 from quickstudy.protocol.setting_values import FRACTION, NOT_NEGATIVE, POSITIVE, Count, Range
+from quickstudy.protocol.spaces import flat_size
 
 DRAW = 10
 """Which draw of centres and item vectors is used, where none are given. Task distributions say why."""
@@ -127,7 +128,7 @@ def prior_for(spec: Spec, prior: Recommendation | None) -> Recommendation:
             f"came observations {spec.observation_space!r} and actions {spec.action_space!r}."
         )
     items = int(spec.action_space.n)  # type: ignore[union-attr]
-    size = spec.observation_space.shape[0] - items - 1  # type: ignore[index]
+    size = flat_size(spec.observation_space) - items - 1
     if size < 1:
         raise SpecError(
             f"observations must hold an item vector, a clock and {items} allowed items; came {size + 1 + items} numbers."
