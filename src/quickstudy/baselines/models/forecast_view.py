@@ -18,6 +18,7 @@ there its strength grows linearly to 1.
 from typing import NamedTuple
 
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -119,11 +120,10 @@ def weights_for(target: Float[Array, ""], said: Float[Array, " forecasters"]) ->
       target: `[]`, the forecast.
       said: those of the forecasters.
     """
-    places = jnp.arange(said.size)
     below = jnp.where(said <= target, said, -jnp.inf)
     above = jnp.where(said >= target, said, jnp.inf)
     low, high = jnp.argmax(below), jnp.argmin(above)
     low, high = jnp.where(below[low] == -jnp.inf, high, low), jnp.where(above[high] == jnp.inf, low, high)
     gap = said[high] - said[low]
     share = jnp.where(gap > 1e-6, (target - said[low]) / jnp.maximum(gap, 1e-6), 0.0)
-    return (1 - share) * (places == low) + share * (places == high)
+    return (1 - share) * jax.nn.one_hot(low, said.size) + share * jax.nn.one_hot(high, said.size)

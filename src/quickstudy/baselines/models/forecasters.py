@@ -42,10 +42,10 @@ LONGEST = 52
 KEPT_ERRORS = 0.9
 """Factor of older errors in the mean absolute error that is shown."""
 
-_SES = np.float32([0.05, 0.1, 0.2, 0.4, 0.7])
-_HOLT = np.float32([[0.2, 0.1], [0.5, 0.1], [0.2, 0.4], [0.5, 0.4]])
+_SES = np.array([0.05, 0.1, 0.2, 0.4, 0.7], np.float32)
+_HOLT = np.array([[0.2, 0.1], [0.5, 0.1], [0.2, 0.4], [0.5, 0.4]], np.float32)
 """Rows α, β."""
-_ETS = np.float32([[0.2, 0.1, 0.0], [0.1, 0.1, 0.15], [0.4, 0.1, 0.15]])
+_ETS = np.array([[0.2, 0.1, 0.0], [0.1, 0.1, 0.15], [0.4, 0.1, 0.15]], np.float32)
 """Rows α, β, γ; the first has no season."""
 _DAMPING = 0.9
 _KEPT_LOSS = 0.97
@@ -206,8 +206,8 @@ def _season_ago(state: Forecasters) -> Float[Array, " 52"]:
 
 
 def _last_season(state: Forecasters) -> Float[Array, " settings"]:
-    """The season of the newest value, for each setting of ETS."""
-    return (state.season * _season_ago(state)[None]).sum(1)
+    """The season of the newest value, for each setting of ETS; 0 in the first season, when it is still whatever was new."""
+    return jnp.where(state.seen > state.period, (state.season * _season_ago(state)[None]).sum(1), 0.0)
 
 
 def _ets_forecasts(state: Forecasters) -> Float[Array, " settings"]:

@@ -1,6 +1,6 @@
 """Forecasting through shifts: weigh simple forecasters anew at each step, and tell them when to forget.
 
-A series has a history, on which the forecasters were run, and then `steps` values that are forecast one by one. Before each
+A series has a history, on which the forecasters were run, and then `horizon` values that are forecast one by one. Before each
 value the agent gives every forecaster a weight and may reset them all; the forecast is their weighted mean. The forecasters are
 naive, seasonal naive, mean, SES, Holt, AR, ETS and Theta (`baselines.models.forecasters`).
 
@@ -105,9 +105,9 @@ class Forecasting:
     """Share of series with a season, and the largest amplitude."""
     history: Annotated[int, Range(least=2, most=10_000)] = 2 * LONGEST
     """Values before the first forecast."""
-    steps: Count = 100
+    horizon: Count = 100
     """Values to forecast."""
-    window: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
+    recent: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
     """Values before the newest that an observation shows."""
     shows_changes: bool = False
     """Whether observations tell that the next value begins a new regime. For experts that are to know it; never in practice."""
@@ -163,7 +163,7 @@ class Forecasting:
 class Series:
     """One series, in units of the mean absolute change in its history, relative to the mean of its history.
 
-    `values`, `expected`, `changed` `[history + steps]`: as of `series.Path`. `noise` `[]`: standard deviation of the noise, in
+    `values`, `expected`, `changed` `[history + horizon]`: as of `series.Path`. `noise` `[]`: standard deviation of the noise, in
     that unit. `process`: its hidden numbers.
     """
 
@@ -190,7 +190,7 @@ def forecasting(**settings: Any) -> TaskDistribution:
     Raises:
       UsageError: a setting out of its range.
     Example:
-      >>> forecasting(kind="mixed", steps=50).spec.lifetime_steps
+      >>> forecasting(kind="mixed", horizon=50).spec.lifetime_steps
       50
     Source: ours. The numbers of `shifts` are such that naive, SES and Bayesian change-point detection differ as in practice.
     """
@@ -203,8 +203,8 @@ forecasting.__annotations__ = annotations_of(Forecasting)
 
 
 def _distribution(settings: Forecasting) -> TaskDistribution:
-    history, steps = settings.history, settings.steps
-    spec = forecast_spec(window=settings.window, steps=steps)
+    history, steps = settings.history, settings.horizon
+    spec = forecast_spec(window=settings.recent, steps=steps)
 
     def sample(split: str, key: PRNGKeyArray) -> Series:
         key_process, key_values = jax.random.split(key)
@@ -225,7 +225,7 @@ def _distribution(settings: Forecasting) -> TaskDistribution:
         # After the last value there is none to forecast.
         flag = jnp.where(state.step < history + steps, task.changed[jnp.minimum(state.step, history + steps - 1)], False)
         shown = flag.astype(jnp.float32) if settings.shows_changes else jnp.zeros(())
-        return observation_of(state.forecasters, step=state.step, change=shown, window=settings.window)
+        return observation_of(state.forecasters, step=state.step, change=shown, window=settings.recent)
 
     def reset_task(task: Series, key: PRNGKeyArray) -> tuple[Forecast, Array]:
         del key
