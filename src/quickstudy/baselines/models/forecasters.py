@@ -207,7 +207,7 @@ def _season_ago(state: Forecasters) -> Float[Array, " 52"]:
 
 def _last_season(state: Forecasters) -> Float[Array, " settings"]:
     """The season of the newest value, for each setting of ETS; 0 in the first season, when it is still whatever was new."""
-    return jnp.where(state.seen > state.period, (state.season * _season_ago(state)[None]).sum(1), 0.0)
+    return jnp.where(state.seen > state.period.astype(jnp.float32), (state.season * _season_ago(state)[None]).sum(1), 0.0)
 
 
 def _ets_forecasts(state: Forecasters) -> Float[Array, " settings"]:

@@ -163,8 +163,8 @@ class Forecasting:
 class Series:
     """One series, in units of the mean absolute change in its history, relative to the mean of its history.
 
-    `values`, `expected`, `changed` `[history + horizon]`: as of `series.Path`. `noise` `[]`: standard deviation of the noise, in
-    that unit. `process`: its hidden numbers.
+    `values`, `expected`, `changed` `[history + horizon]`: as of `series.Path`. `noise` `[]`: standard deviation of the noise,
+    in that unit. `process`: its hidden numbers.
     """
 
     values: Float[Array, " length"]
@@ -247,18 +247,7 @@ def _distribution(settings: Forecasting) -> TaskDistribution:
         return -jnp.abs(task.values - task.expected)[history:].sum()
 
     def floor(task: Series) -> Array:
-        act = random_agent(spec).act
-
-        def one(key: PRNGKeyArray) -> Array:
-            def forecast(state: Forecast, key: PRNGKeyArray) -> tuple[Forecast, Array]:
-                following, outcome = step(task, state, act((), (), jnp.zeros(()), key).action, key)
-                return following, outcome.reward
-
-            start = reset_task(task, key)[0]
-            return scan(forecast, start, jax.random.split(key, steps))[1].sum()
-
-        returns = jax.vmap(one)(jax.random.split(jax.random.key(0), _RANDOM_LIFETIMES))
-        return jnp.minimum(returns.mean(), ceiling(task))
+        return jnp.minimum(_random_return(spec, task, reset_task(task, jax.random.key(0))[0], step), ceiling(task))
 
     return TaskDistribution(
         name="forecasting",
@@ -274,6 +263,19 @@ def _distribution(settings: Forecasting) -> TaskDistribution:
         baselines=_baselines(spec, settings),
         shown=("values", "process.period", "changed") if settings.shows_changes else ("values", "process.period"),
     )
+
+
+def _random_return(spec: Spec, task: Series, start: Forecast, step: Callable[..., tuple[Forecast, Outcome]]) -> Array:
+    """The mean return of a few lifetimes of random actions, the same ones on all tasks."""
+    act = random_agent(spec).act
+    seen = jnp.zeros(spec.observation_space.shape or ())
+
+    def forecast(state: Forecast, key: PRNGKeyArray) -> tuple[Forecast, Array]:
+        following, outcome = step(task, state, act((), (), seen, key).action, key)
+        return following, outcome.reward
+
+    keys = jax.random.split(jax.random.key(0), (_RANDOM_LIFETIMES, spec.horizon))
+    return jax.vmap(lambda keys: scan(forecast, start, keys)[1].sum())(keys).mean()
 
 
 def describe(task: Series) -> dict[str, Array]:
