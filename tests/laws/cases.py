@@ -35,6 +35,7 @@ SMALL_DISTRIBUTIONS = {
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "drifting-control": {"horizon": 4, "episodes": 2},
+    "forecasting": {"history": 8, "horizon": 6, "recent": 4},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
     "half-circle": {"horizon": 8, "episodes": 2},
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},

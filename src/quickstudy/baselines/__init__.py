@@ -60,6 +60,18 @@ BASELINES = {
     "visit-bonus": "quickstudy.baselines.mdps.beb:visit_bonus_agent",
     "step-wise-rule": "quickstudy.baselines.mdps.step_wise:step_wise_rule_agent",
     "step-wise-planning": "quickstudy.baselines.mdps.step_wise:step_wise_planning_agent",
+    "naive": "quickstudy.baselines.decisions.single_forecaster:naive_agent",
+    "seasonal-naive": "quickstudy.baselines.decisions.single_forecaster:seasonal_naive_agent",
+    "mean": "quickstudy.baselines.decisions.single_forecaster:mean_agent",
+    "ses": "quickstudy.baselines.decisions.single_forecaster:ses_agent",
+    "holt": "quickstudy.baselines.decisions.single_forecaster:holt_agent",
+    "ar": "quickstudy.baselines.decisions.single_forecaster:ar_agent",
+    "ets": "quickstudy.baselines.decisions.single_forecaster:ets_agent",
+    "theta": "quickstudy.baselines.decisions.single_forecaster:theta_agent",
+    "best-single-expert": "quickstudy.baselines.decisions.single_forecaster:best_single_agent",
+    "fixed-share": "quickstudy.baselines.decisions.fixed_share:fixed_share_agent",
+    "bocpd": "quickstudy.baselines.decisions.bocpd:bocpd_agent",
+    "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 
 _IN_TABLES = {

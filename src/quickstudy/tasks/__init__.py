@@ -35,6 +35,7 @@ DISTRIBUTIONS = {
     "dark-room": "quickstudy.tasks.navigation.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.bandits.dependent:dependent_bandit",
     "drifting-control": "quickstudy.tasks.control.drifting_control:drifting_control",
+    "forecasting": "quickstudy.tasks.decisions.forecasting:forecasting",
     "grid-navigation": "quickstudy.tasks.navigation.grid_navigation:grid_navigation",
     "half-circle": "quickstudy.tasks.navigation.half_circle:half_circle",
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
