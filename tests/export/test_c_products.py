@@ -43,10 +43,10 @@ def test_products_of_any_size_are_as_exact_as_those_of_floats(inner, columns, tm
 
 
 @needs_gcc
-def test_numbers_that_are_not_finite_are_no_undefined_whole_numbers(tmp_path):
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
+def test_products_of_numbers_that_are_not_finite_are_no_numbers(wrong, tmp_path):
     call = c_function(in_whole_numbers(product(np.ones((3, 2), np.int8))), tmp_path)
-    assert np.isnan(call(x=np.asarray([1, np.inf, 1], np.float32))["y"]).all()
-    np.testing.assert_array_equal(call(x=np.asarray([1, np.nan, 1], np.float32))["y"], [2, 2])
+    assert np.isnan(call(x=np.asarray([1, wrong, 1], np.float32))["y"]).all()
 
 
 def test_longer_vectors_stay_products_of_floats():

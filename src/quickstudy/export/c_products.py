@@ -55,18 +55,22 @@ def whole_product_lines(op: Operation, element: Callable[[str], str], matrix: st
     inner, columns = op.settings["inner"], op.output.size
     coarse, fine, padded = f"{target}_coarse", f"{target}_fine", -(-inner // _AT_ONCE) * _AT_ONCE
     lines = [
-        f"float {target}_largest = 0.0f;",
+        # As whole numbers, the bits of floats without a sign are in the order of the floats; compilers compare many at a time.
+        f"union {{ float number; int32_t bits; }} {target}_one, {target}_largest = {{0.0f}};",
         f"for (int32_t k = 0; k < {inner}; k++) {{",
-        f"    const float size = fabsf({element('k')});",
-        f"    if (size > {target}_largest) {target}_largest = size;",
+        f"    {target}_one.number = {element('k')};",
+        f"    const int32_t bits = {target}_one.bits & 0x7fffffff;",
+        f"    {target}_largest.bits = bits > {target}_largest.bits ? bits : {target}_largest.bits;",
         "}",
         # Divided by a power of two, and multiplied by it, nothing is rounded.
-        f"const float {target}_unit = {target}_largest / 67108864.0f;",
-        f"const float {target}_inverse = {target}_largest > 1e-30f ? 67108864.0f / {target}_largest : 0.0f;",
+        f"const float {target}_unit = {target}_largest.number / 67108864.0f;",
+        f"const float {target}_inverse = {target}_largest.number > 1e-30f ? 67108864.0f / {target}_largest.number : 0.0f;",
+        # What is no number, or infinite, is no whole number either: then no product is a number.
+        f"if (!({target}_largest.number < INFINITY)) {{",
+        f"    for (int32_t i = 0; i < {columns}; i++) {target}[i] = NAN;",
+        "} else {",
         f"for (int32_t k = 0; k < {inner}; k++) {{",
-        f"    const float units = {element('k')} * {target}_inverse;",
-        # What is no number, or infinite, is no whole number either.
-        "    const int32_t whole = units > -134217728.0f && units < 134217728.0f ? (int32_t)units : 0;",
+        f"    const int32_t whole = (int32_t)({element('k')} * {target}_inverse);",
         f"    {coarse}[k] = (int16_t)(whole / 8192);",
         f"    {fine}[k] = (int16_t)(whole % 8192);",
         "}",
@@ -75,6 +79,7 @@ def whole_product_lines(op: Operation, element: Callable[[str], str], matrix: st
     for start, stop, number in ((0, together, _COLUMNS_AT_ONCE), (together, columns, 1)):
         if start < stop:
             lines += _columns(matrix, target, start=start, stop=stop, number=number, inner=inner, padded=padded)
+    lines.append("}")
     return lines, [f"static int16_t {name}[{padded}];" for name in (coarse, fine)]
 
 
