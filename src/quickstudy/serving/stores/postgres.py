@@ -15,7 +15,7 @@ from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
-from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _STATEMENT_MILLISECONDS = 10_000
 _LOCK_MILLISECONDS = 3_000
@@ -95,6 +95,19 @@ class PostgresStore:
         """See `Store`."""
         query = "select session from session where tenant = %s and session > %s order by session limit %s"
         return [row[0] for row in self._rows(query, (tenant, after, limit))]
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """See `Store`."""
+        query = """select session, agent, opened, seen from session
+                   where tenant = %s and session > %s and strpos(session, %s) > 0 order by session limit %s"""
+        return [ListedSession(*row) for row in self._rows(query, (tenant, after, holding, limit))]
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = """select session from session s where tenant = %s and exists
+                   (select 1 from event e where e.tenant = s.tenant and e.session = s.session and e.decision_id = %s)
+                   order by session limit %s"""
+        return [row[0] for row in self._rows(query, (tenant, decision_id, limit))]
 
     def counts(self) -> dict[str, int]:
         """See `Store`."""

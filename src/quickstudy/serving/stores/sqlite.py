@@ -19,7 +19,7 @@ from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
-from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _BUSY_SECONDS = 10.0
 _CHECKPOINT = "wal_autocheckpoint=4000"  # pages: those that change again and again are copied less often
@@ -126,6 +126,22 @@ class SqliteStore:
         query = "select session from session where tenant = ? and session > ? order by session limit ?"
         with self._read() as reader:
             return [row[0] for row in reader.execute(query, (tenant, after, limit))]
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """See `Store`."""
+        columns = "select session, agent, opened, seen from session where"
+        query = f"{columns} tenant = ? and session > ? and ? = '' order by session limit ?"
+        if holding:  # to compare the key of every row with a bound costs four times as much as to read all names
+            query = f"{columns} +tenant = ? and +session > ? and instr(session, ?) order by tenant, session limit ?"
+        with self._read() as reader:
+            return [ListedSession(*row) for row in reader.execute(query, (tenant, after, holding, limit))]
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = """select session from session where tenant = ? and exists
+                   (select 1 from event where of_session = session.id and decision_id = ?) order by session limit ?"""
+        with self._read() as reader:
+            return [row[0] for row in reader.execute(query, (tenant, decision_id, limit))]
 
     def counts(self) -> dict[str, int]:
         """See `Store`."""

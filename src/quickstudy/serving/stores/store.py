@@ -60,6 +60,15 @@ class StoredChange(NamedTuple):
     since: int | None = None
 
 
+class ListedSession(NamedTuple):
+    """A session in a list. `opened`, `seen`: its first and its last commit, in seconds since 1970."""
+
+    session: str
+    agent: str
+    opened: float
+    seen: float
+
+
 class Token(NamedTuple):
     """A token as it is stored: never itself, only its SHA-256."""
 
@@ -101,6 +110,19 @@ class Store(Protocol):
 
     def names(self, tenant: str, *, after: str = "", limit: int = 100) -> list[str]:
         """Names of a tenant's sessions in alphabetical order."""
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """A tenant's sessions in alphabetical order.
+
+        Args:
+          tenant: whose sessions.
+          after: the name that the list goes on after.
+          limit: sessions at most.
+          holding: a text that their names hold.
+        """
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """Names of a tenant's sessions that have a decision of this id, in alphabetical order."""
 
     def counts(self) -> dict[str, int]:
         """How many sessions each tenant has."""
