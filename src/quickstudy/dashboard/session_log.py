@@ -11,7 +11,7 @@ import numpy as np
 from quickstudy.rollout.envelope.reasons import guard_words
 from quickstudy.serving.events import Acted, Event, Lapsed, Moved, Opened, Rewarded, RolledBack, Shadowed
 from quickstudy.serving.heads import event_of, head_of
-from quickstudy.serving.record import counted
+from quickstudy.serving.log import counted
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import GUARD_FALLBACK, GUARD_REASON
 from quickstudy.serving.stores.store import Store
@@ -115,7 +115,7 @@ def session_log(store: Store, name: SessionName) -> SessionLog | None:
         agent=stored.agent,
         lifetime=head.lifetime,
         steps=head.next,
-        open=sum(not step.final for step in head.steps),
+        open=head.open,
         events=head.events,
         frozen=head.frozen,
         ended=head.ended,

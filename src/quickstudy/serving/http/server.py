@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.storage.bundle import Bundle, load_bundle
 
 _DRAIN_SECONDS = 30
+_TURN_SECONDS = 0.0005
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,9 @@ def serve(
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
         config |= {"http": "httptools", "ws": "none", "proxy_headers": False}
         server = uvicorn.Server(uvicorn.Config(application.asgi(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
+        # Three threads take turns: HTTP, the engine, and the one that writes. None may keep the interpreter for long.
+        closing.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_TURN_SECONDS)
         listens(url_of(listening))
         with stopped_by_signals(server):
             server.run(sockets=[listening])
