@@ -4,7 +4,7 @@ import asyncio
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -109,7 +109,7 @@ class _Endpoint:
             caller.needs(self._route.scope)
             form = await _form(request) if self._route.method == "POST" else {}
             if self._route.method == "POST":
-                self._access.check_form(form.get(FORM_KEY, ""))
+                self._access.check_form(form.get(FORM_KEY, ""), site=_site(request))
             query = urllib.parse.parse_qs(request.url.query, keep_blank_values=True)
             partial = request.headers.get("hx-request") == "true" and "hx-history-restore-request" not in request.headers
             asked = Asked(caller=caller, token=token, path=request.url.path, query=query, form=form, partial=partial)
@@ -147,7 +147,7 @@ class _SignIn:
         form = await _form(request)
         token = form.get("token", "").strip()
         try:
-            self._access.check_form(form.get(FORM_KEY, ""))
+            self._access.check_form(form.get(FORM_KEY, ""), site=_site(request))
             await asyncio.to_thread(self._access.caller, token)
         except Refusal as refusal:
             said = refusal.message if refusal.kind == "forbidden" else "This is no token of this store."
@@ -165,9 +165,9 @@ class _SignOut:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response: Response = RedirectResponse("/sign-in", 303)
+        request, response = Request(scope, receive), cast(Response, RedirectResponse("/sign-in", 303))
         try:
-            self._access.check_form((await _form(Request(scope, receive))).get(FORM_KEY, ""))
+            self._access.check_form((await _form(request)).get(FORM_KEY, ""), site=_site(request))
             response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         except Refusal as refusal:
             response = Response(f"{refusal.message} {refusal.hint}", refusal.status, media_type="text/plain")
@@ -195,6 +195,10 @@ async def _form(request: Request) -> dict[str, str]:
     except ValueError:
         raise Refusal("invalid", "the form cannot be read.", hint="Load the page again, and send it again.") from None
     return {name: values[-1] for name, values in fields.items()}
+
+
+def _site(request: Request) -> str:
+    return request.headers.get("sec-fetch-site", "")
 
 
 def _own_path(path: str) -> str:

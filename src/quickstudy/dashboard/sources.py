@@ -49,12 +49,14 @@ class Sources:
       store: with sessions; None shows none. It is only read.
       registry: of agents; None shows none. It is only read.
       server: address of the server of the store, which makes changes; None where nothing can be changed.
+      loopback: whether only this machine reaches the dashboard. If not, a token is always needed.
     """
 
     runs: Path
     store: Store | None = None
     registry: Registry | None = None
     server: str | None = None
+    loopback: bool = True
 
 
 def dashboard(sources: Sources) -> Starlette:
@@ -64,7 +66,7 @@ def dashboard(sources: Sources) -> Starlette:
       sources: what is shown.
     """
     tokens = None if sources.store is None else Tokens(sources.store)
-    access = Access(tokens)
+    access = Access(tokens, loopback=sources.loopback)
     pages = Pages(form_key=access.form_key, signs_out=access.needs_token)
     runs, store = Runs(sources.runs), sources.store
     routes = [*RunPages(runs, pages).routes(), *ResultPages(sources.runs, runs, pages).routes()]

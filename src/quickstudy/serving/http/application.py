@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from quickstudy.serving import requests as asked
 from quickstudy.serving.engine import Engine
@@ -46,9 +47,19 @@ class Application:
       tokens: who may ask.
       rates: how often.
       follows: the alias that names the agent; it is looked at every second.
+      beside: another application, which answers every path that is none of these routes.
     """
 
-    def __init__(self, engine: Engine, tokens: Tokens, *, rates: Rates | None = None, follows: Following | None = None):
+    def __init__(
+        self,
+        engine: Engine,
+        tokens: Tokens,
+        *,
+        rates: Rates | None = None,
+        follows: Following | None = None,
+        beside: ASGIApp | None = None,
+    ):
+        self._beside: list[BaseRoute] = [] if beside is None else [Mount("/", beside)]
         self._engine, self._tokens, self._rates, self._follows = engine, tokens, rates or Rates(None), follows
         self._metrics = Metrics(engine, follows)
         self._document = bodies.encoded(document(engine.served))
@@ -80,7 +91,7 @@ class Application:
         ]
         # Starlette's own type asks each handler to take every exception; it calls one with those of its key alone.
         handlers: dict[Any, Any] = {HTTPException: _http_problem, 500: _failure}
-        return Starlette(routes=_merged(routes), lifespan=self._lifespan, exception_handlers=handlers)
+        return Starlette(routes=[*_merged(routes), *self._beside], lifespan=self._lifespan, exception_handlers=handlers)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
