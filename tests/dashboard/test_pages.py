@@ -167,6 +167,12 @@ def test_adaptation_has_bands_over_tasks_and_experts(client):
     assert "These are training tasks." in text_of(client.get("/adaptation?folder=study/best&split=train"))
 
 
+def test_a_run_without_results_is_told_how_to_get_them(client):
+    for page in ("/adaptation?folder=first", "/generalisation?folder=first"):
+        said = text_of(client.get(page))
+        assert re.search(r"There are no results in \S+/first yet. This command fills the page: quickstudy evaluate", said)
+
+
 def test_generalisation_has_every_split_and_the_worst_tasks(client):
     said = text_of(client.get("/generalisation?folder=study/best"))
     assert re.search(r"train TRAINING TASKS, not held out 30 rl2 .*test held-out tasks 30 rl2 .*ood:far", said)
