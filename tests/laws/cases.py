@@ -27,17 +27,21 @@ from quickstudy.rollout.sensor_faults import with_sensor_faults
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
+    "ab-test": {"looks": 4, "users_per_look": 50, "horizon_users": 2000},
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
+    "contextual-variants": {"arms": 3, "features": 2, "steps": 6},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "drifting-control": {"horizon": 4, "episodes": 2},
+    "forecasting": {"history": 8, "horizon": 6, "recent": 4},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
     "half-circle": {"horizon": 8, "episodes": 2},
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "point-navigation": {"horizon": 8, "episodes": 2},
+    "recommendation": {"items": 6, "size": 2, "clusters": 3, "steps": 6},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},

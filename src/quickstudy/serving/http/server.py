@@ -78,9 +78,9 @@ def serve(
       StoreError: the store cannot be used.
     """
     try:
+        import httptools  # noqa: F401
         import msgspec  # noqa: F401
         import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise MissingExtraError(f"{error.name}, which the server needs,", "serve") from error
@@ -119,7 +119,8 @@ def serve(
         application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows, beside=other)
         # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
-        server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
+        config |= {"http": "httptools", "ws": "none", "proxy_headers": False}
+        server = uvicorn.Server(uvicorn.Config(application.asgi(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
         listens(url_of(listening))
         with stopped_by_signals(server):
             server.run(sockets=[listening])

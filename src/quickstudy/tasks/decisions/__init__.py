@@ -1,0 +1,1 @@
+"""Decisions that data scientists make."""
