@@ -1,6 +1,7 @@
 """The application: routes, signing in, security headers, and what is shown where something is refused."""
 
 import asyncio
+import logging
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +31,10 @@ SECURITY_HEADERS = {
 }
 _MOST_FORM_BYTES = 2**16
 _FOLDER = Path(__file__).parent
+_log = logging.getLogger("quickstudy.dashboard")
 
 
-def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> Starlette:
+def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> ASGIApp:
     """The application for a server.
 
     Args:
@@ -55,9 +57,8 @@ def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> St
         said = "This page takes another kind of request." if status == 405 else "There is no page at this address."
         return pages.page("trouble.html", status=status, here="", title="Not found", said=said, hint="Choose a page above.")
 
-    made = Starlette(routes=own, exception_handlers={HTTPException: not_there})
-    made.add_middleware(_Guarded, access=access)
-    return made
+    # Around everything, so that the response to a failure has the headers, too.
+    return _Guarded(Starlette(routes=own, exception_handlers={HTTPException: not_there}), access=access)
 
 
 class _Guarded:
@@ -105,6 +106,8 @@ class _Endpoint:
         except Refusal:
             there = urllib.parse.quote(f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path)
             return RedirectResponse(f"/sign-in?to={there}", 303)
+        except QuickstudyError as error:  # the store cannot be read
+            return self._trouble(503, str(error), "")
         try:
             caller.needs(self._route.scope)
             form = await _form(request) if self._route.method == "POST" else {}
@@ -122,6 +125,9 @@ class _Endpoint:
             return self._trouble(400, str(error), "")
         except QuickstudyError as error:
             return self._trouble(503, str(error), "")
+        except Exception:
+            _log.exception("the page %s failed", self._route.path)
+            return self._trouble(500, "This page has failed. The log of the dashboard says why.", "")
 
     def _trouble(self, status: int, said: str, hint: str) -> Response:
         return self._pages.page("trouble.html", status=status, here="", title="This cannot be shown", said=said, hint=hint)

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from quickstudy.dashboard.access import Access
 from quickstudy.dashboard.agent_pages import AgentPages
@@ -59,7 +59,7 @@ class Sources:
     loopback: bool = True
 
 
-def dashboard(sources: Sources) -> Starlette:
+def dashboard(sources: Sources) -> ASGIApp:
     """The application that shows some sources: to be served alone, or to be mounted by another.
 
     Args:
