@@ -38,6 +38,7 @@ SMALL_DISTRIBUTIONS = {
     "half-circle": {"horizon": 8, "episodes": 2},
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
+    "pricing": {"periods": 3, "prices": 4},
     "point-navigation": {"horizon": 8, "episodes": 2},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
