@@ -19,8 +19,8 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 - `ood:strong-season`: the weights of the season are five times as large.
 - `ood:one-feature`: at most one feature matters.
 
-`floor` and `ceiling` are expectations over users, with 256 users that fill the space evenly in place of random ones. The ceiling
-knows the weights and the deaths.
+`floor` and `ceiling` are expectations over users, with 256 users that fill the space evenly in place of random ones. The
+ceiling knows the weights and the deaths.
 
 MEASURED
 """
@@ -184,7 +184,9 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
         reset=reset,
         step=step,
         describe=describe,
-        floor=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).sum(-1) / allowed.sum(-1)),
+        floor=lambda task: expected(
+            task, lambda p, allowed: jnp.where(allowed, p, 0.0).sum(-1) / allowed.sum(-1).astype(p.dtype)
+        ),
         ceiling=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).max(-1)),
         # The variants that are there are seen, and so is what follows from when they come and go.
         shown=("comes", "goes"),
