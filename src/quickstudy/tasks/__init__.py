@@ -27,6 +27,7 @@ SUITES = {
 }
 
 DISTRIBUTIONS = {
+    "ab-test": "quickstudy.tasks.decisions.ab_test:ab_test",
     "arrival-mdp": "quickstudy.tasks.mdps.arrival:arrival_mdp",
     "bernoulli-bandit": "quickstudy.tasks.bandits.bernoulli:bernoulli_bandit",
     "cart-pole": "quickstudy.tasks.control.cart_pole:cart_pole",
@@ -34,6 +35,7 @@ DISTRIBUTIONS = {
     "dark-room": "quickstudy.tasks.navigation.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.bandits.dependent:dependent_bandit",
     "drifting-control": "quickstudy.tasks.control.drifting_control:drifting_control",
+    "forecasting": "quickstudy.tasks.decisions.forecasting:forecasting",
     "grid-navigation": "quickstudy.tasks.navigation.grid_navigation:grid_navigation",
     "half-circle": "quickstudy.tasks.navigation.half_circle:half_circle",
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
