@@ -22,7 +22,16 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 `floor` and `ceiling` are expectations over users, with 256 users that fill the space evenly in place of random ones. The
 ceiling knows the weights and the deaths.
 
-MEASURED
+Regret after 100 users of 500 sites of each split; standard errors are 0.27 to 0.37. `tests/golden/test_contextual_variants.py`
+measures `test` again on 200 sites.
+
+    agent                         test     own-weights    dying-arms    strong-season    one-feature
+    random                        26.44    29.06          27.81         33.60            16.50
+    site Thompson sampling        21.34    23.17          23.02         28.82            14.69
+    logistic Thompson sampling    21.30    23.13          22.93         28.78            14.55
+    greedy linear                 18.38    20.15          16.77         21.08            12.04
+    variant LinUCB                17.31    18.89          18.17         17.16            12.07
+    site greedy                   14.72    16.05          15.79         22.26            10.75
 """
 
 from collections.abc import Callable
