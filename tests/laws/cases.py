@@ -41,6 +41,7 @@ SMALL_DISTRIBUTIONS = {
     "point-navigation": {"horizon": 8, "episodes": 2},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
+    "trading": {"history": 8, "horizon": 6},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},

@@ -47,6 +47,13 @@ BASELINES = {
     "best-single-expert": "quickstudy.baselines.decisions.single_forecaster:best_single_agent",
     "fixed-share": "quickstudy.baselines.decisions.fixed_share:fixed_share_agent",
     "bocpd": "quickstudy.baselines.decisions.bocpd:bocpd_agent",
+    "cash": "quickstudy.baselines.decisions.trading_rules:cash_agent",
+    "buy-and-hold": "quickstudy.baselines.decisions.trading_rules:buy_and_hold_agent",
+    "volatility-target": "quickstudy.baselines.decisions.trading_rules:volatility_target_agent",
+    "momentum": "quickstudy.baselines.decisions.trading_rules:momentum_agent",
+    "half-kelly": "quickstudy.baselines.decisions.trading_rules:half_kelly_agent",
+    "regime-filter": "quickstudy.baselines.decisions.regime_filter:estimated_filter_agent",
+    "informed-regime-filter": "quickstudy.baselines.decisions.regime_filter:informed_filter_agent",
     "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 
@@ -57,6 +64,8 @@ _IN_TABLES = {
     "linucb": "linear-ucb",
     "low-rank posterior (greedy)": "low-rank-greedy",
     "low-rank posterior (thompson)": "low-rank-thompson-sampling",
+    "regime filter (estimated)": "regime-filter",
+    "regime filter (informed)": "informed-regime-filter",
     "ε-greedy": "epsilon-greedy",
 }
 """Names that tables show, in small letters, where they are not those above with spaces."""

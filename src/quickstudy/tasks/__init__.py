@@ -44,6 +44,7 @@ DISTRIBUTIONS = {
     "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
     "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
+    "trading": "quickstudy.tasks.decisions.trading:trading",
     **SUITES,
 }
 
