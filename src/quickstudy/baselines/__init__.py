@@ -52,8 +52,8 @@ BASELINES = {
     "volatility-target": "quickstudy.baselines.decisions.trading_rules:volatility_target_agent",
     "momentum": "quickstudy.baselines.decisions.trading_rules:momentum_agent",
     "half-kelly": "quickstudy.baselines.decisions.trading_rules:half_kelly_agent",
-    "regime-filter": "quickstudy.baselines.decisions.regime_filter:estimated_filter_agent",
-    "informed-regime-filter": "quickstudy.baselines.decisions.regime_filter:informed_filter_agent",
+    "hmm-filter": "quickstudy.baselines.decisions.regime_filter:estimated_filter_agent",
+    "informed-hmm-filter": "quickstudy.baselines.decisions.regime_filter:informed_filter_agent",
     "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 
@@ -64,8 +64,8 @@ _IN_TABLES = {
     "linucb": "linear-ucb",
     "low-rank posterior (greedy)": "low-rank-greedy",
     "low-rank posterior (thompson)": "low-rank-thompson-sampling",
-    "regime filter (estimated)": "regime-filter",
-    "regime filter (informed)": "informed-regime-filter",
+    "hmm filter (estimated)": "hmm-filter",
+    "hmm filter (informed)": "informed-hmm-filter",
     "ε-greedy": "epsilon-greedy",
 }
 """Names that tables show, in small letters, where they are not those above with spaces."""

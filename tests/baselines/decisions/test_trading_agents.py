@@ -87,10 +87,10 @@ def test_truth_is_read_in_its_units():
     np.testing.assert_allclose(regimes.drift, [0.002, -0.001, 0.0], atol=1e-7)
     np.testing.assert_allclose(regimes.change[0], [0.96, 0.04, 0.0], atol=1e-6)
     typical = told_regimes(view_of(seen()))
-    assert float(typical.drift[0]) == pytest.approx(0.0013)
+    assert float(typical.drift[0]) == pytest.approx(0.0016)
 
 
-@pytest.mark.parametrize("name", ["cash", "momentum", "regime-filter", "informed-regime-filter"])
+@pytest.mark.parametrize("name", ["cash", "momentum", "hmm-filter", "informed-hmm-filter"])
 def test_traders_refuse_other_tasks(name):
     with pytest.raises(SpecError, match="spaces of the tasks `trading`"):
         baselines.make(name, tasks.make("pendulum").spec)

@@ -38,7 +38,7 @@ def test_a_decision_earns_from_the_next_return_and_pays_for_what_it_changes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["momentum", "regime filter (estimated)", "rl2"])
+@pytest.mark.parametrize("name", ["momentum", "HMM filter (estimated)", "rl2"])
 def test_who_shuffles_the_future_changes_no_action(name):
     """All returns after a bar are put in another order: decisions up to this bar stay the same, to the last bit."""
     distribution = trading(history=25, horizon=40)
@@ -94,6 +94,7 @@ def test_returns_have_the_drift_the_volatility_and_the_momentum_of_their_market(
     np.testing.assert_allclose((expected - own)[1:], 0.3 * before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_splits_share_no_market_and_shift_what_they_say():
     distribution = trading(history=1, horizon=1)
     market = {split: distribution.sample_tasks(split, KEY, tasks=1500).market for split in SPLITS}

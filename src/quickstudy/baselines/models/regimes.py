@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from quickstudy.protocol.records import record
 
 REGIMES = ("calm", "wild", "sideways")
-TYPICAL_DRIFT = (0.0013, -0.0011, 0.0)
+TYPICAL_DRIFT = (0.0016, -0.0014, 0.0)
 """Mean return of a bar in each regime, as it is on average over markets."""
 TYPICAL_VOLATILITY = (0.007, 0.016, 0.010)
 TYPICAL_HOLDING = 50.0

@@ -304,8 +304,8 @@ def _baselines(spec: Spec, settings: Trading) -> dict[str, Callable[[], Agent]]:
         "volatility target": partial(volatility_target_agent, spec),
         "momentum": partial(momentum_agent, spec),
         "half Kelly": partial(half_kelly_agent, spec),
-        "regime filter (estimated)": partial(estimated_filter_agent, spec),
+        "HMM filter (estimated)": partial(estimated_filter_agent, spec),
     }
     if settings.shows_truth:
-        agents["regime filter (informed)"] = partial(informed_filter_agent, spec)
+        agents["HMM filter (informed)"] = partial(informed_filter_agent, spec)
     return agents
