@@ -83,7 +83,8 @@ def test_lines_of_the_source_are_short(page):
 @pytest.mark.parametrize("page", with_slow_pages(page for page in PAGES if blocks(page, "python")))
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")  # pages run in the folder of the clone
+    for folder in ("examples", "bundles"):  # pages run in the folder of the clone
+        (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     module = types.ModuleType("page_of_the_documentation")
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -75,9 +75,9 @@ def serve(
       StoreError: the store cannot be used.
     """
     try:
+        import httptools  # noqa: F401
         import msgspec  # noqa: F401
         import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise MissingExtraError(f"{error.name}, which the server needs,", "serve") from error
@@ -94,11 +94,11 @@ def serve(
             f"{settings.moves}. Leave --moves out here."
         )
     with contextlib.ExitStack() as closing:
-        listening = closing.enter_context(_listening(settings.host, settings.port))
+        listening = closing.enter_context(listening_on(settings.host, settings.port))
         store = open_store(settings.store)
         closing.callback(store.close)
         tokens = Tokens(store)
-        if not (tokens.used or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
+        if not (tokens.used or is_loopback(listening)):
             raise UsageError(
                 f"host {settings.host!r} can be reached from other machines, and no token is set up. Make one first: "
                 "quickstudy token add STORE TENANT, where STORE is what follows --store."
@@ -115,9 +115,10 @@ def serve(
         application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows)
         # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
-        server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
-        listens(_url_of(listening))
-        with _stopped_by_signals(server):
+        config |= {"http": "httptools", "ws": "none", "proxy_headers": False}
+        server = uvicorn.Server(uvicorn.Config(application.asgi(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
+        listens(url_of(listening))
+        with stopped_by_signals(server):
             server.run(sockets=[listening])
         return 1 if application.failed is not None else 0
 
@@ -159,7 +160,15 @@ def served_from_bundle(
     return ServedAgent(agent, params, policy=policy, seed=seed, digest=digest, long_chunks=long_chunks, envelope=envelope)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address.
+
+    Args:
+      host: name or address; an empty one means every address of this machine.
+      port: 0 takes a free one.
+    Raises:
+      UsageError: there is no such address, or it is in use.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         (*_, address), *_ = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -169,13 +178,19 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"the server cannot listen on host {host!r}, port {port}: {said}.") from None
 
 
-def _url_of(listening: socket.socket) -> str:
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine reaches a socket."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address of a socket for a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: Any) -> Iterator[None]:
+def stopped_by_signals(server: Any) -> Iterator[None]:
     """In this context SIGINT, SIGTERM and SIGHUP stop a `uvicorn.Server` in good order, which may take a while.
 
     uvicorn hears the first two itself, and raises them again when it has stopped. Then there is nothing left to stop.
