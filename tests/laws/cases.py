@@ -45,6 +45,7 @@ SMALL_DISTRIBUTIONS = {
     "recommendation": {"items": 6, "size": 2, "clusters": 3, "steps": 6},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
+    "trading": {"history": 8, "horizon": 6},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},

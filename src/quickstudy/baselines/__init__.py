@@ -79,6 +79,13 @@ BASELINES = {
     "best-single-expert": "quickstudy.baselines.decisions.single_forecaster:best_single_agent",
     "fixed-share": "quickstudy.baselines.decisions.fixed_share:fixed_share_agent",
     "bocpd": "quickstudy.baselines.decisions.bocpd:bocpd_agent",
+    "cash": "quickstudy.baselines.decisions.trading_rules:cash_agent",
+    "buy-and-hold": "quickstudy.baselines.decisions.trading_rules:buy_and_hold_agent",
+    "volatility-target": "quickstudy.baselines.decisions.trading_rules:volatility_target_agent",
+    "momentum": "quickstudy.baselines.decisions.trading_rules:momentum_agent",
+    "half-kelly": "quickstudy.baselines.decisions.trading_rules:half_kelly_agent",
+    "hmm-filter": "quickstudy.baselines.decisions.regime_filter:estimated_filter_agent",
+    "informed-hmm-filter": "quickstudy.baselines.decisions.regime_filter:informed_filter_agent",
     "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 
@@ -89,6 +96,8 @@ _IN_TABLES = {
     "linucb": "linear-ucb",
     "low-rank posterior (greedy)": "low-rank-greedy",
     "low-rank posterior (thompson)": "low-rank-thompson-sampling",
+    "hmm filter (estimated)": "hmm-filter",
+    "hmm filter (informed)": "informed-hmm-filter",
     "o'brien-fleming": "obrien-fleming",
     "posterior with bonus": "price-bonus",
     "price process (gp-ucb)": "price-process",

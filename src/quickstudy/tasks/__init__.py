@@ -48,6 +48,7 @@ DISTRIBUTIONS = {
     "recommendation": "quickstudy.tasks.decisions.recommendation:recommendation",
     "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
+    "trading": "quickstudy.tasks.decisions.trading:trading",
     **SUITES,
 }
 
