@@ -45,6 +45,7 @@ ROOMS = {
     "serving": ("protocol", "numerics", "rollout", "storage"),
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "fitting", "evaluation"),
     "export": ("protocol", "numerics", "programs", "rollout", "storage"),
+    "dashboard": ("protocol", "rollout", "storage", "training", "evaluation", "serving"),
     "adapters": ("protocol", "numerics", "rollout", "storage"),
     "cli": (
         "protocol",
@@ -59,6 +60,7 @@ ROOMS = {
         "serving",
         "reports",
         "export",
+        "dashboard",
         "adapters",
     ),
 }

@@ -262,8 +262,8 @@ def test_the_c_form_decides_the_same_bits_on_aarch64(aarch64, name, tmp_path):
 
 
 def test_other_targets_and_lengths_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="must be one of numpy, c, onnx; came 'litert'"):
-        exported(QUICK, "litert", tmp_path)
+    with pytest.raises(UsageError, match="must be one of numpy, c, onnx, litert; came 'rust'"):
+        exported(QUICK, "rust", tmp_path)
     with pytest.raises(UsageError, match="0 steps or more; came -1"):
         exported(QUICK, "numpy", tmp_path, check=-1)
 

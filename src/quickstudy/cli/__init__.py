@@ -17,6 +17,7 @@ VERBS = {
     "fit": "tasks from your own records: quickstudy fit past_tests.csv --as ab-test --out fitted",
     "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
     "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
+    "dashboard": "look at it in the browser:    quickstudy dashboard --runs runs",
     "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
     "registry": "versions of an agent:         quickstudy registry put agents bandit bundles/bandit-n100-k5-taught",
     "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",

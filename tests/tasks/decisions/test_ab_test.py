@@ -21,7 +21,7 @@ CONTINUE, FOCUS_ON_1, KEEP, SHIP_1 = 0, 2, 3, 4
 
 def task_of(base, lift, **others):
     """A test of two arms; without novelty, week or delay."""
-    known = dict(novelty=[0.0], fades=5.0, week=0.0, arrives=1.0, flip=0.0, uncounted=0.0)
+    known = {"novelty": [0.0], "fades": 5.0, "week": 0.0, "arrives": 1.0, "flip": 0.0, "uncounted": 0.0}
     known |= {"base_rate": base, "lift": [lift]} | others
     return AbTestTask(**{name: jnp.float32(value) for name, value in known.items()})
 

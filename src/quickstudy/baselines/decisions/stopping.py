@@ -9,7 +9,6 @@ Several treatments share the level equally (Bonferroni). A rule that has not dec
 ships the arm that looks best, or keeps the control in `inference`.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -39,12 +38,13 @@ def rule_agent(spec: Spec, rule: Rule, *, valid_by_itself: bool = False) -> Agen
       SpecError: tasks that are not A/B tests.
     """
     arms_of_test(spec)
-    spec = dataclasses.replace(spec, action_mask=False) if valid_by_itself else spec
 
     def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
         del params, memory
         scores = rule(experiment_of(observation, spec), key)
         return Decision(action=jnp.argmax(scores).astype(jnp.int32), extras={"scores": scores})
+
+    act.held_to_allowed = valid_by_itself  # type: ignore[attr-defined]  # then the mask of the gate is not applied to it
 
     def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
         del params, experience, key

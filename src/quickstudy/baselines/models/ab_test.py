@@ -66,7 +66,7 @@ def arms_of_test(spec: Spec) -> int:
     actions, seen = spec.action_space, spec.observation_space
     arms = (int(actions.n) - 1) // 2 if isinstance(actions, gymnasium.spaces.Discrete) else 0
     sizes = [(observation_size(arms, gated=gated),) for gated in (False, True)]
-    if arms < 2 or int(actions.n) % 2 == 0 or seen.shape not in sizes:  # type: ignore[union-attr]
+    if arms < 2 or int(actions.n) % 2 == 0 or seen.shape not in sizes:  # type: ignore[union-attr, arg-type]
         raise SpecError(
             "a rule for A/B tests needs the spaces of ab-test: 2 k + 1 Discrete actions for k arms, and its observations; "
             f"came {actions!r} and {seen!r}."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from quickstudy.baselines.decisions.allocation import (
     bayes_ucb_allocation_agent,
@@ -39,7 +40,7 @@ def rules_of_ab_tests(
       users_per_look: of each arm.
       horizon_users: in all.
     """
-    prior = {"lift_deviation": lift_deviation, "null_share": null_share, "users_per_look": users_per_look}
+    prior: dict[str, Any] = {"lift_deviation": lift_deviation, "null_share": null_share, "users_per_look": users_per_look}
     alpha, beta = base_rate
     rules: dict[str, Callable[[], Agent]] = {
         "random": partial(random_agent, spec),

@@ -1,4 +1,4 @@
-"""What the contract of an exported agent says of its ONNX graph."""
+"""What the contract of an exported agent says of its graph, where its form is one graph."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _BEGINS = (
 )
 
 
-def onnx_terms(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, Any]:
+def graph_terms(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, Any]:
     """What the contract says differently, or besides.
 
     Args:
