@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from docs.pages import ROOT, commands, small_command
-from quickstudy import cli
+from quickstudy import cli, tasks
 from serving.test_first_use import CURLS, answer_of
 from serving.test_kills import Server
 
@@ -47,14 +47,16 @@ def test_from_a_check_to_a_page_that_says_whether_the_agent_adapts(page, run, tm
 
 
 @pytest.mark.slow
-def test_from_records_to_an_agent_that_is_measured(tmp_path, monkeypatch, capsys):
-    printed = walked(DOCS / "from-your-records.md", tmp_path, monkeypatch, capsys)
-    assert [verb for verb, _ in printed] == ["fit", "check", "train", "evaluate"]
-    said = dict(printed)
-    assert "fitted to 48 tasks, 12 held out" in said["fit"]
-    assert "rl2" in said["evaluate"]
-    measured = json.loads((tmp_path / "runs" / "my-agent" / "evaluation-test.json").read_text())["results"]
-    assert "rl2" in measured
+def test_from_records_to_tasks(tmp_path, monkeypatch, capsys):
+    """The first command of the page; training and evaluation of A/B tests have tests of their own."""
+    page = DOCS / "from-your-records.md"
+    assert [words[1] for words in commands(page)] == ["fit", "check", "train", "evaluate"]
+    ((_, said),) = walked(page, tmp_path, monkeypatch, capsys, without=("check", "train", "evaluate"))
+    assert "fitted to 48 tasks, 12 held out" in said
+    made = tasks.make("runs/mine/tasks.py:make")
+    fitted = json.loads((tmp_path / "runs" / "mine" / "fit.json").read_text(encoding="utf-8"))
+    assert made.config["lift_deviation"] == pytest.approx(fitted["fitted"]["lift_deviation"], rel=1e-5)
+    assert made.spec.horizon == fitted["chosen"]["looks"]
 
 
 @pytest.mark.slow
