@@ -40,6 +40,7 @@ SMALL_DISTRIBUTIONS = {
     "half-circle": {"horizon": 8, "episodes": 2},
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
+    "pricing": {"periods": 3, "prices": 4},
     "point-navigation": {"horizon": 8, "episodes": 2},
     "recommendation": {"items": 6, "size": 2, "clusters": 3, "steps": 6},
     "revealing-arm": {"arms": 3, "pulls": 4},

@@ -56,6 +56,14 @@ BASELINES = {
     "logistic-thompson-sampling": "quickstudy.baselines.decisions.variant_logistic:logistic_thompson_agent",
     "site-thompson-sampling": "quickstudy.baselines.decisions.variant_regression:site_thompson_agent",
     "site-greedy": "quickstudy.baselines.decisions.variant_regression:site_greedy_agent",
+    "fixed-price": "quickstudy.baselines.decisions.pricing_rules:fixed_price_agent",
+    "explore-then-exploit": "quickstudy.baselines.decisions.pricing_rules:explore_then_exploit_agent",
+    "independent-ucb": "quickstudy.baselines.decisions.pricing_rules:independent_ucb_agent",
+    "controlled-variance": "quickstudy.baselines.decisions.pricing_rules:controlled_variance_agent",
+    "price-process": "quickstudy.baselines.decisions.pricing_gaussian_process:price_process_agent",
+    "parametric-thompson": "quickstudy.baselines.decisions.pricing_posterior:parametric_thompson_agent",
+    "price-bonus": "quickstudy.baselines.decisions.pricing_posterior:price_bonus_agent",
+    "price-programme": "quickstudy.baselines.decisions.pricing_posterior:price_programme_agent",
     "ppo": "quickstudy.baselines.ppo:ppo_agent",
     "visit-bonus": "quickstudy.baselines.mdps.beb:visit_bonus_agent",
     "step-wise-rule": "quickstudy.baselines.mdps.step_wise:step_wise_rule_agent",
@@ -91,6 +99,8 @@ _IN_TABLES = {
     "hmm filter (estimated)": "hmm-filter",
     "hmm filter (informed)": "informed-hmm-filter",
     "o'brien-fleming": "obrien-fleming",
+    "posterior with bonus": "price-bonus",
+    "price process (gp-ucb)": "price-process",
     "ε-greedy": "epsilon-greedy",
 }
 """Names that tables show, in small letters, where they are not those above with spaces."""
