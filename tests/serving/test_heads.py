@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from laws.toy_agents import trace_agent
@@ -64,6 +64,7 @@ def served(request):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(policy=0, operations=[("change", "freeze"), ("act", False), ("act", False), ("reward", 0, False)])
 @given(policy=st.integers(0, 1), operations=st.lists(OPERATIONS, min_size=1, max_size=30))
 def test_the_stored_session_is_the_live_one(served, policy, operations):
     now, decisions = [1000.0], []
@@ -149,5 +150,6 @@ def test_a_store_of_format_1_goes_on(serve, format_1):
         session = restored(stored, served)
         record = recorded([event_of(event) for event in store.events(name)], served.spec, cadence=1, policy=served.policy)
         np.testing.assert_array_equal(session.memories.working, replayed(served.programs, record, served.key(record)))
+        assert all(slot >= session.record.first for slot in session.record.steps)
         assert session.record.open == states[name.session]["open"] + 1 - (name.session == "open")
     store.close()

@@ -20,6 +20,7 @@ from typing import Any
 
 from quickstudy.serving.asked import Answer, Asked, asked_together
 from quickstudy.serving.committer import CommitJob, Committer
+from quickstudy.serving.inbox import Inbox
 from quickstudy.serving.live import LiveSession
 from quickstudy.serving.refusal import Refusal, cannot_store, internal, stopping
 from quickstudy.serving.requests import Act, Look, Open, Request, SessionName
@@ -31,8 +32,8 @@ from quickstudy.serving.versions import Versions
 
 _log = logging.getLogger("quickstudy.serving")
 
-_MOST_AT_ONCE = 512
-"""Requests of one round."""
+_MOST_AT_ONCE = 64
+"""Requests of one round: more save little, and keep other tenants waiting."""
 _MOST_TRIES = 20
 """Times that a request is done again because another server had changed its session."""
 
@@ -68,7 +69,7 @@ class Engine:
         self._most_waiting, self._most_sessions = most_waiting, most_sessions
         self._shelf = StoreShelf(self.versions, store, most=most_live)
         self._sessions = VersionedSessions(self.versions, self._shelf, store)
-        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._inbox = Inbox(_MOST_AT_ONCE)
         self._held: dict[SessionName, deque[Asked]] = {}
         self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
         self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
@@ -197,30 +198,19 @@ class Engine:
         return future
 
     def _run(self) -> None:
-        running = True
-        while running:
-            items = [self._inbox.get()]
-            asked: list[Asked] = []
-            while items:
-                item = items.pop()
-                if isinstance(item, list):
-                    asked += item
-                elif item is None:
-                    running = False
-                else:
-                    self._round(asked)
-                    asked = []
-                    item() if callable(item) else self._called(*item)
-                if len(asked) < _MOST_AT_ONCE:
-                    with contextlib.suppress(queue.Empty):
-                        items.append(self._inbox.get_nowait())
-            self._round(asked)
+        while (item := self._inbox.next()) is not None:
+            if isinstance(item, list):
+                self._round(item)
+            elif callable(item):
+                item()
+            else:
+                self._called(*item)
         while self._held:
             self._committer.flush()
-            self._finish(self._inbox.get())
+            self._finish(self._inbox.rest(waits=True))
         with contextlib.suppress(queue.Empty):
             while True:
-                self._finish(self._inbox.get_nowait())
+                self._finish(self._inbox.rest(waits=False))
 
     def _finish(self, item: Any) -> None:
         """What is left to do for an item of the inbox when the server stops."""

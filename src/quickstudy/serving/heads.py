@@ -21,7 +21,7 @@ class Head(msgspec.Struct, array_like=True):
     `steps`, `revisions` and `folded` are empty but in heads of format 1, which hold the steps. `working` is empty where it
     equals `settled`. `shadow`: digest of the agent that shadows it, its key, and its memories. `chunks`: how many chunks behind
     the settled slots are in `working`. `frozen_first`: whether the session was frozen when its first step was made. `open`: how
-    many decisions may still be rewarded; not known in heads of format 1.
+    many decisions may still be rewarded.
     """
 
     policy: SessionPolicy
@@ -77,12 +77,12 @@ def _policy_bytes(policy: SessionPolicy) -> msgspec.Raw:
 
 def restored(stored: StoredSession, served: ServedAgent) -> LiveSession:
     """The session from its bytes and its last events."""
-    head, record = _heads.decode(stored.state), served.record()
+    head, record = head_of(stored.state), served.record()
     for name in _SCALARS:
         setattr(record, name, getattr(head, name))
     record.steps = {step.slot: step for step in head.steps}
     record.by_id = {step.decision_id: step for step in head.steps}
-    record.revisions, record.open = head.revisions, sum(not step.final for step in head.steps)
+    record.revisions, record.open = head.revisions, head.open
     if stored.since is not None:
         # Another server may have written later ones between the reads of the state and of the events.
         log = [(event.number, event_of(event)) for event in stored.events if event.number <= head.events]
@@ -115,7 +115,10 @@ def event_of(stored: StoredEvent) -> Event:
 
 def head_of(state: bytes) -> Head:
     """The record and the memories of a stored session."""
-    return _heads.decode(state)
+    head = _heads.decode(state)
+    if head.steps:  # of format 1
+        head.open = sum(not step.final for step in head.steps)
+    return head
 
 
 def events_in(state: bytes) -> int:

@@ -1,5 +1,6 @@
 """The live sessions of a server: those that were asked for lately, as they are in the store or a few events ahead of it."""
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -134,7 +135,7 @@ class StoreShelf:
 
     def make_room(self) -> None:
         """Lets go of the sessions that were not asked for longest, where there are too many."""
-        for name in list(self.live)[: max(0, len(self.live) - self._most)]:
+        for name in list(itertools.islice(self.live, max(0, len(self.live) - self._most))):
             session = self.live[name]
             if not isinstance(session, LiveSession) or not (session.sent or session.fresh):
                 del self.live[name]

@@ -22,6 +22,7 @@ from quickstudy.serving.stores.migrations import migrations
 from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _BUSY_SECONDS = 10.0
+_CHECKPOINT = "wal_autocheckpoint=4000"  # pages: those that change again and again are copied less often
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "glusterfs", "ceph"}
 _EVENTS = """select tenant, session, number, kind, decision_id, body, salt, shard, seq, place
              from event join session on session.id = of_session"""
@@ -128,16 +129,15 @@ class SqliteStore:
 
     def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
         """See `Store`."""
-        columns = "select session, agent, opened, seen from session where"
-        query = f"{columns} tenant = ? and session > ? and ? = '' order by session limit ?"
-        if holding:  # to compare the key of every row with a bound costs four times as much as to read all names
-            query = f"{columns} +tenant = ? and +session > ? and instr(session, ?) order by tenant, session limit ?"
+        query = """select session, agent, opened, seen from session
+                   where tenant = ? and session > ? and instr(session, ?) order by session limit ?"""
         with self._read() as reader:
             return [ListedSession(*row) for row in reader.execute(query, (tenant, after, holding, limit))]
 
     def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
         """See `Store`."""
-        query = "select distinct session from event where +tenant = ? and decision_id = ? order by session limit ?"
+        query = """select session from session where tenant = ? and exists
+                   (select 1 from event where of_session = session.id and decision_id = ?) order by session limit ?"""
         with self._read() as reader:
             return [row[0] for row in reader.execute(query, (tenant, decision_id, limit))]
 
@@ -217,7 +217,7 @@ class SqliteStore:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", _CHECKPOINT):
                 connection.execute(f"pragma {setting}")
             return connection
 
