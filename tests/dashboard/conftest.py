@@ -42,7 +42,7 @@ def served(tmp_path_factory):
     url = f"sqlite:{tmp_path_factory.mktemp('served') / 'sessions.db'}"
     store = open_store(url)
     engine = Engine(ServedAgent(agent, agent.init(jax.random.key(0)), policy=SessionPolicy()), store)
-    with client_of_application(Application(engine, Tokens(store)).starlette()) as client:
+    with client_of_application(Application(engine, Tokens(store)).asgi()) as client:
         for session in ("customer-1", "customer-2", "shop"):
             decide(engine, session, rewards=(1.0, 0.0, 1.0))
         yield str(client.base_url), url, engine
