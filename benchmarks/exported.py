@@ -2,6 +2,7 @@
 
     python benchmarks/exported.py
     python benchmarks/exported.py --forms onnx      # measures one form anew and keeps what was measured of the others
+    python benchmarks/exported.py --only mdp-n10    # the same for one agent
 
 For a GRU of 256 units on bandits of five arms, and for shipped bundles of different kinds: the NumPy form, the C form
 (gcc -O3 -march=native), the ONNX form (ONNX Runtime, one thread), the LiteRT form (one thread; also its graph without the
@@ -186,18 +187,18 @@ def page_with(text, results):
 def main():
     """Measures everything, and writes numbers and table."""
     settings = tyro.cli(Settings, description=__doc__)
-    results = {
+    versions = {
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}; other work ran at the same time",
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "agents": {} if settings.only else json.loads(NUMBERS.read_text())["agents"],
     }
     for name in settings.only or (LARGE, *BUNDLES):
         bundle = large_gru() if name == LARGE else load_bundle(HERE.parent / "bundles" / name)
         found = measured(bundle, file_word(name), settings)
-        results["agents"][name] = results["agents"].get(name, {}) | found
         print(name, table({"agents": {name: found}}), sep="\n", flush=True)
-        if not settings.only:  # after every agent, so that what was measured stays if a later one fails
+        if name in (LARGE, *BUNDLES):  # at once, so that what was measured stays if a later one fails
+            agents = json.loads(NUMBERS.read_text())["agents"]
+            results = versions | {"agents": agents | {name: agents.get(name, {}) | found}}
             NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
             PAGE.write_text(page_with(PAGE.read_text(), results))
 

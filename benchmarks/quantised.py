@@ -49,6 +49,8 @@ class Settings:
     """Agents; those of the table if not given."""
     forms: tuple[str, ...] = ("c", "litert")
     """What is measured of each agent."""
+    returns: bool = True
+    """Whether returns are measured too; those that are stored stay otherwise."""
 
 
 def returns_of(bundle, contenders, tasks):
@@ -75,7 +77,7 @@ def measured_in_c(bundle, name, settings):
             "of_trained": done.parity.of_trained,
             "microseconds": dataclasses.asdict(done.parity.latency),
         }
-    if name != LARGE:  # which is not trained
+    if settings.returns and name != LARGE:  # which is not trained
         agent = with_nonfinite_guard(bundle.agent)
         programs = in_fewer_bits(step_programs(agent, bundle.params_of(0)), "int8")
         returns = returns_of(bundle, {"int8": program_agent(agent, programs)}, settings.tasks)
@@ -94,7 +96,7 @@ def measured_in_litert(bundle, name, settings):
             )
             label = f"litert {form}"
             found[label] = {"deviation": done.parity.of_policy, "microseconds": time_graph(done.folder)}
-            if quantise is not None and name != LARGE:
+            if quantise is not None and settings.returns and name != LARGE:
                 agent = litert_agent(with_nonfinite_guard(bundle.agent), done.folder)
                 returns = returns_of(bundle, {label: agent}, settings.tasks)
                 found[label] |= {"return": returns[label], "return of float32": returns["float32"], "tasks": settings.tasks}
@@ -133,17 +135,17 @@ def page_with(text, results):
 def main():
     """Measures everything, and writes numbers and table."""
     settings = tyro.cli(Settings, description=__doc__)
-    results = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     for name in settings.only or (LARGE, *BUNDLES):
         bundle = large_gru() if name == LARGE else load_bundle(HERE.parent / "bundles" / name)
-        found = results.setdefault(name, {})
-        for form in settings.forms:
-            found |= {"c": measured_in_c, "litert": measured_in_litert}[form](bundle, name, settings)
-        print(table({name: results[name]}), flush=True)
-        NUMBERS.write_text(
-            json.dumps(results, indent=1) + "\n"
-        )  # after every agent: what was measured stays if a later one fails
-        PAGE.write_text(page_with(PAGE.read_text(), results))
+        for one in settings.forms:
+            found = {"c": measured_in_c, "litert": measured_in_litert}[one](bundle, name, settings)
+            print(table({name: found}), flush=True)
+            # At once, so that what was measured stays if a later one fails. Another form may be measured at the same time.
+            results = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+            before = results.get(name, {})
+            results[name] = before | {form: before.get(form, {}) | numbers for form, numbers in found.items()}
+            NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
+            PAGE.write_text(page_with(PAGE.read_text(), results))
 
 
 if __name__ == "__main__":

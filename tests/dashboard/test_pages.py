@@ -9,7 +9,10 @@ import pytest
 from dashboard.conftest import decide, running
 from dashboard.made import table
 from quickstudy import cli
-from quickstudy.dashboard.application import SECURITY_HEADERS
+from quickstudy.dashboard.access import Access
+from quickstudy.dashboard.application import SECURITY_HEADERS, application
+from quickstudy.dashboard.asked import PageRoute
+from quickstudy.dashboard.rendering import Pages
 from quickstudy.dashboard.sources import Sources, dashboard
 from quickstudy.serving.http.tokens import new_token
 from quickstudy.serving.requests import Reward, SessionName
@@ -167,6 +170,12 @@ def test_adaptation_has_bands_over_tasks_and_experts(client):
     assert "These are training tasks." in text_of(client.get("/adaptation?folder=study/best&split=train"))
 
 
+def test_a_run_without_results_is_told_how_to_get_them(client):
+    for page in ("/adaptation?folder=first", "/generalisation?folder=first"):
+        said = text_of(client.get(page))
+        assert re.search(r"There are no results in \S+/first yet. This command fills the page: quickstudy evaluate", said)
+
+
 def test_generalisation_has_every_split_and_the_worst_tasks(client):
     said = text_of(client.get("/generalisation?folder=study/best"))
     assert re.search(r"train TRAINING TASKS, not held out 30 rl2 .*test held-out tasks 30 rl2 .*ood:far", said)
@@ -189,6 +198,21 @@ def test_every_chart_has_its_file(client):
         answer = client.get(html.unescape(address))
         assert answer.headers["content-type"].startswith("text/csv"), address
         assert len(answer.text.splitlines()) > 1, address
+
+
+def test_a_page_that_fails_says_so_and_keeps_its_headers(caplog):
+    def answer(asked):
+        raise RuntimeError("a fault of ours")
+
+    access = Access(None)
+    pages = Pages(form_key=access.form_key, signs_out=False)
+    with running(application([PageRoute(path="/fails", answer=answer)], access, pages)) as url:
+        failed = httpx.get(f"{url}/fails")
+    assert failed.status_code == 500
+    assert "This page has failed." in failed.text
+    assert "a fault of ours" not in failed.text
+    assert "default-src 'self'" in failed.headers["content-security-policy"]
+    assert "a fault of ours" in caplog.text
 
 
 def test_another_host_is_refused_where_there_is_no_token(whole):

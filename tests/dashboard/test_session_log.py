@@ -1,8 +1,14 @@
 """Decisions with what came of them, also after rollbacks and rollbacks of rollbacks."""
 
+import math
+
+import numpy as np
+import pytest
+
 from quickstudy.dashboard.session_log import decision_rows, other_rows
 from quickstudy.serving.events import Acted, Frozen, Lapsed, Opened, Rewarded, RolledBack
 from quickstudy.serving.policy import SessionPolicy
+from quickstudy.serving.served_agent import GUARD_FALLBACK, GUARD_REASON
 
 
 def acted(at, name):
@@ -46,3 +52,24 @@ def test_other_events_are_told_in_words():
     rows = other_rows(list(enumerate([OPENED, acted(1.0, "a"), Frozen(at=2.0), RolledBack(at=3.0, events=1)], start=1)))
     assert [(row.number, row.kind) for row in rows] == [(1, "opened"), (3, "frozen"), (4, "rolled_back")]
     assert "does not adapt" in rows[1].said
+
+
+def test_a_decision_is_read_from_its_words():
+    words = np.array([2, np.float32(math.log(0.25)).view(np.uint32), np.float32(0.01).view(np.uint32), 3, 1], np.uint32)
+    layouts = {
+        "observation": [["", "float32", [2], 2]],
+        "decision": [
+            [".action", "int32", [], 1],
+            [".extras['log_probability']", "float32", [], 1],
+            [".extras['p_values']['last_steps']", "float32", [], 1],
+            [GUARD_REASON, "int32", [], 1],
+            [GUARD_FALLBACK, "bool", [], 1],
+        ],
+    }
+    seen = np.array([0.5, -1.0], np.float32).tobytes()
+    event = Acted(at=1.0, slot=0, decision_id="a", observation=seen, decision=words.tobytes(), due=None)
+    (row,) = decision_rows([(2, event)], layouts)
+    assert (row.observation, row.action) == ("0.5, -1", "2")
+    assert row.propensity == pytest.approx(0.25)
+    assert row.surprise == {"last_steps": pytest.approx(0.01)}
+    assert row.guard == {"acted": "fallback", "why": "surprise"}

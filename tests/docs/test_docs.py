@@ -117,6 +117,8 @@ def test_commands_parse(page, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
     for words in commands(page):
         assert not [word for word in words if word.startswith("bundles/") and not (ROOT / word).is_dir()]
+        if words[1] == "train" and "runs/" in words[3]:
+            continue  # on a file that an earlier command of the page writes: the walk of the page runs it
         if words[1] == "train":
             rest = [word for word in words[2:] if not word.endswith(".toml") and word != "--config"]
             assert cli.main(["train", *rest, "--print-config"]) == 0, capsys.readouterr().err

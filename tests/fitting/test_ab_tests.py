@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitting.past_tests import HEADERS, drawn_rows, write_table
-from quickstudy import cli
+from quickstudy import cli, tasks
 from quickstudy.fitting import fit_records
 from quickstudy.fitting.ab_tests import check_fit, read_tests
 from quickstudy.fitting.tables import Table
@@ -160,6 +160,13 @@ def test_the_file_holds_the_settings_and_passes_them_on(fitted, tmp_path, monkey
     monkeypatch.setattr("quickstudy.tasks.make", lambda name, **settings: passed.update(settings) or name)
     assert made(looks=20) == "ab-test"
     assert passed == pytest.approx({**fitted.settings, "looks": 20}, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_fitted_tasks_are_made(fitted):
+    made = tasks.make("ab-test", **fitted.settings)
+    assert made.spec.horizon == fitted.chosen["looks"]
+    assert made.config["lift_deviation"] == fitted.fitted["lift_deviation"]
 
 
 def test_the_command_writes_four_files(table, tmp_path, capsys, monkeypatch):

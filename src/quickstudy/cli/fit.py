@@ -41,6 +41,8 @@ class FitArguments:
     """For ab-test: name of the control arm."""
     horizon_users: Count | None = None
     """For ab-test: users in all, in a test and after it."""
+    clusters: Count | None = None
+    """For recommendation: clusters of visitors; the number that predicts other visitors best if not given."""
     missing_days: bool = False
     """Allow tasks with gaps between their days."""
 
@@ -79,6 +81,9 @@ def settings_table(fitted: Fitted) -> Table:
     for column in ("setting", "value", "95 % interval", "from"):
         table.add_column(column, justify="right" if column == "value" else "left", no_wrap=True)
     for name, value in fitted.settings.items():
+        if isinstance(value, tuple):
+            table.add_row(name, f"{len(value):,} numbers", "", "fitted")
+            continue
         ends = fitted.intervals.get(name)
         between = f"{number(ends[0], 3)} to {number(ends[1], 3)}" if ends else ""
         origin = "fitted" if name in fitted.fitted else "the table, or given"
@@ -99,7 +104,12 @@ def matches_table(fitted: Fitted) -> Table:
 
 def _own(asked: Any) -> dict[str, Any]:
     """The settings of the kind that were given; one that another kind has is refused."""
-    of_kinds = {"ab-test": ("control", "horizon_users", "missing_days")}
+    of_kinds = {
+        "ab-test": ("control", "horizon_users", "missing_days"),
+        "forecasting": ("missing_days",),
+        "pricing": (),
+        "recommendation": ("clusters",),
+    }
     given = {name: getattr(asked, name) for names in of_kinds.values() for name in names}
     given = {name: value for name, value in given.items() if value not in (None, False)}
     wrong = sorted(set(given) - set(of_kinds[asked.kind]))

@@ -23,26 +23,30 @@ class Access:
 
     Args:
       tokens: of the store; None where there is no store, and so no token.
+      loopback: whether only this machine reaches the dashboard, so that it may do without tokens.
     """
 
-    def __init__(self, tokens: Tokens | None):
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens | None, *, loopback: bool = True):
+        self._tokens, self._loopback = tokens, loopback
         self.form_key = secrets.token_urlsafe(24)
 
     @property
     def needs_token(self) -> bool:
         """Whether there are tokens, so that one is needed."""
-        return self._tokens is not None and self._tokens.used
+        return not self._loopback or (self._tokens is not None and self._tokens.used)
 
     def caller(self, token: str | None) -> Caller:
         """Who asks with this token.
 
         Raises:
-          Refusal: there are tokens, and this is none of them.
+          Refusal: a token is needed, and this is none of them.
         """
-        if self._tokens is None:
+        if self._tokens is not None:
+            self._tokens.refresh()
+        if self._tokens is None or not self._tokens.used:
+            if self.needs_token:  # the last token was removed meanwhile
+                raise Refusal("unauthorised", "this dashboard needs a token, and there is none.", hint="Add one.")
             return EVERYBODY
-        self._tokens.refresh()
         return self._tokens.caller(None if token is None else f"Bearer {token}")
 
     def check_host(self, host: str) -> None:
@@ -58,8 +62,15 @@ class Access:
                 hint="Open it as http://127.0.0.1, or set up tokens: quickstudy token add STORE TENANT.",
             )
 
-    def check_form(self, key: str) -> None:
-        """Raises `Refusal` unless a form came from a page of this server."""
+    def check_form(self, key: str, *, site: str = "") -> None:
+        """Raises `Refusal` unless a form came from a page of this server.
+
+        Args:
+          key: that the form holds.
+          site: where the browser says that it comes from (`Sec-Fetch-Site`); empty where it says nothing.
+        """
+        if site not in ("", "same-origin", "none"):
+            raise Refusal("forbidden", "this form came from another site.", hint="Use the pages of the dashboard itself.")
         if not hmac.compare_digest(key.encode(), self.form_key.encode()):
             raise Refusal("forbidden", "this form is out of date.", hint="Go back, load the page again, and send it again.")
 

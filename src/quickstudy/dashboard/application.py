@@ -1,10 +1,11 @@
 """The application: routes, signing in, security headers, and what is shown where something is refused."""
 
 import asyncio
+import logging
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,9 +31,10 @@ SECURITY_HEADERS = {
 }
 _MOST_FORM_BYTES = 2**16
 _FOLDER = Path(__file__).parent
+_log = logging.getLogger("quickstudy.dashboard")
 
 
-def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> Starlette:
+def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> ASGIApp:
     """The application for a server.
 
     Args:
@@ -55,9 +57,8 @@ def application(routes: Sequence[PageRoute], access: Access, pages: Pages) -> St
         said = "This page takes another kind of request." if status == 405 else "There is no page at this address."
         return pages.page("trouble.html", status=status, here="", title="Not found", said=said, hint="Choose a page above.")
 
-    made = Starlette(routes=own, exception_handlers={HTTPException: not_there})
-    made.add_middleware(_Guarded, access=access)
-    return made
+    # Around everything, so that the response to a failure has the headers, too.
+    return _Guarded(Starlette(routes=own, exception_handlers={HTTPException: not_there}), access=access)
 
 
 class _Guarded:
@@ -105,11 +106,13 @@ class _Endpoint:
         except Refusal:
             there = urllib.parse.quote(f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path)
             return RedirectResponse(f"/sign-in?to={there}", 303)
+        except QuickstudyError as error:  # the store cannot be read
+            return self._trouble(503, str(error), "")
         try:
             caller.needs(self._route.scope)
             form = await _form(request) if self._route.method == "POST" else {}
             if self._route.method == "POST":
-                self._access.check_form(form.get(FORM_KEY, ""))
+                self._access.check_form(form.get(FORM_KEY, ""), site=_site(request))
             query = urllib.parse.parse_qs(request.url.query, keep_blank_values=True)
             partial = request.headers.get("hx-request") == "true" and "hx-history-restore-request" not in request.headers
             asked = Asked(caller=caller, token=token, path=request.url.path, query=query, form=form, partial=partial)
@@ -122,6 +125,9 @@ class _Endpoint:
             return self._trouble(400, str(error), "")
         except QuickstudyError as error:
             return self._trouble(503, str(error), "")
+        except Exception:
+            _log.exception("the page %s failed", self._route.path)
+            return self._trouble(500, "This page has failed. The log of the dashboard says why.", "")
 
     def _trouble(self, status: int, said: str, hint: str) -> Response:
         return self._pages.page("trouble.html", status=status, here="", title="This cannot be shown", said=said, hint=hint)
@@ -147,7 +153,7 @@ class _SignIn:
         form = await _form(request)
         token = form.get("token", "").strip()
         try:
-            self._access.check_form(form.get(FORM_KEY, ""))
+            self._access.check_form(form.get(FORM_KEY, ""), site=_site(request))
             await asyncio.to_thread(self._access.caller, token)
         except Refusal as refusal:
             said = refusal.message if refusal.kind == "forbidden" else "This is no token of this store."
@@ -165,9 +171,9 @@ class _SignOut:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response: Response = RedirectResponse("/sign-in", 303)
+        request, response = Request(scope, receive), cast(Response, RedirectResponse("/sign-in", 303))
         try:
-            self._access.check_form((await _form(Request(scope, receive))).get(FORM_KEY, ""))
+            self._access.check_form((await _form(request)).get(FORM_KEY, ""), site=_site(request))
             response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         except Refusal as refusal:
             response = Response(f"{refusal.message} {refusal.hint}", refusal.status, media_type="text/plain")
@@ -195,6 +201,10 @@ async def _form(request: Request) -> dict[str, str]:
     except ValueError:
         raise Refusal("invalid", "the form cannot be read.", hint="Load the page again, and send it again.") from None
     return {name: values[-1] for name, values in fields.items()}
+
+
+def _site(request: Request) -> str:
+    return request.headers.get("sec-fetch-site", "")
 
 
 def _own_path(path: str) -> str:

@@ -1,6 +1,7 @@
 """The pages of the audit: what was decided and why, and whether the log is whole."""
 
 import json
+import re
 import time
 from typing import Any
 
@@ -78,5 +79,10 @@ def _row(event: dict[str, Any]) -> dict[str, Any]:
     for name, value in event.items():
         if name not in apart and value not in (None, ""):
             parts = value if isinstance(value, dict) else {"": value}
-            fields += [(f"{name} {part}".replace("extras", "").strip(), json.dumps(inner)) for part, inner in parts.items()]
+            fields += [(_words(name, part), json.dumps(inner)) for part, inner in parts.items()]
     return {name: event.get(name) for name in apart} | {"fields": fields}
+
+
+def _words(name: str, path: str) -> str:
+    """The name of a number of a decision: `decision guard reason` for the leaf `extras['guard']['reason']`."""
+    return " ".join([name, *(part for part in re.split(r"[\[\]'.]+", path) if part not in ("", "extras"))])

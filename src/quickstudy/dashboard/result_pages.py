@@ -126,16 +126,16 @@ class ResultPages:
     def _chosen(self, asked: Asked, here: str) -> tuple[dict[str, list[str]], dict[str, Any]]:
         """The folders with evaluations, and what is chosen of them."""
         found = folders_with_evaluations(self._folder)
-        name = asked.one("folder") or next(iter(found), None)
+        root, name = str(self._folder), asked.one("folder") or next(iter(found), None)
         if name is not None and name not in found:
-            raise UsageError(f"there are no results in {name!r:.120}. Choose a folder that the page lists.")
+            root, name = f"{root}/{name}", None  # a run that was not measured yet
         splits = found.get(name, []) if name is not None else []
         split = asked.one("split") or ("test" if "test" in splits else next(iter(splits), ""))
         if splits and split not in splits:
             split = splits[0]
         values = {
             "here": here,
-            "root": str(self._folder),
+            "root": root,
             "folders": list(found),
             "name": name,
             "splits": splits,

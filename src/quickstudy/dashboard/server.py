@@ -70,7 +70,9 @@ def serve_dashboard(settings: DashboardSettings, *, listens: Callable[[str], Non
                 "quickstudy token add STORE TENANT --scopes read admin, and name the store with --store."
             )
         registry = None if settings.registry is None else Registry(settings.registry)
-        sources = Sources(runs=Path(settings.runs), store=store, registry=registry, server=settings.server)
+        sources = Sources(
+            runs=Path(settings.runs), store=store, registry=registry, server=settings.server, loopback=is_loopback(listening)
+        )
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
         server = uvicorn.Server(uvicorn.Config(dashboard(sources), timeout_graceful_shutdown=_STOP_SECONDS, **config))
         listens(url_of(listening))

@@ -11,7 +11,7 @@ import numpy as np
 from quickstudy.rollout.envelope.reasons import guard_words
 from quickstudy.serving.events import Acted, Event, Lapsed, Moved, Opened, Rewarded, RolledBack, Shadowed
 from quickstudy.serving.heads import event_of, head_of
-from quickstudy.serving.log import counted
+from quickstudy.serving.log import counted_numbers
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import GUARD_FALLBACK, GUARD_REASON
 from quickstudy.serving.stores.store import Store
@@ -133,17 +133,17 @@ def decision_rows(events: Sequence[tuple[int, Event]], layouts: Mapping[str, lis
       events: the number and the event, in their order.
       layouts: of the words of observations and decisions, as `ServedAgent.described` gives them.
     """
-    counting = set(map(id, counted([event for _, event in events])))
+    counting = {number for number, _ in counted_numbers(list(events))}
     rows: dict[str, DecisionRow] = {}
     undone = [
         dataclasses.replace(_row(number, event, layouts), undone=True)
         for number, event in events
-        if isinstance(event, Acted) and id(event) not in counting
+        if isinstance(event, Acted) and number not in counting
     ]
     waiting: set[str] = set()
     overtaken: set[str] = set()
     for number, event in events:
-        if id(event) not in counting:
+        if number not in counting:
             continue
         match event:
             case Acted():

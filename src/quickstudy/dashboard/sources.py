@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from quickstudy.dashboard.access import Access
 from quickstudy.dashboard.agent_pages import AgentPages
@@ -49,22 +49,24 @@ class Sources:
       store: with sessions; None shows none. It is only read.
       registry: of agents; None shows none. It is only read.
       server: address of the server of the store, which makes changes; None where nothing can be changed.
+      loopback: whether only this machine reaches the dashboard. If not, a token is always needed.
     """
 
     runs: Path
     store: Store | None = None
     registry: Registry | None = None
     server: str | None = None
+    loopback: bool = True
 
 
-def dashboard(sources: Sources) -> Starlette:
+def dashboard(sources: Sources) -> ASGIApp:
     """The application that shows some sources: to be served alone, or to be mounted by another.
 
     Args:
       sources: what is shown.
     """
     tokens = None if sources.store is None else Tokens(sources.store)
-    access = Access(tokens)
+    access = Access(tokens, loopback=sources.loopback)
     pages = Pages(form_key=access.form_key, signs_out=access.needs_token)
     runs, store = Runs(sources.runs), sources.store
     routes = [*RunPages(runs, pages).routes(), *ResultPages(sources.runs, runs, pages).routes()]

@@ -208,7 +208,7 @@ def slots_of(lifetime: Transition) -> LoggedSlots:
         observation=lifetime.observation,
         action=lifetime.decision.action,
         outcome=lifetime.outcome,
-        slot=np.arange(len(lifetime.valid), dtype=np.int32),
+        slot=jnp.arange(len(lifetime.valid), dtype=jnp.int32),
         valid=lifetime.valid,
     )
 

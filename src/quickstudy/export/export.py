@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.export.c_export import c_files
+from quickstudy.export.c_products import in_whole_numbers
 from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract, weights_term
 from quickstudy.export.graph_terms import graph_terms
@@ -154,6 +155,10 @@ def export_bundle(
     if quantise is not None:
         programs = in_fewer_bits(programs, quantise)
         agent = program_agent(trained, programs)
+    products = multiplications((*programs.take_in.operations, *programs.decide.operations))
+    if to == "c":
+        take_in, decide = map(in_whole_numbers, (programs.take_in, programs.decide))
+        programs = dataclasses.replace(programs, take_in=take_in, decide=decide)
     initial = _initial(agent, params, programs)
     outputs = list(programs.decision)
     recorded = record_vectors(
@@ -172,7 +177,7 @@ def export_bundle(
         seed=seed,
         memory_bytes=memory_bytes(agent),
         weights=weights_term(quantise, weight_bytes(programs, initial), rounds_factors=rounds_factors),
-        products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
+        products=products,
     )
     if to in _GRAPHS:
         said |= graph_terms(programs, said)

@@ -10,6 +10,9 @@ __all__ = ["KINDS", "fit_records"]
 
 KINDS = {
     "ab-test": "quickstudy.fitting.ab_tests:fit_ab_tests",
+    "forecasting": "quickstudy.fitting.series:fit_series",
+    "pricing": "quickstudy.fitting.prices:fit_prices",
+    "recommendation": "quickstudy.fitting.visitors:fit_visitors",
 }
 
 

@@ -57,13 +57,15 @@ class PastTests:
     def some(self, chosen: np.ndarray) -> "PastTests":
         """The tests that are chosen, by truth values."""
         at = np.flatnonzero(chosen)
-        columns = {name: [getattr(self, name)[i] for i in at] for name in ("names", "arms", "users", "conversions", "days")}
+        fields = ("names", "arms", "users", "conversions", "days")
+        columns: dict[str, Any] = {name: [getattr(self, name)[i] for i in at] for name in fields}
         return dataclasses.replace(self, **columns)
 
     @property
     def controls(self) -> tuple[np.ndarray, np.ndarray]:
         """Users and conversions `[tests]` of the controls."""
-        return tuple(np.asarray([one[0] for one in column], float) for column in (self.users, self.conversions))  # type: ignore[return-value]
+        users, conversions = (np.asarray([one[0] for one in column], float) for column in (self.users, self.conversions))
+        return users, conversions
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -73,7 +75,8 @@ class PastTests:
             for users, conversions in zip(self.users, self.conversions, strict=True)
             for arm in range(1, len(users))
         ]
-        return tuple(np.asarray(rows, float).T)  # type: ignore[return-value]
+        n0, x0, n1, x1 = np.asarray(rows, float).T
+        return n0, x0, n1, x1
 
 
 def read_tests(records: Any, *, control: str | None = None, missing_days: bool = False) -> PastTests:

@@ -67,7 +67,7 @@ class Fitted:
     rows: int
     tasks: int
     held_out: int
-    fitted: Mapping[str, float]
+    fitted: Mapping[str, float | tuple[float, ...]]
     chosen: Mapping[str, float | int | str]
     intervals: Mapping[str, tuple[float, float]]
     matches: tuple[Match, ...]
@@ -75,6 +75,6 @@ class Fitted:
     notes: tuple[str, ...] = ()
 
     @property
-    def settings(self) -> dict[str, float | int | str]:
+    def settings(self) -> dict[str, float | int | str | tuple[float, ...]]:
         """All settings of the task distribution."""
         return {**self.chosen, **self.fitted}

@@ -24,13 +24,13 @@ class Column:
     Args:
       name: by which the message and the documentation call it.
       also: other names that are taken for it.
-      kind: of its cells: `text`, `whole` numbers of 0 or more, any finite `number`, or a `day`.
+      kind: of its cells: `text`, `whole` numbers of 0 or more, any finite `number`, a `day`, or `any`, which is not looked at.
       optional: whether the table may lack it.
     """
 
     name: str
     also: tuple[str, ...] = ()
-    kind: Literal["text", "whole", "number", "day"] = "text"
+    kind: Literal["text", "whole", "number", "day", "any"] = "text"
     optional: bool = False
 
 
@@ -99,6 +99,8 @@ class Table:
             )
 
     def _value(self, cell: Any, column: Column, line: int) -> Any:
+        if column.kind == "any":
+            return cell
         text = cell.strip() if isinstance(cell, str) else cell
         if text is None or (isinstance(text, str) and text.lower() in _EMPTY) or (isinstance(text, float) and math.isnan(text)):
             raise self._refusal(line, column, cell, "the cell is empty. Fill it, or leave out the row")

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from quickstudy.fitting.results import Fitted
 
+_IN_A_LINE = 12
 _TEMPLATE = '''"""Tasks like those of {source}, fitted by `quickstudy fit`.
 
     quickstudy check {path}:make
@@ -14,7 +16,7 @@ The numbers below are all that was taken from the records. Change them where you
 """
 
 import quickstudy as qs
-
+{constants}
 
 def make({arguments}
 ) -> qs.TaskDistribution:
@@ -37,7 +39,9 @@ def tasks_file(fitted: Fitted, *, path: str) -> str:
       fitted: the fit.
       path: of the file, for its own commands.
     """
-    named = {**fitted.fitted, **fitted.chosen}
+    every = {**fitted.fitted, **fitted.chosen}
+    long = {name: value for name, value in every.items() if isinstance(value, tuple)}
+    named = {name: value for name, value in every.items() if not isinstance(value, tuple)}
     arguments = [f"    {name}: {type(value).__name__} = {_literal(value)}," for name, value in named.items()]
     documented = []
     for name in named:
@@ -51,7 +55,8 @@ def tasks_file(fitted: Fitted, *, path: str) -> str:
         distribution=fitted.distribution,
         arguments="\n    *,\n" + "\n".join(arguments),
         documented="\n".join(documented),
-        passed="\n".join(f"        {name}={name}," for name in named),
+        constants="".join(f"\n{name.upper()} = (\n{_rows(value)}\n)\n" for name, value in long.items()),
+        passed="\n".join(f"        {name}={name.upper() if name in long else name}," for name in every),
     )
 
 
@@ -75,5 +80,11 @@ def report_json(fitted: Fitted) -> str:
     )
 
 
-def _literal(value: float | int | str) -> str:
+def _rows(values: tuple[float, ...]) -> str:
+    """Numbers, a few in a line."""
+    lines = [values[start : start + _IN_A_LINE] for start in range(0, len(values), _IN_A_LINE)]
+    return "\n".join("    " + " ".join(f"{value:.4g}," for value in line) for line in lines)
+
+
+def _literal(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) and value != int(value) else repr(value)

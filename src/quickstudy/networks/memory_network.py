@@ -50,8 +50,8 @@ class MemoryNetworkConfig:
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
     reads_allowed: bool = True
-    """The network reads which actions are allowed, where tasks say so. If not: forbidden actions are only taken from its policy.
-    That is enough, and learning is faster, where the set changes at every step and says nothing of the task."""
+    """The network reads which actions are allowed, where tasks say so. If not, forbidden actions are only taken from its
+    policy. That is enough where the set changes at every step and says nothing of the task."""
     observation_scale: ObservationScale = "seen"
     """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 

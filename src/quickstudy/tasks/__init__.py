@@ -41,12 +41,14 @@ DISTRIBUTIONS = {
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
     "pendulum": "quickstudy.tasks.control.pendulum:pendulum",
     "point-navigation": "quickstudy.tasks.navigation.point_navigation:point_navigation",
+    "pricing": "quickstudy.tasks.decisions.pricing:pricing",
     "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
     "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
     "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
     "recommendation": "quickstudy.tasks.decisions.recommendation:recommendation",
     "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
+    "trading": "quickstudy.tasks.decisions.trading:trading",
     **SUITES,
 }
 

@@ -16,6 +16,15 @@ from quickstudy.tasks.decisions.series import KINDS
 
 KEY = jax.random.key(0)
 SMALL = {"history": 20, "horizon": 12, "recent": 6}
+# MASE of one-step forecasts on 1,000 series of test, with standard errors.
+MEASURED = {
+    "naive": (1.006, 0.004),
+    "SES": (0.847, 0.004),
+    "best single expert": (0.866, 0.004),
+    "fixed share": (0.85, 0.004),
+    "BOCPD": (0.784, 0.004),
+    "known change points": (0.758, 0.003),
+}
 
 
 def lifetimes(distribution, agent, drawn):
@@ -51,6 +60,7 @@ def test_the_naive_forecast_costs_the_absolute_change_and_futures_stay_hidden(sm
     assert not np.array_equal(again.observation[:, 6], recorded.observation[:, 6])
 
 
+@pytest.mark.slow
 def test_a_reset_helps_at_once_where_the_level_has_moved():
     distribution = forecasting(**SMALL)
     drawn = distribution.sample_tasks("train", KEY, tasks=1)
@@ -65,6 +75,7 @@ def test_a_reset_helps_at_once_where_the_level_has_moved():
     assert float(kept.reward) < -2.0
 
 
+@pytest.mark.slow
 def test_splits_share_no_series_and_shift_what_they_say():
     distribution = forecasting(history=2, horizon=1)
     drawn = {split: distribution.sample_tasks(split, KEY, tasks=3000) for split in SPLITS}
@@ -76,6 +87,7 @@ def test_splits_share_no_series_and_shift_what_they_say():
         np.testing.assert_allclose(task.process.size, 6.0 if split == "ood:large" else 3.0)
 
 
+@pytest.mark.slow
 def test_the_noise_of_heavy_tails_has_them_and_the_same_variance():
     distribution = forecasting(history=200, horizon=1)
     kurtosis = {}
@@ -88,6 +100,7 @@ def test_the_noise_of_heavy_tails_has_them_and_the_same_variance():
     assert kurtosis["ood:heavy-tails"] > 5.0
 
 
+@pytest.mark.slow
 def test_mixed_series_are_drawn_from_their_prior():
     distribution = forecasting(kind="mixed", history=2, horizon=1, slope_share=0.0, seasonal=0.25, size_low=2.0)
     process = jax.tree.map(np.asarray, distribution.sample_tasks("train", KEY, tasks=4000).process)
@@ -127,10 +140,9 @@ def test_make_knows_every_setting_and_stores_it():
 
 @pytest.mark.slow
 def test_experts_earn_what_was_measured():
-    """Golden, 2,000 series of test; the numbers of the page."""
+    """Golden; the numbers of the page. Without the detour over weights, BOCPD has 0.783, and known change points 0.757."""
     distribution = forecasting(shows_changes=True)
     drawn = distribution.sample_tasks("test", jax.random.key(7), tasks=400)
-    assert MEASURED
     for name, (expected, error) in MEASURED.items():
         errors = -np.asarray(lifetimes(distribution, distribution.baselines[name](), drawn).outcome.reward).mean(1)
         assert abs(errors.mean() - expected) < 4 * np.hypot(error, errors.std() / 20), name

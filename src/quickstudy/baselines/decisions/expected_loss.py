@@ -10,7 +10,7 @@ from quickstudy.protocol.records import Spec
 
 
 def expected_loss_agent(
-    spec: Spec, *, lift_deviation: float = 0.15, null_share: float = 0.6, patience: float = 8.0, users_per_look: int = 500
+    spec: Spec, *, lift_deviation: float = 0.15, null_share: float = 0.0, patience: float = 8.0, users_per_look: int = 500
 ) -> Agent:
     """Ships the arm with the highest expected rate once its expected loss is worth less than some more looks.
 

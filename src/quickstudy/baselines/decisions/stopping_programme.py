@@ -31,7 +31,7 @@ def stopping_programme_agent(
     spec: Spec,
     *,
     lift_deviation: float = 0.15,
-    null_share: float = 0.6,
+    null_share: float = 0.0,
     users_per_look: int = 500,
     horizon_users: int = 200_000,
 ) -> Agent:

@@ -9,8 +9,8 @@ part of the variant's own, so the regressors of variant a are
 
     φ(a, x) = [s ∘ x, 0, ..., o ∘ x at the place of a, ..., 0]        w ~ N(0, I)
 
-with the standard deviations s and o of the two parts. A click is taken for neutral + v (φ · w) plus noise of variance v, where v
-is the slope of the logistic function at `base`, and also the variance of a click there.
+with the standard deviations s and o of the two parts. A click is taken for neutral + v (φ · w) plus noise of variance v, where
+v is the slope of the logistic function at `base`, and also the variance of a click there.
 """
 
 import jax

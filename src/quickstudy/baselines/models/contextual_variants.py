@@ -78,12 +78,13 @@ class ContextualVariants:
     @property
     def shared_deviations(self) -> Float[np.ndarray, " n"]:
         """Standard deviation of the part of each weight that all variants share."""
-        return np.float32([0, *[self.shared * self.active**0.5] * self.features, 0, 0])
+        return np.asarray([0, *[self.shared * self.active**0.5] * self.features, 0, 0], np.float32)
 
     @property
     def own_deviations(self) -> Float[np.ndarray, " n"]:
         """Standard deviation of the part of each weight that one variant has for itself."""
-        return np.float32([self.intercept, *[self.own * self.active**0.5] * self.features, self.season, self.season])
+        of_features = [self.own * self.active**0.5] * self.features
+        return np.asarray([self.intercept, *of_features, self.season, self.season], np.float32)
 
 
 def regressors(observation: Float[Array, "*time numbers"], features: int) -> Float[Array, "*time n"]:

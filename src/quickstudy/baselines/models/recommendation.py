@@ -127,7 +127,7 @@ def prior_for(spec: Spec, prior: Recommendation | None) -> Recommendation:
             "a recommendation agent needs tasks that say which items are allowed (Spec.action_mask), as `recommendation` does; "
             f"came observations {spec.observation_space!r} and actions {spec.action_space!r}."
         )
-    items = int(spec.action_space.n)  # type: ignore[union-attr]
+    items = flat_size(spec.action_space)
     size = flat_size(spec.observation_space) - items - 1
     if size < 1:
         raise SpecError(

@@ -14,7 +14,7 @@ from quickstudy.serving.engine import Engine
 from quickstudy.serving.following import Following
 from quickstudy.serving.heads import event_of
 from quickstudy.serving.http import bodies
-from quickstudy.serving.http.asgi import Asgi, Endpoint, Mailbox, Reply, Request
+from quickstudy.serving.http.asgi import App, Asgi, Endpoint, Mailbox, Reply, Request
 from quickstudy.serving.http.metrics import MEDIA_TYPE, Metrics
 from quickstudy.serving.http.openapi import document
 from quickstudy.serving.http.problems import failed, problem, refused
@@ -40,9 +40,19 @@ class Application:
       tokens: who may ask.
       rates: how often.
       follows: the alias that names the agent; it is looked at every second.
+      beside: another application, which answers every path that is none of these.
     """
 
-    def __init__(self, engine: Engine, tokens: Tokens, *, rates: Rates | None = None, follows: Following | None = None):
+    def __init__(
+        self,
+        engine: Engine,
+        tokens: Tokens,
+        *,
+        rates: Rates | None = None,
+        follows: Following | None = None,
+        beside: App | None = None,
+    ):
+        self._beside = beside
         self._engine, self._tokens, self._rates, self._follows = engine, tokens, rates or Rates(None), follows
         self._metrics = Metrics(engine, follows)
         self._document = bodies.encoded(document(engine.served))
@@ -68,7 +78,7 @@ class Application:
             "/metrics": {"GET": self._tell_metrics},
             "/openapi.json": {"GET": self._openapi},
         }
-        return Asgi(endpoints, lifespan=self._lifespan, refused=refused, failed=failed)
+        return Asgi(endpoints, lifespan=self._lifespan, refused=refused, failed=failed, beside=self._beside)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ _log = logging.getLogger("quickstudy.serving")
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class Reply(NamedTuple):
@@ -83,6 +84,7 @@ class Asgi:
       lifespan: entered before the first request, and left after the last.
       refused: makes the reply to a request that is refused; headers are added to it.
       failed: makes the reply to a request whose endpoint has failed.
+      beside: another application, which answers every path that has no endpoint.
     """
 
     def __init__(
@@ -92,13 +94,17 @@ class Asgi:
         lifespan: Callable[[], contextlib.AbstractAsyncContextManager[None]],
         refused: Callable[..., Reply],
         failed: Callable[[Exception], Reply],
+        beside: App | None = None,
     ):
         self._endpoints, self._lifespan, self._refused, self._failed = endpoints, lifespan, refused, failed
+        self._beside = beside
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serves one request, or the start and the end of the server."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif self._beside is not None and _known_part(scope["path"])[0] not in self._endpoints:
+            await self._beside(scope, receive, send)
         elif scope["type"] == "http":
             reply = await self._reply(scope, receive)
             headers = [(b"content-type", reply.media_type.encode()), (b"content-length", b"%d" % len(reply.body))]

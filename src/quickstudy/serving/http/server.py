@@ -63,6 +63,7 @@ def serve(
     *,
     listens: Callable[[str], None] = lambda url: None,
     follows: Any = None,
+    beside: Callable[[str, bool], Any] | None = None,
 ) -> int:
     """Serves until SIGINT, SIGTERM or SIGHUP; returns the exit status.
 
@@ -71,6 +72,8 @@ def serve(
       settings: how it is served.
       listens: called with the address of the server as soon as it listens there.
       follows: the alias that names the agent, where it came from a registry: a `Following`, whose module needs the extra.
+      beside: makes another application, such as a dashboard, that answers every path that the server does not know. It is
+        called with the address of the server, and with whether only this machine reaches it.
     Raises:
       UsageError: settings that cannot be, an address that cannot be used, or a store that another server owns.
       MissingExtraError: the extra `serve` is not installed.
@@ -114,7 +117,8 @@ def serve(
             moves=settings.moves,
             versions=None if follows is None else follows.versions,
         )
-        application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows)
+        other = None if beside is None else beside(url_of(listening), is_loopback(listening))
+        application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows, beside=other)
         # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
         config |= {"http": "httptools", "ws": "none", "proxy_headers": False}

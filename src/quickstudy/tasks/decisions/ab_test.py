@@ -41,7 +41,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.baselines.models import ab_test as model
 from quickstudy.baselines.models import gate as gates
-from quickstudy.numerics.binomial import binomial_quantile
+from quickstudy.numerics.count_quantiles import binomial_quantile
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.protocol.made_of import made_of
 from quickstudy.protocol.memory import check_memory

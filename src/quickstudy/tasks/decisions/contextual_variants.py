@@ -19,10 +19,19 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 - `ood:strong-season`: the weights of the season are five times as large.
 - `ood:one-feature`: at most one feature matters.
 
-`floor` and `ceiling` are expectations over users, with 256 users that fill the space evenly in place of random ones. The ceiling
-knows the weights and the deaths.
+`floor` and `ceiling` are expectations over users, with 256 users that fill the space evenly in place of random ones. The
+ceiling knows the weights and the deaths.
 
-MEASURED
+Regret after 100 users of 500 sites of each split; standard errors are 0.27 to 0.37. `tests/golden/test_contextual_variants.py`
+measures `test` again on 200 sites.
+
+    agent                         test     own-weights    dying-arms    strong-season    one-feature
+    random                        26.44    29.06          27.81         33.60            16.50
+    site Thompson sampling        21.34    23.17          23.02         28.82            14.69
+    logistic Thompson sampling    21.30    23.13          22.93         28.78            14.55
+    greedy linear                 18.38    20.15          16.77         21.08            12.04
+    variant LinUCB                17.31    18.89          18.17         17.16            12.07
+    site greedy                   14.72    16.05          15.79         22.26            10.75
 """
 
 from collections.abc import Callable
@@ -184,7 +193,9 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
         reset=reset,
         step=step,
         describe=describe,
-        floor=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).sum(-1) / allowed.sum(-1)),
+        floor=lambda task: expected(
+            task, lambda p, allowed: jnp.where(allowed, p, 0.0).sum(-1) / allowed.sum(-1).astype(p.dtype)
+        ),
         ceiling=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).max(-1)),
         # The variants that are there are seen, and so is what follows from when they come and go.
         shown=("comes", "goes"),

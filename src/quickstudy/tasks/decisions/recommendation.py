@@ -47,6 +47,9 @@ Regret after 50 steps of 1,000 visitors of each split (standard errors). "Planne
 The clusters are worth 3.2 of LinUCB's 8.8. Outside the clusters the same prior costs 5.7 more than knowing nothing. A prior
 that allows for other visitors (careful) costs 0.2 on `test` and saves 3.9 outside. Where the cluster changes at step 25,
 LinUCB loses 12.6 and mixture-prior Bayes 10.0 (planned 13.9 and 9.5); no expert here looks for changes.
+
+RL² with `--cell gru --no-reads-allowed --teacher careful-mixture-prior-bayes --imitation 0.8` and a million steps loses 5.81
+(0.15) on `test` and 11.23 (0.15) outside the clusters: one seed, 1,000 visitors.
 """
 
 from collections.abc import Callable
