@@ -8,12 +8,13 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 # The laws run with every annotation of the package checked, shapes included.
 PYTEST_LAWS := QUICKSTUDY_CHECK_ANNOTATIONS=1 $(PYTEST) tests/laws
 NOT_LAWS := --ignore tests/laws
-QUICK := not slow and not learning and not suites
+QUICK := not slow and not learning and not suites and not exhaustive
+REST := (slow or learning or suites) and not exhaustive
 
-.PHONY: help demo test test-rest test-all check docs bench clean
+.PHONY: help demo test test-rest test-exhaustive test-all check docs bench clean
 
 help:                            ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 17
 
 demo: $(VENV)/installed          ## meta-train an agent on bandits, measure it, draw the page
 	$(BIN)/quickstudy demo --overwrite
@@ -23,11 +24,15 @@ test: $(VENV)/installed-test     ## the tests that everybody runs; warnings are 
 	$(PYTEST) $(NOT_LAWS) -m "$(QUICK)"
 
 test-rest: $(VENV)/installed-suites  ## the tests that `make test` leaves out: slow ones, learning with every agent, outside suites
-	$(PYTEST_LAWS) -m "not ($(QUICK))"
+	$(PYTEST_LAWS) -m "$(REST)"
 	$(PYTEST) tests/laws/test_task_distribution_laws.py -m suites
-	$(PYTEST) $(NOT_LAWS) -m "not ($(QUICK))"
+	$(PYTEST) $(NOT_LAWS) -m "$(REST)"
 
-test-all: test test-rest         ## every test
+test-exhaustive: $(VENV)/installed-suites  ## cases beside nearly equal ones that `make test-rest` tries; before a release
+	$(PYTEST_LAWS) -m exhaustive
+	$(PYTEST) $(NOT_LAWS) -m exhaustive
+
+test-all: test test-rest test-exhaustive  ## every test
 
 check: $(VENV)/installed-check   ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -62,5 +67,5 @@ $(VENV)/installed-check: $(VENV)/installed  # mypy reads the records of msgspec 
 	@touch $@
 
 $(VENV)/installed-suites: $(VENV)/installed-test
-	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,ray-serve,onnx,openfeature,deploy-check,api-check]'
+	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,ray-serve,onnx,litert,openfeature,deploy-check,api-check,browser-check]'
 	@touch $@

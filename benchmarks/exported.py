@@ -2,11 +2,12 @@
 
     python benchmarks/exported.py
     python benchmarks/exported.py --forms onnx      # measures one form anew and keeps what was measured of the others
+    python benchmarks/exported.py --only mdp-n10    # the same for one agent
 
 For a GRU of 256 units on bandits of five arms, and for shipped bundles of different kinds: the NumPy form, the C form
-(gcc -O3 -march=native), the ONNX form (ONNX Runtime, one thread), and `quickstudy.Actor` on both of its backends. Every time
-stands beside an empty call of the same run. The numbers go to `benchmarks/exported.json`, and the table of `docs/export.md` is
-drawn from them.
+(gcc -O3 -march=native), the ONNX form (ONNX Runtime, one thread), the LiteRT form (one thread; also its graph without the
+Python around it), and `quickstudy.Actor` on both of its backends. Every time stands beside an empty call of the same run. The
+numbers go to `benchmarks/exported.json`, and the table of `docs/export.md` is drawn from them.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ from quickstudy.storage.bundle import Bundle, load_bundle
 HERE = Path(__file__).parent
 NUMBERS, PAGE = HERE / "exported.json", HERE.parent / "docs" / "export.md"
 LARGE = "GRU, 256 units"
-TARGETS, ACTORS = ("numpy", "c", "onnx"), ("actor numpy", "actor jax")
+TARGETS, ACTORS = ("numpy", "c", "onnx", "litert"), ("actor numpy", "actor jax")
 BUNDLES = ("bandit-n10-k10", "mdp-n10", "half-cheetah-rl2", "grid-navigation-varibad", "cart-pole-hybrid")
 MARKS = ("<!-- measured: python benchmarks/exported.py -->\n", "<!-- end of what was measured -->")
 
@@ -85,6 +86,39 @@ def time_actor(bundle, backend, decisions):
     return times | {"empty_median": _percentile(empty, 50), "empty_p99": _percentile(empty, 99)}
 
 
+def time_graph(folder, *, turns=5):
+    """Microseconds of the LiteRT graph in a folder by itself, along the recorded steps, and of an empty call."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(folder / "agent.tflite"), num_threads=1)
+    interpreter.allocate_tensors()
+    ports, results = interpreter.get_input_details(), interpreter.get_output_details()
+    with np.load(folder / "vectors.npz") as file:
+        steps = {name.removeprefix("lived."): file[name] for name in file.files}
+    taken, empty = [], []
+    for turn in range(turns):
+        state = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in ports}
+        for row in range(len(steps["begins"])):
+            for one in ports:
+                given = state[one["name"]] if one["name"].startswith("state.") else steps[one["name"]][row]
+                interpreter.set_tensor(one["index"], np.asarray(given, one["dtype"]).reshape(one["shape"]))
+            began = time.perf_counter()
+            interpreter.invoke()
+            between = time.perf_counter()
+            _nothing()
+            ended = time.perf_counter()
+            state = {one["name"].removeprefix("next_"): interpreter.get_tensor(one["index"]) for one in results}
+            if turn:  # the first turn warms up
+                taken.append(between - began)
+                empty.append(ended - between)
+    times = {"median": _percentile(taken, 50), "p99": _percentile(taken, 99)}
+    return times | {"empty_median": _percentile(empty, 50), "empty_p99": _percentile(empty, 99)}
+
+
+def _nothing():
+    return None
+
+
 def _observation(space, generator):
     if hasattr(space, "n"):
         return int(space.start + generator.integers(space.n))
@@ -101,6 +135,7 @@ def measured(bundle, name, settings):
     for target in (form for form in settings.forms if form in TARGETS):
         with tempfile.TemporaryDirectory() as folder:
             exported = export_bundle(bundle, to=target, folder=folder, name=name, check=settings.check, bench=True)
+            alone = time_graph(exported.folder) if target == "litert" else None
         parity = exported.parity
         code = sum(size for file, size in exported.sizes.items() if "vectors" not in file and file != "replay.c")
         found[target] = {
@@ -110,6 +145,8 @@ def measured(bundle, name, settings):
             "bytes": code,
             "microseconds": dataclasses.asdict(parity.latency),
         }
+        if alone is not None:
+            found["litert graph"] = {"microseconds": alone}
     for form in (form for form in settings.forms if form in ACTORS):
         found[form] = {"microseconds": time_actor(bundle, form.removeprefix("actor "), settings.decisions)}
     return found
@@ -117,12 +154,13 @@ def measured(bundle, name, settings):
 
 def table(results):
     """The table of the page, in Markdown."""
-    names = {"numpy": "NumPy", "c": "C", "onnx": "ONNX", "actor numpy": "`Actor`, NumPy", "actor jax": "`Actor`, JAX"}
+    names = {"numpy": "NumPy", "c": "C", "onnx": "ONNX", "litert": "LiteRT", "litert graph": "LiteRT, graph alone"}
+    names |= {"actor numpy": "`Actor`, NumPy", "actor jax": "`Actor`, JAX"}
     head = ["agent", *(f"deviation, {names[target]}" for target in TARGETS), *names.values(), "empty call in Python"]
     rows = [head, ["---"] * len(head)]
     for name, found in results["agents"].items():
         cells = [_deviation(found[target]) if target in found else "–" for target in TARGETS]
-        cells += [_time(found[form]) if form in found else "–" for form in (*TARGETS, *ACTORS)]
+        cells += [_time(found[form]) if form in found else "–" for form in names]
         empty = next((found[form]["microseconds"]["empty_median"] for form in ("actor numpy", "numpy") if form in found), None)
         rows.append([name, *cells, "–" if empty is None else f"{empty:.1f}"])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
@@ -149,18 +187,18 @@ def page_with(text, results):
 def main():
     """Measures everything, and writes numbers and table."""
     settings = tyro.cli(Settings, description=__doc__)
-    results = {
+    versions = {
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}; other work ran at the same time",
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "agents": {} if settings.only else json.loads(NUMBERS.read_text())["agents"],
     }
     for name in settings.only or (LARGE, *BUNDLES):
         bundle = large_gru() if name == LARGE else load_bundle(HERE.parent / "bundles" / name)
         found = measured(bundle, file_word(name), settings)
-        results["agents"][name] = results["agents"].get(name, {}) | found
         print(name, table({"agents": {name: found}}), sep="\n", flush=True)
-        if not settings.only:  # after every agent, so that what was measured stays if a later one fails
+        if name in (LARGE, *BUNDLES):  # at once, so that what was measured stays if a later one fails
+            agents = json.loads(NUMBERS.read_text())["agents"]
+            results = versions | {"agents": agents | {name: agents.get(name, {}) | found}}
             NUMBERS.write_text(json.dumps(results, indent=1) + "\n")
             PAGE.write_text(page_with(PAGE.read_text(), results))
 

@@ -2,33 +2,32 @@
 
     python benchmarks/serving.py
     python benchmarks/serving.py --store postgresql://USER@HOST/DATABASE
+    python benchmarks/serving.py --measures live abuse
 
 The server is a process of its own, and the clients are one other process. Beside the figures stand the time of one fsync and
-the load of the machine, because both decide them. Each run adds a line to `benchmarks/serving.jsonl`.
+the load of the machine, because both decide them, and the processor time of the server and of the clients for each request,
+which depends on them less. Each run adds a line to `benchmarks/serving.jsonl`.
 """
 
 import asyncio
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import platform
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+from typing import Literal
 
 import tyro
+from serving_load import ROOT, Connection, Server, measured, request_of
 
 HISTORY = Path(__file__).with_name("serving.jsonl")
-ROOT = Path(__file__).parents[1]
-MAIN = "import sys; from quickstudy.cli import main; sys.exit(main())"
+STEPS = 100
+"""Of a lifetime of the agent that is served."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,120 +39,87 @@ class Settings:
     """Of the server; a new SQLite file if not given."""
     seconds: float = 5.0
     """Of each measurement."""
+    measures: tuple[Literal["act", "batch", "reward", "restart", "live", "abuse"], ...] = ("act", "batch", "reward", "restart")
+    """Which figures: `live` is the memory of a server with many sessions; `abuse` is what other tenants notice of one."""
     sessions: int = 50_000
-    """Sessions that are there when the server is killed; 0 leaves the restart out."""
+    """Sessions that are there when the server is killed."""
+    live: int = 100_000
+    """Sessions that a server has in memory."""
 
 
-class Server:
-    """`quickstudy serve` as a process."""
-
-    def __init__(self, bundle, store, *flags):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
-        self.command = [
-            sys.executable,
-            "-c",
-            MAIN,
-            "serve",
-            bundle,
-            "--store",
-            store,
-            "--port",
-            str(self.port),
-            "--at-end",
-            "new",
-            *flags,
-        ]
-        self.start()
-
-    def start(self):
-        """Starts it; returns the seconds until it was ready."""
-        began = time.perf_counter()
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).read()
-                return time.perf_counter() - began
-            except (urllib.error.URLError, OSError):
-                assert self.process.poll() is None, "the server ended"
-                time.sleep(0.02)
-
-    def megabytes(self):
-        """The most memory that it has used."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return round(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+@functools.cache
+def act_request(session):
+    """Asks for a decision."""
+    return request_of(f"/v1/sessions/{session}/act", {"observation": 0})
 
 
-class Connection:
-    """One connection that is kept open; HTTP without anything that costs time."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def to(cls, port):
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def post(self, path, body):
-        data = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        self.writer.write(head.encode() + data)
-        answer = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        content = await self.reader.readexactly(length)
-        assert answer[9:12] in (b"200", b"201", b"202"), content
-        return json.loads(content)
-
-
-async def measured(port, clients, seconds, one):
-    """`one(connection, number, turn)` again and again from some clients; it returns how much it counts for, and its seconds."""
-    connections = [await Connection.to(port) for _ in range(clients)]
-    taken, counted = [], [0]
-
-    async def run(connection, number):
-        turn, end = 0, time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            count, spent = await one(connection, number, turn)
-            counted[0] += count
-            taken.append(spent)
-            turn += 1
-
+async def timed(connection, request):
+    """The content of the answer to a request, and the seconds until it came."""
     began = time.perf_counter()
-    await asyncio.gather(*(run(connection, number) for number, connection in enumerate(connections)))
-    whole = time.perf_counter() - began
-    cuts = statistics.quantiles(taken, n=100)
-    return {
-        "clients": clients,
-        "per_second": round(counted[0] / whole),
-        "p50_ms": round(1e3 * cuts[49], 2),
-        "p99_ms": round(1e3 * cuts[98], 2),
-    }
+    status, content = await connection.send(request)
+    spent = time.perf_counter() - began
+    assert status == 200, content
+    return content, spent
 
 
-async def act(connection, number, turn):
+async def act(connection, number, turn, made):
     """A decision in one of ten sessions of a client."""
-    began = time.perf_counter()
-    await connection.post(f"/v1/sessions/act-{number}-{turn % 10}/act", {"observation": 0})
-    return 1, time.perf_counter() - began
+    del made
+    content, spent = await timed(connection, act_request(f"act-{number}-{turn % 10}"))
+    assert b'"action"' in content
+    return 1, spent
 
 
-async def batch(connection, number, turn):
+@functools.cache
+def batch_request(number):
+    """Asks for 128 decisions."""
+    return request_of("/v1/batch", {"requests": [act_part(f"batch-{number}-{one}") for one in range(128)]})
+
+
+def act_part(session):
+    """A part of a batch that asks for a decision."""
+    return {"op": "act", "session": session, "observation": 0}
+
+
+async def batch(connection, number, turn, made):
     """128 decisions."""
-    del turn
-    requests = [{"op": "act", "session": f"batch-{number}-{one}", "observation": 0} for one in range(128)]
-    began = time.perf_counter()
-    await connection.post("/v1/batch", {"requests": requests})
-    return 128, time.perf_counter() - began
+    del turn, made
+    content, spent = await timed(connection, batch_request(number))
+    assert content.count(b'"action"') == 128
+    return 128, spent
 
 
-async def reward(connection, number, turn):
+async def reward(connection, number, turn, made):
     """A reward that the disk has; the decision before it is not timed, but takes its time of the server."""
-    session = f"/v1/sessions/reward-{number}"
-    decision = await connection.post(f"{session}/act", {"observation": 0})
-    began = time.perf_counter()
-    await connection.post(f"{session}/reward", {"decision_id": decision["decision_id"], "reward": turn % 2})
-    return 1, time.perf_counter() - began
+    del made
+    session = f"reward-{number}"
+    content, _ = await timed(connection, act_request(session))
+    return await rewarded(connection, session, json.loads(content)["decision_id"], turn)
+
+
+async def reward_alone(connection, number, turn, made):
+    """A reward that the disk has, for a decision that was made before."""
+    if turn == len(made[number]):
+        return None
+    return await rewarded(connection, *made[number][turn], turn)
+
+
+async def rewarded(connection, session, decision, turn):
+    """A reward, and its time."""
+    body = b'{"decision_id": "%s", "reward": %d}' % (decision.encode(), turn % 2)
+    content, spent = await timed(connection, request_of(f"/v1/sessions/{session}/reward", body))
+    assert b'"applied":true' in content
+    return 1, spent
+
+
+async def decided(port, clients, each):
+    """Decisions that wait for a reward, as many for each client: their sessions and ids, in the order of their slots."""
+    connection, made = await Connection.to(port), [[] for _ in range(clients)]
+    for turn in range(each):
+        parts = [act_part(f"alone-{number}-{turn // STEPS}") for number in range(clients)]
+        for number, answer in enumerate((await connection.post("/v1/batch", {"requests": parts}))["answers"]):
+            made[number].append((answer["session"], answer["decision_id"]))
+    return made
 
 
 async def fill(port, sessions):
@@ -161,7 +127,7 @@ async def fill(port, sessions):
     connection = await Connection.to(port)
     for start in range(0, sessions, 500):
         names = [f"many-{number}" for number in range(start, min(start + 500, sessions))]
-        acts = [{"op": "act", "session": name, "observation": 0} for name in names]
+        acts = [act_part(name) for name in names]
         made = (await connection.post("/v1/batch", {"requests": acts}))["answers"]
         rewards = [{"op": "reward", "session": d["session"], "decision_id": d["decision_id"], "reward": 1} for d in made]
         await connection.post("/v1/batch", {"requests": rewards})
@@ -211,14 +177,25 @@ def restarted(server, url, settings):
     seconds = server.start()
     count = min(500, settings.sessions // 7)
     cuts = statistics.quantiles(asyncio.run(first_acts(server.port, count)), n=100)
-    server.process.send_signal(signal.SIGTERM)
-    server.process.wait()
+    server.stop()
     return {
         "sessions": len(before),
         "ready_seconds": round(seconds, 2),
         "first_act_p99_ms": round(cuts[98], 2),
         "bytes_a_session": round(statistics.mean(map(len, before.values()))),
     }
+
+
+def live(settings, folder):
+    """The memory of a server with many sessions, each with a decision and a reward."""
+    server = Server(settings.bundle, f"sqlite:{folder}/live.db")
+    try:
+        empty = server.megabytes()
+        asyncio.run(fill(server.port, settings.live))
+        return {"sessions": settings.live, "empty_megabytes": empty, "peak_megabytes": server.megabytes()}
+    finally:
+        server.process.kill()
+        server.process.wait()
 
 
 def main(settings: Settings) -> None:
@@ -231,22 +208,34 @@ def main(settings: Settings) -> None:
             "cores": len(os.sched_getaffinity(0)),
         }
         server = Server(settings.bundle, url)
+
+        def measure(name, clients, one, made=None):
+            figures[f"{name}, {clients} clients"] = asyncio.run(measured(server, clients, settings.seconds, one, made))
+
         try:
-            asyncio.run(measured(server.port, 4, 1.0, act))  # not counted
-            for name, clients, one in (
-                ("act", 1, act),
-                ("act", 32, act),
-                ("batch of 128", 1, batch),
-                ("durable reward", 64, reward),
-            ):
-                figures[f"{name}, {clients} clients"] = asyncio.run(measured(server.port, clients, settings.seconds, one))
-            if settings.sessions:
+            asyncio.run(measured(server, 4, 1.0, act))  # not counted
+            if "act" in settings.measures:
+                measure("act", 1, act)
+                measure("act", 32, act)
+            if "batch" in settings.measures:
+                measure("batch of 128", 1, batch)
+                measure("batch of 128", 4, batch)
+            if "reward" in settings.measures:
+                measure("durable reward after a decision", 64, reward)
+                measure("durable reward", 64, reward_alone, asyncio.run(decided(server.port, 64, int(80 * settings.seconds))))
+            if "restart" in settings.measures:
                 figures["restart"] = restarted(server, url, settings)
                 server.start()
             figures["server_megabytes"] = server.megabytes()
         finally:
             server.process.kill()
             server.process.wait()
+        if "live" in settings.measures:
+            figures["live"] = live(settings, folder)
+        if "abuse" in settings.measures:
+            from serving_abuse import abused
+
+            figures["abuse"] = abused(settings, folder)
     for name, value in figures.items():
         print(name, value)
     line = {

@@ -18,11 +18,11 @@ from collections import Counter
 from pathlib import Path
 
 import tyro
+from serving_load import ROOT, Connection, Server
 
 from quickstudy.serving.http.server import served_from_bundle
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.registry import Registry
-from serving import ROOT, Connection, Server
 
 HISTORY = Path(__file__).with_name("serving_versions.jsonl")
 AT_ONCE = 500

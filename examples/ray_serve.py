@@ -30,7 +30,7 @@ def application(bundle, store):
 
         opened = open_store(store)
         served = served_from_bundle(bundle, policy=SessionPolicy(at_end="new"))
-        return Application(Engine(served, opened), Tokens(opened)).starlette()
+        return Application(Engine(served, opened), Tokens(opened)).asgi()
 
     return build
 

@@ -89,21 +89,28 @@ class Without:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
-def test_without_the_extra_one_line_says_what_to_install_for_onnx(missing, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("to", "missing"), [("onnx", "onnx"), ("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
+def test_without_the_extra_one_line_says_what_to_install(to, missing, capsys, tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, missing, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Without(missing), *sys.meta_path])
-    status, out, err = run(BUNDLES / QUICK, "--to", "onnx", "--folder", tmp_path / "agent", capsys=capsys)
+    status, out, err = run(BUNDLES / QUICK, "--to", to, "--folder", tmp_path / "agent", capsys=capsys)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.endswith("pip install 'quickstudy[onnx]'\n")
+    assert err.endswith(f"pip install 'quickstudy[{to}]'\n")
     assert not (tmp_path / "agent").exists()
 
 
 no_onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed")
+no_litert = pytest.mark.skipif(importlib.util.find_spec("ai_edge_litert") is None, reason="LiteRT is not installed")
 
 
 @pytest.mark.parametrize(
-    "to", ["numpy", pytest.param("c", marks=needs_gcc), pytest.param("onnx", marks=[no_onnx, pytest.mark.suites])]
+    "to",
+    [
+        "numpy",
+        pytest.param("c", marks=needs_gcc),
+        pytest.param("onnx", marks=[no_onnx, pytest.mark.suites]),
+        pytest.param("litert", marks=[no_litert, pytest.mark.suites]),
+    ],
 )
 def test_a_name_is_never_code(to, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

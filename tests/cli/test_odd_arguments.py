@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cli.odd_arguments import OddLines, flags_of, try_lines
+from marks import slow_unless
 from quickstudy.cli import VERBS
 from quickstudy.cli.train import RunArguments
 
@@ -22,7 +23,8 @@ def odd(tmp_path_factory):
     return OddLines(tmp_path_factory.mktemp("odd"))
 
 
-LINES = int(os.environ.get("QUICKSTUDY_ODD_LINES", "100"))
+LINES = 40
+EXHAUSTIVE_LINES = int(os.environ.get("QUICKSTUDY_ODD_LINES", "200"))
 """Lines for each command. docs/robustness.md has the result of 500, which take 20 minutes."""
 
 
@@ -38,12 +40,12 @@ def test_odd_lines_end_in_work_or_in_one_clear_line(verb, odd):
     every_line()
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("lines", slow_unless([EXHAUSTIVE_LINES], [LINES, EXHAUSTIVE_LINES]))
 @pytest.mark.parametrize("verb", VERBS)
-def test_many_odd_lines(verb):
-    endings, faults = try_lines(verb, lines=LINES, seed=1)
+def test_many_odd_lines(verb, lines):
+    endings, faults = try_lines(verb, lines=lines, seed=1)
     assert not faults
-    assert sum(endings.values()) == LINES
+    assert sum(endings.values()) == lines
 
 
 def test_what_is_no_clear_line_is_found(odd, monkeypatch):

@@ -83,7 +83,8 @@ def test_lines_of_the_source_are_short(page):
 @pytest.mark.parametrize("page", with_slow_pages(page for page in PAGES if blocks(page, "python")))
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")  # pages run in the folder of the clone
+    for folder in ("examples", "bundles"):  # pages run in the folder of the clone
+        (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     module = types.ModuleType("page_of_the_documentation")
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -116,6 +117,8 @@ def test_commands_parse(page, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
     for words in commands(page):
         assert not [word for word in words if word.startswith("bundles/") and not (ROOT / word).is_dir()]
+        if words[1] == "train" and "runs/" in words[3]:
+            continue  # on a file that an earlier command of the page writes: the walk of the page runs it
         if words[1] == "train":
             rest = [word for word in words[2:] if not word.endswith(".toml") and word != "--config"]
             assert cli.main(["train", *rest, "--print-config"]) == 0, capsys.readouterr().err

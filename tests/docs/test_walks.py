@@ -47,6 +47,17 @@ def test_from_a_check_to_a_page_that_says_whether_the_agent_adapts(page, run, tm
 
 
 @pytest.mark.slow
+def test_from_records_to_an_agent_that_is_measured(tmp_path, monkeypatch, capsys):
+    printed = walked(DOCS / "from-your-records.md", tmp_path, monkeypatch, capsys)
+    assert [verb for verb, _ in printed] == ["fit", "check", "train", "evaluate"]
+    said = dict(printed)
+    assert "fitted to 48 tasks, 12 held out" in said["fit"]
+    assert "rl2" in said["evaluate"]
+    measured = json.loads((tmp_path / "runs" / "my-agent" / "evaluation-test.json").read_text())["results"]
+    assert "rl2" in measured
+
+
+@pytest.mark.slow
 def test_serve_adapt_audit(tmp_path, monkeypatch, capsys):
     """The agent of the page is served; a decision and its reward are in the audit, and the chain verifies."""
     page = DOCS / "serving.md"

@@ -5,8 +5,6 @@ import subprocess
 import sys
 
 import gymnasium
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +16,7 @@ import onnxruntime
 
 from export.agents import QUICK, exported, untrained
 from export.onnx_function import onnx_function
+from export.operations import CURVES, WORDS
 from export.test_spaces import ACTIONS, BOX, OBSERVATIONS, SMALL
 from programs.functions import FUNCTIONS, expected
 from quickstudy.export import parity
@@ -34,38 +33,7 @@ KINDS = ["bandit-n10-k10", "half-cheetah-rl2", "mdp-n10", "grid-navigation-varib
 OTHERS = ["cart-pole-hybrid", "drifting-control-energy", "pendulum-rl2"]
 
 
-def curves(x, y):
-    positive = jnp.abs(x) + jnp.float32(0.1)
-    return {
-        "curves": jnp.exp(-positive) + jnp.log(positive) + jnp.log1p(positive) + jnp.tanh(x) + jax.nn.sigmoid(y),
-        "small": jnp.expm1(x * 1e-4) * 1e4 + jnp.log1p(positive * 1e-6) * 1e6,
-        "large": jnp.expm1(x * 5),
-        "roots": jnp.sqrt(positive) + jax.lax.rsqrt(positive),
-        "turns": jnp.sin(x) + jnp.cos(y) + jnp.floor(x) + jnp.sign(y) + jax.lax.erf(x),
-        "powers": x**3 + positive**-2 + jnp.power(positive, jnp.float32(1.7)) + jax.lax.rem(x, jnp.float32(0.3)),
-        "chosen": jnp.where((x > y) & ~(x < 0), x, jnp.minimum(y, jnp.maximum(x, jnp.float32(0.3)))),
-        "truths": jnp.where(x > y, y > 0, x <= 0) ^ (x != y),
-        "finite": jnp.isfinite(jnp.log(x)),
-    }
-
-
-def words(first, second, truth):
-    return {
-        "wraps": first + second * first,
-        "bits": (first & second) | (first ^ second),
-        "bytes": first.astype(jnp.uint8) + jnp.uint8(200),
-        "larger": first > second,
-        "chosen": jnp.where(truth, first, second),
-        "signed": jnp.maximum(first.astype(jnp.int16), jnp.int16(3)),
-        "total": second.sum(),
-    }
-
-
-PAIR = [np.asarray(numbers, np.uint32) for numbers in ([7, 2**32 - 5, 3], [9, 11, 2**31])]
-MORE = {
-    "curves": (curves, FUNCTIONS["elementwise"][1]),
-    "words": (words, {"first": PAIR[0], "second": PAIR[1], "truth": np.asarray([True, False, True])}),
-}
+MORE = {"curves": CURVES, "words": WORDS}
 WRITTEN = {name: one for name, one in FUNCTIONS.items() if name not in ("elementwise", "draws")} | MORE
 
 

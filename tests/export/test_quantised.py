@@ -24,6 +24,11 @@ needs_onnx = [
     pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed"),
 ]
 
+needs_litert = [
+    pytest.mark.suites,
+    pytest.mark.skipif(importlib.util.find_spec("ai_edge_litert") is None, reason="LiteRT is not installed"),
+]
+
 
 @pytest.fixture(scope="module")
 def in_eight_bits(tmp_path_factory):
@@ -64,6 +69,7 @@ def test_weights_are_widened_once_and_not_at_every_step(in_eight_bits):
         pytest.param("onnx", "int8", marks=needs_onnx),
         ("numpy", "fp16"),
         pytest.param("onnx", "fp16", marks=[*needs_onnx, pytest.mark.slow]),
+        pytest.param("litert", "fp16", marks=[*needs_litert, pytest.mark.slow]),
     ],
 )
 def test_other_forms_repeat_it_too(to, numbers, tmp_path):
@@ -82,7 +88,9 @@ def test_bundles_of_every_kind_are_repeated_in_eight_bits(name, to, tmp_path):
 
 
 def test_c_has_no_numbers_of_sixteen_bits_with_a_fraction(tmp_path):
-    with pytest.raises(UsageError, match=r"C99 has no numbers of 16 bits .* Use --quantize int8, or --to numpy or onnx"):
+    with pytest.raises(
+        UsageError, match=r"C99 has no numbers of 16 bits .* Use --quantize int8, or --to numpy, onnx or litert"
+    ):
         exported(QUICK, "c", tmp_path, quantise="fp16")
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from marks import slow_but
+from marks import slow_but, slow_unless
 from quickstudy.baselines.mdps.opsrl import opsrl_agent
 from quickstudy.baselines.mdps.psrl import psrl_agent
 from quickstudy.baselines.mdps.step_wise import step_wise_rule_agent
@@ -45,8 +45,9 @@ STEP_WISE = {
     75: {"step-wise rule": (1504.0, 3.6)},
     100: {"step-wise rule": (2027.0, 5.3)},
 }
-SLOW = pytest.mark.slow
-CELLS = [pytest.param(episodes, marks=[SLOW] if episodes > 10 else []) for episodes in REFERENCE]
+# Simulation takes longer with more episodes, and tests the same methods.
+CELLS = slow_unless([75, 100], REFERENCE)
+STEP_WISE_CELLS = slow_unless([50, 75, 100], STEP_WISE)
 
 
 def play_lifetimes(agents, distribution, *, mdps, key):
@@ -75,8 +76,7 @@ def compare(returns, known, *, known_mdps, label):
             assert abs(value.mean() - known[name]) < 3 * combined + 0.05, f"{name}: {value.mean()}, known {known[name]}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("episodes", REFERENCE)
+@pytest.mark.parametrize("episodes", CELLS)
 def test_mean_return_is_the_known_one(episodes):
     distribution = tabular_mdp(episodes=episodes)
     agents = {
@@ -108,8 +108,7 @@ def check_step_wise(returns, episodes):
         assert abs(value.mean() - known) < 3 * combined, f"{name}: {value.mean()}, known {known}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("episodes", CELLS)
+@pytest.mark.parametrize("episodes", STEP_WISE_CELLS)
 def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_episode(episodes):
     distribution = tabular_mdp(episodes=episodes)
     agents = {name: distribution.baselines[name]() for name in ("step-wise rule", "visit bonus")}
@@ -122,8 +121,7 @@ def test_the_step_wise_rule_earns_what_was_simulated_and_more_than_plans_for_an_
         assert mean > 3 * error, other
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("episodes", STEP_WISE)
+@pytest.mark.parametrize("episodes", STEP_WISE_CELLS)
 def test_the_model_of_transitions_adds_about_half_a_percent_at_most(episodes):
     distribution = tabular_mdp(episodes=episodes)
     agents = {name: distribution.baselines[name]() for name in ("step-wise planning", "step-wise rule")}

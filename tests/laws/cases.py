@@ -31,17 +31,21 @@ SMALL_DISTRIBUTIONS = {
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
+    "contextual-variants": {"arms": 3, "features": 2, "steps": 6},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "drifting-control": {"horizon": 4, "episodes": 2},
+    "forecasting": {"history": 8, "horizon": 6, "recent": 4},
     "grid-navigation": {"size": 3, "horizon": 4, "episodes": 2},
     "half-circle": {"horizon": 8, "episodes": 2},
     "low-rank-bandit": {"arms": 3, "size": 4, "pulls": 6},
     "pendulum": {"horizon": 4, "episodes": 2},
     "pricing": {"periods": 3, "prices": 4},
     "point-navigation": {"horizon": 8, "episodes": 2},
+    "recommendation": {"items": 6, "size": 2, "clusters": 3, "steps": 6},
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
+    "trading": {"history": 8, "horizon": 6},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},
@@ -72,6 +76,8 @@ SMALL_ALGORITHMS = {
         {"cell": "attention", "hidden_size": 8, "attention_heads": 2, "window": 5},
     ],
 }
+LIKE_MAML = ("promp", "reptile", "sparse-maml")
+"""They train agents with the inner steps of MAML, so their updates are slow tests."""
 EPISODIC = ("corridor", "aiming")
 TOYS = {"maml": EPISODIC, "multi-task": EPISODIC, "sparse-maml": EPISODIC, "promp": ("corridor",), "reptile": ("corridor",)}
 """Inner steps on single pulls are refused. ProMP and Reptile train the agent of MAML, so one toy is enough for them."""
@@ -182,6 +188,22 @@ def algorithms_on_toys():
     return cases, slow
 
 
+def is_exhaustive(name, config, distribution):
+    """Whether other cases have the core and the policy of this agent, though not together. Its update is slow, not exhaustive.
+
+    Further settings keep their laws on the corridor, and the first associative core also on pulls, where it differs. The agents
+    of ProMP and Reptile are those of MAML, and the hybrid's encoder is that of RL².
+    """
+    further = config in SMALL_ALGORITHMS.get(name, [{}])[1:]
+    if distribution in (corridor, aiming, switches):
+        return distribution is not corridor and (further or (name in LIKE_MAML and distribution is switches))
+    if distribution is console:
+        return name in LIKE_MAML
+    if distribution in (shown_as_symbols, shown_as_image):
+        return name == "hybrid"
+    return further and config != SMALL_ALGORITHMS["rl2"][4]
+
+
 def agents_on_toys(cases):
     """Cases of the agents of algorithms, by the same ids."""
     return {
@@ -257,5 +279,8 @@ SLOW_OTHERS = {
     "trace_agent every 2 on corridor",
 }
 SLOW = SLOW_AGENTS | SLOW_BASELINES | SLOW_OTHERS
+EXHAUSTIVE = {
+    label for label, (name, config, distribution) in ALGORITHM_CASES.items() if is_exhaustive(name, config, distribution)
+}
 MAKERS = BASELINE_CASES | agents_on_toys(ALGORITHM_CASES) | others()
 """By id, a function that makes the distribution, and one from its spec to the agent."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from laws.by_hand import assert_close, lifetime_by_hand, valid_part
-from laws.cases import ALGORITHM_CASES, MAKERS, SLOW
+from laws.cases import ALGORITHM_CASES, EXHAUSTIVE, MAKERS, SLOW
 from laws.subject import LIFETIMES, Subject, row
 from quickstudy.programs.numpy_form import numpy_function
 from quickstudy.programs.tracing import named_leaves
@@ -20,7 +20,8 @@ from quickstudy.rollout.step_programs import LIVED, canonical_array, step_progra
 
 def parameter(name):
     # One worker tries all laws of an agent, so that its programs are compiled once.
-    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *([pytest.mark.slow] if name in SLOW else [])])
+    mark = [pytest.mark.exhaustive] if name in EXHAUSTIVE else [pytest.mark.slow] if name in SLOW else []
+    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *mark])
 
 
 @pytest.fixture(scope="module", params=[parameter(name) for name in MAKERS])

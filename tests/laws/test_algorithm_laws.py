@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from laws.cases import ALGORITHM_CASES, SLOW_UPDATES
+from laws.cases import ALGORITHM_CASES, LIKE_MAML, SLOW_UPDATES
 from marks import slow_but
 from quickstudy import algorithms
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import initial_state, update_program
 
-LIKE_MAML = ("promp", "reptile", "sparse-maml")
-"""They train agents with the inner steps of MAML, so their updates are slow tests."""
 QUICK = [label for label in ALGORITHM_CASES if label not in SLOW_UPDATES and not label.startswith(LIKE_MAML)]
 
 

@@ -79,6 +79,34 @@ CASES = [
 ]
 QUICK_CASE = ("rl2 gru", "two arms")
 """The one that `make test` runs: that anything learns at all is known within half a minute."""
+DEMANDS = {
+    "a value": ("constant reward",),
+    "what is seen": ("answer shown", "switches shown"),
+    "a reward": ("two arms", "bandit", "hidden switches"),
+    "the first observation of an episode": ("cue at reset",),
+    "the last observation of an episode": ("cue at end",),
+    "new tasks": ("held-out riddles",),
+}
+"""What a probe demands. Of probes that demand the same, the first is the cheapest. The others are exhaustive but for RL²."""
+OTHER_CORES = ("rl2 lstm", "rl2 linear", "rl2 associative")
+OF_OTHER_CORES = ("two arms", "cue at end")
+"""What other cores are held to in every run: that a reward and an observation are remembered."""
+
+
+def is_exhaustive(learner, name):
+    """Whether a nearly equal case is run: another probe of the same demand, or the same probe with another core of RL²."""
+    if learner in OTHER_CORES:
+        return name not in OF_OTHER_CORES
+    return learner != "rl2 gru" and name not in [names[0] for names in DEMANDS.values()]
+
+
+def marks_of(learner, name):
+    """None for the one quick case."""
+    if (learner, name) == QUICK_CASE:
+        return []
+    return [pytest.mark.learning, *([pytest.mark.exhaustive] if is_exhaustive(learner, name) else [])]
+
+
 REQUIRED = {
     "constant reward": "good",
     "answer shown": "optimal",
@@ -113,7 +141,7 @@ def mean_return(agent, distribution, *, split="test", lifetimes=LIFETIMES):
 
 @pytest.mark.parametrize(
     ("learner", "name"),
-    [pytest.param(*case, marks=[] if case == QUICK_CASE else [pytest.mark.learning], id="-".join(case)) for case in CASES],
+    [pytest.param(*case, marks=marks_of(*case), id="-".join(case)) for case in CASES],
 )
 def test_it_learns(learner, name):
     subject, (algorithm, config) = probe(name), LEARNERS[learner]
@@ -145,7 +173,9 @@ ADAPTERS = {
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize(
+    "name", [name if name != "e-maml" else pytest.param(name, marks=pytest.mark.exhaustive) for name in ADAPTERS]
+)
 def test_inner_steps_are_meta_learned(name):
     """Two arms of which one pays: after twenty pulls with one policy, an inner step has to tell it which.
 
@@ -207,6 +237,13 @@ def test_acting_at_random_fails(name):
     subject = probe(name)
     lifetimes = lived(random_agent(subject.distribution.spec), subject.distribution, ())
     assert grade(subject.score(lifetimes)) == "failed"
+
+
+def test_each_algorithm_is_held_to_each_demand_without_the_exhaustive_cases():
+    run = {(LEARNERS[learner][0], name) for learner, name in CASES if not is_exhaustive(learner, name)}
+    for learner, name in CASES:
+        (alike,) = [names for names in DEMANDS.values() if name in names]
+        assert any((LEARNERS[learner][0], other) in run for other in alike), (learner, name)
 
 
 def test_a_gap_is_seen_where_there_is_one():

@@ -14,6 +14,7 @@ from quickstudy import algorithms
 from quickstudy.networks.encoders import convolved, encoder_for, is_image, statistics_for, thing_numbers, things_of
 from quickstudy.networks.normalisation import Statistics, observed, see
 from quickstudy.protocol.errors import SpecError
+from quickstudy.protocol.records import Spec
 from quickstudy.protocol.spaces import encode, one_hot_cells
 
 CELLS = gymnasium.spaces.MultiDiscrete(np.full((2, 3, 2), (4, 3)), dtype=np.uint8)
@@ -126,3 +127,24 @@ def test_every_algorithm_takes_symbols_and_images(name, make):
     memory = agent.begin(params, jax.random.key(1))
     seen = elements(spec.observation_space, 1)[0]
     assert agent.act(params, memory, seen, jax.random.key(2)).action.shape == ()
+
+
+def test_what_is_allowed_need_not_be_read():
+    """The last numbers of an observation then reach no weight, and forbidden actions are still never chosen."""
+    spec = Spec(
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (5,)),
+        action_space=gymnasium.spaces.Discrete(3),
+        horizon=1,
+        episodes=4,
+        action_mask=True,
+    )
+    for reads, size in ((True, 5), (False, 2)):
+        agent = algorithms.make("rl2", spec, cell="gru", hidden_size=4, reads_allowed=reads).agent
+        params = agent.init(jax.random.key(0))
+        assert params.network.encoder.size == size
+        memory = agent.begin(params, jax.random.key(0))
+        decisions = [agent.act(params, memory, jnp.float32([0.3, -0.2, 1, last, 1]), jax.random.key(0)) for last in (1, 0)]
+        logs = [jax.vmap(decision.extras["policy"].log_probability)(jnp.arange(3)) for decision in decisions]
+        apart = [float(log[0] - log[2]) for log in logs]
+        assert (apart[0] == pytest.approx(apart[1], abs=1e-6)) != reads
+        assert logs[1][1] < -1e6

@@ -61,13 +61,13 @@ TAMPERINGS = {
     "another reward": (
         "update event set body = cast(replace(body, x'{one}', x'{zero}') as blob) where kind = 'rewarded' and number = 5"
     ),
-    "an event less": "delete from event where session = 'a' and number = 4",
-    "the last event less": "delete from event where session = 'a' and kind = 'frozen'",
-    "another place": "update event set number = number + 100 where session = 'a' and number = 4",
+    "an event less": "delete from event where of_session = {a} and number = 4",
+    "the last event less": "delete from event where of_session = {a} and kind = 'frozen'",
+    "another place": "update event set number = number + 100 where of_session = {a} and number = 4",
     "another link": "update link set commitments = zeroblob(length(commitments)) where seq = 3",
     "a link less": "delete from link where seq = 2",
-    "another salt": "update event set salt = zeroblob(16) where session = 'b' and number = 2",
-    "another session": "update event set session = 'b' where session = 'a' and number = 10",
+    "another salt": "update event set salt = zeroblob(16) where of_session = {b} and number = 2",
+    "another session": "update event set of_session = {b} where of_session = {a} and number = 10",
     "a shard that began elsewhere": 'update shard set others = \'{{"0": "00"}}\'',
 }
 
@@ -78,7 +78,8 @@ def test_changes_of_a_stored_log_are_found(serve, tmp_path, change):
     lived(serve, url)
     with sqlite3.connect(tmp_path / "log.db") as connection:
         one, zero = b"\xcb" + b"\x3f\xf0" + b"\0" * 6, b"\xcb" + b"\0" * 8  # 1.0 and 0.0 in MessagePack
-        changed = connection.execute(TAMPERINGS[change].format(one=one.hex(), zero=zero.hex()))
+        of = {name: f"(select id from session where session = '{name}')" for name in "ab"}
+        changed = connection.execute(TAMPERINGS[change].format(one=one.hex(), zero=zero.hex(), **of))
         assert changed.rowcount > 0
     connection.close()
     store = open_store(url, serves=False)

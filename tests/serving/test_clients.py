@@ -28,7 +28,7 @@ needs_openfeature = pytest.mark.skipif(importlib.util.find_spec("openfeature") i
 @pytest.fixture(scope="module")
 def url(serve, tmp_path_factory):
     store = open_store(f"sqlite:{tmp_path_factory.mktemp('clients') / 'a.db'}")
-    with client_of_application(Application(Engine(serve(at_end="new"), store), Tokens(store)).starlette()) as client:
+    with client_of_application(Application(Engine(serve(at_end="new"), store), Tokens(store)).asgi()) as client:
         yield str(client.base_url)
 
 

@@ -145,3 +145,19 @@ def test_the_command_prints_every_estimator_and_what_it_assumes(served, capsys, 
     assert "the longest has 2" in capsys.readouterr().err
     assert cli.main(["audit", "evaluate", served[0], str(BUNDLE), "--unknown-reward", "nan"]) == 2
     assert "finite" in capsys.readouterr().err
+
+
+def test_the_command_explains_a_served_decision(served, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    asked = ["explain", str(BUNDLE), "--store", served[0], "--step", "2", "--baseline", "greedy"]
+    assert cli.main([*asked, "--session", "s007"]) == 0
+    said = capsys.readouterr().out
+    assert "Decision of rl2 at step 2 of 10 on session s007, lifetime 1." in said
+    assert "  step 1 (action " in said
+    assert "greedy, after the same steps, would choose action " in said
+    assert cli.main(asked) == 2
+    assert "--store needs --session" in capsys.readouterr().err
+    assert cli.main([*asked, "--session", "s007", "--lifetime", "2"]) == 2
+    assert "has 1 lifetimes with 2 decisions" in capsys.readouterr().err
+    assert cli.main([*asked, "--session", "nobody"]) == 2
+    assert "unknown session with 2 decisions 'nobody'" in capsys.readouterr().err

@@ -114,7 +114,7 @@ class Without:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-@pytest.mark.parametrize("missing", ["uvicorn", "msgspec", "starlette", "prometheus_client"])
+@pytest.mark.parametrize("missing", ["uvicorn", "msgspec", "httptools", "prometheus_client"])
 def test_without_the_extra_one_line_says_what_to_install(missing, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
     monkeypatch.delitem(sys.modules, missing, raising=False)

@@ -25,7 +25,7 @@ def client_of(serve, tmp_path):
             for token in tokens:
                 store.add_token(token)
             engine = Engine(serve(agent, **(policy or {})), store, **settings)
-            application = Application(engine, Tokens(store), rates=Rates(rate)).starlette()
+            application = Application(engine, Tokens(store), rates=Rates(rate)).asgi()
             return clients.enter_context(client_of_application(application))
 
         yield make
@@ -134,7 +134,7 @@ REFUSALS = [
 @pytest.fixture(scope="module")
 def one_client(serve, tmp_path_factory):
     store = open_store(f"sqlite:{tmp_path_factory.mktemp('one') / 'one.db'}")
-    application = Application(Engine(serve(), store), Tokens(store)).starlette()
+    application = Application(Engine(serve(), store), Tokens(store)).asgi()
     with client_of_application(application) as client:
         act(client)
         yield client

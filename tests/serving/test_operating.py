@@ -110,7 +110,7 @@ def test_a_dump_of_a_database_in_use_is_restored(serve, postgres, tmp_path):
 
 def test_every_figure_of_the_alarms_is_told(serve, tmp_path):
     store = open_store(f"sqlite:{tmp_path / 'a.db'}")
-    with client_of_application(Application(Engine(serve(), store), Tokens(store)).starlette()) as client:
+    with client_of_application(Application(Engine(serve(), store), Tokens(store)).asgi()) as client:
         client.post("/v1/sessions/a/act", json={"observation": 0})
         text = client.get("/metrics").text
     named = set(re.findall(r"\bquickstudy_\w+", PAGE.read_text()))

@@ -74,6 +74,6 @@ def test_replicas_decide_as_one_server(example, postgres, tmp_path):
         ray.shutdown()
     store = open_store(f"sqlite:{tmp_path / 'a.db'}")
     served = served_from_bundle(BUNDLE, policy=SessionPolicy(at_end="new"))
-    with client_of_application(Application(Engine(served, store), Tokens(store)).starlette()) as client:
+    with client_of_application(Application(Engine(served, store), Tokens(store)).asgi()) as client:
         assert without == [lived(client, f"one-{number}") for number in range(4)]
         assert hinted == [lived(client, f"two-{number}") for number in range(4)]

@@ -200,7 +200,7 @@ def test_a_server_is_promoted_and_rolled_back_under_load(registry, digests, stor
     registry.promote("bandit", digests[1], alias="challenger")
     store = open_store(store_url)
     follows, engine = following(registry, store, shadow="challenger")
-    application = Application(engine, Tokens(store), follows=follows).starlette()
+    application = Application(engine, Tokens(store), follows=follows).asgi()
     stopping, statuses, agents = threading.Event(), [], []
 
     def live(client, number):
@@ -344,7 +344,7 @@ def test_an_envelope_makes_another_version_and_is_a_kill_switch_without_a_restar
     registry.promote("bandit", put[0], moves="pin")
     store = open_store(f"sqlite:{tmp_path / 'a.db'}")
     follows, engine = following(registry, store)
-    with client_of_application(Application(engine, Tokens(store)).starlette()) as client:
+    with client_of_application(Application(engine, Tokens(store)).asgi()) as client:
         first = client.post("/v1/sessions/a/act", json={"observation": 0}).json()
         assert first["guard"] == {"acted": "agent", "why": "nothing"}
         registry.promote("bandit", put[1], moves="replay")

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from quickstudy.protocol.errors import UsageError
-from quickstudy.storage.folder_lock import LOCK, FolderLock
+from quickstudy.storage.folder_lock import LOCK, FolderLock, in_use
 from quickstudy.storage.process_identity import ProcessIdentity, is_running, start_time
 
 HOLDER = """
@@ -151,3 +151,15 @@ def test_where_the_disk_has_no_locks_the_file_alone_decides(tmp_path, monkeypatc
     with pytest.raises(UsageError, match=f"process {os.getpid()} on"):
         FolderLock.take(tmp_path)
     lock.release()
+
+
+def test_whether_a_run_is_under_way_is_seen_without_a_lock(tmp_path):
+    assert in_use(tmp_path) is False
+    lock = FolderLock.take(tmp_path)
+    assert in_use(tmp_path) is True
+    lock.release()
+    assert in_use(tmp_path) is False
+    claim(tmp_path, process=2**22 + 1)  # no process has such a number
+    assert in_use(tmp_path) is False
+    claim(tmp_path, host="elsewhere")
+    assert in_use(tmp_path) is None

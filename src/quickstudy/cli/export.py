@@ -10,6 +10,7 @@ from rich.text import Text
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import Console, say
 from quickstudy.export.export import LARGEST_DEVIATION, Exported, export_bundle
+from quickstudy.export.parity import Parity
 from quickstudy.protocol.printable import file_word
 from quickstudy.protocol.setting_values import MOST_WHOLE, Range, Seed
 from quickstudy.rollout.agent_costs import nanojoules
@@ -22,8 +23,9 @@ _USAGE = "quickstudy export RUN_OR_BUNDLE --to numpy [--flags]"
 class ExportArguments:
     """The target, and what is checked."""
 
-    to: Literal["numpy", "c", "onnx"] = "numpy"
-    """What the agent is written in: Python with NumPy alone, C99 without allocation, or an ONNX graph (extra `onnx`)."""
+    to: Literal["numpy", "c", "onnx", "litert"] = "numpy"
+    """What the agent is written in: Python with NumPy alone, C99 without allocation, an ONNX graph (extra `onnx`), or a LiteRT
+    graph (extra `litert`)."""
     seed: Seed = 0
     """Which of the independently trained agents, from 0."""
     quantize: Literal["int8", "fp16"] | None = None
@@ -62,13 +64,20 @@ def run(arguments: list[str]) -> int:
     say(f"Saved in {folder}: {', '.join(sorted(exported.sizes))}")
     parity = exported.parity
     if parity is not None and not exported.repeats_the_agent:
-        say(
-            f"The files do not repeat the agent: numbers of the policy differ by up to {parity.of_policy:.3g}. Allowed are "
-            f"{LARGEST_DEVIATION:g}, or twice what the agent in JAX differs if it is compiled step by step, which is "
-            f"{parity.of_jax:.3g}."
-        )
+        allowed = _allowed(parity, rounds_factors=exported.rounds_factors)
+        say(f"The files do not repeat the agent: numbers of the policy differ by up to {parity.of_policy:.3g}. {allowed}")
         return 1
     return 0
+
+
+def _allowed(parity: Parity, *, rounds_factors: bool) -> str:
+    """How far the policy may be from that of the agent."""
+    if rounds_factors:
+        return f"Allowed is twice what matrices in 8 bits change it by, which is {parity.of_trained:.3g}."
+    return (
+        f"Allowed are {LARGEST_DEVIATION:g}, or twice what the agent in JAX differs if it is compiled step by step, which is "
+        f"{parity.of_jax:.3g}."
+    )
 
 
 def _counted(exported: Exported) -> list[tuple[str, str]]:

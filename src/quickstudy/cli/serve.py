@@ -1,5 +1,6 @@
 """`quickstudy serve BUNDLE`: sessions that adapt, over HTTP."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,16 @@ class RegistryArguments:
     """Alias of a version that decides beside it; its decisions are logged and not obeyed."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PageArguments:
+    """What the server shows in the browser."""
+
+    dashboard: bool = False
+    """Show the dashboard at the same address: sessions, the audit, the registry, and runs."""
+    runs: str = "runs"
+    """Folder with the runs that the dashboard shows."""
+
+
 def run(arguments: list[str]) -> int:
     """Serves until it is told to stop."""
     words, flags = positional(arguments, ("BUNDLE",), usage=_USAGE)
@@ -49,6 +60,7 @@ def run(arguments: list[str]) -> int:
         "policy": SessionPolicy,
         "agent": AgentArguments,
         "versions": RegistryArguments,
+        "pages": PageArguments,
     }
     fields: list[Any] = [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in kinds.items()]
     everything = dataclasses.make_dataclass("Serve", fields, frozen=True, kw_only=True)
@@ -74,7 +86,27 @@ def run(arguments: list[str]) -> int:
         print(f"Serving {words[0]} (agent {served.digest[:12]}{within}) at {url}")
         print("Ready when /readyz answers 200. Ctrl-C stops.", flush=True)
 
-    return serve(served, asked.server, listens=listens, follows=follows)
+    with contextlib.ExitStack() as closing:
+        beside = _beside(asked, closing) if asked.pages.dashboard else None
+        return serve(served, asked.server, listens=listens, follows=follows, beside=beside)
+
+
+def _beside(asked: Any, closing: contextlib.ExitStack) -> Callable[[str, bool], Any]:
+    """Makes the dashboard of a server. It reads the store through connections of its own, so that nobody waits for a page."""
+
+    def made(url: str, loopback: bool) -> Any:
+        from quickstudy.dashboard.sources import Sources, dashboard
+        from quickstudy.serving.registry import Registry
+        from quickstudy.serving.stores import open_store
+
+        store = open_store(asked.server.store, serves=False)
+        closing.callback(store.close)
+        registry = None if asked.versions.registry is None else Registry(asked.versions.registry)
+        return dashboard(
+            Sources(runs=Path(asked.pages.runs), store=store, registry=registry, server=url, loopback=loopback)
+        )  # fmt: skip
+
+    return made
 
 
 def _followed(

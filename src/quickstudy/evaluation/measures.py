@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from quickstudy.evaluation.results import Curve
+from quickstudy.evaluation.results import Curve, TaskBand
 from quickstudy.numerics import statistics
 from quickstudy.numerics.statistics import Draws, Estimate
 from quickstudy.protocol.host_distribution import AnyDistribution
@@ -135,6 +135,7 @@ def measure_adaptation(
         "cumulative_return": _curve(np.cumsum(rewards.reward, -1), few),
         "return_by_episode": _curve(episodes, few),
         "cumulative_regret": _regret_curve(curve, anchors, few),
+        **_bands(rewards, anchors),
     }
 
 
@@ -227,6 +228,21 @@ def _regret_curve(curve: Float[np.ndarray, "seeds tasks points"], anchors: Ancho
         return None
     per_point = anchors.ceiling[:, None] / curve.shape[-1]
     return _curve(np.cumsum(per_point - curve, -1), draws)
+
+
+def _bands(rewards: LifetimeRewards, anchors: Anchors) -> dict[str, TaskBand | None]:
+    """How tasks differ in their return so far, and in their regret so far where the ceiling is known."""
+    so_far = np.cumsum(rewards.reward.mean(0, dtype=np.float64), -1)
+    if anchors.ceiling is None:
+        return {"return_band": _band(so_far), "regret_band": None}
+    share = np.arange(1, so_far.shape[-1] + 1) / so_far.shape[-1]
+    return {"return_band": _band(so_far), "regret_band": _band(anchors.ceiling[:, None] * share - so_far)}
+
+
+def _band(values: Float[np.ndarray, "tasks T"]) -> TaskBand:
+    columns = np.quantile(values, (0.5, 0.1, 0.9), axis=0)
+    median, low, high = (tuple(statistics.finite(x) for x in column) for column in columns)
+    return TaskBand(at=tuple(range(1, values.shape[-1] + 1)), median=median, low=low, high=high)
 
 
 def _curve(values: Float[np.ndarray, "seeds tasks points"], draws: Draws) -> Curve:

@@ -38,6 +38,25 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskBand:
+    """How tasks differ along a lifetime: at each step the median over tasks, and the middle 80 % of them.
+
+    The number of a task is its mean over seeds.
+
+    Args:
+      at: steps, counted from 1.
+      median: over tasks.
+      low: the 10th percentile over tasks.
+      high: the 90th percentile over tasks.
+    """
+
+    at: tuple[int, ...]
+    median: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
     """What makes a contender a control of an agent: it is the same agent but for one change.
 
@@ -78,6 +97,9 @@ class Result:
         the steps where a lifetime has one episode or episodes of one step. None for a lifetime of one step.
       probability_of_being_best: share of the bootstrap resamples in which no other contender, controls left out, has a higher
         mean return; None for controls.
+      return_band: return of the lifetime so far, by step, over tasks; None in results of earlier versions.
+      regret_band: regret so far, by step, over tasks: steps times the expected reward per step of an agent that knows the
+        task, minus the return so far. None where that is unknown, and in results of earlier versions.
       control: of which agent this is a control, and how it differs; None for agents and baselines.
     """
 
@@ -101,6 +123,8 @@ class Result:
     gain: Estimate | None = left_out(None)
     control: Control | None = left_out(None)
     probability_of_being_best: float | None = left_out(None)
+    return_band: TaskBand | None = left_out(None)
+    regret_band: TaskBand | None = left_out(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

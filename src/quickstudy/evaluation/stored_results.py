@@ -94,6 +94,10 @@ def _faults_of_result(result: Any) -> Iterator[str]:
         curve = getattr(result, name)
         if curve is not None:
             yield from _faults_of_curve(name, curve)
+    for name in ("return_band", "regret_band"):
+        band = getattr(result, name)
+        if band is not None:
+            yield from _faults_of_columns(name, (band.at, band.median, band.low, band.high))
     if result.seeds < 1 or result.memory_bytes < 0:
         yield f"seeds must be 1 or more and memory_bytes 0 or more; came {result.seeds} and {result.memory_bytes}."
     missing = {"median", "percentile_99"} - set(result.decision_microseconds)
@@ -102,10 +106,14 @@ def _faults_of_result(result: Any) -> Iterator[str]:
 
 
 def _faults_of_curve(name: str, curve: Any) -> Iterator[str]:
-    lengths = [len(column) for column in (curve.at, curve.value, curve.low, curve.high)]
+    yield from _faults_of_columns(name, (curve.at, curve.value, curve.low, curve.high))
+
+
+def _faults_of_columns(name: str, columns: tuple) -> Iterator[str]:
+    lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         yield f"{name} must have columns of one length, 1 or more; came {lengths}."
-    elif all(value is None for value in curve.value):
+    elif all(value is None for value in columns[1]):
         yield f"{name} holds no number."
 
 

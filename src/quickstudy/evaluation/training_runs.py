@@ -144,20 +144,26 @@ def _load(folder: Path, name: str) -> TrainingRun:
         steps=np.asarray([line["steps"] for line in lines], float),
         seconds=np.asarray([line["seconds"] for line in lines], float),
         returns=np.asarray([line["held_out_return"] for line in lines], float).reshape(len(lines), -1 if lines else 0),
-        finished=(folder / "bundle" / "bundle.json").is_file() or _has_spent_its_budget(folder),
+        finished=(folder / "bundle" / "bundle.json").is_file() or has_spent_its_budget(folder),
     )
 
 
-def _has_spent_its_budget(folder: Path) -> bool:
+def has_spent_its_budget(folder: Path) -> bool:
     """Whether the newest checkpoint is that of the last update. A run from Python ends so, and need not have a bundle."""
+    update, planned = planned_updates(folder)
+    return update is not None and planned is not None and update >= planned
+
+
+def planned_updates(folder: Path) -> tuple[int | None, int | None]:
+    """The update of the newest checkpoint of a run, and the number of updates that its budget allows; None where unknown."""
     with suppress(UsageError, OSError):
-        updates = max((int(one.name) for one in (folder / "checkpoints").iterdir() if one.name.isdecimal()), default=None)
-        if updates is not None:
-            path = folder / "checkpoints" / str(updates) / "notes.json"
+        update = max((int(one.name) for one in (folder / "checkpoints").iterdir() if one.name.isdecimal()), default=None)
+        if update is not None:
+            path = folder / "checkpoints" / str(update) / "notes.json"
             notes = read_json(path, what="notes of a checkpoint", limit=DESCRIPTION)
             planned = _part(notes, "notes").get("updates")
-            return isinstance(planned, int) and updates >= planned
-    return False
+            return update, planned if type(planned) is int else None
+    return None, None
 
 
 def _measured(lines: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from quickstudy.export.c_indices import Index, flat, indices_of, within_slice
 from quickstudy.export.c_operations import c_expression, c_literal, c_type
+from quickstudy.export.c_products import whole_product_lines
 from quickstudy.programs.program import Constant, Operation, Program, Value
 
 _VIEWS = ("broadcast", "slice", "transpose")
@@ -190,6 +191,13 @@ class CWriter:
                     f"    for (int32_t i = 0; i < {columns}; i++) {name}[i] = {total};",
                     "}",
                 ]
+
+    def _write_whole_product(self, op: Operation) -> None:
+        vector, matrix = op.inputs
+        element = lambda place: self._element(vector, (place,) if vector.shape else ())  # noqa: E731
+        lines, arrays = whole_product_lines(op, element, self._names[matrix], self._array(op.output))
+        self._lines += lines
+        self._arrays += arrays
 
     def _write_matmul(self, op: Operation) -> None:
         left, right = op.inputs

@@ -52,6 +52,11 @@ _WEIGHTS = {
         "policies differ from those of the agent as it was trained. The recorded steps are those of this form.",
     ),
 }
+_ROUNDED = (
+    " What a matrix is multiplied with is rounded to 8 bits too, at each step anew. The recorded steps are without that. So "
+    "this form repeats them only to `largest_deviation`."
+)
+_DEVIATION_OF_ROUNDED = 0.5
 _UNITS = {"value": "expected remaining return of the lifetime, reward units"}
 
 
@@ -109,15 +114,20 @@ def contract(
     }
 
 
-def weights_term(quantise: str | None, bytes_: int) -> dict[str, Any]:
+def weights_term(quantise: str | None, bytes_: int, *, rounds_factors: bool = False) -> dict[str, Any]:
     """What the contract says of the weights: their type, what that changes, and their bytes.
 
     Args:
       quantise: `"int8"`, `"fp16"`, or None where weights are as trained.
       bytes_: of all arrays that never change.
+      rounds_factors: whether the form also rounds to 8 bits what a matrix is multiplied with.
     """
     numbers, says = _WEIGHTS[quantise]
-    return {"matrices": numbers, "says": says, "bytes": bytes_}
+    term = {"matrices": numbers, "says": says, "bytes": bytes_}
+    if rounds_factors:
+        says = says.replace(" The recorded steps are those of this form.", _ROUNDED)
+        term |= {"says": says, "largest_deviation": _DEVIATION_OF_ROUNDED}
+    return term
 
 
 def whole_range(element: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:

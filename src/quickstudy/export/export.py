@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.export.c_export import c_files
+from quickstudy.export.c_products import in_whole_numbers
 from quickstudy.export.c_replay import packed_vectors
 from quickstudy.export.contract import contract, weights_term
+from quickstudy.export.graph_terms import graph_terms
+from quickstudy.export.litert_form import check_litert_installed, without_litert_form
 from quickstudy.export.numpy_export import numpy_files
 from quickstudy.export.onnx_form import check_onnx_installed, without_onnx_form
-from quickstudy.export.onnx_terms import onnx_terms
 from quickstudy.export.parity import Parity, c_parity, python_parity
 from quickstudy.export.repeating import deviation_from_itself
 from quickstudy.export.vectors import Vectors, check_memory_of_steps, record_vectors
 from quickstudy.export.weights import weight_bytes
-from quickstudy.programs.program import multiplications
+from quickstudy.programs.program import Program, multiplications
 from quickstudy.programs.quantising import Quantised, quantised
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
@@ -36,7 +38,21 @@ from quickstudy.storage.atomic import write_atomically
 from quickstudy.storage.bundle import Bundle
 from quickstudy.storage.results_folder import check_results_folder
 
-TARGETS = ("numpy", "c", "onnx")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Graph:
+    """A target whose form is one graph: what people call it, and what can be asked without its packages."""
+
+    name: str
+    check_installed: Callable[[], None]
+    without_form: Callable[[Program], tuple[str, ...]]
+
+
+_GRAPHS = {
+    "onnx": _Graph(name="ONNX", check_installed=check_onnx_installed, without_form=without_onnx_form),
+    "litert": _Graph(name="LiteRT", check_installed=check_litert_installed, without_form=without_litert_form),
+}
+TARGETS = ("numpy", "c", "onnx", "litert")
 RECORDED_STEPS = 1000
 """Steps in `vectors.npz`."""
 LARGEST_DEVIATION = 1e-5
@@ -44,6 +60,11 @@ LARGEST_DEVIATION = 1e-5
 _TIMES_OF_JAX, _LARGEST_EVER = 2.0, 1e-4
 """A deviation may be larger where the agent in JAX, compiled twice, is not closer to itself either: up to twice that, since the
 largest of many rounding errors varies from program to program. It is never larger than 1e-4."""
+
+
+_TIMES_OF_ROUNDING = 2.0
+"""A form that also rounds what matrices are multiplied with may differ from the agent with its matrices in 8 bits, by up to
+twice what these matrices change. Each rounds one factor of a product to 8 bits, so both are of the same size."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +77,7 @@ class Exported:
       weight_bytes: of all arrays that never change, as a device holds them.
       parity: what the check found; None where it was left out.
       cost: operations and bytes of a decision and of an adaptation, counted; None where an operation cannot be counted.
+      rounds_factors: whether the form also rounds to 8 bits what a matrix is multiplied with.
     """
 
     folder: Path
@@ -63,12 +85,15 @@ class Exported:
     weight_bytes: int
     parity: Parity | None
     cost: AgentCost | None
+    rounds_factors: bool = False
 
     @property
     def repeats_the_agent(self) -> bool:
         """Whether the check found no more than rounding; true where it was left out."""
         if self.parity is None or self.parity.of_policy <= LARGEST_DEVIATION:
             return True
+        if self.rounds_factors:
+            return self.parity.of_policy <= _TIMES_OF_ROUNDING * (self.parity.of_trained or 0.0)
         return self.parity.of_policy <= min(_TIMES_OF_JAX * (self.parity.of_jax or 0.0), _LARGEST_EVER)
 
 
@@ -92,7 +117,8 @@ def export_bundle(
       name: of the bundle, for the heads of the files.
       seed: which of the trained agents.
       quantise: hold the matrices in fewer bits: `"int8"`, or `"fp16"`, which C99 has no type for. The recorded steps are then
-        those of the agent with these matrices, and the check also says how far it is from the agent as it was trained.
+        those of the agent with these matrices, and the check also says how far it is from the agent as it was trained. With
+        `"int8"`, LiteRT also rounds what they are multiplied with, so that it repeats these steps less closely.
       check: steps that are compared with the agent in JAX; 0 leaves the check out.
       bench: whether steps are timed too.
     Raises:
@@ -104,12 +130,13 @@ def export_bundle(
     """
     if to not in TARGETS:
         raise UsageError(f"--to must be one of {', '.join(TARGETS)}; came {to!r}.")
-    if to == "onnx":
-        check_onnx_installed()
+    if to in _GRAPHS:
+        _GRAPHS[to].check_installed()
     if check < 0:
         raise UsageError(f"--check must be 0 steps or more; came {check}.")
     if quantise == "fp16" and to == "c":
-        raise UsageError("C99 has no numbers of 16 bits with a fraction. Use --quantize int8, or --to numpy or onnx.")
+        raise UsageError("C99 has no numbers of 16 bits with a fraction. Use --quantize int8, or --to numpy, onnx or litert.")
+    rounds_factors = to == "litert" and quantise == "int8"
     params, trained = bundle.params_of(seed), with_nonfinite_guard(bundle.agent)
     name, algorithm = printable(name), printable(bundle.card["algorithm"]["name"])
     check_memory_of_steps(trained.spec, max(check, RECORDED_STEPS))
@@ -122,12 +149,16 @@ def export_bundle(
             "In Python it runs as quickstudy.Actor.",
             part=error.part,
         ) from error
-    if to == "onnx":
-        _check_onnx_form(programs, f"{name} ({algorithm})")
+    if to in _GRAPHS:
+        _check_form(programs, to, f"{name} ({algorithm})")
     agent = trained
     if quantise is not None:
         programs = in_fewer_bits(programs, quantise)
         agent = program_agent(trained, programs)
+    products = multiplications((*programs.take_in.operations, *programs.decide.operations))
+    if to == "c":
+        take_in, decide = map(in_whole_numbers, (programs.take_in, programs.decide))
+        programs = dataclasses.replace(programs, take_in=take_in, decide=decide)
     initial = _initial(agent, params, programs)
     outputs = list(programs.decision)
     recorded = record_vectors(
@@ -145,11 +176,11 @@ def export_bundle(
         bundle={"name": name, "algorithm": algorithm, "parameters_sha256": bundle.card["parameters_sha256"]},
         seed=seed,
         memory_bytes=memory_bytes(agent),
-        weights=weights_term(quantise, weight_bytes(programs, initial)),
-        products=multiplications((*programs.take_in.operations, *programs.decide.operations)),
+        weights=weights_term(quantise, weight_bytes(programs, initial), rounds_factors=rounds_factors),
+        products=products,
     )
-    if to == "onnx":
-        said |= onnx_terms(programs, said)
+    if to in _GRAPHS:
+        said |= graph_terms(programs, said)
     files = _files(to, programs, initial, said, recorded.first(RECORDED_STEPS), title=f"{name} ({algorithm}), seed {seed}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,14 +192,21 @@ def export_bundle(
         parity = (
             c_parity(folder, compared, programs, timed=bench) if to == "c" else python_parity(folder, compared, timed=bench)
         )
-        if parity.of_policy > LARGEST_DEVIATION:
+        if parity.of_policy > LARGEST_DEVIATION and not rounds_factors:
             parity = dataclasses.replace(parity, of_jax=deviation_from_itself(agent, params, compared, said))
         if quantise is not None:
             parity = dataclasses.replace(parity, of_trained=deviation_from_itself(trained, params, compared, said))
         report = {"target": to, **dataclasses.asdict(parity), "bytes": {file: len(content) for file, content in files.items()}}
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     sizes = {file: len(content) for file, content in files.items()}
-    return Exported(folder=folder, sizes=sizes, weight_bytes=said["weights"]["bytes"], parity=parity, cost=_cost(agent, params))
+    return Exported(
+        folder=folder,
+        sizes=sizes,
+        weight_bytes=said["weights"]["bytes"],
+        parity=parity,
+        cost=_cost(agent, params),
+        rounds_factors=rounds_factors,
+    )
 
 
 def _cost(agent: Agent, params: PyTree) -> AgentCost | None:
@@ -185,14 +223,20 @@ def in_fewer_bits(programs: StepPrograms, quantise: Quantised) -> StepPrograms:
     return dataclasses.replace(programs, take_in=take_in, decide=decide)
 
 
-def _check_onnx_form(programs: StepPrograms, name: str) -> None:
-    """Raises NoProgramError if an operation of the programs has no form in ONNX."""
+def _check_form(programs: StepPrograms, to: str, name: str) -> None:
+    """Raises NoProgramError if an operation of the programs has no form in the target."""
     for function, program in (("adapt", programs.take_in), ("act", programs.decide)):
-        missing = ", ".join(without_onnx_form(program))
+        missing = ", ".join(_GRAPHS[to].without_form(program))
         if missing:
+            able = [
+                target
+                for target in TARGETS
+                if target not in _GRAPHS
+                or not any(_GRAPHS[target].without_form(one) for one in (programs.take_in, programs.decide))
+            ]
             raise NoProgramError(
-                f"{name} cannot be exported to onnx: {function} of the agent uses operations that have no form in ONNX: "
-                f"{missing}. These targets can write it: numpy, c.",
+                f"{name} cannot be exported to {to}: {function} of the agent uses operations that have no form in "
+                f"{_GRAPHS[to].name}: {missing}. These targets can write it: {', '.join(able)}.",
                 part=f"{function}, for its {missing}",
             )
 
@@ -219,6 +263,10 @@ def _files(
         from quickstudy.export.onnx_export import onnx_files
 
         return files | onnx_files(programs, initial, said, title=title)
+    if to == "litert":
+        from quickstudy.export.litert_export import litert_files
+
+        return files | litert_files(programs, initial, said, title=title)
     return files | c_files(programs, initial, said, title=title) | {"vectors.bin": packed_vectors(vectors, programs)}
 
 

@@ -22,6 +22,7 @@ The first part of this file is generated from the agent, the second runs it. `py
 import math
 import statistics
 '''
+_RUNTIMES = {"onnx_runtime": "ONNX Runtime", "litert_runtime": "LiteRT"}
 _MAIN = '\n\nif __name__ == "__main__":\n    sys.exit(main(open_agent))\n'
 
 
@@ -70,16 +71,37 @@ def _widened(programs: StepPrograms, names: Mapping[Constant, str]) -> dict[Valu
     return found
 
 
-def shared_runtime() -> tuple[str, str]:
-    """The source of the runtime before its class `Agent` and behind it, for forms that have their own."""
+def graph_runtime(name: str, *, title: str) -> bytes:
+    """The file `agent.py` of a form that is one graph.
+
+    Args:
+      name: of the module of this room that opens the graph.
+      title: what the agent is, for the head of the file.
+    """
+    head, _, opening = _source(name).partition("# The graph.\n")
+    _, _, agent = _source("graph_runtime").partition("# The agent.\n")
     before, _, rest = _runtime().partition("class Agent:")
-    return before.rstrip() + "\n", f"\n\ndef _short({rest.partition('def _short(')[2]}{_MAIN}"
+    imports = "\n".join(line for line in head.splitlines() if line.startswith(("import ", "from ")) and line not in before)
+    before = before.replace("import numpy as np\n", f"import numpy as np\n{imports}\n").rstrip()
+    return "".join((
+        f'"""{in_a_comment(title)}, exported by quickstudy: deciding and adapting in {_RUNTIMES[name]}."""\n\n',
+        before,
+        opening.rstrip(),
+        agent.rstrip(),
+        f"\n\n\ndef _begun({rest.partition('def _begun(')[2]}",
+        '\n\ndef open_agent(folder):\n    """The agent in a folder."""\n    return Agent(folder)\n',
+        _MAIN,
+    )).encode()  # fmt: skip
+
+
+def _source(name: str) -> str:
+    """The source of a module of this room."""
+    return resources.files("quickstudy.export").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
 def _runtime() -> str:
     """The source of `numpy_runtime.py` without its first lines of text."""
-    text = resources.files("quickstudy.export").joinpath("numpy_runtime.py").read_text(encoding="utf-8")
-    return "import json" + text.partition('"""\n\nimport json')[2]
+    return "import json" + _source("numpy_runtime").partition('"""\n\nimport json')[2]
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quickstudy.export.broadcasts import shape_beside, spread_by_itself
 from quickstudy.export.onnx_graph import OnnxGraph
 from quickstudy.export.onnx_operations import WRITABLE, elementwise_node
-from quickstudy.programs.program import Constant, Operation, Program, Shape, Value
+from quickstudy.programs.lowering import LOWERED, lowered
+from quickstudy.programs.program import Constant, Operation, Program, Value
 from quickstudy.protocol.errors import MissingExtraError
 
 _REDUCTIONS = {"sum": "ReduceSum", "largest": "ReduceMax", "least": "ReduceMin", "all": "ReduceMin", "any": "ReduceMax"}
@@ -41,6 +43,7 @@ def write_program(graph: OnnxGraph, program: Program, names: Mapping[Value, str]
     Returns:
       Names in the graph of the program's outputs, by their names in the program.
     """
+    program = lowered(program, LOWERED)
     writer = _Writer(graph, program, names)
     for op in program.operations:
         if op.kind != "broadcast":
@@ -73,25 +76,16 @@ class _Writer:
 
     def _operands(self, op: Operation) -> list[str]:
         """Inputs of an elementwise operation, broadcasts as what they spread if the others give the whole shape."""
-        covered: set[int] = set()
-        for value in op.inputs:
-            whole = value.shape and value not in self._spread
-            covered.update(range(len(value.shape)) if whole else self._axes(value))
-        compact = covered == set(range(len(op.output.shape)))
+        compact = spread_by_itself(op, self._spread)
         return [
             self._beside(self._spread[value]) if compact and value in self._spread else self.tensor(value)
             for value in op.inputs
         ]
 
-    def _axes(self, value: Value) -> tuple[int, ...]:
-        return self._spread[value].settings["axes"] if value in self._spread else ()
-
     def _beside(self, op: Operation) -> str:
         """The input of a broadcast with axes of length one, so that ONNX broadcasts it to the output's shape."""
-        axes, shape, source = op.settings["axes"], op.output.shape, self.tensor(op.inputs[0])
-        if axes == tuple(range(len(shape) - len(axes), len(shape))):
-            return source
-        return self._graph.reshaped(source, tuple(shape[axis] if axis in axes else 1 for axis in range(min(axes), len(shape))))
+        source, shape = self.tensor(op.inputs[0]), shape_beside(op)
+        return source if shape == op.inputs[0].shape else self._graph.reshaped(source, shape)
 
     def _reshape(self, op: Operation) -> str:
         return self._graph.reshaped(self.tensor(op.inputs[0]), op.output.shape)
@@ -141,19 +135,6 @@ class _Writer:
         source = self._graph.computable(self.tensor(op.inputs[0]), op.inputs[0].dtype)
         summed = self._graph.node("CumSum", source, self._graph.constant(op.settings["axis"], np.int64))
         return self._graph.as_it_was(summed, op.output.dtype)
-
-    def _cummax(self, op: Operation) -> str:
-        """Largest so far: of one place and the one before it, then of two and the two before them, and so on."""
-        graph, axis, shape = self._graph, op.settings["axis"], op.output.shape
-        running, by = self.tensor(op.inputs[0]), 1
-        while by < shape[axis]:
-            cut = [graph.constant([number], np.int64) for number in (0, shape[axis] - by, axis)]
-            before: Shape = tuple(by if place == axis else 0 for place in range(len(shape)))
-            widths = graph.constant([*before, *(0,) * len(shape)], np.int64)
-            lowest = graph.constant(-np.inf if op.output.dtype.kind == "f" else np.iinfo(op.output.dtype).min, op.output.dtype)
-            running = graph.node("Max", running, graph.node("Pad", graph.node("Slice", running, *cut), widths, lowest))
-            by *= 2
-        return running
 
     def _take(self, op: Operation) -> str:
         table, numbers = op.inputs

@@ -3,6 +3,7 @@
 import numpy as np
 
 from quickstudy.export.onnx_graph import OnnxGraph
+from quickstudy.programs.lowering import LOWERED
 from quickstudy.programs.program import OTHERS, Operation
 
 _NODES = {
@@ -33,14 +34,12 @@ _NODES = {
 }
 _LOGIC = {"and": "And", "or": "Or", "xor": "Xor", "not": "Not"}
 _BITS = {"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}
-_SEVERAL = frozenset(("ne", "rsqrt", "rem", "expm1", "log1p", "is_finite", "cast", "select"))
+_SEVERAL = frozenset(("ne", "rsqrt", "rem", "cast", "select"))
 _NOT_HERE = frozenset(("random_bits", "fold_in"))
 
-WRITABLE = frozenset((*_NODES, *_LOGIC, *_SEVERAL, *(OTHERS - _NOT_HERE)))
+WRITABLE = frozenset((*_NODES, *_LOGIC, *_SEVERAL, *LOWERED, *(OTHERS - _NOT_HERE)))
 """Operations of programs that have a form in ONNX. Random bits of a key have none: ONNX does not add words of 32 bits that wrap
 around, and cannot read bits as another type."""
-_FEW = 0.5
-"""Below this, e to the power x minus 1 is not computed by subtraction, which would leave few digits."""
 
 
 def elementwise_node(graph: OnnxGraph, op: Operation, operands: list[str]) -> str:
@@ -63,30 +62,18 @@ def elementwise_node(graph: OnnxGraph, op: Operation, operands: list[str]) -> st
         # Truth values are compared as numbers.
         operands, dtype = [graph.cast(name, np.int32) for name in operands], np.dtype(np.int32)
     operands = [graph.computable(name, dtype) for name in operands]
-    result = _computed(graph, kind, operands, dtype)
+    result = _computed(graph, kind, operands)
     return result if op.output.dtype == np.bool_ else graph.as_it_was(result, op.output.dtype)
 
 
-def _computed(graph: OnnxGraph, kind: str, operands: list[str], dtype: np.dtype) -> str:
-    node, first = graph.node, operands[0]
+def _computed(graph: OnnxGraph, kind: str, operands: list[str]) -> str:
+    node = graph.node
     if kind in _NODES:
         return node(_NODES[kind], *operands)
     if kind == "ne":
         return node("Not", node("Equal", *operands))
     if kind == "rsqrt":
-        return node("Reciprocal", node("Sqrt", first))
+        return node("Reciprocal", node("Sqrt", *operands))
     if kind == "rem":
         return node("Mod", *operands, fmod=1)
-    number = lambda value: graph.constant(value, dtype)  # noqa: E731
-    if kind == "is_finite":
-        return node("Less", node("Abs", first), number(np.inf))
-    if kind == "log1p":
-        total = node("Add", first, number(1))
-        factor = node("Div", first, node("Sub", total, number(1)))
-        return node("Where", node("Equal", total, number(1)), first, node("Mul", node("Log", total), factor))
-    if kind == "expm1":  # 2 t / (1 - t) with t = tanh(x / 2), which keeps its digits close to zero
-        half = node("Tanh", node("Mul", first, number(0.5)))
-        near = node("Div", node("Add", half, half), node("Sub", number(1), half))
-        far = node("Sub", node("Exp", first), number(1))
-        return node("Where", node("Less", node("Abs", first), number(_FEW)), near, far)
     raise NotImplementedError(kind)

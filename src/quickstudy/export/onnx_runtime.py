@@ -1,99 +1,22 @@
-"""Runs an exported agent with ONNX Runtime.
+"""Runs a graph with ONNX Runtime.
 
-The part below the mark goes into `agent.py` of an exported folder, beside `Lived`, `State` and the checks of
-`numpy_runtime.py`.
+The part below the mark goes into `agent.py` of an exported folder.
 """
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
-from quickstudy.export.numpy_runtime import Lived, State, _reader
-
-# The agent.
+# The graph.
 
 
-class Agent:
-    """An exported agent.
-
-    Args:
-      folder: that holds `contract.json` and `agent.onnx`.
-    """
-
-    def __init__(self, folder: str | Path):
-        self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
-        self.session = open_session(Path(folder) / "agent.onnx")
-        self._ports = self.contract["graph"]["inputs"]
-        self._nothing = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in self._ports}
-        self._memory = [f"state.{part['name']}" for part in self.contract["state"]["memory"]]
-        self._decided = [one["name"] for one in self.contract["decision"]]
-        action, observation = self.contract["lived"]["action"], self.contract["observation"]
-        self._checks = {
-            "action": _reader(action, "action"),
-            "successor": _reader(observation, "successor"),
-            "observation": _reader(observation, "observation"),
-        }
-        self._continuous = action["kind"] != "Discrete"
-
-    def begin(self, **drawn: Any) -> State:
-        """The state at the start of a lifetime.
-
-        Args:
-          drawn: random words for the parts of memory that the contract names under `drawn_at_start`; dots in a name are
-            written as underlines.
-        """
-        memory = [self._nothing[name] for name in self._memory]
-        for number, part in enumerate(self.contract["state"]["memory"]):
-            name = part["name"].replace(".", "_")
-            if name in drawn:
-                memory[number] = _reader(part, part["name"])(drawn.pop(name))
-        if drawn:
-            raise ValueError(f"no part of the memory is called {', '.join(drawn)}.")
-        return State(tuple(memory), 0, None)
-
-    def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
-        """Takes in what followed the last decision, and decides.
-
-        Args:
-          state: from `begin` or from the last step; it is not changed.
-          lived: what followed the last decision; None at the first step of a lifetime, and only there.
-          observation: that is acted on now.
-        Returns:
-          The next state, and numbers of the policy, value and belief by the names of the contract.
-        Raises:
-          ValueError: a length or a whole number that the contract does not allow, nothing was decided that `lived` could
-            follow, or `lived` is missing.
-        """
-        feeds = self._nothing | dict(zip(self._memory, state.memory, strict=True))
-        feeds["observation"] = self._read("observation", observation)
-        begins = state.observation is None
-        if begins != (lived is None):
-            raise ValueError(
-                "nothing was decided yet, so nothing can have followed. Give lived=None at the first step."
-                if begins
-                else "lived is missing: only the first step of a lifetime has none."
-            )
-        if lived is None:
-            feeds["begins"] = np.asarray(True)
-        else:
-            feeds |= {"state.observation": state.observation, "state.slot": np.asarray(state.slot, np.int32)}
-            feeds["action"] = self._read("action", lived.action)
-            if self._continuous and not np.isfinite(feeds["action"]).all():
-                raise ValueError("an action must be finite, since somebody has taken it.")
-            feeds["reward"], feeds["successor"] = np.asarray(lived.reward, np.float32), self._read("successor", lived.successor)
-            feeds |= {name: np.asarray(getattr(lived, name), bool) for name in ("terminated", "truncated")}
-        results = self.session.run(None, feeds)
-        parts = len(self._memory)
-        decision = dict(zip(self._decided, results[parts + 2 :], strict=True))
-        return State(tuple(results[:parts]), results[parts + 1], results[parts]), decision
-
-    def _read(self, name: str, given: Any) -> Any:
-        """What a caller gives, checked, and as the graph takes it."""
-        blank = self._nothing[name]
-        return np.asarray(self._checks[name](given), blank.dtype).reshape(blank.shape)
+def open_graph(folder: Path) -> Callable[[list], list]:
+    """The graph in a folder: a function from arrays in the order of its inputs to arrays in the order of its outputs."""
+    session = open_session(folder / "agent.onnx")
+    names = [one.name for one in session.get_inputs()]
+    return lambda feeds: session.run(None, dict(zip(names, feeds, strict=True)))
 
 
 def open_session(path: Path) -> Any:
@@ -102,8 +25,3 @@ def open_session(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def open_agent(folder: Path) -> Agent:
-    """The agent in a folder."""
-    return Agent(folder)

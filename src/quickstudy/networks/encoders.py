@@ -35,13 +35,15 @@ class Flat(eqx.Module):
 
     size: int = eqx.field(static=True)
 
-    def __init__(self, spec: Spec):
-        """Holds no parameters."""
-        self.size = flat_size(spec.observation_space)
+    def __init__(self, spec: Spec, *, allowed: bool = True):
+        """Holds no parameters. `allowed`: what says which actions are allowed is read, too."""
+        mask = 0 if allowed or not spec.action_mask else flat_size(spec.action_space)
+        self.size = flat_size(spec.observation_space) - mask
 
     def __call__(self, statistics: Statistics, observation: Array, spec: Spec) -> Float[Array, "*time size"]:
         """One observation, or many."""
-        return see(statistics, observation, spec)
+        seen = see(statistics, observation, spec)
+        return seen if self.size == seen.shape[-1] else seen[..., : self.size]
 
 
 class Symbols(eqx.Module):
@@ -163,13 +165,14 @@ def convolved(
 Encoder = Flat | Symbols | Images
 
 
-def encoder_for(spec: Spec, *, size: int, image_channels: Sequence[int], key: PRNGKeyArray) -> Encoder:
+def encoder_for(spec: Spec, *, size: int, image_channels: Sequence[int], allowed: bool = True, key: PRNGKeyArray) -> Encoder:
     """The encoder for observations of this spec.
 
     Args:
       spec: of the tasks.
       size: of the encoding, where there is something to train.
       image_channels: of the three convolutions over images.
+      allowed: what says which actions are allowed is read, too.
       key: for what is trained.
     Raises:
       SpecError: not three convolutions.
@@ -180,7 +183,7 @@ def encoder_for(spec: Spec, *, size: int, image_channels: Sequence[int], key: PR
         return Images(spec, size, image_channels, key=key)
     if isinstance(spec.observation_space, gymnasium.spaces.MultiDiscrete):
         return Symbols(spec, size, key=key)
-    return Flat(spec)
+    return Flat(spec, allowed=allowed)
 
 
 def is_image(space: Space) -> bool:

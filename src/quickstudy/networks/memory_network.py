@@ -49,6 +49,9 @@ class MemoryNetworkConfig:
     numbers rather than choices among ids, since rewards are mostly dense there."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
+    reads_allowed: bool = True
+    """The network reads which actions are allowed, where tasks say so. If not, forbidden actions are only taken from its
+    policy. That is enough where the set changes at every step and says nothing of the task."""
     observation_scale: ObservationScale = "seen"
     """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 
@@ -71,7 +74,13 @@ class MemoryNetwork(eqx.Module):
 
     def __init__(self, spec: Spec, config: MemoryNetworkConfig, *, key_encoder: PRNGKeyArray, key_core: PRNGKeyArray):
         """The encoder and the core that the configuration names."""
-        self.encoder = encoder_for(spec, size=config.hidden_size, image_channels=config.image_channels, key=key_encoder)
+        self.encoder = encoder_for(
+            spec,
+            size=config.hidden_size,
+            image_channels=config.image_channels,
+            allowed=config.reads_allowed,
+            key=key_encoder,
+        )
         changes = config.reads_changes(spec)
         core = core_for(spec, config, seen=self.encoder.size, rewards=1 + changes, key=key_core)
         self.core = RewardChangeCore(core=core) if changes else core

@@ -123,8 +123,8 @@ class Actor:
         """
         if not self._waiting:
             raise UsageError("observe() was called before act(): there is no action whose outcome this could be.")
-        reward, successor = _checked_reward(reward), self._own(observation)
-        flags = (_checked_flag("terminated", terminated), _checked_flag("truncated", truncated))
+        reward, successor = checked_reward(reward), self._own(observation)
+        flags = (checked_flag("terminated", terminated), checked_flag("truncated", truncated))
         if action is not None:
             assert self._carried is not None  # an action waits for its outcome
             taken = self._actions.cast(action)
@@ -203,8 +203,12 @@ class Actor:
         return self._keys[due][0], self._keys[self._slot][1]
 
 
-def _checked_reward(reward: Any) -> float:
-    """A reward as a number; NaN and infinities pass, since the guard masks them."""
+def checked_reward(reward: Any) -> float:
+    """A reward as a number; NaN and infinities pass, since the guard masks them.
+
+    Raises:
+      SpecError: it is no number, or sums of it overflow.
+    """
     try:
         number = reward if type(reward) is float else host_number("a reward", reward)
     except ValueError as error:
@@ -219,7 +223,12 @@ def _checked_reward(reward: Any) -> float:
     return number
 
 
-def _checked_flag(name: str, flag: Any) -> np.bool_:
+def checked_flag(name: str, flag: Any) -> np.bool_:
+    """A truth value that a program around the agent gave.
+
+    Raises:
+      SpecError: it is neither true nor false.
+    """
     try:
         return np.bool_(flag if type(flag) is bool else host_flag(name, flag))
     except ValueError as error:

@@ -57,8 +57,8 @@ class ReplayedRows:
 
 
 @record
-class _Steps:
-    """Rows as steps `[T, lifetimes, ...]`; those behind the end of a lifetime are not valid."""
+class LoggedSteps:
+    """Rows of a log as steps `[T, lifetimes, ...]`; those behind the end of a lifetime are not valid."""
 
     observation: Array
     action: PyTree
@@ -127,7 +127,7 @@ def replay(
     )
 
 
-def _steps(log: LogColumns) -> tuple[_Steps, tuple[np.ndarray, np.ndarray]]:
+def _steps(log: LogColumns) -> tuple[LoggedSteps, tuple[np.ndarray, np.ndarray]]:
     """The rows by time and lifetime, and the place `(time, lifetime)` of each row."""
     shape = (int(log.step.max()) + 1, len(log.lifetimes))
     place = (log.step, log.lifetime)
@@ -141,34 +141,49 @@ def _steps(log: LogColumns) -> tuple[_Steps, tuple[np.ndarray, np.ndarray]]:
         name: jax.tree.map(laid_out, getattr(log, name))
         for name in ("observation", "action", "reward", "successor", "terminated", "truncated")
     }
-    return _Steps(**columns, valid=laid_out(np.ones(len(log.step), bool))), place
+    return LoggedSteps(**columns, valid=laid_out(np.ones(len(log.step), bool))), place
+
+
+def told(agent: Agent, params: PyTree, session: Session, row: LoggedSteps) -> tuple[Session, Decision, PyTree]:
+    """One row of a log, taken in: the agent decides, and is then told the action that was taken and what followed.
+
+    Args:
+      agent: that decides and adapts.
+      params: its parameters.
+      session: one that awaits no outcome.
+      row: one step, `[]`. A row that is not valid changes nothing.
+    Returns:
+      The session after the row, the agent's own decision, and the action that was taken with the types of the agent's.
+    """
+    decided = sessions.decide(agent, params, session, row.observation)
+    own = decided.decision
+    action = jax.tree.map(lambda given, like: given.astype(like.dtype), row.action, own.action)
+    taken = taken_instead(own, action)
+    outcome = Outcome(observation=row.successor, reward=row.reward, terminated=row.terminated, truncated=row.truncated)
+    # Behind the end of a lifetime nothing is awaited, so nothing changes.
+    decided = dataclasses.replace(decided, decision=taken, awaits_outcome=row.valid)
+    after = sessions.observe(agent, params, decided, outcome)
+    after = dataclasses.replace(after, decision=_where(row.valid, taken, session.decision))
+    after = dataclasses.replace(after, observation=_where(row.valid, decided.observation, session.observation))
+    return after, own, action
 
 
 def _program(agent: Agent) -> Any:
     """`(params, steps, keys) -> (slots, decisions, log-probabilities of what was taken, sessions)`, leaves `[T, lifetimes]`."""
 
-    def step(params: PyTree, session: Session, row: _Steps) -> tuple[Session, tuple]:
-        decided = sessions.decide(agent, params, session, row.observation)
-        own = decided.decision
-        cast = jax.tree.map(lambda given, like: given.astype(like.dtype), row.action, own.action)
-        taken = taken_instead(own, cast)
-        said = own.extras["policy"].log_probability(cast) if gives_policy(own.extras) else None
-        outcome = Outcome(observation=row.successor, reward=row.reward, terminated=row.terminated, truncated=row.truncated)
-        # Behind the end of a lifetime nothing is awaited, so nothing changes.
-        decided = dataclasses.replace(decided, decision=taken, awaits_outcome=row.valid)
-        after = sessions.observe(agent, params, decided, outcome)
-        after = dataclasses.replace(after, decision=_where(row.valid, taken, session.decision))
-        after = dataclasses.replace(after, observation=_where(row.valid, decided.observation, session.observation))
+    def step(params: PyTree, session: Session, row: LoggedSteps) -> tuple[Session, tuple]:
+        after, own, taken = told(agent, params, session, row)
+        said = own.extras["policy"].log_probability(taken) if gives_policy(own.extras) else None
         return after, (session.slot, own, said)
 
-    def lifetime(params: PyTree, rows: _Steps, key: Array) -> tuple[Int[Array, " T"], Decision, Any, Session]:
+    def lifetime(params: PyTree, rows: LoggedSteps, key: Array) -> tuple[Int[Array, " T"], Decision, Any, Session]:
         ended, (slots, own, said) = jax.lax.scan(functools.partial(step, params), sessions.begin(agent, params, key), rows)
         return slots, own, said, ended
 
     if agent.cadence == 1:
         return jax.jit(jax.vmap(lifetime, (None, 1, 0), (1, 1, 1, 0)))
 
-    def one_by_one(params: PyTree, rows: _Steps, keys: Array) -> tuple:
+    def one_by_one(params: PyTree, rows: LoggedSteps, keys: Array) -> tuple:
         # Side by side, every step would compute `adapt`. One by one, only the last step of a chunk does.
         by_lifetime = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), rows)
         slots, own, said, ended = jax.lax.map(lambda each: lifetime(params, *each), (by_lifetime, keys))

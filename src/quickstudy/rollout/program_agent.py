@@ -48,11 +48,21 @@ def program_agent(agent: Agent, programs: StepPrograms) -> Agent:
     def act(params: PyTree, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
         extras = jax.eval_shape(agent.act, params, memory, blank_observation(agent.spec), key).extras
         given = named_leaves(memory, root="memory") | {"observation": observation}
-        numbers = decide(**_canonical(given, programs.decide.inputs))
-        kept = {name: filled for name, part in extras.items() if (filled := _filled(f".{name}", part, numbers)) is not None}
-        return Decision(action=kept["policy"].sample(key), extras=kept)
+        return decision_of(extras, decide(**_canonical(given, programs.decide.inputs)), key)
 
     return wrapped(agent, begin=agent.begin, act=act, adapt=adapt)
+
+
+def decision_of(extras: dict[str, Any], numbers: dict[str, Array], key: PRNGKeyArray) -> Decision:
+    """A decision with the numbers of an exported form; what the form lacks is left out.
+
+    Args:
+      extras: shapes of what the agent's decisions hold.
+      numbers: of the form, by the names of the contract.
+      key: for drawing the action from the policy.
+    """
+    kept = {name: filled for name, part in extras.items() if (filled := _filled(f".{name}", part, numbers)) is not None}
+    return Decision(action=kept["policy"].sample(key), extras=kept)
 
 
 def _canonical(leaves: dict[str, Any], inputs: dict[str, Value]) -> dict[str, Array]:

@@ -170,10 +170,13 @@ def next_slot(slot: Any, ends: Any, *, horizon: int) -> Any:
     """The slot that follows: the next one, or the first of the next episode where the step `ends` its own.
 
     Args:
-      slot: whole numbers of any shape; an array of JAX gives one of JAX, everything else one of NumPy.
+      slot: whole numbers of any shape; an array of JAX gives one of JAX, a number of Python gives such a number, and everything
+        else gives an array of NumPy.
       ends: whether the step at that slot was the last of its episode.
       horizon: most steps in one episode.
     """
+    if type(slot) is int and type(ends) is bool:
+        return (slot // horizon + 1) * horizon if ends else slot + 1
     choose: Any = jnp.where if isinstance(slot, jax.Array) else np.where
     return choose(ends, (slot // horizon + 1) * horizon, slot + 1)
 

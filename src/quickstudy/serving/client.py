@@ -87,6 +87,42 @@ class Client:
         """
         return self._ask("GET", session)
 
+    def freeze(self, session: str) -> dict[str, Any]:
+        """Lets a session act without adapting; gives its state. This and what follows needs a token of scope admin.
+
+        Raises:
+          ServerError: it is refused, or the server cannot be reached.
+        """
+        return self._ask("POST", session, "freeze", {})
+
+    def thaw(self, session: str) -> dict[str, Any]:
+        """Lets a frozen session adapt again; gives its state.
+
+        Raises:
+          ServerError: it is refused, or the server cannot be reached.
+        """
+        return self._ask("POST", session, "thaw", {})
+
+    def rollback(self, session: str, *, events: int) -> dict[str, Any]:
+        """Makes a session as it was after its first events, at least 1; gives its state.
+
+        Raises:
+          ServerError: it is refused, or the server cannot be reached.
+        """
+        return self._ask("POST", session, "rollback", {"events": events})
+
+    def fork(self, session: str, *, name: str, events: int | None = None) -> dict[str, Any]:
+        """Opens another session with the same past; gives its state.
+
+        Args:
+          session: that is copied.
+          name: of the new session.
+          events: of the session that the new one begins with, from the first on; all if not given.
+        Raises:
+          ServerError: it is refused, or the server cannot be reached.
+        """
+        return self._ask("POST", session, "fork", {"session": name} | ({} if events is None else {"events": events}))
+
     def _ask(self, method: str, session: str, verb: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
         path = "/v1/sessions/" + urllib.parse.quote(session, safe="") + (f"/{verb}" if verb else "")
         data = None if body is None else json.dumps(body).encode()

@@ -3,21 +3,23 @@
 One wait for the disk costs milliseconds, however much is written. So the rate of durable rewards grows with their number.
 """
 
-import dataclasses
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from quickstudy.serving.chain import Chain, new_chain
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.store import Store, StoredChange, StoreError
 
 _RETRY_SECONDS = 0.25
+_GATHER_SECONDS = 0.005
+"""How long changes that nobody waits for are gathered. It bounds what a kill can take, beside the time of a commit."""
+_MOST_BEHIND = 4096
+"""Changes that may wait to be written; whoever makes more has to wait."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CommitJob:
+class CommitJob(NamedTuple):
     """Changes to be written, and who waits for them.
 
     Args:
@@ -51,6 +53,8 @@ class Committer:
         self._jobs: queue.SimpleQueue[CommitJob | threading.Event | None] = queue.SimpleQueue()
         self._chain: Chain | None = None
         self._backlog: list[CommitJob] = []
+        self._urgent, self._went_on = threading.Event(), threading.Event()
+        self._given = self._over = 0  # changes, each counted by one thread
         self.error: StoreError | None = None
         self._thread = threading.Thread(target=self._run, name="quickstudy-commits", daemon=True)
 
@@ -64,18 +68,29 @@ class Committer:
         self._thread.start()
 
     def put(self, job: CommitJob) -> None:
-        """Gives a job to the writer."""
+        """Gives a job to the writer; always from the same thread."""
+        self._given += len(job.changes)
         self._jobs.put(job)
+        if job.waiting:
+            self._urgent.set()
+
+    def wait_for_room(self) -> None:
+        """Waits while too much is to be written. A store that fails keeps nobody waiting."""
+        while self._given - self._over > _MOST_BEHIND and self.error is None:
+            self._went_on.wait(_RETRY_SECONDS)
+            self._went_on.clear()
 
     def flush(self) -> None:
         """Waits until all jobs so far were written, or have failed."""
         done = threading.Event()
         self._jobs.put(done)
+        self._urgent.set()
         done.wait()
 
     def stop(self) -> None:
         """Writes what there is, and stops."""
         self._jobs.put(None)
+        self._urgent.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -94,6 +109,8 @@ class Committer:
         flushed: list[threading.Event] = []
         try:
             item = self._jobs.get(timeout=_RETRY_SECONDS if self.error else None)
+            self._urgent.wait(_GATHER_SECONDS)
+            self._urgent.clear()
             while True:
                 if item is None:
                     return jobs, flushed, False
@@ -118,10 +135,13 @@ class Committer:
             self._chain, self.error = None, error
             # The owner of a store has answered some of these already, so they are written later.
             self._backlog = everything if self._store.exclusive else []
+            self._over += 0 if self._store.exclusive else _changes(everything)
             self._failed(jobs, error)
         else:
             self.error, self._backlog = None, []
+            self._over += _changes(everything)
             self._stored(everything, lost)
+        self._went_on.set()
 
     def _try_again(self) -> None:
         """Writes the backlog, or something that is not kept."""
@@ -143,11 +163,14 @@ class Committer:
 def merged(jobs: list[CommitJob]) -> list[StoredChange]:
     """One change for each session: from the version that the first expects to the state of the last, with all events."""
     changes: dict[SessionName, StoredChange] = {}
-    for change in (change for job in jobs for change in job.changes):
-        before = changes.get(change.name)
-        changes[change.name] = (
-            change
-            if before is None
-            else dataclasses.replace(change, expected=before.expected, events=[*before.events, *change.events])
-        )
+    for job in jobs:
+        for change in job.changes:
+            before = changes.get(change.name)
+            if before is not None:
+                change = change._replace(expected=before.expected, events=[*before.events, *change.events])
+            changes[change.name] = change
     return list(changes.values())
+
+
+def _changes(jobs: list[CommitJob]) -> int:
+    return sum(len(job.changes) for job in jobs)

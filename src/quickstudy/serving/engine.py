@@ -14,12 +14,13 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from quickstudy.serving.asked import Answer, Asked
+from quickstudy.serving.asked import Answer, Asked, asked_together
 from quickstudy.serving.committer import CommitJob, Committer
+from quickstudy.serving.inbox import Inbox
 from quickstudy.serving.live import LiveSession
 from quickstudy.serving.refusal import Refusal, cannot_store, internal, stopping
 from quickstudy.serving.requests import Act, Look, Open, Request, SessionName
@@ -31,8 +32,8 @@ from quickstudy.serving.versions import Versions
 
 _log = logging.getLogger("quickstudy.serving")
 
-_MOST_AT_ONCE = 512
-"""Requests of one round."""
+_MOST_AT_ONCE = 64
+"""Requests of one round: more save little, and keep other tenants waiting."""
 _MOST_TRIES = 20
 """Times that a request is done again because another server had changed its session."""
 
@@ -68,7 +69,7 @@ class Engine:
         self._most_waiting, self._most_sessions = most_waiting, most_sessions
         self._shelf = StoreShelf(self.versions, store, most=most_live)
         self._sessions = VersionedSessions(self.versions, self._shelf, store)
-        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._inbox = Inbox(_MOST_AT_ONCE)
         self._held: dict[SessionName, deque[Asked]] = {}
         self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
         self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
@@ -129,23 +130,34 @@ class Engine:
         """Sessions in memory."""
         return len(self._shelf.live)
 
-    def ask(self, request: Request, answer: Answer) -> None:
-        """Has a request answered.
+    def ask(self, requests: Sequence[Request], answer: Answer) -> None:
+        """Has requests answered, together.
 
+        Args:
+          requests: at least one; those of one session are done in their order.
+          answer: takes the answers.
         Raises:
-          Refusal: it is refused before anything is decided: too much waits, the store fails, or the server stops.
+          Refusal: all are refused before anything is decided: too much waits, the store fails, or the server stops.
         """
-        self.admit(request)
-        with self._count_lock:
-            self.waiting += 1
-        self._inbox.put(Asked(request, answer))
+        self.admit(requests)
 
-    def admit(self, request: Request) -> None:
-        """Raises `Refusal` if a request cannot be taken now."""
+        def done(answers: list[Any]) -> None:
+            self._count(-len(answers))
+            answer(answers)
+
+        self._count(len(requests))
+        self._inbox.put(asked_together(requests, done))
+
+    def _count(self, requests: int) -> None:
+        with self._count_lock:
+            self.waiting += requests
+
+    def admit(self, requests: Sequence[Request]) -> None:
+        """Raises `Refusal` if requests cannot be taken now."""
         self._refuse_unless_serving()
         if self.waiting >= self._most_waiting:
             raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
-        if self._committer.error is not None and not isinstance(request, Look):
+        if self._committer.error is not None and not all(isinstance(request, Look) for request in requests):
             raise cannot_store(self._committer.error)
 
     def _refuse_unless_serving(self) -> None:
@@ -161,8 +173,8 @@ class Engine:
           Refusal: the request is refused.
         """
         future: Future = Future()
-        self.ask(request, future.set_result)
-        answer = future.result(timeout)
+        self.ask([request], future.set_result)
+        (answer,) = future.result(timeout)
         if isinstance(answer, Refusal):
             raise answer
         return answer
@@ -186,34 +198,24 @@ class Engine:
         return future
 
     def _run(self) -> None:
-        running = True
-        while running:
-            items = [self._inbox.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(items) < _MOST_AT_ONCE:
-                    items.append(self._inbox.get_nowait())
-            asked: list[Asked] = []
-            for item in items:
-                if isinstance(item, Asked):
-                    asked.append(item)
-                elif item is None:
-                    running = False
-                else:
-                    self._round(asked)
-                    asked = []
-                    item() if callable(item) else self._called(*item)
-            self._round(asked)
+        while (item := self._inbox.next()) is not None:
+            if isinstance(item, list):
+                self._round(item)
+            elif callable(item):
+                item()
+            else:
+                self._called(*item)
         while self._held:
             self._committer.flush()
-            self._finish(self._inbox.get())
+            self._finish(self._inbox.rest(waits=True))
         with contextlib.suppress(queue.Empty):
             while True:
-                self._finish(self._inbox.get_nowait())
+                self._finish(self._inbox.rest(waits=False))
 
     def _finish(self, item: Any) -> None:
         """What is left to do for an item of the inbox when the server stops."""
-        if isinstance(item, Asked):
-            self._give(item, stopping())
+        if isinstance(item, list):
+            _give_all(item, stopping())
         elif isinstance(item, tuple):
             item[1].set_exception(stopping())
         elif item is not None:
@@ -224,20 +226,21 @@ class Engine:
         ready = [one for one in asked if not self._is_held(one)]
         if not ready:
             return
+        self._committer.wait_for_room()
         now = time.time()
         try:
             self._shelf.fetch(one.request.name for one in ready)
             ready = [one for one in ready if self._within_quota(one)]
             answers = self._sessions.process([one.request for one in ready])
         except StoreError as error:
-            self._give_all(ready, cannot_store(error))
+            _give_all(ready, cannot_store(error))
             return
         except Exception as error:
             _log.exception("a round of %d requests failed", len(ready))
             self._committer.flush()  # what was sent is stored; what is fresh is not known to be sound
             for one in ready:
                 self._shelf.drop(one.request.name)
-            self._give_all(ready, internal(error))
+            _give_all(ready, internal(error))
             return
         self._commit(list(zip(ready, answers, strict=True)), now)
         self._shelf.make_room()
@@ -258,12 +261,12 @@ class Engine:
         changes = [self._shelf.change_of(session, now) for session in changed.values()]
         if not self.store.exclusive:
             self._held.update({name: deque() for name in changed})
+        for one, answer in at_once:
+            one.give(answer)
         if changes or waits:
             self._committer.put(
                 CommitJob(changes, waits, durable=self._strict or any(not isinstance(o.request, Act) for o, _ in waits))
             )
-        for one, answer in at_once:
-            self._give(one, answer)
 
     def _unsettled(self, name: SessionName) -> bool:
         """Whether a session has changes that are not stored yet."""
@@ -282,7 +285,7 @@ class Engine:
         most = self._most_sessions
         if most is None or not opens or self._counts[one.request.name.tenant] < most:
             return True
-        self._give(one, Refusal("quota", f"this tenant has {most} sessions, which is its limit.", hint="Delete some of them."))
+        one.give(Refusal("quota", f"this tenant has {most} sessions, which is its limit.", hint="Delete some of them."))
         return False
 
     def _called(self, function: Callable[[StoreShelf], Any], future: Future) -> None:
@@ -303,14 +306,14 @@ class Engine:
             if one.request.name in lost:
                 again.append(one)
             else:
-                self._give(one, answer)
+                one.give(answer)
         stored = {change.name: change.events[-1].number for job in jobs for change in job.changes if change.events}
         self._inbox.put(lambda: self._after_commit(stored, lost, again))
 
     def _on_failed(self, jobs: list[CommitJob], error: StoreError) -> None:
         names = {change.name for job in jobs for change in job.changes}
         for one, _ in (waiting for job in jobs for waiting in job.waiting):
-            self._give(one, cannot_store(error))
+            one.give(cannot_store(error))
         if not self.store.exclusive:
             self._inbox.put(lambda: self._after_commit({}, names, []))
         else:
@@ -327,14 +330,10 @@ class Engine:
         for one in again:
             one.tries += 1
             if one.tries > _MOST_TRIES:
-                self._give(one, Refusal("overloaded", "other servers keep changing this session.", hint="Send it again."))
+                one.give(Refusal("overloaded", "other servers keep changing this session.", hint="Send it again."))
         self._round([one for one in again if one.tries <= _MOST_TRIES] + released)
 
-    def _give_all(self, asked: list[Asked], answer: Any) -> None:
-        for one in asked:
-            self._give(one, answer)
 
-    def _give(self, one: Asked, answer: Any) -> None:
-        with self._count_lock:
-            self.waiting -= 1
-        one.answer(answer)
+def _give_all(asked: list[Asked], answer: Any) -> None:
+    for one in asked:
+        one.give(answer)

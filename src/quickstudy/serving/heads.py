@@ -1,5 +1,7 @@
 """Sessions and events as bytes: what stores hold."""
 
+import functools
+
 import msgspec
 import numpy as np
 
@@ -14,9 +16,12 @@ from quickstudy.serving.stores.store import StoredEvent, StoredSession
 
 
 class Head(msgspec.Struct, array_like=True):
-    """A session's record and memories. `working` is empty where it equals `settled`.
+    """A session's record and memories. Its steps are not in it, because they can be many: its events tell them.
 
-    `shadow`: digest of the agent that shadows it, its key, and its memories; None in heads of earlier versions, too.
+    `steps`, `revisions` and `folded` are empty but in heads of format 1, which hold the steps. `working` is empty where it
+    equals `settled`. `shadow`: digest of the agent that shadows it, its key, and its memories. `chunks`: how many chunks behind
+    the settled slots are in `working`. `frozen_first`: whether the session was frozen when its first step was made. `open`: how
+    many decisions may still be rewarded.
     """
 
     policy: SessionPolicy
@@ -35,6 +40,9 @@ class Head(msgspec.Struct, array_like=True):
     settled: bytes
     working: bytes
     shadow: tuple[str, bytes, bytes, bytes] | None = None
+    chunks: int = 0
+    frozen_first: bool = False
+    open: int = 0
 
 
 _SCALARS = ("policy", "stream", "lifetime", "branch", "events", "next", "first", "frozen", "ended", "goes_on")
@@ -47,34 +55,47 @@ def encoded(session: LiveSession) -> bytes:
     """A session as bytes."""
     record, memories, shadow = session.record, session.memories, session.shadow
     settled, working = memories.settled.tobytes(), memories.working.tobytes()
-    head = Head(
-        **{name: getattr(record, name) for name in _SCALARS},
-        steps=list(record.steps.values()),
-        revisions=record.revisions,
-        folded=memories.folded,
-        settled=settled,
-        working=b"" if working == settled else working,
-        shadow=None if shadow is None else (shadow.agent, *_words_of(shadow.memories)),
+    first = next(iter(record.steps.values()), None)
+    return _encoder.encode(
+        (
+            _policy_bytes(record.policy),
+            *(record.stream, record.lifetime, record.branch, record.events, record.next, record.first),
+            *(record.frozen, record.ended, record.goes_on, (), {}, ()),
+            *(settled, b"" if working == settled else working),
+            None if shadow is None else (shadow.agent, *_words_of(shadow.memories)),
+            len(memories.folded),
+            *(first is not None and first.frozen, record.open),
+        )
     )
-    return _encoder.encode(head)
+
+
+@functools.lru_cache(maxsize=64)
+def _policy_bytes(policy: SessionPolicy) -> msgspec.Raw:
+    """Most sessions of a server have the same rules."""
+    return msgspec.Raw(_encoder.encode(policy))
 
 
 def restored(stored: StoredSession, served: ServedAgent) -> LiveSession:
-    """The session from its bytes."""
-    head, record = _heads.decode(stored.state), served.record()
+    """The session from its bytes and its last events."""
+    head, record = head_of(stored.state), served.record()
     for name in _SCALARS:
         setattr(record, name, getattr(head, name))
     record.steps = {step.slot: step for step in head.steps}
     record.by_id = {step.decision_id: step for step in head.steps}
-    record.revisions = head.revisions
+    record.revisions, record.open = head.revisions, head.open
+    if stored.since is not None:
+        # Another server may have written later ones between the reads of the state and of the events.
+        log = [(event.number, event_of(event)) for event in stored.events if event.number <= head.events]
+        record.recall(log, frozen=head.frozen_first)
+    folded = [*head.folded, *record.chunks()[: head.chunks]]
     settled = np.frombuffer(head.settled, np.uint32)
     working = np.frombuffer(head.working, np.uint32) if head.working else settled
-    memories = Memories(served.key(record), settled, working, list(head.folded))
+    memories = Memories(served.key(record), settled, working, folded)
     session = LiveSession(stored.name, record, memories, served.digest, version=stored.version)
     if head.shadow is not None:
         agent, *words = head.shadow
         key, settled, working = (np.frombuffer(part, np.uint32) for part in words)
-        session.shadow = Shadow(agent, Memories(key, settled, working, list(head.folded)))
+        session.shadow = Shadow(agent, Memories(key, settled, working, list(folded)))
     return session
 
 
@@ -84,13 +105,20 @@ def _words_of(memories: Memories) -> tuple[bytes, bytes, bytes]:
 
 def stored_event(name: SessionName, number: int, event: Event) -> StoredEvent:
     """An event as it goes to a store."""
-    body = _encoder.encode(event)
-    return StoredEvent(name=name, number=number, kind=event.kind, decision_id=getattr(event, "decision_id", None), body=body)
+    return StoredEvent(name, number, event.kind, getattr(event, "decision_id", None), _encoder.encode(event))
 
 
 def event_of(stored: StoredEvent) -> Event:
     """The event from its bytes."""
     return _events[stored.kind].decode(stored.body)
+
+
+def head_of(state: bytes) -> Head:
+    """The record and the memories of a stored session."""
+    head = _heads.decode(state)
+    if head.steps:  # of format 1
+        head.open = sum(not step.final for step in head.steps)
+    return head
 
 
 def events_in(state: bytes) -> int:

@@ -4,8 +4,9 @@ import dataclasses
 from typing import Any, Protocol
 
 from quickstudy.serving.events import Event
+from quickstudy.serving.log import counted
 from quickstudy.serving.memory import Shadow
-from quickstudy.serving.record import Record, counted
+from quickstudy.serving.record import Record
 from quickstudy.serving.requests import SessionName
 
 

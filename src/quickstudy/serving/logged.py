@@ -15,8 +15,9 @@ from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.records import Spec, spec_from_description
 from quickstudy.serving.events import Acted, Event, Lapsed, Moved, Renewed, Rewarded
 from quickstudy.serving.heads import event_of
+from quickstudy.serving.log import counted
 from quickstudy.serving.policy import SessionPolicy
-from quickstudy.serving.record import Record, Step, counted
+from quickstudy.serving.record import Record, Step
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.store import Store
 from quickstudy.serving.words import leaves_by

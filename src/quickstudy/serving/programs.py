@@ -79,7 +79,7 @@ class AgentPrograms:
 
     def begin(self, keys: np.ndarray) -> np.ndarray:
         """Memories `[n, memory words]` at the start of lifetimes with these keys `[n, key words]`."""
-        parts = [self._begin(self._filled(keys[i:j]), np.int32(j - i))[: j - i] for i, j in self._calls(len(keys))]
+        parts = [np.asarray(self._begin(self._filled(keys[i:j]), np.int32(j - i)))[: j - i] for i, j in self._calls(len(keys))]
         return _joined(parts, self.memory.size)
 
     def act(self, memories: np.ndarray, observations: np.ndarray, keys: np.ndarray, slots: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ class AgentPrograms:
         parts = []
         for i, j in self._calls(len(memories)):
             rows = [self._filled(part[i:j]) for part in (memories, observations, keys, slots.astype(np.int32))]
-            parts.append(self._act(*rows, np.int32(j - i))[: j - i])
+            parts.append(np.asarray(self._act(*rows, np.int32(j - i)))[: j - i])
         return _joined(parts, self.decision.size)
 
     def fold(self, memories: np.ndarray, keys: np.ndarray, jobs: list[Fold]) -> np.ndarray:
@@ -167,6 +167,8 @@ def _transition(horizon: int, slot: Array, seen: Array, decision: Decision, rewa
     return transition_at(slot, seen, decision, outcome, flag, horizon=horizon)
 
 
-def _joined(parts: list, size: int) -> np.ndarray:
-    rows = [np.asarray(part) for part in parts]
-    return np.concatenate(rows) if rows else np.zeros((0, size), np.uint32)
+def _joined(parts: list[np.ndarray], size: int) -> np.ndarray:
+    """The parts of a result, which were cut on the host: JAX would compile a program for every length."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros((0, size), np.uint32)

@@ -10,8 +10,11 @@ change it any more. Slots before the first step that is not final are settled: t
 stored.
 """
 
+import copy
 import dataclasses
 import hashlib
+import itertools
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +35,11 @@ from quickstudy.serving.events import (
     Shadowed,
     Thawed,
 )
+from quickstudy.serving.log import counted_numbers
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.refusal import Refusal
+
+_FLAGS = struct.Struct("=f4I")
 
 
 class Message(NamedTuple):
@@ -50,7 +56,8 @@ class Step:
     """One decision and what is known of its outcome.
 
     `messages`: by `reward_id`, in the order of arrival. `reward`: what they make; None while the outcome is unknown.
-    `final`: nothing can change it any more. `reason`: why an outcome is not taken in any more.
+    `final`: nothing can change it any more. `reason`: why an outcome is not taken in any more. `number`: of the event that made
+    it, 0 where that is not known. `frozen`: whether the session was frozen then.
     """
 
     slot: int
@@ -65,6 +72,8 @@ class Step:
     truncated: bool = False
     final: bool = False
     reason: str | None = None
+    number: int = 0
+    frozen: bool = False
 
     @property
     def valid(self) -> bool:
@@ -89,7 +98,7 @@ class Record:
     def __init__(self, spec: Spec, *, cadence: int, policy: SessionPolicy):
         self.horizon, self.lifetime_steps, self.cadence, self.policy = spec.horizon, spec.lifetime_steps, cadence, policy
         self.stream, self.lifetime, self.branch, self.events = "", 0, 0, 0
-        self.next, self.first = 0, 0
+        self.next, self.first, self.open = 0, 0, 0
         self.frozen, self.ended = False, False
         self.goes_on = False  # whether the last decision is known not to have ended its episode
         self.steps: dict[int, Step] = {}
@@ -111,7 +120,7 @@ class Record:
             case Moved(restarts=False) | Shadowed():
                 pass
             case Renewed() | Moved():
-                self.lifetime, self.next, self.first = self.lifetime + 1, 0, 0
+                self.lifetime, self.next, self.first, self.open = self.lifetime + 1, 0, 0, 0
                 self.steps, self.by_id, self.revisions, self.goes_on = {}, {}, {}, False
             case Frozen() | Thawed():
                 self.frozen = isinstance(event, Frozen)
@@ -137,7 +146,7 @@ class Record:
                     field="new_episode",
                     hint='Send "terminated" or "truncated" with the last reward of an episode.',
                 )
-            slot = int(next_slot(slot - 1, True, horizon=self.horizon))
+            slot = next_slot(slot - 1, True, horizon=self.horizon)
         if slot >= self.lifetime_steps and self.policy.at_end == "stop":
             raise Refusal(
                 "conflict",
@@ -158,6 +167,8 @@ class Record:
 
     def due(self, now: float) -> list[Lapsed]:
         """Events of the decisions whose window has ended."""
+        if self.policy.window_seconds is None:
+            return []
         default = self.policy.default_reward
         return [
             Lapsed(at=now, decision_id=step.decision_id, reward=None if step.valid else default)
@@ -204,16 +215,41 @@ class Record:
 
     def settled(self) -> int:
         """The first slot, a multiple of the cadence, before which nothing can change."""
-        open_slots = [step.slot for step in self.steps.values() if not step.final]
-        return min([self.next, *open_slots]) // self.cadence * self.cadence
+        # Steps lie in the order of their slots.
+        first = next((step.slot for step in self.steps.values() if not step.final), self.next)
+        return min(self.next, first) // self.cadence * self.cadence
 
     def forget(self, slot: int) -> None:
         """Drops the steps before a slot that is settled."""
-        for step in [step for step in self.steps.values() if step.slot < slot]:
+        for step in list(itertools.takewhile(lambda step: step.slot < slot, self.steps.values())):
             del self.steps[step.slot]
             del self.by_id[step.decision_id]
         self.revisions = {chunk: revision for chunk, revision in self.revisions.items() if chunk * self.cadence >= slot}
         self.first = slot
+
+    @property
+    def since(self) -> int | None:
+        """How many first events no step here needs; None where there are no steps."""
+        first = next(iter(self.steps.values()), None)
+        return None if first is None else max(0, first.number - 1)
+
+    def recall(self, log: list[tuple[int, Event]], *, frozen: bool) -> None:
+        """Makes the steps again that are not forgotten.
+
+        Args:
+          log: numbers and events of the session, those after the first `since` ones.
+          frozen: whether the session was frozen when the first of these steps was made.
+        """
+        again = copy.copy(self)
+        again.frozen, again.next, again.open, again.steps, again.by_id, again.revisions = frozen, 0, 0, {}, {}, {}
+        if log and isinstance(log[0][1], Acted):
+            again.next = log[0][1].slot
+        for number, event in counted_numbers(log):
+            if not isinstance(event, Rewarded | Lapsed) or event.decision_id in again.by_id:  # others are forgotten
+                again.events = number - 1
+                again.apply(event)
+        again.forget(self.first)
+        self.open, self.steps, self.by_id, self.revisions = again.open, again.steps, again.by_id, again.revisions
 
     def chunks(self) -> list[tuple[int, int]]:
         """Number and revision of every complete chunk with a valid step, in order, from the first slot on."""
@@ -225,21 +261,19 @@ class Record:
         Slots that did not happen repeat a neighbour, not valid: agents compute with what stands there before they mask it.
         """
         slots = range(number * self.cadence, (number + 1) * self.cadence)
-        known = [step for slot in slots if (step := self.steps.get(slot)) is not None and step.valid]
-        rows, present = [], known[0]
-        for slot in slots:
-            step = self.steps.get(slot)
-            happened = step is not None and step.valid
-            present = step if happened and step is not None else present
-            rows.append(self._words(present, slot, happened=happened))
-        return np.stack(rows)
+        steps = [step if (step := self.steps.get(slot)) is not None and step.valid else None for slot in slots]
+        present, rows = next(step for step in steps if step is not None), []
+        for slot, step in zip(slots, steps, strict=True):
+            present = step or present
+            rows.append(self._words(present, slot, happened=step is not None))
+        return np.frombuffer(b"".join(rows), np.uint32).reshape(self.cadence, -1)
 
-    def _words(self, step: Step, slot: int, *, happened: bool) -> np.ndarray:
+    def _words(self, step: Step, slot: int, *, happened: bool) -> bytes:
         terminated, truncated = end_of_episode(slot, np.bool_(step.terminated), np.bool_(step.truncated), horizon=self.horizon)
-        reward = np.float32(step.reward if happened else 0).view(np.uint32)
-        flags = [reward, happened and terminated, happened and truncated, slot // self.horizon, happened]
-        head = np.frombuffer(step.observation + step.decision + step.successor, np.uint32)
-        return np.concatenate([head, np.array(flags, np.uint32)])
+        reward = np.float32(step.reward if happened else 0)
+        ends = bool(happened and terminated), bool(happened and truncated)
+        flags = _FLAGS.pack(reward, *ends, slot // self.horizon, happened)
+        return step.observation + step.decision + step.successor + flags
 
     def _went_on(self, slot: int) -> bool:
         """Whether a later decision lies in the same episode."""
@@ -248,37 +282,44 @@ class Record:
 
     def _acted(self, event: Acted) -> None:
         step = Step(event.slot, event.decision_id, event.observation, event.decision, event.due)
+        step.number, step.frozen = self.events, self.frozen
         if event.slot > self.next and (last := self.steps.get(self.next - 1)) is not None:
             last.truncated = True  # the client has said that another episode began
         self.steps[event.slot] = self.by_id[event.decision_id] = step
         self.next, self.goes_on = event.slot + 1, False
+        self.open += 1
 
     def _rewarded(self, event: Rewarded) -> None:
         step = self.by_id[event.decision_id]
         step.messages[event.reward_id] = Message(event.reward, event.successor, event.terminated, event.truncated)
         if self.frozen:
-            step.final, step.reason = True, "frozen"
+            self._finish(step, "frozen")
             return
         step.reward = self.policy.joined([message.reward for message in step.messages.values()])
         step.successor = event.successor
         step.terminated = step.terminated or event.terminated
         step.truncated = (step.truncated or event.truncated) and not step.terminated
-        step.final = not self.policy.counts_many
+        if not self.policy.counts_many:
+            self._finish(step, None)
         self._known(step)
 
     def _lapsed(self, event: Lapsed) -> None:
         step = self.by_id[event.decision_id]
-        step.final, step.reason = True, "window"
+        self._finish(step, "window")
         if event.reward is not None and not self.frozen:
             step.reward, step.successor = event.reward, step.observation
             self._known(step)
+
+    def _finish(self, step: Step, reason: str | None) -> None:
+        self.open -= not step.final
+        step.final, step.reason = True, reason
 
     def _known(self, step: Step) -> None:
         chunk = step.slot // self.cadence
         self.revisions[chunk] = self.revisions.get(chunk, 0) + 1
         if step.slot == self.next - 1:
             self.goes_on = not step.ends
-            self.next = int(next_slot(step.slot, step.ends, horizon=self.horizon))
+            self.next = next_slot(step.slot, step.ends, horizon=self.horizon)
 
 
 def contradiction(step: Step, came: Rewarded) -> Refusal:
@@ -291,28 +332,6 @@ def contradiction(step: Step, came: Rewarded) -> Refusal:
         got=repr(came.reward),
         hint="A reward cannot be changed. Where a decision has several, serve with an aggregate and give each a reward_id.",
     )
-
-
-def checked_events(events: int, log: list[Event]) -> int:
-    """A number of first events that a client named.
-
-    Raises:
-      Refusal: the log is not so long.
-    """
-    if not 1 <= events <= len(log):
-        raise Refusal("conflict", "the session has fewer events.", field="events", expected=f"1 to {len(log)}", got=str(events))
-    return events
-
-
-def counted(log: list[Event]) -> list[Event]:
-    """The events of a log that count: those that a rollback undid, and rollbacks themselves, are left out."""
-    counting: list[Event] = []
-    for event in log:
-        if isinstance(event, RolledBack):
-            counting = counted(log[: event.events])
-        else:
-            counting.append(event)
-    return counting
 
 
 def recorded(log: list[Event], spec: Spec, *, cadence: int, policy: SessionPolicy) -> Record:

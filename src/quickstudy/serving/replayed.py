@@ -14,12 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.numerics.distributions import Policy
-from quickstudy.protocol.agent import Agent, slot_key
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.records import Decision, Outcome, Transition, blank_observation, record
-from quickstudy.protocol.sequences import chunks, flatten_chunks, scan
+from quickstudy.protocol.records import Outcome, blank_observation
 from quickstudy.protocol.spaces import describe_space
-from quickstudy.rollout.session import transition_at
+from quickstudy.rollout.logged_slots import LoggedSlots, decisions_along
 from quickstudy.serving.logged import LoggedDecisions
 
 LoggedPolicy = Callable[[LoggedDecisions], np.ndarray]
@@ -29,17 +28,6 @@ They are `[lifetimes, steps, actions]`, of every action, or `[lifetimes, steps]`
 """
 
 _LIFETIMES_AT_ONCE = 64
-
-
-@record
-class _Logged:
-    """What is logged at the slots of a lifetime."""
-
-    observation: Array
-    action: Array
-    outcome: Outcome
-    slot: Array
-    valid: Array
 
 
 def agent_policy(agent: Agent, params: PyTree, *, seed: int = 0) -> LoggedPolicy:
@@ -63,42 +51,35 @@ def agent_policy(agent: Agent, params: PyTree, *, seed: int = 0) -> LoggedPolicy
     replay = jax.jit(lambda *args: jax.lax.map(lambda one: _replayed(agent, params, *one), args, batch_size=_LIFETIMES_AT_ONCE))
 
     def probabilities(log: LoggedDecisions) -> np.ndarray:
-        _check_fits(agent, log)
-        laid, keys = _at_slots(log, agent), jax.random.split(jax.random.key(seed), len(log.lifetimes))
+        check_fits(agent, log)
+        laid, keys = at_slots(log, agent), jax.random.split(jax.random.key(seed), len(log.lifetimes))
         found = np.asarray(replay(laid, keys), np.float64)
         return np.exp(np.minimum(found[np.arange(len(found))[:, None], log.slots], 700.0))
 
     return probabilities
 
 
-def _replayed(agent: Agent, params: PyTree, lifetime: _Logged, key: PRNGKeyArray) -> Float[Array, "slots *actions"]:
+def _replayed(agent: Agent, params: PyTree, lifetime: LoggedSlots, key: PRNGKeyArray) -> Float[Array, "slots *actions"]:
     """Log-probabilities at every slot of one lifetime: of every action where actions are Discrete, else of the logged one."""
     space = agent.spec.action_space
 
-    def act(memory: PyTree, logged: _Logged) -> tuple[Array, Transition]:
-        decision = agent.act(params, memory, logged.observation, slot_key(key, logged.slot)[1])
-        policy = decision.extras["policy"]
-        own = policy.log_probability(logged.action)
-        extras = decision.extras | ({"log_probability": own} if "log_probability" in decision.extras else {})
-        taken = Decision(action=logged.action, extras=extras)
-        step = transition_at(logged.slot, logged.observation, taken, logged.outcome, logged.valid, horizon=agent.spec.horizon)
+    def found(policy: Policy, action: Array) -> Array:
         if isinstance(space, gymnasium.spaces.Discrete):
-            every = jnp.arange(int(space.start), int(space.start) + int(space.n), dtype=logged.action.dtype)
-            return jax.vmap(policy.log_probability)(every), step
-        return own, step
+            every = jnp.arange(int(space.start), int(space.start) + int(space.n), dtype=action.dtype)
+            return jax.vmap(policy.log_probability)(every)
+        return policy.log_probability(action)
 
-    def chunk(memory: PyTree, logged: _Logged) -> tuple[PyTree, Array]:
-        found, experience = jax.vmap(act, (None, 0))(memory, logged)
-        key_adapt = slot_key(key, logged.slot[-1] + 1)[0]
-        return agent.adapt(params, memory, experience, key_adapt), found
-
-    memory = agent.begin(params, slot_key(key, 0)[0])
-    _, found = scan(chunk, memory, chunks(lifetime, length=agent.cadence))
-    return flatten_chunks(found)
+    own = decisions_along(agent, params, lifetime, key)
+    return jax.vmap(found)(own.extras["policy"], lifetime.action)
 
 
-def _at_slots(log: LoggedDecisions, agent: Agent) -> _Logged:
-    """The log `[lifetimes, slots, ...]`; a slot without a decision repeats the one before it, not valid."""
+def at_slots(log: LoggedDecisions, agent: Agent) -> LoggedSlots:
+    """The log `[lifetimes, slots, ...]`; a slot without a decision repeats the one before it, not valid.
+
+    Args:
+      log: of lifetimes.
+      agent: whose cadence divides the number of slots.
+    """
     slots = -(-(int(log.slots.max()) + 1) // agent.cadence) * agent.cadence
     at = np.zeros((len(log.lifetimes), slots), int)
     happened = np.zeros(at.shape, bool)
@@ -109,7 +90,7 @@ def _at_slots(log: LoggedDecisions, agent: Agent) -> _Logged:
     happened[made[0], log.slots[made]] = True
     at = np.maximum.accumulate(at, axis=1)
     seen = blank_observation(agent.spec).dtype
-    return _Logged(
+    return LoggedSlots(
         observation=jnp.asarray(log.observations[rows, at], seen),
         action=jnp.asarray(log.actions[rows, at]),
         outcome=Outcome(
@@ -123,7 +104,8 @@ def _at_slots(log: LoggedDecisions, agent: Agent) -> _Logged:
     )
 
 
-def _check_fits(agent: Agent, log: LoggedDecisions) -> None:
+def check_fits(agent: Agent, log: LoggedDecisions) -> None:
+    """Raises UsageError unless an agent has the spaces and the horizon of a log."""
     for part in ("observation_space", "action_space"):
         own, logged = (describe_space(getattr(spec, part)) for spec in (agent.spec, log.spec))
         if own != logged:

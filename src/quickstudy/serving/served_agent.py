@@ -69,8 +69,9 @@ class ServedAgent:
         self._whole: range | None = None
         if isinstance(space, gymnasium.spaces.Discrete):
             self._whole = range(int(space.start), int(space.start) + int(space.n))
-        paths = [".extras['log_probability']", ".extras['value']"]
+        paths = [".action", ".extras['log_probability']", ".extras['value']"]
         self._places = {path: place for path in paths if (place := self.programs.decision.of_leaf(path)) is not None}
+        self._whole_action = isinstance(agent.spec.action_space, gymnasium.spaces.Discrete)
         self._only = single(agent.spec.observation_space)
         layout = self.programs.decision
         self._guarded = GUARD_REASON in layout.paths
@@ -158,13 +159,23 @@ class ServedAgent:
         `propensity` is the probability of the action, or its density for continuous actions; None where the agent does not
         tell. `belief` is left out where it is large. `guard` says what acted and why, if the agent has an envelope.
         """
-        log_probability, value = self._number(decision, "log_probability"), self._number(decision, "value")
-        return {
-            "action": self._action(np.frombuffer(decision, np.uint32), self.spec.action_space, ".action"),
+        log_probability, value = (
+            self._number(decision, ".extras['log_probability']"),
+            self._number(decision, ".extras['value']"),
+        )
+        if self._whole_action:
+            action = _WORD.unpack_from(decision, 4 * self._places[".action"].start)[0]
+        else:
+            action = self._action(np.frombuffer(decision, np.uint32), self.spec.action_space, ".action")
+        shown = {
+            "action": action,
             "propensity": None if log_probability is None else _finite(math.exp(min(log_probability, _MOST_EXPONENT))),
             "value": None if value is None else _finite(value),
             "belief": self._belief(decision) if self._beliefs else None,
-        } | ({"guard": self._guard_words(decision)} if self._guarded else {})
+        }
+        if self._guarded:
+            shown["guard"] = self._guard_words(decision)
+        return shown
 
     def _action(self, words: np.ndarray, space: ActionSpace, path: str) -> Any:
         """An action, or the part of it at a path, as its space has it, with lists for arrays."""
@@ -174,9 +185,9 @@ class ServedAgent:
             return assembled([self._action(words, part, f"{path}[{name!r}]") for name, part in parts], space)
         return self.programs.decision.numbers(words, path).tolist()
 
-    def _number(self, decision: bytes, extra: str) -> float | None:
+    def _number(self, decision: bytes, path: str) -> float | None:
         """A number `[]` among the extras of a decision; None where there is none."""
-        place = self._places.get(f".extras['{extra}']")
+        place = self._places.get(path)
         return None if place is None else _REAL.unpack_from(decision, 4 * place.start)[0]
 
     def _guard_words(self, decision: bytes) -> dict[str, str]:

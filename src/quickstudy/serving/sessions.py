@@ -15,9 +15,10 @@ import numpy as np
 
 from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Shadowed, Thawed
 from quickstudy.serving.live import LiveSession, Memory, Shelf
-from quickstudy.serving.memory import Memories, begun, bring_up_to_date
+from quickstudy.serving.log import checked_events
+from quickstudy.serving.memory import Memories, begun, bring_up_to_date, rows_of
 from quickstudy.serving.programs import AgentPrograms
-from quickstudy.serving.record import Record, checked_events, recorded
+from quickstudy.serving.record import Record, recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import Act, Change, Open, Request, Reward, Rollback, SessionName
 from quickstudy.serving.served_agent import ServedAgent
@@ -195,7 +196,7 @@ class Sessions:
             "lifetime": record.lifetime,
             "steps": record.next,
             "lifetime_steps": record.lifetime_steps,
-            "open": sum(not step.final for step in record.steps.values()),
+            "open": record.open,
             "events": record.events,
             "frozen": record.frozen,
             "ended": record.ended,
@@ -225,12 +226,14 @@ class Sessions:
         if not acting:
             return [], []
         sessions = [session for _, session, *_ in acting]
-        seen = np.stack([np.frombuffer(observation, np.uint32) for *_, observation in acting])
+        seen = np.frombuffer(b"".join([one[-1] for one in acting]), np.uint32).reshape(len(acting), -1)
         slots = np.array([slot for *_, slot, _ in acting], np.int32)
 
         def decided(programs: AgentPrograms, memories: list[Memories]) -> list[bytes]:
-            working, keys = np.stack([one.working for one in memories]), np.stack([one.key for one in memories])
-            return [row.tobytes() for row in programs.act(working, seen, keys, slots)]
+            working, keys = rows_of([one.working for one in memories]), rows_of([one.key for one in memories])
+            decisions = programs.act(working, seen, keys, slots)
+            words, size = decisions.tobytes(), 4 * decisions.shape[1]
+            return [words[start : start + size] for start in range(0, len(words), size)]
 
         made = decided(self.served.programs, [session.memories for session in sessions])
         if self._shadow is None:
@@ -255,8 +258,10 @@ class Sessions:
         return self._answer(session, decision_id, slot, decision)
 
     def _answer(self, session: LiveSession, decision_id: str, slot: int, decision: bytes) -> dict[str, Any]:
-        names = {"session": session.name.session, "decision_id": decision_id, "slot": slot}
-        return names | self.served.shown(decision) | {"agent": self.served.digest}
+        answer = {"session": session.name.session, "decision_id": decision_id, "slot": slot}
+        answer |= self.served.shown(decision)
+        answer["agent"] = self.served.digest
+        return answer
 
     def _rewarded(self, session: LiveSession, request: Reward, now: float) -> dict[str, Any]:
         reward, record = self.served.checked_reward(request.reward), session.record

@@ -1,5 +1,6 @@
 """The live sessions of a server: those that were asked for lately, as they are in the store or a few events ahead of it."""
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,7 +9,8 @@ from typing import Any
 from quickstudy.serving.events import Event, Moved
 from quickstudy.serving.heads import encoded, event_of, restored, stored_event
 from quickstudy.serving.live import LiveSession
-from quickstudy.serving.record import counted, recorded
+from quickstudy.serving.log import counted
+from quickstudy.serving.record import recorded
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.served_agent import same_form
@@ -103,23 +105,17 @@ class StoreShelf:
 
     def change_of(self, session: LiveSession, now: float) -> StoredChange:
         """What is to be stored of a session; its fresh events count as sent from here on."""
-        fresh, record = session.fresh, session.record
+        fresh, record, name = session.fresh, session.record, session.name
         first = record.events - len(fresh) + 1
-        due = [step.due for step in record.steps.values() if step.due is not None and not step.final]
-        change = StoredChange(
-            name=session.name,
-            agent=session.agent,
-            expected=session.version,
-            version=session.version + 1,
-            state=encoded(session),
-            at=now,
-            due=min(due, default=None),
-            events=[stored_event(session.name, number, event) for number, event in enumerate(fresh, first)],
-        )
+        due = None
+        if record.policy.window_seconds is not None:
+            waits = (step.due for step in record.steps.values() if step.due is not None and not step.final)
+            due = min(waits, default=None)
+        events = [stored_event(name, number, event) for number, event in enumerate(fresh, first)]
+        before, session.version = session.version, session.version + 1
         session.sent += fresh
         session.fresh = []
-        session.version += 1
-        return change
+        return StoredChange(name, session.agent, before, session.version, encoded(session), now, due, events, record.since)
 
     def stored(self, name: SessionName, number: int) -> None:
         """Notes that the events of a session up to a number are stored."""
@@ -139,7 +135,7 @@ class StoreShelf:
 
     def make_room(self) -> None:
         """Lets go of the sessions that were not asked for longest, where there are too many."""
-        for name in list(self.live)[: max(0, len(self.live) - self._most)]:
+        for name in list(itertools.islice(self.live, max(0, len(self.live) - self._most))):
             session = self.live[name]
             if not isinstance(session, LiveSession) or not (session.sent or session.fresh):
                 del self.live[name]

@@ -35,6 +35,7 @@ class WordLayout:
         sizes = [_words_of(leaf) for leaf in self._leaves]
         self._starts = np.cumsum([0, *sizes]).tolist()
         self.paths = [jax.tree_util.keystr(path) for path, _ in named]
+        self._places = {path: place for place, path in enumerate(self.paths)}
         self.size = self._starts[-1]
 
     def describe(self) -> list[tuple[str, str, tuple[int, ...], int]]:
@@ -44,19 +45,19 @@ class WordLayout:
 
     def of_leaf(self, path: str) -> slice | None:
         """Which words hold the leaf at a path, as in `.action`; None where there is no such leaf."""
-        if path not in self.paths:
+        place = self._places.get(path)
+        if place is None:
             return None
-        place = self.paths.index(path)
         return slice(self._starts[place], self._starts[place + 1])
 
     def numbers(self, words: np.ndarray, path: str) -> np.ndarray:
         """The leaf at a path, which is one of `paths`, from a row of words on the host."""
-        leaf = self._leaves[self.paths.index(path)]
+        leaf = self._leaves[self._places[path]]
         return _from_words(words[self.of_leaf(path)], np.dtype(leaf.dtype)).reshape(leaf.shape)
 
     def numbers_at(self, path: str) -> int:
         """How many words the leaf at a path takes."""
-        return _words_of(self._leaves[self.paths.index(path)])
+        return _words_of(self._leaves[self._places[path]])
 
     def pack_host(self, tree: PyTree) -> np.ndarray:
         """A tree of NumPy arrays as a row of words `[size]`; leaves are cast to the types of the layout."""

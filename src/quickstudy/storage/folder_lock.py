@@ -74,6 +74,23 @@ class FolderLock:
         self._system.release()
 
 
+def in_use(folder: Path) -> bool | None:
+    """Whether a run is under way in a folder, as its file `lock` says; None where that cannot be seen from here.
+
+    Nothing is locked, so a run that begins meanwhile is not disturbed.
+
+    Args:
+      folder: of the run.
+    """
+    claim = _read(folder)
+    if claim is None:
+        return False
+    this = ProcessIdentity.of_this_process()
+    if claim.owner.can_be_seen_from(this):
+        return claim.owner.is_running()
+    return None
+
+
 def _refuse_if_taken(folder: Path, this: ProcessIdentity, *, free: bool | None) -> None:
     """Raises UsageError if another run has the folder.
 

@@ -101,11 +101,11 @@ def read(path: Path) -> tuple[list[dict[str, Any]], int, int]:
         return [], 0, 0
     text = read_file(path, what="metrics of the run", most_bytes=METRICS_BYTES).decode(errors="replace")
     *ended, last = text.split("\n")
-    with_digests = any(_MARK in line for line in ended)
+    with_digests = any(map(has_digest, ended))
     lines: list[dict[str, Any]] = []
     damaged = 0
     for one in filter(None, ended):
-        line = _parsed(one, with_digest=with_digests)
+        line = parsed_line(one, with_digest=with_digests)
         if line is None or (lines and line["update"] <= lines[-1]["update"]):
             damaged += 1
         else:
@@ -135,7 +135,12 @@ def _rendered(line: dict[str, Any]) -> str:
     return f"{text[:-1]}{_MARK}{_digest(text)}{_END}\n"
 
 
-def _parsed(text: str, *, with_digest: bool) -> dict[str, Any] | None:
+def has_digest(text: str) -> bool:
+    """Whether a line of a file of metrics holds a digest. If one does, all of that file must."""
+    return _MARK in text
+
+
+def parsed_line(text: str, *, with_digest: bool) -> dict[str, Any] | None:
     """A line's object without its digest; None where it is damaged."""
     if with_digest:
         body, _, digest = text.rpartition(_MARK)

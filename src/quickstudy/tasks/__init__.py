@@ -31,9 +31,11 @@ DISTRIBUTIONS = {
     "arrival-mdp": "quickstudy.tasks.mdps.arrival:arrival_mdp",
     "bernoulli-bandit": "quickstudy.tasks.bandits.bernoulli:bernoulli_bandit",
     "cart-pole": "quickstudy.tasks.control.cart_pole:cart_pole",
+    "contextual-variants": "quickstudy.tasks.decisions.contextual_variants:contextual_variants",
     "dark-room": "quickstudy.tasks.navigation.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.bandits.dependent:dependent_bandit",
     "drifting-control": "quickstudy.tasks.control.drifting_control:drifting_control",
+    "forecasting": "quickstudy.tasks.decisions.forecasting:forecasting",
     "grid-navigation": "quickstudy.tasks.navigation.grid_navigation:grid_navigation",
     "half-circle": "quickstudy.tasks.navigation.half_circle:half_circle",
     "low-rank-bandit": "quickstudy.tasks.bandits.low_rank:low_rank_bandit",
@@ -43,8 +45,10 @@ DISTRIBUTIONS = {
     "privileged-cart-pole": "quickstudy.tasks.privileged:cart_pole",
     "privileged-pendulum": "quickstudy.tasks.privileged:pendulum",
     "privileged-point-navigation": "quickstudy.tasks.privileged:point_navigation",
+    "recommendation": "quickstudy.tasks.decisions.recommendation:recommendation",
     "revealing-arm": "quickstudy.tasks.bandits.revealing:revealing_arm",
     "tabular-mdp": "quickstudy.tasks.mdps.tabular:tabular_mdp",
+    "trading": "quickstudy.tasks.decisions.trading:trading",
     **SUITES,
 }
 

@@ -1,5 +1,6 @@
 """Lifetimes on tasks written in JAX: they are run inside the compiled update, so that nothing leaves the devices."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from quickstudy.protocol.memory import check_memory, free_bytes_of_devices
+from quickstudy.protocol.memory import bytes_of, check_memory, free_bytes_of_devices
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
@@ -16,6 +17,7 @@ from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
 from quickstudy.training.memory import program_bytes
+from quickstudy.training.over_seeds import over_seeds
 from quickstudy.training.random_keys import held_out_keys
 
 
@@ -44,10 +46,19 @@ class FreshSource:
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
         self._tasks = tasks
+        # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
+        self._lifetime = jax.jit(functools.partial(run_lifetime, self._agent, distribution), inline=True)
         self._held_out: Any = self._held_out_program(algorithm, tasks)
 
     def initial(self) -> PyTree:  # noqa: D102
         return ()
+
+    def lifetime_bytes(self, params: PyTree) -> int:  # noqa: D102
+        def one(params: PyTree, key: PRNGKeyArray) -> tuple[PyTree, Transition]:
+            task = self._distribution.sample("train", key)
+            return task, self._lifetime(params, task, key)[0]
+
+        return bytes_of(jax.eval_shape(one, params, jax.eval_shape(lambda: jax.random.key(0))))
 
     def compile(self, train: PyTree) -> None:  # noqa: D102
         self._held_out = self._held_out.lower(train).compile()
@@ -81,7 +92,7 @@ class FreshSource:
         def one(key: PRNGKeyArray) -> Transition:
             key_task, key_lifetime = jax.random.split(key)
             task = self._distribution.sample(split, key_task)
-            return run_lifetime(self._agent, self._distribution, params, task, key_lifetime)[0]
+            return self._lifetime(params, task, key_lifetime)[0]
 
         return collected(jax.vmap(one, 0, 1)(keys))
 
@@ -96,7 +107,7 @@ class FreshSource:
             return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
 
         shared = jax.shard_map(
-            jax.vmap(one_seed, (0, None)),
+            over_seeds(one_seed, (0, None)),
             mesh=mesh,
             in_specs=(P(), P(LIFETIMES_AXIS)),
             out_specs=P(),

@@ -1,16 +1,20 @@
 """Lifetimes in environments outside JAX: a pool of workers collects them, and the compiled update receives them."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.protocol.host_distribution import HostDistribution
+from quickstudy.protocol.memory import bytes_of
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
 from quickstudy.rollout.collecting.batch import CollectedBatch, judged
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
+from quickstudy.rollout.replay import empty_lifetime
 from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
 from quickstudy.training.random_keys import held_out_keys, update_keys
 
@@ -46,6 +50,9 @@ class HostSource:
 
     def initial(self) -> PyTree:  # noqa: D102
         return ()
+
+    def lifetime_bytes(self, params: PyTree) -> int:  # noqa: D102
+        return bytes_of(jax.eval_shape(functools.partial(empty_lifetime, self._distribution.spec)))
 
     def compile(self, train: PyTree) -> None:  # noqa: D102
         pass

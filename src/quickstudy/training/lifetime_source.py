@@ -62,6 +62,13 @@ class LifetimeSource(Protocol):
     def initial(self) -> PyTree:
         """What the source keeps from update to update, for one seed; checkpoints hold it. `()` where it keeps nothing."""
 
+    def lifetime_bytes(self, params: PyTree) -> int:
+        """Bytes of one lifetime as it is recorded, with its task where that is an array; found from shapes alone.
+
+        Args:
+          params: of the agent, or their shapes.
+        """
+
     def compile(self, train: PyTree) -> None:
         """Compiles what `held_out` runs, so that no evaluation waits for it. Raises UsageError if it does not fit into memory.
 

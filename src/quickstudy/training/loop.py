@@ -178,7 +178,7 @@ def training_run(
     schedule = Schedule(config.budget, steps_per_update=steps_per_update(algorithm))
     with ExitStack() as folder_in_use:
         with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
-            check_shapes(algorithm, distribution, source, seeds=config.seeds)
+            check_shapes(algorithm, source, seeds=config.seeds)
             if folder is not None:
                 description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
             record = RunRecord.open(folder, description, resume=resume, extend=extend, overwrite=overwrite)

@@ -1,19 +1,15 @@
 """The memory of a run, computed from shapes before anything is allocated, and from the compiled programs before they run."""
 
-import functools
 from typing import Any
 
 import jax
 
-from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.memory import bytes_of, check_memory, fitting, free_bytes_of_devices
 from quickstudy.protocol.meta_algorithm import MetaAlgorithm
-from quickstudy.rollout.compiled import run_lifetime
-from quickstudy.rollout.replay import empty_lifetime
 from quickstudy.training.lifetime_source import LifetimeSource
 
 
-def check_shapes(algorithm: MetaAlgorithm, distribution: AnyDistribution, source: LifetimeSource, *, seeds: int) -> None:
+def check_shapes(algorithm: MetaAlgorithm, source: LifetimeSource, *, seeds: int) -> None:
     """Raises UsageError if the arrays that a run certainly needs are larger than the free memory. Allocates nothing.
 
     They are the train states before and after an update, what the source keeps, and the lifetimes of one update. Learning from
@@ -21,14 +17,13 @@ def check_shapes(algorithm: MetaAlgorithm, distribution: AnyDistribution, source
 
     Args:
       algorithm: the algorithm that is trained.
-      distribution: of the tasks.
       source: of the lifetimes.
       seeds: trained side by side.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     train = jax.eval_shape(algorithm.init, key)
     states = seeds * (2 * bytes_of(train) + bytes_of(jax.eval_shape(source.initial)))
-    lifetimes = seeds * algorithm.lifetimes * _lifetime_bytes(algorithm, distribution, train)
+    lifetimes = seeds * algorithm.lifetimes * source.lifetime_bytes(jax.eval_shape(algorithm.params, train))
     check_memory(
         states,
         what=f"training {_seeds(seeds)} (parameters, optimiser, replay store)",
@@ -58,18 +53,6 @@ def program_bytes(compiled: Any) -> int:
     devices = len({device for sharding in jax.tree.leaves(compiled.output_shardings) for device in sharding.device_set})
     fresh = analysed.output_size_in_bytes - analysed.alias_size_in_bytes
     return max(1, devices) * (analysed.temp_size_in_bytes + max(0, fresh))
-
-
-def _lifetime_bytes(algorithm: MetaAlgorithm, distribution: AnyDistribution, train: Any) -> int:
-    """Bytes of one lifetime on one task, as it is recorded."""
-    if isinstance(distribution, HostDistribution):
-        return bytes_of(jax.eval_shape(functools.partial(empty_lifetime, distribution.spec)))
-
-    def one(train: Any, key: Any) -> Any:
-        task = distribution.sample("train", key)
-        return task, run_lifetime(algorithm.agent, distribution, algorithm.params(train), task, key)[0]
-
-    return bytes_of(jax.eval_shape(one, train, jax.eval_shape(lambda: jax.random.key(0))))
 
 
 def _check_lifetimes(algorithm: MetaAlgorithm, *, needed: int, seeds: int) -> None:

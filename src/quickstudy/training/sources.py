@@ -77,6 +77,10 @@ class ReplayedSource:
         """An empty store, and what the other source keeps."""
         return Replay.with_room_for(self._room, empty_lifetime(self._spec)), self._source.initial()
 
+    def lifetime_bytes(self, params: PyTree) -> int:
+        """As of the other source."""
+        return self._source.lifetime_bytes(params)
+
     def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:
         """The fresh lifetimes, and a store that holds those of all devices."""
         replay, of_source = kept

@@ -16,6 +16,7 @@ from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition, record
 from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.lifetime_source import Collected, LifetimeSource, Metrics
+from quickstudy.training.over_seeds import over_seeds
 from quickstudy.training.random_keys import init_keys, update_keys
 
 Rates = tuple[Array, ...]
@@ -39,7 +40,7 @@ def rates_of(algorithm: MetaAlgorithm) -> Rates:
 
 def initial_state(algorithm: MetaAlgorithm, source: LifetimeSource, roots: Key[Array, " seeds"]) -> RunState:
     """The state before the first update, for each of the seeds whose root keys `[seeds]` are given."""
-    train = jax.jit(jax.vmap(algorithm.init))(init_keys(roots))
+    train = jax.jit(over_seeds(algorithm.init, (0,)))(init_keys(roots))
     kept = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(roots), axis=0), source.initial())
     return RunState(train=train, kept=kept)
 
@@ -65,7 +66,7 @@ def update_program(algorithm: MetaAlgorithm, source: LifetimeSource) -> Any:
         return RunState(train=train, kept=kept), metrics
 
     shared = jax.shard_map(
-        jax.vmap(one_seed, (0, 0, 0, None, 0, None)),
+        over_seeds(one_seed, (0, 0, 0, None, 0, None)),
         mesh=device_mesh(algorithm),
         in_specs=(P(), P(None, None, LIFETIMES_AXIS), P(None, LIFETIMES_AXIS), P(), P(), P()),
         out_specs=(P(), P()),

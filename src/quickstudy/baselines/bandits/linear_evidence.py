@@ -75,7 +75,7 @@ def linear_agent(
       spec: of the tasks; contexts as observations, Discrete actions.
       score: `(evidence, features, key) -> [arms]`.
       features: `(context) -> [arms, n]`.
-      ridge: λ, above 0.
+      ridge: λ, above 0; 0 where `score` adds a prior of its own.
       shared: all arms have the same weights.
       extras: `(evidence) -> dict`, extras of the decision.
     Raises:
@@ -93,8 +93,11 @@ def linear_agent(
 
     def act(params: tuple, memory: LinearEvidence, observation: Array, key: PRNGKeyArray) -> Decision:
         del params
-        arm = jnp.argmax(score(memory, features(observation), key)).astype(jnp.int32)
-        return Decision(action=first_arm + arm, extras=extras(memory))
+        scores = score(memory, features(observation), key)
+        arm = jnp.argmax(scores).astype(jnp.int32)
+        # Where arms may be forbidden, the best allowed one is taken.
+        more = {"scores": scores} if spec.action_mask else {}
+        return Decision(action=first_arm + arm, extras=extras(memory) | more)
 
     def adapt(params: tuple, memory: LinearEvidence, experience: Transition, key: PRNGKeyArray) -> LinearEvidence:
         del params, key

@@ -9,33 +9,27 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from quickstudy.serving import requests as asked
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.following import Following
 from quickstudy.serving.heads import event_of
 from quickstudy.serving.http import bodies
+from quickstudy.serving.http.asgi import App, Asgi, Endpoint, Mailbox, Reply, Request
 from quickstudy.serving.http.metrics import MEDIA_TYPE, Metrics
 from quickstudy.serving.http.openapi import document
-from quickstudy.serving.http.problems import problem, refused
+from quickstudy.serving.http.problems import failed, problem, refused
 from quickstudy.serving.http.tokens import Caller, Rates, Tokens
+from quickstudy.serving.log import checked_events
 from quickstudy.serving.portable import from_lines, to_lines
-from quickstudy.serving.record import checked_events
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
-from quickstudy.serving.stores.store import StoreError
 
 MOST_BYTES = 2**20
 MOST_IMPORT_BYTES = 2**24
+CHANGES = ("end", "freeze", "thaw")
 _TOKENS_SECONDS, _REGISTRY_SECONDS = 2.0, 1.0
-_JSON = "application/json"
 
-Handler = Callable[[Request, Caller, bytes], Awaitable[Response]]
+Handler = Callable[[Request, Caller, bytes], Awaitable[Reply]]
 
 
 class Application:
@@ -46,45 +40,49 @@ class Application:
       tokens: who may ask.
       rates: how often.
       follows: the alias that names the agent; it is looked at every second.
+      beside: another application, which answers every path that is none of these.
     """
 
-    def __init__(self, engine: Engine, tokens: Tokens, *, rates: Rates | None = None, follows: Following | None = None):
+    def __init__(
+        self,
+        engine: Engine,
+        tokens: Tokens,
+        *,
+        rates: Rates | None = None,
+        follows: Following | None = None,
+        beside: App | None = None,
+    ):
+        self._beside = beside
         self._engine, self._tokens, self._rates, self._follows = engine, tokens, rates or Rates(None), follows
         self._metrics = Metrics(engine, follows)
         self._document = bodies.encoded(document(engine.served))
         self.failed: Exception | None = None
 
-    def starlette(self) -> Starlette:
+    def asgi(self) -> Asgi:
         """The application for a server."""
-        one = "/v1/sessions/{session}"
-        changes = [
-            self._route(f"{one}/{verb}", "POST", verb, "admin", self._changing(verb)) for verb in ("end", "freeze", "thaw")
-        ]
-        routes = [
-            self._route(f"{one}/act", "POST", "act", "act", self._act),
-            self._route(f"{one}/reward", "POST", "reward", "reward", self._reward),
-            self._route("/v1/batch", "POST", "batch", "read", self._batch),
-            self._route("/v1/sessions", "POST", "open", "act", self._open),
-            self._route("/v1/sessions", "GET", "list", "read", self._list),
-            self._route(one, "GET", "look", "read", self._look),
-            self._route(one, "DELETE", "delete", "admin", self._delete),
-            *changes,
-            self._route(f"{one}/rollback", "POST", "rollback", "admin", self._rollback),
-            self._route(f"{one}/fork", "POST", "fork", "admin", self._fork),
-            self._route(f"{one}/export", "GET", "export", "admin", self._export),
-            self._route(f"{one}/import", "POST", "import", "admin", self._import, most=MOST_IMPORT_BYTES),
-            Route("/healthz", self._healthz),
-            Route("/readyz", self._readyz),
-            Route("/metrics", self._tell_metrics),
-            Route("/openapi.json", self._openapi),
-        ]
-        # Starlette's own type asks each handler to take every exception; it calls one with those of its key alone.
-        handlers: dict[Any, Any] = {HTTPException: _http_problem, 500: _failure}
-        return Starlette(routes=_merged(routes), lifespan=self._lifespan, exception_handlers=handlers)
+        one, many = "/v1/sessions/{session}", "/v1/sessions"
+        changes = {f"{one}/{verb}": {"POST": self._serving(verb, "admin", self._changing(verb))} for verb in CHANGES}
+        endpoints: dict[str, dict[str, Endpoint]] = {
+            f"{one}/act": {"POST": self._serving("act", "act", self._act)},
+            f"{one}/reward": {"POST": self._serving("reward", "reward", self._reward)},
+            "/v1/batch": {"POST": self._serving("batch", "read", self._batch)},
+            many: {"POST": self._serving("open", "act", self._open), "GET": self._serving("list", "read", self._list)},
+            one: {"GET": self._serving("look", "read", self._look), "DELETE": self._serving("delete", "admin", self._delete)},
+            **changes,
+            f"{one}/rollback": {"POST": self._serving("rollback", "admin", self._rollback)},
+            f"{one}/fork": {"POST": self._serving("fork", "admin", self._fork)},
+            f"{one}/export": {"GET": self._serving("export", "admin", self._export)},
+            f"{one}/import": {"POST": self._serving("import", "admin", self._import, most=MOST_IMPORT_BYTES)},
+            "/healthz": {"GET": self._healthz},
+            "/readyz": {"GET": self._readyz},
+            "/metrics": {"GET": self._tell_metrics},
+            "/openapi.json": {"GET": self._openapi},
+        }
+        return Asgi(endpoints, lifespan=self._lifespan, refused=refused, failed=failed, beside=self._beside)
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        del app
+    async def _lifespan(self) -> AsyncIterator[None]:
+        self._mailbox = Mailbox(asyncio.get_running_loop())
         starting = threading.Thread(target=self._start, name="quickstudy-start", daemon=True)
         starting.start()
         regularly = [asyncio.create_task(_regularly(self._tokens.refresh, _TOKENS_SECONDS))]
@@ -106,22 +104,21 @@ class Application:
         except Exception as error:
             self.failed = error
 
-    def _route(self, path: str, method: str, kind: str, scope: str, handler: Handler, *, most: int = MOST_BYTES) -> Route:
-        async def endpoint(request: Request) -> Response:
+    def _serving(self, kind: str, scope: str, handler: Handler, *, most: int = MOST_BYTES) -> Endpoint:
+        async def endpoint(request: Request) -> Reply:
             began = time.perf_counter()
             try:
-                caller = self._tokens.caller(request.headers.get("authorization"))
+                caller = self._tokens.caller(request.header(b"authorization"))
                 caller.needs(scope)
                 if kind != "batch":
                     self._rates.take(caller.tenant)
-                body = await _body(request, most)
-                response = await handler(request, caller, body)
+                reply = await handler(request, caller, await request.body(most))
             except Refusal as refusal:
-                response = refused(refusal)
-            self._metrics.note(kind, response.status_code, time.perf_counter() - began)
-            return response
+                reply = refused(refusal)
+            self._metrics.note(kind, reply.status, time.perf_counter() - began)
+            return reply
 
-        return Route(path, endpoint, methods=[method])
+        return endpoint
 
     async def _ask(self, request: asked.Request) -> Any:
         (answer,) = await self._ask_all([request])
@@ -130,43 +127,21 @@ class Application:
         return answer
 
     async def _ask_all(self, requests: list[asked.Request]) -> list[Any]:
-        """The answers to requests, which may come from other threads, in their order."""
-        self._engine.admit(requests[0])
-        loop = asyncio.get_running_loop()
-        answers: list[Any] = [None] * len(requests)
-        done, left, lock = loop.create_future(), [len(requests)], threading.Lock()
+        """The answers to requests, in their order."""
+        answers = asyncio.get_running_loop().create_future()
+        self._engine.ask(requests, functools.partial(self._mailbox.put, answers))
+        return await answers
 
-        def finish() -> None:
-            if not done.done():  # the client may have gone away meanwhile
-                done.set_result(None)
-
-        def take(number: int, answer: Any) -> None:
-            answers[number] = answer
-            with lock:
-                left[0] -= 1
-                finished = left[0] == 0
-            if finished:
-                with contextlib.suppress(RuntimeError):  # the server has stopped without waiting
-                    loop.call_soon_threadsafe(finish)
-
-        for number, request in enumerate(requests):
-            try:
-                self._engine.ask(request, functools.partial(take, number))
-            except Refusal as refusal:
-                take(number, refusal)
-        await done
-        return answers
-
-    async def _act(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _act(self, request: Request, caller: Caller, body: bytes) -> Reply:
         wanted = bodies.act_request(_name(request, caller), bodies.decoded(bodies.ActBody, body))
         return _json(await self._ask(wanted))
 
-    async def _reward(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _reward(self, request: Request, caller: Caller, body: bytes) -> Reply:
         wanted = bodies.reward_request(_name(request, caller), bodies.decoded(bodies.RewardBody, body))
         answer = await self._ask(wanted)
         return _json(answer, status=200 if answer["applied"] else 202)
 
-    async def _batch(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _batch(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del request
         parts = bodies.decoded(bodies.BatchBody, body).requests
         for scope in {"act" if isinstance(part, bodies.BatchAct) else "reward" for part in parts}:
@@ -176,57 +151,57 @@ class Application:
         told = [problem(answer) if isinstance(answer, Refusal) else answer for answer in answers]
         return _json({"answers": told})
 
-    async def _open(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _open(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del request
         session = bodies.decoded(bodies.OpenBody, body).session or secrets.token_hex(16)
         return _json(await self._ask(asked.Open(name=SessionName(caller.tenant, session))), status=201)
 
-    async def _look(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _look(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del body
         return _json(await self._ask(asked.Look(name=_name(request, caller))))
 
-    async def _list(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _list(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del body
-        after, limit = request.query_params.get("after", ""), request.query_params.get("limit", "100")
+        after, limit = request.query.get("after", ""), request.query.get("limit", "100")
         if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= 1000:
             raise Refusal("invalid", "limit is not as expected.", field="limit", expected="1 to 1000", got=limit[:40])
         names = await self._call(lambda shelf: self._engine.store.names(caller.tenant, after=after, limit=int(limit)))
         return _json({"sessions": names, "next": names[-1] if len(names) == int(limit) else None})
 
     def _changing(self, verb: str) -> Handler:
-        async def handler(request: Request, caller: Caller, body: bytes) -> Response:
+        async def handler(request: Request, caller: Caller, body: bytes) -> Reply:
             bodies.decoded(bodies.ChangeBody, body)
             return _json(await self._ask(asked.Change(name=_name(request, caller), to=verb)))
 
         return handler
 
-    async def _rollback(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _rollback(self, request: Request, caller: Caller, body: bytes) -> Reply:
         events = int(bodies.decoded(bodies.RollbackBody, body).events)
         return _json(await self._ask(asked.Rollback(name=_name(request, caller), events=events)))
 
-    async def _fork(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _fork(self, request: Request, caller: Caller, body: bytes) -> Reply:
         name, wanted = _name(request, caller), bodies.decoded(bodies.ForkBody, body)
         agent, log = await self._log(name)
         events = len(log) if wanted.events is None else checked_events(int(wanted.events), log)
         fork = asked.Open(name=SessionName(caller.tenant, wanted.session), log=tuple(log[:events]), agent=agent)
         return _json(await self._ask(fork), status=201)
 
-    async def _export(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _export(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del body
         name = _name(request, caller)
-        return Response(to_lines(name.session, *await self._log(name)), media_type="application/jsonl")
+        return Reply(to_lines(name.session, *await self._log(name)), media_type="application/jsonl")
 
-    async def _import(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _import(self, request: Request, caller: Caller, body: bytes) -> Reply:
         name = _name(request, caller)
         agent, log = await asyncio.to_thread(from_lines, body, self._engine.versions)
         return _json(await self._ask(asked.Open(name=name, log=tuple(log), agent=agent)), status=201)
 
-    async def _delete(self, request: Request, caller: Caller, body: bytes) -> Response:
+    async def _delete(self, request: Request, caller: Caller, body: bytes) -> Reply:
         del body
         name = _name(request, caller)
         if not await self._call(lambda shelf: self._engine.delete(name)):
             raise Refusal("unknown_session", "there is no such session.", field="session")
-        return Response(status_code=204)
+        return Reply(b"", 204)
 
     async def _log(self, name: SessionName) -> tuple[str, list]:
         """Digest of the version of a session, and its events."""
@@ -237,11 +212,11 @@ class Application:
     async def _call(self, function: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self._engine.call(function))
 
-    async def _healthz(self, request: Request) -> Response:
+    async def _healthz(self, request: Request) -> Reply:
         del request
         return _json({"status": "failed"}, status=500) if self.failed else _json({"status": "ok"})
 
-    async def _readyz(self, request: Request) -> Response:
+    async def _readyz(self, request: Request) -> Reply:
         del request
         ready = self._engine.ready and not self._engine.draining
         trouble = self._engine.trouble or (str(self.failed) if self.failed else None)
@@ -249,13 +224,13 @@ class Application:
         told = {"ready": ok, "agent": self._engine.served.digest, "trouble": trouble, "registry": registry}
         return _json(told, status=200 if ok else 503)
 
-    async def _tell_metrics(self, request: Request) -> Response:
+    async def _tell_metrics(self, request: Request) -> Reply:
         del request
-        return Response(self._metrics.text(), headers={"Content-Type": MEDIA_TYPE})
+        return Reply(self._metrics.text(), media_type=MEDIA_TYPE)
 
-    async def _openapi(self, request: Request) -> Response:
+    async def _openapi(self, request: Request) -> Reply:
         del request
-        return Response(self._document, media_type=_JSON)
+        return Reply(self._document)
 
 
 async def _regularly(function: Callable[[], None], seconds: float) -> None:
@@ -265,63 +240,9 @@ async def _regularly(function: Callable[[], None], seconds: float) -> None:
         await asyncio.to_thread(function)
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """The body, of which no more is read than is allowed."""
-    said = request.headers.get("content-length", "0")
-    if not said.isdigit() or int(said[:18]) > most:
-        raise _too_large(most)
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise _too_large(most)
-            parts.append(part)
-    except ClientDisconnect:
-        raise Refusal("invalid", "the client went away.") from None
-    return b"".join(parts)
-
-
-def _too_large(most: int) -> Refusal:
-    return Refusal("too_large", "the body is too large.", expected=f"at most {most} bytes", hint="Send several requests.")
-
-
 def _name(request: Request, caller: Caller) -> SessionName:
-    return SessionName(caller.tenant, bodies.checked_name(request.path_params["session"]))
+    return SessionName(caller.tenant, bodies.checked_name(request.session))
 
 
-def _json(answer: Any, *, status: int = 200) -> Response:
-    return Response(bodies.encoded(answer), status, media_type=_JSON)
-
-
-def _merged(routes: list[Route]) -> list[Route]:
-    """Routes of one path as one route, so that another method is refused rather than not found."""
-    merged: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        for method in route.methods or {"GET"}:
-            merged.setdefault(route.path, {}).setdefault(method, route.endpoint)
-    return [Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in merged.items()]
-
-
-def _by_method(endpoints: dict[str, Any]) -> Any:
-    if len({id(endpoint) for endpoint in endpoints.values()}) == 1:
-        return next(iter(endpoints.values()))
-
-    async def endpoint(request: Request) -> Response:
-        return await endpoints[request.method](request)
-
-    return endpoint
-
-
-async def _http_problem(request: Request, error: HTTPException) -> Response:
-    del request
-    if error.status_code == 405:
-        return refused(Refusal("method", "this path has other methods."), **(error.headers or {}))
-    return refused(Refusal("not_found", "there is nothing at this path.", hint="See /openapi.json."))
-
-
-async def _failure(request: Request, error: Exception) -> Response:
-    del request
-    if isinstance(error, StoreError):
-        return refused(Refusal("store", str(error), hint="Send the request again later."))
-    return refused(Refusal("internal", f"{type(error).__name__} in the server.", hint="Send it again; tell the operator."))
+def _json(answer: Any, *, status: int = 200) -> Reply:
+    return Reply(bodies.encoded(answer), status)

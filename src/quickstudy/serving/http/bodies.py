@@ -150,6 +150,7 @@ class BatchAnswers(msgspec.Struct, kw_only=True):
 _KINDS = (OpenBody, ActBody, RewardBody, ChangeBody, RollbackBody, ForkBody, BatchBody)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}
 _encoder = msgspec.json.Encoder()
+_NAME = re.compile(NAME_PATTERN[1:-1])
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.S)
 _FIELD = re.compile(r"field `(?P<field>\w+)`")
 _EXPECTED = re.compile(r"^Expected `?(?P<expected>.+?)`?(?:, got `?(?P<got>.+?)`?)?$", re.S)
@@ -180,7 +181,7 @@ def checked_name(name: str) -> str:
     Raises:
       Refusal: it has other characters.
     """
-    if re.fullmatch(NAME_PATTERN[1:-1], name) is None:
+    if _NAME.fullmatch(name) is None:
         raise Refusal(
             "invalid", "this is no name of a session.", field="session", expected="letters, digits and . _ ~ -, at most 128"
         )

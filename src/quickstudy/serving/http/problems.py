@@ -1,11 +1,9 @@
 """Refusals as problem documents (RFC 9457)."""
 
-from typing import Any
-
-from starlette.responses import Response
-
+from quickstudy.serving.http.asgi import Reply
 from quickstudy.serving.http.bodies import ProblemBody, encoded
-from quickstudy.serving.refusal import Refusal
+from quickstudy.serving.refusal import Refusal, internal
+from quickstudy.serving.stores.store import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -41,11 +39,18 @@ def problem(refusal: Refusal) -> ProblemBody:
     )
 
 
-def refused(refusal: Refusal, **headers: str) -> Response:
-    """The response to a request that is refused."""
-    more: dict[str, Any] = dict(headers)
+def refused(refusal: Refusal, **headers: str) -> Reply:
+    """The reply to a request that is refused."""
+    more = dict(headers)
     if refusal.status in (429, 503):
         more["Retry-After"] = "1"
     if refusal.status == 401:
         more["WWW-Authenticate"] = "Bearer"
-    return Response(encoded(problem(refusal)), refusal.status, headers=more, media_type=MEDIA_TYPE)
+    return Reply(encoded(problem(refusal)), refusal.status, MEDIA_TYPE, more)
+
+
+def failed(error: Exception) -> Reply:
+    """The reply to a request that met a fault of the server, or a store that fails."""
+    if isinstance(error, StoreError):
+        return refused(Refusal("store", str(error), hint="Send the request again later."))
+    return refused(internal(error))

@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.storage.bundle import Bundle, load_bundle
 
 _DRAIN_SECONDS = 30
+_TURN_SECONDS = 0.0005
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ def serve(
     *,
     listens: Callable[[str], None] = lambda url: None,
     follows: Any = None,
+    beside: Callable[[str, bool], Any] | None = None,
 ) -> int:
     """Serves until SIGINT, SIGTERM or SIGHUP; returns the exit status.
 
@@ -69,15 +72,17 @@ def serve(
       settings: how it is served.
       listens: called with the address of the server as soon as it listens there.
       follows: the alias that names the agent, where it came from a registry: a `Following`, whose module needs the extra.
+      beside: makes another application, such as a dashboard, that answers every path that the server does not know. It is
+        called with the address of the server, and with whether only this machine reaches it.
     Raises:
       UsageError: settings that cannot be, an address that cannot be used, or a store that another server owns.
       MissingExtraError: the extra `serve` is not installed.
       StoreError: the store cannot be used.
     """
     try:
+        import httptools  # noqa: F401
         import msgspec  # noqa: F401
         import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise MissingExtraError(f"{error.name}, which the server needs,", "serve") from error
@@ -94,11 +99,11 @@ def serve(
             f"{settings.moves}. Leave --moves out here."
         )
     with contextlib.ExitStack() as closing:
-        listening = closing.enter_context(_listening(settings.host, settings.port))
+        listening = closing.enter_context(listening_on(settings.host, settings.port))
         store = open_store(settings.store)
         closing.callback(store.close)
         tokens = Tokens(store)
-        if not (tokens.used or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
+        if not (tokens.used or is_loopback(listening)):
             raise UsageError(
                 f"host {settings.host!r} can be reached from other machines, and no token is set up. Make one first: "
                 "quickstudy token add STORE TENANT, where STORE is what follows --store."
@@ -112,12 +117,17 @@ def serve(
             moves=settings.moves,
             versions=None if follows is None else follows.versions,
         )
-        application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows)
+        other = None if beside is None else beside(url_of(listening), is_loopback(listening))
+        application = Application(engine, tokens, rates=Rates(settings.rate), follows=follows, beside=other)
         # Without a `log_config` of its own, uvicorn leaves the handlers of the whole process as they are.
         config: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "warning", "server_header": False}
-        server = uvicorn.Server(uvicorn.Config(application.starlette(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
-        listens(_url_of(listening))
-        with _stopped_by_signals(server):
+        config |= {"http": "httptools", "ws": "none", "proxy_headers": False}
+        server = uvicorn.Server(uvicorn.Config(application.asgi(), timeout_graceful_shutdown=_DRAIN_SECONDS, **config))
+        # Three threads take turns: HTTP, the engine, and the one that writes. None may keep the interpreter for long.
+        closing.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_TURN_SECONDS)
+        listens(url_of(listening))
+        with stopped_by_signals(server):
             server.run(sockets=[listening])
         return 1 if application.failed is not None else 0
 
@@ -159,7 +169,15 @@ def served_from_bundle(
     return ServedAgent(agent, params, policy=policy, seed=seed, digest=digest, long_chunks=long_chunks, envelope=envelope)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address.
+
+    Args:
+      host: name or address; an empty one means every address of this machine.
+      port: 0 takes a free one.
+    Raises:
+      UsageError: there is no such address, or it is in use.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         (*_, address), *_ = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -169,13 +187,19 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"the server cannot listen on host {host!r}, port {port}: {said}.") from None
 
 
-def _url_of(listening: socket.socket) -> str:
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine reaches a socket."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address of a socket for a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: Any) -> Iterator[None]:
+def stopped_by_signals(server: Any) -> Iterator[None]:
     """In this context SIGINT, SIGTERM and SIGHUP stop a `uvicorn.Server` in good order, which may take a while.
 
     uvicorn hears the first two itself, and raises them again when it has stopped. Then there is nothing left to stop.

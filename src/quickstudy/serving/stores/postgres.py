@@ -15,13 +15,15 @@ from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
-from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _STATEMENT_MILLISECONDS = 10_000
 _LOCK_MILLISECONDS = 3_000
 """A server that stands still within a transaction gives its rows up after this time."""
 _MIGRATION_LOCK = 0x71735F6D  # "qs_m"
 _EVENT_COLUMNS = "tenant, session, number, kind, decision_id, body, salt, shard, seq, place"
+_CHANGES = """unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::float8[], %s::float8[])
+              as n (tenant, session, agent, version, state, since, at, due)"""
 _NAMES = "unnest(%s::text[], %s::text[])"
 
 
@@ -45,14 +47,19 @@ class PostgresStore:
 
     def load(self, names: Sequence[SessionName]) -> dict[SessionName, StoredSession]:
         """See `Store`."""
-        query = f"""select tenant, session, agent, version, state from session
+        query = f"""select tenant, session, agent, version, state, since from session
                     where (tenant, session) in (select * from {_NAMES})"""
-        return {
-            SessionName(row[0], row[1]): StoredSession(
-                name=SessionName(row[0], row[1]), agent=row[2], version=row[3], state=row[4]
-            )
-            for row in self._rows(query, _columns(names, 2))
-        }
+        rows = self._rows(query, _columns(names, 2))
+        wanted = [(row[0], row[1], row[5]) for row in rows if row[5] is not None]
+        after: dict[SessionName, list[StoredEvent]] = {SessionName(row[0], row[1]): [] for row in rows}
+        if wanted:
+            more = f"""select {", ".join(f"e.{column}" for column in _EVENT_COLUMNS.split(", "))} from event e
+                       join unnest(%s::text[], %s::text[], %s::bigint[]) as n (tenant, session, since)
+                       on e.tenant = n.tenant and e.session = n.session and e.number > n.since order by e.number"""
+            for event in map(_event, self._rows(more, _columns(wanted, 3))):
+                after[event.name].append(event)
+        found = [StoredSession(SessionName(row[0], row[1]), *row[2:]) for row in rows]
+        return {one.name: one._replace(events=after[one.name]) for one in found}
 
     def events(self, name: SessionName, *, decision_id: str | None = None) -> list[StoredEvent]:
         """See `Store`."""
@@ -88,6 +95,19 @@ class PostgresStore:
         """See `Store`."""
         query = "select session from session where tenant = %s and session > %s order by session limit %s"
         return [row[0] for row in self._rows(query, (tenant, after, limit))]
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """See `Store`."""
+        query = """select session, agent, opened, seen from session
+                   where tenant = %s and session > %s and strpos(session, %s) > 0 order by session limit %s"""
+        return [ListedSession(*row) for row in self._rows(query, (tenant, after, holding, limit))]
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = """select session from session s where tenant = %s and exists
+                   (select 1 from event e where e.tenant = s.tenant and e.session = s.session and e.decision_id = %s)
+                   order by session limit %s"""
+        return [row[0] for row in self._rows(query, (tenant, decision_id, limit))]
 
     def counts(self) -> dict[str, int]:
         """See `Store`."""
@@ -164,21 +184,19 @@ class PostgresStore:
             found = cursor.execute(lock, _columns([change.name for change in old], 2)).fetchall()
             versions = {SessionName(row[0], row[1]): row[2] for row in found}
             swapped = [change for change in old if versions.get(change.name) == change.expected]
-            rows = [(*c.name, c.agent, c.version, c.state, c.at, c.due) for c in swapped]
-            update = """update session s set agent = n.agent, version = n.version, state = n.state, seen = n.at, due = n.due
-                        from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::float8[], %s::float8[])
-                             as n (tenant, session, agent, version, state, at, due)
+            rows = [(*c.name, c.agent, c.version, c.state, c.since, c.at, c.due) for c in swapped]
+            update = f"""update session s set agent = n.agent, version = n.version, state = n.state, since = n.since,
+                          seen = n.at, due = n.due
+                        from {_CHANGES}
                         where s.tenant = n.tenant and s.session = n.session"""
-            cursor.execute(update, _columns(rows, 7))
+            cursor.execute(update, _columns(rows, 8))
             written |= {change.name for change in swapped}
         if new:
-            insert = """insert into session (tenant, session, agent, version, state, opened, seen, due)
-                        select tenant, session, agent, version, state, at, at, due
-                        from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::float8[], %s::float8[])
-                             as n (tenant, session, agent, version, state, at, due)
+            insert = f"""insert into session (tenant, session, agent, version, state, since, opened, seen, due)
+                        select tenant, session, agent, version, state, since, at, at, due from {_CHANGES}
                         on conflict do nothing returning tenant, session"""
-            rows = [(*c.name, c.agent, c.version, c.state, c.at, c.due) for c in new]
-            written |= {SessionName(*row) for row in cursor.execute(insert, _columns(rows, 7)).fetchall()}
+            rows = [(*c.name, c.agent, c.version, c.state, c.since, c.at, c.due) for c in new]
+            written |= {SessionName(*row) for row in cursor.execute(insert, _columns(rows, 8)).fetchall()}
         return written
 
     def _migrate(self, cursor: psycopg.Cursor) -> None:
@@ -237,15 +255,5 @@ def _columns(rows: Sequence[Sequence], count: int) -> tuple[list, ...]:
 
 
 def _event(row: tuple) -> StoredEvent:
-    tenant, session, number, kind, decision_id, body, salt, shard, seq, place = row
-    return StoredEvent(
-        name=SessionName(tenant, session),
-        number=number,
-        kind=kind,
-        decision_id=decision_id,
-        body=bytes(body),
-        salt=bytes(salt),
-        shard=shard,
-        seq=seq,
-        place=place,
-    )
+    tenant, session, number, kind, decision_id, body, salt, *place = row
+    return StoredEvent(SessionName(tenant, session), number, kind, decision_id, bytes(body), bytes(salt), *place)

@@ -6,22 +6,37 @@ connection, not to the file. One connection writes and another one reads, so tha
 
 import contextlib
 import fcntl
+import functools
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import printable
 from quickstudy.serving.chain import Chain, ChainLink, others_of, others_text, payload_of
 from quickstudy.serving.requests import SessionName
 from quickstudy.serving.stores.migrations import migrations
-from quickstudy.serving.stores.store import StoredChange, StoredEvent, StoredSession, StoreError, Token
+from quickstudy.serving.stores.store import ListedSession, StoredChange, StoredEvent, StoredSession, StoreError, Token
 
 _BUSY_SECONDS = 10.0
+_CHECKPOINT = "wal_autocheckpoint=4000"  # pages: those that change again and again are copied less often
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "glusterfs", "ceph"}
-_EVENT_COLUMNS = "tenant, session, number, kind, decision_id, body, salt, shard, seq, place"
+_EVENTS = """select tenant, session, number, kind, decision_id, body, salt, shard, seq, place
+             from event join session on session.id = of_session"""
+_EXPECTED = """select count(*) from (values {rows}) as n
+               left join session as s on s.tenant = n.column1 and s.session = n.column2
+               where coalesce(s.version, 0) = n.column3"""
+# Without `or rollback`, SQLite copies every page before a statement of several rows changes it.
+_SWAP = """insert or rollback into session (tenant, session, agent, version, state, since, opened, seen, due) values {rows}
+           on conflict (tenant, session) do update set agent = excluded.agent, version = excluded.version,
+             state = excluded.state, since = excluded.since, seen = excluded.seen, due = excluded.due"""
+_ADD = """insert or rollback into event (of_session, number, kind, decision_id, body, salt, shard, seq, place)
+          values {rows}"""
+_EVENT_ROW = "((select id from session where tenant = ? and session = ?), ?, ?, ?, ?, ?, ?, ?, ?)"
+_MOST_ROWS = 128
 
 
 class SqliteStore:
@@ -55,49 +70,76 @@ class SqliteStore:
 
     def load(self, names: Sequence[SessionName]) -> dict[SessionName, StoredSession]:
         """See `Store`."""
-        query, found = "select agent, version, state from session where tenant = ? and session = ?", {}
+        query, found = "select agent, version, state, since from session where tenant = ? and session = ?", {}
         with self._read() as reader:
             for name in names:
                 row = reader.execute(query, name).fetchone()
                 if row is not None:
-                    found[name] = StoredSession(name=name, agent=row[0], version=row[1], state=row[2])
+                    after = [] if row[3] is None else self._events_of(reader, name, " and number > ?", row[3])
+                    found[name] = StoredSession(name, row[0], row[1], row[2], row[3], after)
         return found
 
     def events(self, name: SessionName, *, decision_id: str | None = None) -> list[StoredEvent]:
         """See `Store`."""
-        more, values = ("", name) if decision_id is None else (" and decision_id = ?", (*name, decision_id))
-        where = f"where tenant = ? and session = ?{more} order by number"
         with self._read() as reader:
-            return [_event(row) for row in reader.execute(f"select {_EVENT_COLUMNS} from event {where}", values)]
+            if decision_id is None:
+                return self._events_of(reader, name, "")
+            return self._events_of(reader, name, " and decision_id = ?", decision_id)
+
+    def _events_of(self, reader: sqlite3.Connection, name: SessionName, more: str, *values: Any) -> list[StoredEvent]:
+        where = f"where tenant = ? and session = ?{more} order by number"
+        return [_event(row) for row in reader.execute(f"{_EVENTS} {where}", (*name, *values))]
 
     def commit(self, changes: Sequence[StoredChange], chain: Chain, *, durable: bool) -> set[SessionName]:
         """See `Store`; it always waits for the disk."""
         del durable
         with self._transaction() as writer:
-            written = [change for change in changes if self._swapped(writer, change)]
+            written = self._as_expected(writer, changes)
+            rows = [(*c.name, c.agent, c.version, c.state, c.since, c.at, c.at, c.due) for c in written]
+            _all(writer, _SWAP, "(?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             events = [event for change in written for event in change.events]
             salts, link = chain.next([payload_of(*e.name, e.number, e.kind, e.body) for e in events])
-            writer.executemany(
-                f"insert into event ({_EVENT_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (*e.name, e.number, e.kind, e.decision_id, e.body, salt, link.shard, link.seq, place)
-                    for place, (e, salt) in enumerate(zip(events, salts, strict=True))
-                ],
-            )
+            places = zip(events, salts, range(len(events)), strict=True)
+            added = [(*e[0], e[1], e[2], e[3], e[4], salt, link.shard, link.seq, place) for e, salt, place in places]
+            _all(writer, _ADD, _EVENT_ROW, added)
             writer.execute("insert into link values (?, ?, ?, ?)", (link.shard, link.seq, link.commitments, link.value))
         chain.advance(link)
         return {change.name for change in changes} - {change.name for change in written}
 
+    def _as_expected(self, writer: sqlite3.Connection, changes: Sequence[StoredChange]) -> Sequence[StoredChange]:
+        """The changes whose sessions have the version that they expect; nearly always all of them."""
+        rows = [(*change.name, change.expected) for change in changes]
+        if sum(row[0] for row in _all(writer, _EXPECTED, "(?, ?, ?)", rows)) == len(rows):
+            return changes
+        one = _EXPECTED.format(rows="(?, ?, ?)")
+        return [change for change, row in zip(changes, rows, strict=True) if writer.execute(one, row).fetchone()[0]]
+
     def delete(self, name: SessionName) -> bool:
         """See `Store`."""
+        one = "session where tenant = ? and session = ?"
         with self._transaction() as writer:
-            return writer.execute("delete from session where tenant = ? and session = ?", name).rowcount > 0
+            writer.execute(f"delete from event where of_session = (select id from {one})", name)
+            return writer.execute(f"delete from {one}", name).rowcount > 0
 
     def names(self, tenant: str, *, after: str = "", limit: int = 100) -> list[str]:
         """See `Store`."""
         query = "select session from session where tenant = ? and session > ? order by session limit ?"
         with self._read() as reader:
             return [row[0] for row in reader.execute(query, (tenant, after, limit))]
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """See `Store`."""
+        query = """select session, agent, opened, seen from session
+                   where tenant = ? and session > ? and instr(session, ?) order by session limit ?"""
+        with self._read() as reader:
+            return [ListedSession(*row) for row in reader.execute(query, (tenant, after, holding, limit))]
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """See `Store`."""
+        query = """select session from session where tenant = ? and exists
+                   (select 1 from event where of_session = session.id and decision_id = ?) order by session limit ?"""
+        with self._read() as reader:
+            return [row[0] for row in reader.execute(query, (tenant, decision_id, limit))]
 
     def counts(self) -> dict[str, int]:
         """See `Store`."""
@@ -140,7 +182,7 @@ class SqliteStore:
     def all_events(self) -> list[StoredEvent]:
         """See `Store`."""
         with self._read() as reader:
-            return [_event(row) for row in reader.execute(f"select {_EVENT_COLUMNS} from event order by shard, seq, place")]
+            return [_event(row) for row in reader.execute(f"{_EVENTS} order by shard, seq, place")]
 
     def tokens(self) -> list[Token]:
         """See `Store`."""
@@ -170,21 +212,12 @@ class SqliteStore:
             self._reader.close()
         self._give_up_lock()
 
-    def _swapped(self, writer: sqlite3.Connection, change: StoredChange) -> bool:
-        if change.expected:
-            swap = "update session set agent = ?, version = ?, state = ?, seen = ?, due = ?"
-            values = (change.agent, change.version, change.state, change.at, change.due, *change.name, change.expected)
-            return writer.execute(f"{swap} where tenant = ? and session = ? and version = ?", values).rowcount > 0
-        insert = "insert into session values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
-        row = (*change.name, change.agent, change.version, change.state, change.at, change.at, change.due)
-        return writer.execute(insert, row).rowcount > 0
-
     def _connect(self) -> sqlite3.Connection:
         with _told(self._path):
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", _CHECKPOINT):
                 connection.execute(f"pragma {setting}")
             return connection
 
@@ -248,18 +281,27 @@ class SqliteStore:
 
 
 def _event(row: tuple) -> StoredEvent:
-    tenant, session, number, kind, decision_id, body, salt, shard, seq, place = row
-    return StoredEvent(
-        name=SessionName(tenant, session),
-        number=number,
-        kind=kind,
-        decision_id=decision_id,
-        body=body,
-        salt=salt,
-        shard=shard,
-        seq=seq,
-        place=place,
-    )
+    return StoredEvent(SessionName(row[0], row[1]), *row[2:])
+
+
+def _all(writer: sqlite3.Connection, statement: str, row: str, rows: Sequence[tuple]) -> list[tuple]:
+    """Runs a statement on rows, many at a time; returns what it answers.
+
+    Python gives its lock away and takes it again for each statement, which costs more than the statement where other threads
+    are busy. The numbers of rows are powers of two, so there are few statements to prepare.
+    """
+    answers, start = [], 0
+    while start < len(rows):
+        count = min(_MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        values = list(itertools.chain.from_iterable(rows[start : start + count]))
+        answers += writer.execute(_of_rows(statement, row, count), values).fetchall()
+        start += count
+    return answers
+
+
+@functools.cache
+def _of_rows(statement: str, row: str, count: int) -> str:
+    return statement.format(rows=", ".join([row] * count))
 
 
 def _file_system(folder: Path) -> str | None:

@@ -1,6 +1,5 @@
 """What a store is: the records that it holds, and the few things that a server asks of it."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -13,25 +12,7 @@ class StoreError(QuickstudyError):
     """The store is full, down, or cannot be reached. What was to be written was not written."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSession:
-    """A session as it is stored.
-
-    Args:
-      name: of the session.
-      agent: digest of its agent.
-      version: counts its commits, from 1 on.
-      state: record and memories, as `heads.encoded` gives them.
-    """
-
-    name: SessionName
-    agent: str
-    version: int
-    state: bytes
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """An event as it is stored, with its place in the chain: link `seq` of `shard`, commitment `place` within it."""
 
     name: SessionName
@@ -45,8 +26,27 @@ class StoredEvent:
     place: int = 0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StoredChange:
+class StoredSession(NamedTuple):
+    """A session as it is stored.
+
+    Args:
+      name: of the session.
+      agent: digest of its agent.
+      version: counts its commits, from 1 on.
+      state: record and memories, as `heads.encoded` gives them.
+      since: how many first events its steps do not need; None where it has no steps, or `state` holds them.
+      events: the events after those; empty where `since` is None.
+    """
+
+    name: SessionName
+    agent: str
+    version: int
+    state: bytes
+    since: int | None = None
+    events: Sequence[StoredEvent] = ()
+
+
+class StoredChange(NamedTuple):
     """What a commit does to one session. `expected`: the version that it replaces, 0 for a new session; `version`: its own."""
 
     name: SessionName
@@ -57,6 +57,16 @@ class StoredChange:
     at: float
     due: float | None
     events: Sequence[StoredEvent]
+    since: int | None = None
+
+
+class ListedSession(NamedTuple):
+    """A session in a list. `opened`, `seen`: its first and its last commit, in seconds since 1970."""
+
+    session: str
+    agent: str
+    opened: float
+    seen: float
 
 
 class Token(NamedTuple):
@@ -100,6 +110,19 @@ class Store(Protocol):
 
     def names(self, tenant: str, *, after: str = "", limit: int = 100) -> list[str]:
         """Names of a tenant's sessions in alphabetical order."""
+
+    def listed(self, tenant: str, *, after: str = "", limit: int = 100, holding: str = "") -> list[ListedSession]:
+        """A tenant's sessions in alphabetical order.
+
+        Args:
+          tenant: whose sessions.
+          after: the name that the list goes on after.
+          limit: sessions at most.
+          holding: a text that their names hold.
+        """
+
+    def deciding(self, tenant: str, decision_id: str, *, limit: int = 100) -> list[str]:
+        """Names of a tenant's sessions that have a decision of this id, in alphabetical order."""
 
     def counts(self) -> dict[str, int]:
         """How many sessions each tenant has."""

@@ -1,0 +1,40 @@
+"""The most popular item: the one that most visitors of the past would click on. Nothing is learned of the present visitor."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from quickstudy.baselines.models.recommendation import Recommendation, click_chance, prior_for
+from quickstudy.protocol.agent import Agent
+from quickstudy.protocol.records import Decision, Spec, Transition
+
+_VISITORS = 4096
+
+
+def popularity_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:
+    """An agent that shows the allowed item with the highest rate of clicks over the visitors of the prior.
+
+    Args:
+      spec: of the tasks; observations as `baselines.models.recommendation` has them.
+      prior: of the visitors; the default one if not given.
+    Raises:
+      SpecError: other observations or actions.
+    """
+    prior = prior_for(spec, prior)
+    key_cluster, key_offset = jax.random.split(jax.random.key(0))
+    cluster = jax.random.randint(key_cluster, (_VISITORS,), 0, prior.clusters)
+    offsets = prior.offset * jax.random.normal(key_offset, (_VISITORS, prior.size))
+    tastes = jnp.asarray(prior.cluster_centres)[cluster] + offsets
+    vectors = jnp.asarray(prior.item_vectors)
+    rates = jax.vmap(lambda taste: click_chance(prior, vectors, taste))(tastes).mean(0)
+    best = jnp.argmax(rates).astype(jnp.int32)
+
+    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
+        del params, memory, observation, key
+        return Decision(action=best, extras={"scores": rates})
+
+    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
+        del params, experience, key
+        return memory
+
+    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)

@@ -1,0 +1,268 @@
+"""Simple forecasters as recursions: what each says about the next value of a series, and how all of them forget.
+
+The forecasters, in the order of `NAMES`. z is the value, f the forecast of the next one, m the period of the season.
+
+    naive             f = z
+    seasonal naive    f = the value of m - 1 steps ago
+    mean              f = the mean of all values
+    SES               l += max(α, 1/n) (z - l)                         f = l
+    Holt              l += b + α e, b += α β e                         f = l + b
+    AR                f = θ · (1, z, z before), θ by recursive least squares
+    ETS               l += φ b + α e, b = φ b + α β e, s += γ e        f = l + φ b + s
+    Theta             SES of the values without season, plus half of the slope b of a straight line:  f = l + b / (2 α) + s
+
+e is the error of the forecaster's own last forecast, and n the number of values since the last reset. SES, Holt and ETS run
+with several smoothing constants side by side. They forecast with those of the smallest recent squared error. So they are fitted
+to the series as it comes in.
+
+A *reset* of strength r, between 0 and 1, says that the level has changed: levels move by r of the way to the newest value, n is
+reduced to 1 + (1 - r)(n - 1), and trends shrink by the factor 1 - r. What is known about the season and about the AR
+coefficients remains; the AR coefficients become free to move.
+
+Values are in units of the mean absolute change from step to step, so errors are those of the mean absolute scaled error (MASE,
+Hyndman & Koehler 2006).
+
+Sources: Hyndman et al. 2008 (SES, Holt, ETS), Hyndman & Billah 2003 (Theta as SES with drift), Ljung & Söderström 1983
+(recursive least squares). Changed: smoothing constants come from a small grid; the gain of SES is at least 1/n, so that after a
+reset the level is a mean.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from quickstudy.protocol.records import record
+from quickstudy.protocol.sequences import scan
+
+NAMES = ("naive", "seasonal naive", "mean", "SES", "Holt", "AR", "ETS", "Theta")
+PERIODS = (7, 12, 52)
+LONGEST = 52
+"""The longest period; so many values are kept."""
+KEPT_ERRORS = 0.9
+"""Factor of older errors in the mean absolute error that is shown."""
+
+_SES = np.array([0.05, 0.1, 0.2, 0.4, 0.7], np.float32)
+_HOLT = np.array([[0.2, 0.1], [0.5, 0.1], [0.2, 0.4], [0.5, 0.4]], np.float32)
+"""Rows α, β."""
+_ETS = np.array([[0.2, 0.1, 0.0], [0.1, 0.1, 0.15], [0.4, 0.1, 0.15]], np.float32)
+"""Rows α, β, γ; the first has no season."""
+_DAMPING = 0.9
+_KEPT_LOSS = 0.97
+_THETA, _KEPT_LINE = 0.3, 0.99
+_AR_KEPT, _AR_FIRST, _AR_MOST = 0.99, 0.5, 100.0
+_FARTHEST = 10.0
+"""A forecast is at most so far from the newest value, in units of the mean absolute change."""
+
+
+@record
+class Forecasters:
+    """What all forecasters remember of one series.
+
+    `recent` `[52]`: the last values, the newest first. `count` `[]`: values since the last reset. `seen` `[]`: all values so
+    far. `period` `[]`: steps of a season. `total` `[]`: the sum of all values. `ses`, `holt`, `ets` `[k, 2 or 3]`: for each
+    setting its level, its trend where it has one, and its recent mean squared error. `season` `[3, 52]`: of ETS, that of the
+    next value first. `ar` `[3]`: θ, and `spread` `[3, 3]`, its covariance in units of the noise. `line` `[5]`: weighted sums of
+    1, age, age², value, and age · value. `theta` `[]`: level of Theta. `error`, `size` `[8]`: last error of each forecaster,
+    value minus forecast, and its recent mean absolute error.
+    """
+
+    recent: Float[Array, " 52"]
+    count: Float[Array, ""]
+    seen: Float[Array, ""]
+    period: Int[Array, ""]
+    total: Float[Array, ""]
+    ses: Float[Array, "settings 2"]
+    holt: Float[Array, "settings 3"]
+    ets: Float[Array, "settings 3"]
+    season: Float[Array, "settings 52"]
+    ar: Float[Array, " 3"]
+    spread: Float[Array, "3 3"]
+    line: Float[Array, " 5"]
+    theta: Float[Array, ""]
+    error: Float[Array, " forecasters"]
+    size: Float[Array, " forecasters"]
+
+
+def begin(value: Float[Array, ""], period: Int[Array, ""]) -> Forecasters:
+    """What is remembered after the first value of a series.
+
+    Args:
+      value: `[]`, in units of the mean absolute change.
+      period: `[]`, steps of a season, at most 52.
+    """
+    level = lambda rows, width: jnp.zeros((rows, width)).at[:, 0].set(value).at[:, -1].set(1.0)  # noqa: E731
+    one = jnp.ones(())
+    return Forecasters(
+        recent=jnp.full(LONGEST, value),
+        count=one,
+        seen=one,
+        period=period,
+        total=value,
+        ses=level(len(_SES), 2),
+        holt=level(len(_HOLT), 3),
+        ets=level(len(_ETS), 3),
+        season=jnp.zeros((len(_ETS), LONGEST)),
+        ar=jnp.float32([0.0, 1.0, 0.0]),
+        spread=_AR_FIRST * jnp.eye(3),
+        line=jnp.stack([one, 0 * one, 0 * one, value, 0 * one]),
+        theta=value,
+        error=jnp.zeros(len(NAMES)),
+        size=jnp.ones(len(NAMES)),
+    )
+
+
+def after_history(values: Float[Array, " history"], period: Int[Array, ""]) -> Forecasters:
+    """What is remembered after several values `[history]`, at least one."""
+    return scan(lambda state, value: (take_in(state, value), None), begin(values[0], period), values[1:])[0]
+
+
+def forecasts(state: Forecasters) -> Float[Array, " forecasters"]:
+    """What each forecaster says about the next value, in the order of `NAMES`."""
+    newest, best = state.recent[0], _best_ets(state)
+    slope = _slope(state.line)
+    drift = 0.5 * slope * (1 - (1 - _THETA) ** state.count) / _THETA
+    said = jnp.stack(
+        [
+            newest,
+            (state.recent * _season_ago(state)).sum(),
+            state.total / state.seen,
+            _of_best(state.ses[:, 0], state.ses[:, -1]),
+            _of_best(state.holt[:, 0] + state.holt[:, 1], state.holt[:, -1]),
+            state.ar @ _regressors(state),
+            best @ _ets_forecasts(state),
+            state.theta + drift + best @ state.season[:, 0],
+        ]
+    )
+    return jnp.clip(said, newest - _FARTHEST, newest + _FARTHEST).at[1:3].set(said[1:3])
+
+
+def take_in(state: Forecasters, value: Float[Array, ""]) -> Forecasters:
+    """What is remembered after the next value `[]`; each forecaster learns from its own error."""
+    error = value - forecasts(state)
+    count, seen = state.count + 1, state.seen + 1
+    ar, spread = _least_squares(state, value)
+    best = _best_ets(state)
+    without_season = value - best @ state.season[:, 0]
+    ets, season = _ets_after(state, value)
+    ones, ages, squares, values, products = state.line
+    older = [ones, ages + ones, squares + 2 * ages + ones, values, products + values]
+    line = _KEPT_LINE * jnp.stack(older) + jnp.stack([jnp.ones(()), *jnp.zeros(2), value, jnp.zeros(())])
+    return Forecasters(
+        recent=jnp.concatenate([value[None], state.recent[:-1]]),
+        count=count,
+        seen=seen,
+        period=state.period,
+        total=state.total + value,
+        ses=_ses_after(state.ses, value, count),
+        holt=_holt_after(state.holt, value),
+        ets=ets,
+        season=season,
+        ar=ar,
+        spread=spread,
+        line=line,
+        theta=state.theta + jnp.maximum(_THETA, 1 / count) * (without_season - state.theta),
+        error=error,
+        size=KEPT_ERRORS * state.size + (1 - KEPT_ERRORS) * jnp.abs(error),
+    )
+
+
+def reset(state: Forecasters, strength: Float[Array, ""]) -> Forecasters:
+    """What is remembered after a reset of this strength `[]`, between 0 and 1; 0 changes nothing."""
+    newest, kept = state.recent[0], 1 - strength
+    moved = lambda level, value: level + strength * (value - level)  # noqa: E731
+    without_season = newest - _best_ets(state) @ _last_season(state)
+    return Forecasters(
+        recent=state.recent,
+        count=1 + kept * (state.count - 1),
+        seen=state.seen,
+        period=state.period,
+        total=state.total,
+        ses=state.ses.at[:, 0].set(moved(state.ses[:, 0], newest)),
+        holt=state.holt.at[:, 0].set(moved(state.holt[:, 0], newest)).at[:, 1].multiply(kept),
+        ets=state.ets.at[:, 0].set(moved(state.ets[:, 0], newest - _last_season(state))).at[:, 1].multiply(kept),
+        season=state.season,
+        ar=state.ar,
+        spread=state.spread + strength * _AR_FIRST * jnp.eye(3),
+        line=kept * state.line + strength * jnp.stack([jnp.ones(()), *jnp.zeros(2), newest, jnp.zeros(())]),
+        theta=moved(state.theta, without_season),
+        error=state.error,
+        size=state.size,
+    )
+
+
+def _of_best(said: Float[Array, " settings"], loss: Float[Array, " settings"]) -> Float[Array, ""]:
+    return (said * jax.nn.one_hot(jnp.argmin(loss), loss.size)).sum()
+
+
+def _best_ets(state: Forecasters) -> Float[Array, " settings"]:
+    """One-hot: the setting of ETS with the smallest recent error."""
+    return jax.nn.one_hot(jnp.argmin(state.ets[:, -1]), len(_ETS))
+
+
+def _season_ago(state: Forecasters) -> Float[Array, " 52"]:
+    """One-hot: the place of the value that is one season before the next."""
+    return (jnp.arange(LONGEST) == state.period - 1).astype(jnp.float32)
+
+
+def _last_season(state: Forecasters) -> Float[Array, " settings"]:
+    """The season of the newest value, for each setting of ETS; 0 in the first season, when it is still whatever was new."""
+    return jnp.where(state.seen > state.period.astype(jnp.float32), (state.season * _season_ago(state)[None]).sum(1), 0.0)
+
+
+def _ets_forecasts(state: Forecasters) -> Float[Array, " settings"]:
+    return state.ets[:, 0] + _DAMPING * state.ets[:, 1] + state.season[:, 0]
+
+
+def _ses_after(ses: Float[Array, "settings 2"], value: Array, count: Array) -> Float[Array, "settings 2"]:
+    error = value - ses[:, 0]
+    level = ses[:, 0] + jnp.maximum(_SES, 1 / count) * error
+    return jnp.stack([level, _loss_after(ses[:, -1], error)], axis=1)
+
+
+def _holt_after(holt: Float[Array, "settings 3"], value: Array) -> Float[Array, "settings 3"]:
+    level, trend, loss = holt.T
+    error = value - level - trend
+    alpha, beta = _HOLT.T
+    return jnp.stack([level + trend + alpha * error, trend + alpha * beta * error, _loss_after(loss, error)], axis=1)
+
+
+def _ets_after(state: Forecasters, value: Array) -> tuple[Float[Array, "settings 3"], Float[Array, "settings 52"]]:
+    """Level, trend and error of ETS, and its season. In the first season its gain is 1, then 1/2, until it reaches γ."""
+    level, trend, loss = state.ets.T
+    error = value - _ets_forecasts(state)
+    alpha, beta, gamma = _ETS.T
+    seasons = 1 + jnp.floor((state.seen - 1) / state.period.astype(jnp.float32))
+    gain = jnp.where(gamma > 0, jnp.maximum(gamma, 1 / seasons), 0.0)
+    newest = state.season[:, 0] + gain * error
+    shifted = jnp.concatenate([state.season[:, 1:], jnp.zeros((len(_ETS), 1))], axis=1)
+    last = _season_ago(state)[None]
+    season = (1 - last) * shifted + last * newest[:, None]
+    level, trend = level + _DAMPING * trend + alpha * error, _DAMPING * trend + alpha * beta * error
+    return jnp.stack([level, trend, _loss_after(loss, error)], axis=1), season
+
+
+def _loss_after(loss: Float[Array, " settings"], error: Float[Array, " settings"]) -> Float[Array, " settings"]:
+    return _KEPT_LOSS * loss + (1 - _KEPT_LOSS) * jnp.square(error)
+
+
+def _regressors(state: Forecasters) -> Float[Array, " 3"]:
+    return jnp.stack([jnp.ones(()), state.recent[0], state.recent[1]])
+
+
+def _least_squares(state: Forecasters, value: Array) -> tuple[Float[Array, " 3"], Float[Array, "3 3"]]:
+    """θ and its covariance after a value. The covariance is limited: where nothing varies, it would grow without end."""
+    seen = _regressors(state)
+    carried = state.spread @ seen
+    gain = carried / (_AR_KEPT + seen @ carried)
+    spread = (state.spread - gain[:, None] * carried[None, :]) / _AR_KEPT
+    spread = (spread + spread.T) / 2
+    ar = state.ar + gain * (value - state.ar @ seen)
+    return ar, spread * jnp.minimum(1.0, _AR_MOST / jnp.trace(spread))
+
+
+def _slope(line: Float[Array, " 5"]) -> Float[Array, ""]:
+    """Slope of the weighted straight line through all values, per step; 0 where one value is known."""
+    ones, ages, squares, values, products = line
+    spread = ones * squares - ages**2
+    return jnp.where(spread > 1e-3, -(ones * products - ages * values) / jnp.maximum(spread, 1e-3), 0.0)

@@ -1,0 +1,88 @@
+"""An explanation as text, from a template: nothing in it is written by a model."""
+
+from quickstudy.evaluation.explanation import Explanation, Influence
+
+_MOST_INFLUENCES, _MOST_NUMBERS = 5, 8
+_LEAST_CHANGE = 1e-4
+"""Influences below this are not named."""
+
+
+def explanation_lines(explained: Explanation, *, task: str = "") -> list[str]:
+    """The explanation, one claim a line.
+
+    Args:
+      explained: the decision.
+      task: where it was made, in words, as in `task 0 of test`.
+    """
+    where = f" on {task}" if task else ""
+    said = [
+        f"Decision of {explained.agent} at step {explained.slot + 1} of {explained.steps}{where}.",
+        f"It observed {explained.observation}. It chose action {explained.action}.",
+    ]
+    said += _best(explained)
+    if explained.value is not None:
+        said.append(
+            f"Its value estimate for the rest of the lifetime is {explained.value:.3g}, with the discount of its training."
+        )
+    said += _beliefs(explained)
+    said += _influences(explained)
+    said += [f"{name}, after the same steps, would choose action {action}." for name, action in explained.others.items()]
+    return said
+
+
+def _best(explained: Explanation) -> list[str]:
+    places = explained.best
+    if not places:
+        return [f"Its likeliest action is {' '.join(f'{number:.3g}' for number in explained.numbers[:_MOST_NUMBERS])}."]
+    if explained.kind == "choice":
+        return ["The agent gives neither probabilities nor scores of actions."]
+    lines = []
+    for rank, place in zip(("best", "second best"), places, strict=False):
+        expected = "".join(
+            f"; belief about {name} {mean[place]:.3g} ± {spread[place]:.2g}"
+            for name, (mean, spread) in explained.beliefs.items()
+            if len(mean) == len(explained.numbers)
+        )
+        lines.append(
+            f"The {rank} action is {explained.first + place}: {explained.kind} {explained.numbers[place]:.3g}{expected}."
+        )
+    return lines
+
+
+def _beliefs(explained: Explanation) -> list[str]:
+    if not explained.beliefs:
+        return ["The agent gives no belief in named parameters. A readout adds one: `quickstudy readout`."]
+    lines = []
+    for name, (mean, spread) in explained.beliefs.items():
+        pairs = zip(mean[:_MOST_NUMBERS], spread, strict=False)
+        more = f" … ({len(mean)} numbers)" if len(mean) > _MOST_NUMBERS else ""
+        lines.append(f"Belief about {name}: {', '.join(f'{m:.3g} ± {s:.2g}' for m, s in pairs)}{more}.")
+    return lines
+
+
+def _influences(explained: Explanation) -> list[str]:
+    if not explained.influences:
+        return ["There is no earlier step."]
+    moved = [one for one in explained.influences[:_MOST_INFLUENCES] if one.change > _LEAST_CHANGE]
+    if not moved:
+        return ["No single earlier step moves the decision: without any one of them it would be the same."]
+    lines = ["Earlier steps that move the decision most. Without the step, it would be:"]
+    lines += [
+        f"  step {one.slot + 1} (action {one.action}, reward {one.reward:.3g}): {_moved(explained, one)}" for one in moved
+    ]
+    if explained.left:
+        lines.append(f"  {explained.left} older steps were not left out one by one.")
+    return lines
+
+
+def _moved(explained: Explanation, one: Influence) -> str:
+    places = explained.best
+    if not places:
+        return f"likeliest action {' '.join(f'{number:.3g}' for number in one.numbers[:_MOST_NUMBERS])}"
+    best = places[0]
+    now = max(range(len(one.numbers)), key=lambda place: one.numbers[place])
+    instead = f"; action {explained.first + now} would be the best" if now != best else ""
+    return (
+        f"{explained.kind} of action {explained.first + best} {one.numbers[best]:.3g} in place of "
+        f"{explained.numbers[best]:.3g}{instead}"
+    )

@@ -1,0 +1,166 @@
+"""Fit and predict: the same decisions as a replayed log, groups apart, arms that come and go."""
+
+import functools
+import json
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+import quickstudy as qs
+from docs.pages import ROOT
+from quickstudy.adapters import Bandit
+from quickstudy.baselines.random import random_agent
+from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
+
+DECISIONS, REWARDS = list("ABCABCB"), [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+
+
+@functools.cache
+def alike():
+    """An agent whose network scores all actions alike, so that it serves any number of arms."""
+    return qs.load_bundle(ROOT / "bundles" / "bandit-n100-k10")
+
+
+def greedy(**settings):
+    agent = qs.tasks.make("bernoulli-bandit", **{"arms": 3, "pulls": 10} | settings).baselines["greedy"]()
+    return agent, agent.init(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Bandit(alike(), arms=list("ABC")).fit(DECISIONS, REWARDS)
+
+
+def test_it_decides_as_the_agent_along_the_same_rows(fitted):
+    space = gymnasium.spaces.Discrete(3)
+    spec = qs.Spec(observation_space=gymnasium.spaces.Discrete(1), action_space=space, horizon=1, episodes=100)
+    actions = ["ABC".index(arm) for arm in DECISIONS]
+    rows = {"observation": [0] * 8, "action": [*actions, 0], "reward": [*REWARDS, 0.0]}
+    logits = qs.replay(alike().agent_for(spec), alike().params_of(0), rows).decisions.extras["policy"].logits[-1]
+    said = fitted.predict_expectations()
+    np.testing.assert_allclose([said[arm] for arm in "ABC"], np.exp(logits - np.logaddexp.reduce(logits)), rtol=1e-4)
+    assert fitted.predict() == fitted.predict()
+
+
+def test_more_rows_are_as_all_rows_at_once_and_groups_are_apart(fitted):
+    parts = Bandit(alike(), arms=list("ABC")).fit(DECISIONS[:2], REWARDS[:2])
+    for arm, reward in zip(DECISIONS[2:], REWARDS[2:], strict=True):
+        parts.partial_fit([arm], [reward])
+        parts.predict()
+    assert parts.predict_expectations() == pytest.approx(fitted.predict_expectations(), rel=1e-4)
+    mixed = Bandit(alike(), arms=list("ABC"))
+    columns = zip(*[(arm, reward, "u") for arm, reward in zip(DECISIONS, REWARDS, strict=True)], ("A", 1.0, "v"), strict=True)
+    decisions, rewards, groups = map(np.asarray, columns)
+    mixed.fit(decisions, rewards, groups=groups)
+    ours, other, new = mixed.predict_expectations(groups=["u", "v", "w"])
+    assert ours == pytest.approx(fitted.predict_expectations(), rel=1e-4)
+    assert new == pytest.approx(dict.fromkeys("ABC", 1 / 3), abs=1e-5)
+    assert other != pytest.approx(new, abs=0.01)
+    assert mixed.groups == ["u", "v"]
+
+
+def test_by_hand():
+    bandit = Bandit(*greedy(), arms=["red", "green", "blue"])
+    bandit.fit(["red", "red", "green", "blue"], [1.0, 0.0, 1.0, 0.0])
+    assert bandit.predict() == "green"
+    assert bandit.partial_fit(["green"] * 3, [0.0, float("nan"), 0.0]).predict() == "red"
+    assert bandit.predict_expectations()["red"] > bandit.predict_expectations()["green"]
+
+
+def test_arms_come_and_go(fitted):
+    bandit = Bandit.from_json(fitted.to_json(), alike())
+    four = bandit.add_arm("D").predict_expectations()
+    assert list(four) == list("ABCD")
+    assert four["D"] == pytest.approx(Bandit(alike(), arms=list("ABCD")).fit(DECISIONS, REWARDS).predict_expectations()["D"])
+    best = max(four, key=four.get)
+    bandit.remove_arm(best)
+    three = bandit.predict_expectations()
+    assert best not in three
+    assert sum(three.values()) == pytest.approx(1.0, abs=1e-5)
+    assert best not in bandit.predict([0] * 64)
+    stored = Bandit.from_json(bandit.to_json(), alike())
+    assert stored.predict_expectations() == pytest.approx(three, rel=1e-4)
+    assert stored.arms == [arm for arm in "ABCD" if arm != best]
+    assert bandit.add_arm(best).predict_expectations() == pytest.approx(four, rel=1e-4)
+    for arm in "ABC":
+        bandit.remove_arm(arm)
+    with pytest.raises(UsageError, match="'D' is the last arm"):
+        bandit.remove_arm("D")
+
+
+def test_an_agent_of_one_number_of_arms_refuses_others():
+    bandit = Bandit(*greedy())
+    assert bandit.arms == [0, 1, 2]
+    for change in (lambda: bandit.add_arm(3), lambda: bandit.remove_arm(2), lambda: Bandit(*greedy(), arms=["A"])):
+        with pytest.raises(SpecError, match=r"this agent serves 3 arms .* scores all actions alike"):
+            change()
+    assert bandit.arms == [0, 1, 2]
+    with pytest.raises(SpecError, match=r"asked for were 3 arms and 20 steps"):
+        Bandit(*greedy(), steps=20)
+    assert Bandit(alike(), arms="AB", steps=3).fit("AB", [0, 1]).predict() in "AB"
+
+
+def test_what_it_refuses_changes_nothing():
+    bandit = Bandit(*greedy(), arms=list("ABC")).fit(["A"], [1.0])
+    before = bandit.to_json()
+    with pytest.raises(UnknownNameError, match="unknown arm 'Z'"):
+        bandit.partial_fit(["A", "Z"], [1.0, 1.0])
+    with pytest.raises(UsageError, match="decisions have 2 rows and rewards 1"):
+        bandit.fit(["A", "B"], [1.0])
+    with pytest.raises(SpecError, match=r"row 1: a reward must be one number"):
+        bandit.fit(["A", "B"], [1.0, "much"])
+    with pytest.raises(SpecError, match=r"row 0: a context must be an element|row 0: "):
+        bandit.fit(["A"], [1.0], [7])
+    with pytest.raises(UsageError, match="group None has 11 rows"):
+        bandit.partial_fit(["A"] * 10, [1.0] * 10)
+    with pytest.raises(UsageError, match=r"different names, at least one; came \['A', 'A'\]"):
+        Bandit(*greedy(), arms=["A", "A"])
+    assert bandit.to_json() == before
+    bandit.fit(["A"] * 10, [1.0] * 10)
+    with pytest.raises(UsageError, match="the lifetime of group None is over"):
+        bandit.predict()
+
+
+def test_states_of_others_are_refused():
+    agent, params = greedy()
+    state = Bandit(agent, params).fit([0, 1], [1.0, float("nan")]).to_json()
+    assert json.loads(state)["groups"] == [[None, {"arms": [0, 1], "rewards": [1.0, None], "contexts": [0, 0]}]]
+    with pytest.raises(UsageError, match="other parameters"):
+        Bandit.from_json(state, alike())
+    for text in ("", "[]", "{}", '{"format": 1}', state.replace('"format": 1', '"format": 2')):
+        with pytest.raises(UsageError, match=r"no state of a Bandit|format 2; this version reads format 1"):
+            Bandit.from_json(text, agent, params)
+    with pytest.raises(UsageError, match="text, whole numbers or None"):
+        Bandit(agent, params, arms=[(1,), (2,), (3,)]).to_json()
+
+
+def test_an_agent_of_tasks_with_a_mask_serves_fewer_arms_than_it_has_actions():
+    space = gymnasium.spaces.Box(0.0, 1.0, (5,))
+    agent = random_agent(
+        qs.Spec(observation_space=space, action_space=gymnasium.spaces.Discrete(3), horizon=1, episodes=9, action_mask=True)
+    )
+    bandit = Bandit(agent, (), arms=["A", "B"]).fit(["A"], [1.0], [[0.5, 0.5]])
+    assert set(bandit.predict([[0.1, 0.2]] * 32)) == {"A", "B"}
+    assert set(bandit.add_arm("C").remove_arm("A").predict([[0.1, 0.2]] * 32)) == {"B", "C"}
+    with pytest.raises(SpecError, match="serves 3 arms"):
+        bandit.add_arm("D")
+    with pytest.raises(SpecError, match="row 0"):
+        bandit.predict([[0.1]])
+
+
+@pytest.mark.slow
+def test_contexts_are_observations():
+    mdp = qs.tasks.make("tabular-mdp", states=3, actions=2, horizon=3, episodes=4)
+    algorithm = qs.algorithms.make("rl2", mdp.spec, hidden_size=8, cell="gru")
+    params = algorithm.agent.init(jax.random.key(0))
+    bandit = Bandit(algorithm.agent, params).fit([0, 1, 1], [0.0, 1.0, 2.0], [2, 1, 0])
+    rows = {"observation": [2, 1, 0, 1], "action": [0, 1, 1, 0], "reward": [0.0, 1.0, 2.0, 0.0]}
+    rows["next_observation"] = [1, 0, 1, 0]
+    logits = qs.replay(algorithm.agent, params, rows).decisions.extras["policy"].logits[-1]
+    said, other = bandit.predict_expectations([1, 2])
+    np.testing.assert_allclose(list(said.values()), np.exp(logits), rtol=1e-4)
+    assert said != other
+    with pytest.raises(UsageError, match="give contexts"):
+        bandit.predict()

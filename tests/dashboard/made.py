@@ -1,0 +1,44 @@
+"""Runs and results with numbers that tests know; nothing is trained for them."""
+
+import json
+
+from evaluation.made_runs import make_run
+from reports.made_lifetime import LIFETIME
+from reports.test_page import made
+
+RUN_WITH_RESULTS = "study/best"
+LEVELS = {"rl2": 0.85, "Thompson sampling": 0.7, "random": 0.2}
+RAW = """agent,split,task,seed,return
+rl2,test,0,0,4.0
+rl2,test,0,1,6.0
+rl2,test,1,0,1.0
+rl2,test,1,1,2.0
+rl2,test,2,0,9.0
+rl2,test,2,1,9.0
+random,test,0,0,7.0
+random,test,1,0,0.5
+random,test,2,0,3.0
+"""
+
+
+def make_runs(folder):
+    make_run(folder / "first", [[1.0, 3.0], [2.0, 4.0]], finished=False)
+    make_run(folder / "second", [[5.0], [6.0], [7.0]], algorithm="maml")
+    best = make_run(folder / RUN_WITH_RESULTS, [[2.0, 4.0], [6.0, 8.0]])
+    for split in ("train", "test", "ood:far"):
+        made(LEVELS, split=split).save(best)
+    (best / "returns.csv").write_text(RAW)
+    LIFETIME.save(best)
+
+
+def table(text):
+    """The rows of a CSV file, numbers as numbers and empty cells as None."""
+    header, *rows = [line.split(",") for line in text.splitlines()]
+    return header, [[None if cell == "" else _number(cell) for cell in row] for row in rows]
+
+
+def _number(cell):
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell

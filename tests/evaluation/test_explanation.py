@@ -1,0 +1,110 @@
+"""An explanation: numbers by hand, the same decision as the recorded one, and leaving a step out as `unroll` does it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import quickstudy as qs
+from docs.pages import ROOT
+from laws.subject import subject_of
+from quickstudy import cli
+from quickstudy.evaluation.contenders import contender
+from quickstudy.evaluation.explanation import explain, slots_of
+from quickstudy.evaluation.explanation_words import explanation_lines
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.records import Outcome
+from quickstudy.reports.explanation_chart import explanation_picture
+from quickstudy.rollout.logged_slots import LoggedSlots
+
+
+def pulls(actions, rewards):
+    """A lifetime of a bandit with these pulls, and one slot for the decision after them."""
+    slots = len(actions) + 1
+    no = np.zeros(slots, bool)
+    return LoggedSlots(
+        observation=np.zeros(slots, np.int32),
+        action=np.asarray([*actions, 0], np.int32),
+        outcome=Outcome(
+            observation=np.zeros(slots, np.int32), reward=np.asarray([*rewards, 0], np.float32), terminated=no, truncated=no
+        ),
+        slot=np.arange(slots, dtype=np.int32),
+        valid=np.ones(slots, bool),
+    )
+
+
+@pytest.fixture(scope="module")
+def greedy():
+    bandits = qs.tasks.make("bernoulli-bandit", arms=3, pulls=10)
+    agent = bandits.baselines["greedy"]()
+    others = {"the same": contender(agent)}
+    history = pulls([0, 1], [1.0, 0.0])
+    return explain("greedy", agent, (), history, slot=2, key=jax.random.key(0), others=others)
+
+
+def test_by_hand(greedy):
+    # With a uniform prior: 1 success of 1 gives 2/3, 0 of 1 gives 1/3, an arm that was never pulled 1/2.
+    np.testing.assert_allclose(greedy.numbers, [2 / 3, 1 / 3, 1 / 2], rtol=1e-5)
+    assert (greedy.kind, greedy.action, greedy.best) == ("score", "0", [0, 2])
+    changes = {one.slot: one for one in greedy.influences}
+    np.testing.assert_allclose(changes[0].numbers, [1 / 2, 1 / 3, 1 / 2], rtol=1e-5)
+    np.testing.assert_allclose(changes[1].numbers, [2 / 3, 1 / 2, 1 / 2], rtol=1e-5)
+    assert changes[0].change == pytest.approx(1 / 6, rel=1e-4)
+    assert greedy.others == {"the same": "0"}
+
+
+def test_in_words(greedy):
+    said = explanation_lines(greedy, task="task 4 of test")
+    assert said[:4] == [
+        "Decision of greedy at step 3 of 10 on task 4 of test.",
+        "It observed 0. It chose action 0.",
+        "The best action is 0: score 0.667; belief about the task 0.667 ± 0.24.",
+        "The second best action is 2: score 0.5; belief about the task 0.5 ± 0.29.",
+    ]
+    assert "  step 1 (action 0, reward 1): score of action 0 0.5 in place of 0.667" in said
+    assert said[-1] == "the same, after the same steps, would choose action 0."
+
+
+def test_the_picture(greedy):
+    picture = explanation_picture(greedy, title="A decision")
+    assert picture.svg.startswith("<?xml")
+    assert "earlier step" in picture.svg
+    assert picture.alternative.startswith("A decision: action 0 at step 3.")
+    first = dataclasses.replace(greedy, influences=(), slot=0)
+    assert "There is no earlier step." in explanation_picture(first, title="A decision").caption
+
+
+@pytest.mark.slow
+def test_it_is_the_recorded_decision_and_leaves_steps_out_as_unroll_does():
+    name = "rl2 gru 8 on corridor"
+    subject = subject_of(name)
+    _, key, lifetime, _ = subject.one()
+    slot = int(np.flatnonzero(lifetime.valid)[-2])
+    found = explain(name, subject.agent, subject.params, slots_of(lifetime), slot=slot, key=jax.random.split(key)[0])
+    probabilities = jax.nn.softmax(lifetime.decision.extras["policy"].logits[slot])
+    np.testing.assert_allclose(found.numbers, probabilities, rtol=1e-4)
+    for one in found.influences[:3]:
+        without = dataclasses.replace(lifetime, valid=jnp.asarray(lifetime.valid).at[one.slot].set(False))
+        _, decisions = subject.agent.unroll(subject.params, without, jax.random.split(key)[0])
+        np.testing.assert_allclose(one.numbers, jax.nn.softmax(decisions.extras["policy"].logits[slot]), rtol=1e-3)
+
+
+def test_a_step_that_is_not_there_is_named():
+    agent = qs.tasks.make("bernoulli-bandit", arms=3, pulls=10).baselines["greedy"]()
+    with pytest.raises(UsageError, match=r"no decision was made at step 9 .* it has 2 steps, the last is 2"):
+        explain("greedy", agent, (), pulls([0], [1.0]), slot=8, key=jax.random.key(0))
+
+
+@pytest.mark.slow
+def test_the_command_writes_what_it_says(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    bundle = str(ROOT / "bundles" / "bandit-n10-k5")
+    assert cli.main(["explain", bundle, "--step", "4", "--tasks", "8", "--task", "2", "--folder", str(tmp_path / "why")]) == 0
+    said = capsys.readouterr().out
+    assert "Decision of rl2 at step 4 of 10 on task 2 of test" in said
+    assert {path.name for path in (tmp_path / "why").iterdir()} == {"explanation.txt", "explanation.svg", "explanation.png"}
+    assert (tmp_path / "why" / "explanation.txt").read_text(encoding="utf-8").strip() in said
+    assert cli.main(["explain", bundle, "--step", "11", "--tasks", "8"]) == 2
+    assert "no decision was made at step 11" in capsys.readouterr().err
