@@ -44,6 +44,7 @@ def test_it_decides_as_the_agent_along_the_same_rows(fitted):
     assert fitted.predict() == fitted.predict()
 
 
+@pytest.mark.slow
 def test_more_rows_are_as_all_rows_at_once_and_groups_are_apart(fitted):
     parts = Bandit(alike(), arms=list("ABC")).fit(DECISIONS[:2], REWARDS[:2])
     for arm, reward in zip(DECISIONS[2:], REWARDS[2:], strict=True):

@@ -81,6 +81,7 @@ def test_tasks_outside_jax():
         LifetimeEnv(distribution, split="elsewhere")
 
 
+@pytest.mark.slow
 def test_ask_and_tell_is_an_actor():
     subject = subject_of("rl2 gru 8 on corridor")
     loop, actor = AskTell(subject.agent, subject.params, seed=5), qs.Actor(subject.agent, subject.params, seed=5)

@@ -67,6 +67,7 @@ def test_in_words(greedy):
     assert said[-1] == "the same, after the same steps, would choose action 0."
 
 
+@pytest.mark.slow
 def test_the_picture(greedy):
     picture = explanation_picture(greedy, title="A decision")
     assert picture.svg.startswith("<?xml")

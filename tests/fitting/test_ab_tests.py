@@ -184,6 +184,7 @@ def test_the_command_writes_four_files(table, tmp_path, capsys, monkeypatch):
     assert "unknown kind of records 'tests'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_picture_names_what_was_held_out(fitted):
     assert "100 tasks that nothing was fitted to" in fit_picture(fitted).caption
     assert "the tasks of the fit" in fit_picture(dataclasses.replace(fitted, held_out=0)).caption

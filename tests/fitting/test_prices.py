@@ -36,6 +36,7 @@ def test_fitted_numbers_are_near_the_truth(tmp_path):
     assert sum(one.fits for one in fitted.matches) >= 4
 
 
+@pytest.mark.slow
 def test_sales_that_vary_more_than_poisson_are_seen_by_the_checks(tmp_path):
     fitted = fit_records(write_table(tmp_path / "sales.csv", drawn_products(noise=0.8), HEADERS), kind="pricing")
     assert fitted.matches[-1].name == "variance of sales by their mean"

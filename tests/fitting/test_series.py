@@ -23,6 +23,7 @@ def drawn_series(*, series=40, steps=120, hazard=0.025, size=3.0, seed=0):
     return rows
 
 
+@pytest.mark.slow
 def test_fitted_numbers_are_near_the_truth(tmp_path):
     fitted = fit_records(write_table(tmp_path / "series.csv", drawn_series(), HEADERS), kind="forecasting")
     assert fitted.fitted["hazard"] == pytest.approx(0.025, rel=0.35)
@@ -32,6 +33,7 @@ def test_fitted_numbers_are_near_the_truth(tmp_path):
     assert sum(one.fits for one in fitted.matches) >= 2
 
 
+@pytest.mark.slow
 def test_series_of_another_kind_are_seen_by_the_checks(tmp_path):
     random = np.random.default_rng(0)
     walks = random.standard_normal((12, 100)).cumsum(1)  # neighbouring changes of a random walk are not correlated

@@ -34,6 +34,7 @@ def test_series_add_up_and_ends_do_not_count():
     assert both == pytest.approx(sum(apart), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_long_times_are_joined_with_little_error():
     random = np.random.default_rng(0)
     values = random.standard_normal((2, 2 * MOST_SINCE)) + 1.0
@@ -48,6 +49,7 @@ def test_long_times_are_joined_with_little_error():
     assert joined == pytest.approx(exact, abs=1.5)
 
 
+@pytest.mark.slow
 def test_the_fit_is_near_the_truth():
     random = np.random.default_rng(1)
     shape = (40, 120)

@@ -74,7 +74,7 @@ def read_products(records: Any) -> PastProducts:
     dated = ((line, row) for line, row in table.rows(COLUMNS) if row["day"] is not None)
     repetitions.check(lambda: ((line, (row["product"], row["day"].number)) for line, row in dated))
     # A product with one price says nothing about its elasticity, and one that sold nothing has no level.
-    useful = [one for one in prices if len(prices[one]) >= LEAST_PERIODS and len(set(prices[one])) > 1 and sum(sales[one])]
+    useful = [one for one in prices if len(prices[one]) >= LEAST_PERIODS and len(set(prices[one])) > 1 and any(sales[one])]
     if len(useful) < LEAST_PRODUCTS:
         raise UsageError(
             f"{table.name} has {rows} rows of {len(prices)} products, of which {len(useful)} have {LEAST_PERIODS} periods, two "
@@ -160,8 +160,8 @@ def _check(
     random = np.random.default_rng(seed)
     tables = []
     for _ in range(_TABLES):
-        levels = np.exp(random.uniform(*np.log(fit.level), len(logs)))
-        elasticities = random.uniform(*fit.elasticity, len(logs))
+        levels = np.exp(random.uniform(np.log(fit.level[0]), np.log(fit.level[1]), len(logs)))
+        elasticities = random.uniform(fit.elasticity[0], fit.elasticity[1], len(logs))
         tables.append([random.poisson(lv * np.exp(-e * x)) for lv, e, x in zip(levels, elasticities, logs, strict=True)])
     real, numbers = _quantities(logs, sales), [_quantities(logs, one) for one in tables]
     matches = tuple(Match.of(name, real[name], np.asarray([one[name] for one in numbers])) for name in real)
