@@ -1,4 +1,4 @@
-"""What `--help` and `list` say: every flag is described, in sentences that end where a line is broken, in words of the field."""
+"""What `--help` and `list` say: every flag is described, in sentences that end where a line breaks, in words of the field."""
 
 import ast
 import pathlib
