@@ -69,17 +69,17 @@ class ContrastConfig:
     """Settings of the loss that the energy is learned from."""
 
     contrasts: Literal["rewards", "observations", "both"] = "both"
-    """What is exchanged with that of other lifetimes: the reward of a step, its successor, or each of them."""
+    """What is exchanged for that of another lifetime: the reward of a step, the next observation, or each of them."""
     moments: int = 8
-    """Slots of each lifetime whose beliefs are tested, for every gradient step."""
+    """Beliefs of each lifetime that a gradient step tests."""
     predicted: int = 3
-    """Later steps that are tested for each of them."""
+    """Later steps that are tested for each belief."""
     negatives: int = 4
-    """Other lifetimes whose outcomes stand beside the true one; fewer where a minibatch has no more."""
+    """Negatives beside each true outcome; each comes from another lifetime, so a small minibatch has fewer."""
     evidence_weight: float = 1.0
-    """Weight of the contrastive loss, per step, beside the policy's."""
+    """Weight of the contrastive loss per step; the policy loss has weight 1."""
     policy_moves_energy: bool = False
-    """Let the gradient of the policy's loss pass into the energy, through particles and weights."""
+    """Let the gradient of the policy loss train the energy, through particles and weights."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "moments", "predicted", "negatives")

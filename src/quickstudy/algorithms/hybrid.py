@@ -40,9 +40,9 @@ class HeadStepConfig:
     """Settings of the inner steps of the policy head."""
 
     inner_rate: float = 0.1
-    """Size of an inner step, where the meta-learned rates start."""
+    """Size of an inner step at the start; the rates are then meta-learned."""
     inner_discount: float = 0.95
-    """Per step, within an episode."""
+    """Discount per step, within an episode."""
     inner_trace_decay: float = 0.9
     """Lambda of the traces."""
 

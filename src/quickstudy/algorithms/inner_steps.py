@@ -32,16 +32,17 @@ class InnerStepConfig:
     """Settings of the inner steps, and of the experience that each is taken on."""
 
     rollouts: int = 20
-    """Episodes between two inner steps; divides the episodes of a lifetime."""
+    """Episodes between two inner steps. The episodes of a lifetime must be a multiple of it."""
     adapts: Literal["all", "head", "context"] = "all"
-    """What an inner step changes: all weights (MAML), the last layer (ANIL, Raghu et al. 2020), or an input vector alone
-    (CAVIA, Zintgraf et al. 2019)."""
+    """What an inner step changes.
+    `all`: all weights (MAML). `head`: the last layer (ANIL, Raghu et al. 2020).
+    `context`: only an input vector (CAVIA, Zintgraf et al. 2019)."""
     context_size: int = 8
-    """Numbers of that input vector, which exists for `context` only."""
+    """Size of the input vector that inner steps change; for `context` only."""
     inner_rate: float = 0.1
     """Size of an inner step."""
     discount: float = 0.99
-    """Per step, within an episode."""
+    """Discount per step, within an episode."""
     trace_decay: float = 0.9
     """Lambda of the generalised advantages."""
 
@@ -55,12 +56,13 @@ class InnerGradientConfig:
     """What an inner step follows, and how it depends on the start."""
 
     estimator: Estimator = "lvc"
-    """How the adapted policy depends on the start; `maml.py` lists them."""
+    """Estimator of how the adapted policy depends on the start; the documentation of `maml.py` describes each."""
     first_order: bool = False
     """Take the inner gradients as constants (FOMAML)."""
     baseline: Literal["linear", "none"] = "linear"
-    """What advantages are measured against: a value that is linear in simple features, fitted anew to the episodes of each
-    inner step (Duan et al. 2016), or nothing."""
+    """What advantages are measured against.
+    `linear`: a value that is linear in simple features, fitted anew to the episodes of each inner step (Duan et al. 2016).
+    `none`: nothing."""
 
 
 @record

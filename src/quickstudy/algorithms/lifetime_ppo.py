@@ -39,26 +39,26 @@ class LifetimePPOConfig:
     epochs: int = 4
     """Passes over the lifetimes of one update."""
     minibatches: int = 4
-    """Gradient steps per pass; divides lifetimes. Small batches learn more from a step, and cost the same on a processor."""
+    """Gradient steps per pass. The number of lifetimes must be a multiple of it."""
     learning_rate: float = 1.5e-3
     """Adam's step size at the start; it falls linearly to a twentieth."""
     discount: float = 0.99
-    """Per step, across the ends of episodes."""
+    """Discount per step; it goes on across the ends of episodes."""
     trace_decay: float = 0.9
     """Lambda of the generalised advantages."""
     clip: float = 0.2
     """How far the probability ratio may move in one update."""
     entropy_bonus: float | None = None
-    """Weight of the policy's entropy at the start; it falls linearly to nothing. If not given, 0.05 where
-    actions are choices among ids, and 0.003 where they are numbers, which 0.05 would keep at random."""
+    """Weight of the policy's entropy at the start; it falls linearly to zero.
+    If not given: 0.05 if actions are choices among ids, and 0.003 if they are numbers, which 0.05 would keep random."""
     value_weight: float = 2.0
-    """Weight of the value loss, which teaches the memory to count."""
+    """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     teacher: str = ""
-    """A baseline that is imitated first, as `gittins-index` or PATH.py:FUNCTION; none if empty."""
+    """A baseline that is imitated first, such as `gittins-index` or PATH.py:FUNCTION; none if empty."""
     imitation: float = 0.5
-    """Part of the budget over which the weight of imitation falls from one to nothing, where there is a teacher."""
+    """Part of the budget over which the weight of imitation falls from one to zero, if there is a teacher."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")

@@ -63,10 +63,10 @@ class OuterStepConfig:
     """Settings of the outer loop."""
 
     credits: Credits = "every"
-    """Episodes whose return meta-training maximises: those after every inner step, or after the last alone."""
+    """Episodes whose return meta-training maximises: those after every inner step, or only those after the last."""
     learned_rates: bool = True
-    """Meta-learn a rate for each weight (Meta-SGD, Li et al. 2017) and each inner step of a lifetime (after Antoniou et al.
-    2019), starting from `inner_rate`."""
+    """Meta-learn a rate for each weight and each inner step of a lifetime, starting from `inner_rate`.
+    Sources: Meta-SGD, Li et al. 2017; rates of each step, Antoniou et al. 2019."""
     lifetimes: int = 20
     """Lifetimes, each on a task of its own, per update."""
     learning_rate: float = 5e-3

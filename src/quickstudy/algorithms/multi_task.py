@@ -29,7 +29,7 @@ class MultiTaskConfig:
     ppo: PPOConfig = PPOConfig()
 
     fine_tunes: bool = True
-    """Go on learning within a lifetime. Otherwise one policy is used in, and learns from, all episodes of a lifetime."""
+    """Go on learning within a lifetime. Otherwise one policy acts in, and is trained on, all episodes of a lifetime."""
     lifetimes: int = 64
     """Lifetimes, each on a task of its own, per update."""
     meta_learning_rate: float = 1e-3

@@ -56,29 +56,29 @@ class PEARLConfig:
     """Settings of PEARL."""
 
     embedding_size: int = 5
-    """Numbers in the task embedding."""
+    """Size of the task embedding."""
     hidden_sizes: tuple[int, ...] = (96, 96)
     """Widths of the hidden layers of encoder, actor and critics."""
     lifetimes: int = 4
     """Fresh lifetimes per update."""
     room: int = 1000
-    """Lifetimes that are kept; the oldest give way. In point navigation, of 400 steps each, they take 12 MB."""
+    """Lifetimes that are kept for replay; the oldest are dropped. In point navigation, with 400 steps each, they take 12 MB."""
     gradient_steps: int = 64
     """Gradient steps of critic, encoder and actor, per update."""
     replayed: int = 16
-    """Lifetimes that each gradient step draws; divisible by the number of devices."""
+    """Lifetimes that each gradient step draws. It must be a multiple of the number of devices."""
     steps: int = 64
-    """Steps of each of them that actor and critic learn from. At most as many give its context."""
+    """Steps of each drawn lifetime that actor and critic learn from. At most as many steps are its context."""
     learning_rate: float = 1e-3
     """Adam's step size."""
     discount: float = 0.9
-    """Per step, within an episode."""
+    """Discount per step, within an episode."""
     target_rate: float = 0.005
-    """Part of the difference to the critics by which the target critics follow at each gradient step."""
+    """Part of the way towards the critics that the target critics move at each gradient step."""
     divergence_weight: float = 0.001
     """Weight β of the belief's divergence from the prior."""
     target_entropy: float = 0.85
-    """The entropy that α holds the policy near, from 0, nearly deterministic, to 1, uniform."""
+    """The entropy near which α keeps the policy: 0 is nearly deterministic, 1 is uniform."""
     max_gradient_norm: float = 10.0
     """Gradients are scaled down to this norm."""
     observation_scale: ObservationScale = "seen"

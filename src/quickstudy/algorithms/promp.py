@@ -50,7 +50,7 @@ class ProximalStepConfig:
     clip: float = 0.3
     """How far the probability ratio after an inner step may move in one update."""
     divergence_weight: float = 5e-4
-    """Weight of the divergence from the policy that inner steps learned from."""
+    """Weight of the divergence from the policy that collected the data of the inner steps."""
     max_gradient_norm: float = 1.0
     """Outer gradients are scaled down to this norm."""
 

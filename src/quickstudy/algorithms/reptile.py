@@ -37,7 +37,7 @@ class ReptileConfig:
     lifetimes: int = 40
     """Lifetimes, each on a task of its own, per update."""
     learning_rate: float = 0.5
-    """Part of the way towards the adapted weights that the start moves; it falls linearly to a twentieth."""
+    """Part of the way to the adapted weights that each update moves the start; it falls linearly to a twentieth."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "lifetimes", "learning_rate")

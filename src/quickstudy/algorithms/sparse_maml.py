@@ -57,7 +57,7 @@ class SparseMAMLConfig:
     gradient: InnerGradientConfig = InnerGradientConfig()
     outer: OuterStepConfig = OuterStepConfig()
     adapted_fraction: float = 0.1
-    """Part of the hidden units of each layer that inner steps change, at least one unit."""
+    """Part of the hidden units of each layer that inner steps change; always at least one unit."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "adapted_fraction")

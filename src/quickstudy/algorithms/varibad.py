@@ -43,21 +43,21 @@ class BeliefConfig:
     """Settings of the belief, and of the prediction that it learns from."""
 
     embedding_size: int = 5
-    """Numbers in the task embedding."""
+    """Size of the task embedding."""
     decodes: Literal["rewards", "observations", "both"] = "rewards"
     """What must be predicted (Zintgraf et al. 2020, section 3.2: rewards where tasks differ in them alone)."""
     decoder_size: int = 64
     """Width of the decoders' hidden layers."""
     decoded_beliefs: int = 8
-    """Slots of each lifetime whose beliefs are decoded, for every gradient step; all steps are predicted from each."""
+    """Beliefs of each lifetime that a gradient step decodes. Each of them predicts all steps of the lifetime."""
     divergence_from: Literal["previous", "prior"] = "previous"
-    """What a belief is kept close to: the one before it, or the standard normal (section 3.3 and appendix of the paper)."""
+    """What a belief is kept close to: the previous belief, or the standard normal (section 3.3 and appendix of the paper)."""
     divergence_weight: float = 0.01
     """Weight w of the divergence."""
     reward_deviation: float = 0.5
-    """Deviation of the decoder's normal distribution over rewards, in units of their running size."""
+    """Standard deviation of the decoder's normal distribution over rewards, in units of their running size."""
     evidence_weight: float = 1.0
-    """Weight of the prediction loss, per step, beside the policy's."""
+    """Weight of the prediction loss per step; the policy loss has weight 1."""
     policy_moves_encoder: bool = False
     """Let the gradient of the policy's loss pass into the encoder."""
 

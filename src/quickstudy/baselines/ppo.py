@@ -37,15 +37,15 @@ class PPOConfig:
 
     network: PolicyConfig = PolicyConfig()
     rollouts: int = 5
-    """Episodes between two improvements; divides the episodes of a lifetime."""
+    """Episodes between two improvements. The episodes of a lifetime must be a multiple of it."""
     epochs: int = 10
-    """Passes over them."""
+    """Passes over the episodes of one improvement."""
     minibatches: int = 5
-    """Gradient steps per pass; divides the steps of the rollouts."""
+    """Gradient steps per pass. The number of steps of these episodes must be a multiple of it."""
     learning_rate: float = 3e-3
     """Adam's step size."""
     discount: float = 0.99
-    """Per step, within an episode."""
+    """Discount per step, within an episode."""
     trace_decay: float = 0.97
     """Lambda of the generalised advantages."""
     clip: float = 0.2

@@ -4,26 +4,28 @@ TYPE_CHECKING = False  # importing typing would take longer than everything befo
 if TYPE_CHECKING:
     from quickstudy.training.interrupts import CommandInterrupts
 
-VERBS = {
-    "list": "what there is: algorithms, task distributions and baselines, one line each",
-    "train": "meta-train an agent:          quickstudy train rl2 bernoulli-bandit --arms 10 --budget 5m",
-    "evaluate": "measure runs and bundles:     quickstudy evaluate runs/rl2-bernoulli-bandit",
-    "speed": "compared with a baseline:     quickstudy speed runs/maml-point-navigation",
-    "readout": "what it believes, how surely:  quickstudy readout runs/rl2-point-navigation",
-    "explain": "one decision, and its reasons: quickstudy explain bundles/bandit-n100-k10 --step 30",
-    "video": "its first try and its last:   quickstudy video runs/rl2-half-cheetah-velocity",
-    "report": "draw a run, or compare runs:  quickstudy report runs/rl2-bernoulli-bandit",
-    "export": "for use without JAX:          quickstudy export bundles/bandit-n10-k10 --to c",
-    "fit": "tasks from your own records: quickstudy fit past_tests.csv --as ab-test --out fitted",
-    "check": "inspect your own tasks:       quickstudy check my_tasks.py:make",
-    "serve": "sessions over HTTP:           quickstudy serve bundles/bandit-n100-k5-taught",
-    "dashboard": "look at it in the browser:    quickstudy dashboard --runs runs",
-    "token": "who may use a server:         quickstudy token add sqlite:sessions.db acme",
-    "registry": "versions of an agent:         quickstudy registry put agents bandit bundles/bandit-n100-k5-taught",
-    "audit": "what a server decided:        quickstudy audit verify sqlite:sessions.db",
-    "bench": "published tables, row by row: quickstudy bench run bandit-n10-k5",
-    "demo": "train, evaluate and report within minutes",
+_VERB_LINES = {
+    "list": ("print algorithms, task distributions and baselines", ""),
+    "train": ("meta-train an agent", "train rl2 bernoulli-bandit --arms 10 --budget 5m"),
+    "evaluate": ("measure runs and bundles", "evaluate runs/rl2-bernoulli-bandit"),
+    "speed": ("count episodes, beside a baseline", "speed runs/maml-point-navigation"),
+    "readout": ("what an agent believes", "readout runs/rl2-point-navigation"),
+    "explain": ("one decision, and its reasons", "explain bundles/bandit-n100-k10 --step 30"),
+    "video": ("first and last episode as a video", "video runs/rl2-half-cheetah-velocity"),
+    "report": ("draw a run, or compare runs", "report runs/rl2-bernoulli-bandit"),
+    "export": ("write files that need no JAX", "export bundles/bandit-n10-k10 --to c"),
+    "fit": ("make tasks from your own records", "fit past_tests.csv --as ab-test --out fitted"),
+    "check": ("inspect your own tasks", "check my_tasks.py:make"),
+    "serve": ("serve sessions over HTTP", "serve bundles/bandit-n100-k5-taught"),
+    "dashboard": ("show runs in the browser", "dashboard --runs runs"),
+    "token": ("control who may use a server", "token add sqlite:sessions.db acme"),
+    "registry": ("store versions of an agent", "registry put agents bandit bundles/bandit-n100-k5-taught"),
+    "audit": ("check the log of a server", "audit verify sqlite:sessions.db"),
+    "bench": ("measure the published tables", "bench run bandit-n10-k5"),
+    "demo": ("train, evaluate and report within minutes", ""),
 }
+VERBS = {verb: f"{says + ':':36}quickstudy {example}" if example else says for verb, (says, example) in _VERB_LINES.items()}
+"""What `--help` says of each command: what it does, and an example."""
 
 
 def main(arguments: list[str] | None = None) -> int:

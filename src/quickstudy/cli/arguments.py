@@ -84,6 +84,11 @@ def parse_nothing(arguments: list[str], *, program: str, description: str) -> No
     parse(dataclasses.make_dataclass("Nothing", []), arguments, program=program, description=description)
 
 
+def with_usages(said: str, usages: Mapping[str, str]) -> str:
+    """The description of a verb that has commands of its own, with one usage a line."""
+    return "\n".join([said, *(f"  {usage}" for usage in usages.values())])
+
+
 def settings_class(name: str, factory: Callable[..., Any]) -> type:
     """A dataclass with one field per keyword setting of a function, documented by its docstring's `Args`.
 

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.arguments import parse, positional, with_usages
 from quickstudy.evaluation.numbers import counted
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.protocol.setting_values import Count, Seed
 
-_USAGE = (
-    "quickstudy audit verify STORE, audit heads STORE, audit export STORE, audit show STORE SESSION DECISION, "
-    "audit evaluate STORE BUNDLE"
-)
+_SAID = "Checks and prints the log of a server, and evaluates another agent on it."
+_USAGES = {
+    "verify": "quickstudy audit verify STORE",
+    "heads": "quickstudy audit heads STORE",
+    "export": "quickstudy audit export STORE",
+    "show": "quickstudy audit show STORE SESSION DECISION",
+    "evaluate": "quickstudy audit evaluate STORE BUNDLE",
+}
 WORDS = {
     "verify": ("STORE",),
     "heads": ("STORE",),
@@ -26,32 +30,33 @@ WORDS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditArguments:
-    """What is looked at."""
+    """What is read."""
 
     tenant: str = "default"
-    """Tenant of the session, for show; of the sessions, for evaluate."""
+    """For show and evaluate: tenant of the sessions."""
     kept: str | None = None
     """For verify: a file with the output of an earlier `quickstudy audit heads`."""
     decisions: Count = 5
-    """For evaluate: decisions of each lifetime that count, the first ones."""
+    """For evaluate: how many decisions of each lifetime count, from the first on."""
     seed: Seed = 0
-    """For evaluate: seed of training, whose agent is evaluated."""
+    """For evaluate: which of the independently trained agents, from 0."""
     version: str | None = None
-    """For evaluate: read only sessions that this version of the agent served; its digest, or the beginning of it."""
+    """For evaluate: only sessions that this version of the agent served. Give its digest, or the first letters of it."""
     unknown_reward: float | None = None
-    """For evaluate: stands for rewards that never came; without it, lifetimes with such a decision are left out."""
+    """For evaluate: the reward of decisions whose reward never came. If not given, their lifetimes are left out."""
 
 
 def run(arguments: list[str]) -> int:
     """Prints what is asked for; the exit status of verify is 1 if something is wrong."""
+    described = with_usages(_SAID, _USAGES)
     if not arguments or arguments[0] in ("-h", "--help"):
-        parse(AuditArguments, ["--help"] if arguments else [], program="quickstudy audit", description=_USAGE)
-        raise UsageError(f"Usage: {_USAGE}.")
+        parse(AuditArguments, ["--help"] if arguments else [], program="quickstudy audit", description=described)
+        raise UsageError(f"Usage: {'; '.join(_USAGES.values())}.")
     verb, rest = arguments[0], arguments[1:]
     if verb not in WORDS:
         raise UnknownNameError("command of quickstudy audit", verb, WORDS)
-    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
-    asked = parse(AuditArguments, flags, program="quickstudy audit", description=f"The audit of a store. {_USAGE}")
+    words, flags = positional(rest, WORDS[verb], usage=_USAGES[verb])
+    asked = parse(AuditArguments, flags, program="quickstudy audit", description=described)
     try:
         from quickstudy.serving import audit
     except ImportError as error:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy import algorithms
-from quickstudy.cli.arguments import leading_words, parse, positional
+from quickstudy.cli.arguments import leading_words, parse, positional, with_usages
 from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.cli.evaluations import show_evaluation
 from quickstudy.cli.progress_panel import Panel
@@ -34,7 +34,14 @@ from quickstudy.storage.bundle import save_bundle
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.train_and_save import train_and_save
 
+_SAID = "Measures the published tables, row by row."
 _USAGE = "quickstudy bench list | run ROW | verify [ROW ...] | page"
+_USAGES = {
+    "list": "quickstudy bench list",
+    "run": "quickstudy bench run ROW",
+    "verify": "quickstudy bench verify [ROW ...]",
+    "page": "quickstudy bench page",
+}
 _BUNDLE_BYTES = 1_000_000
 
 
@@ -43,9 +50,9 @@ class WhereArguments:
     """Which rows, and where their results are."""
 
     rows: str | None = None
-    """A file of rows, or a folder of such files, if not the package's own."""
+    """A file of rows, or a folder of such files; the rows of the package if not given."""
     folder: str = "."
-    """quickstudy's checkout, with results/rows/ and bundles/."""
+    """A clone of quickstudy, with results/rows/ and bundles/."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +81,7 @@ def run(arguments: list[str]) -> int:
     """Carries out one of the bench's own verbs; status 1 if a result does not come out again."""
     words, rest = positional(arguments, ("list, run, verify or page",), usage=_USAGE)
     if not words:
-        parse(WhereArguments, rest, program="quickstudy bench", description=f"Published tables, row by row: {_USAGE}")
+        parse(WhereArguments, rest, program="quickstudy bench", description=with_usages(_SAID, _USAGES))
     if words[0] not in _VERBS:
         raise UnknownNameError("command of the bench", words[0], _VERBS)
     return _VERBS[words[0]](rest)

@@ -17,18 +17,20 @@ class CheckArguments:
     """How thoroughly to check."""
 
     samples: Count = 10_000
-    """Tasks drawn from each split to find overlaps."""
+    """Tasks drawn from each split, to find tasks that two splits share."""
     seed: Seed = 0
-    """Seed of everything that is drawn."""
+    """Seed of all random numbers."""
     budget_seconds: Seconds = 10.0
-    """About how long to run episodes where environments live outside JAX."""
+    """About how many seconds to run episodes, if environments run outside JAX."""
     collecting: CollectingConfig = CollectingConfig()
 
 
 def run(arguments: list[str]) -> int:
     """Prints faults and warnings; 1 if there is a fault, 0 otherwise."""
     words, flags = positional(arguments, ("PATH.py:FUNCTION",), usage=_USAGE)
-    asked = parse(CheckArguments, flags, program=_USAGE, description="Inspects a task distribution.")
+    asked = parse(
+        CheckArguments, flags, program=_USAGE, description="Inspects a task distribution, and names each fault with its remedy."
+    )
     distribution = tasks.make(words[0])
     found = findings(
         distribution,

@@ -32,14 +32,19 @@ class DemoArguments:
     tasks: Count = 4000
     """Held-out bandits per split."""
     folder: str = "runs/demo"
-    """Where everything goes."""
+    """Folder for the run and its page."""
     overwrite: bool = False
     """Start again if the folder holds a run already."""
 
 
 def run(arguments: list[str]) -> int:
     """Trains RL² on Bernoulli bandits, evaluates it on every held-out split, draws the page."""
-    asked = parse(DemoArguments, arguments, program="quickstudy demo", description="Train, evaluate, report.")
+    asked = parse(
+        DemoArguments,
+        arguments,
+        program="quickstudy demo",
+        description="Trains an agent on bandits, evaluates it on new ones, and draws a page.",
+    )
     began = time.monotonic()
     command = shlex.join(["quickstudy", "demo", *arguments])
     distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)

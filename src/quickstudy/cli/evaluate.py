@@ -35,13 +35,13 @@ class EvaluateArguments:
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
     tasks: Count = 2000
-    """Tasks per split, the same for everyone."""
+    """Tasks per split, the same for all agents."""
     seed: Seed = 0
     """Seed of the tasks, and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
     controls: bool = True
-    """Measure random actions, and each agent without memory and with shuffled rewards: they show whether it adapts."""
+    """Measure random actions too, and each agent without memory and with shuffled rewards. They show whether it adapts."""
     example: bool = True
     """Save one lifetime of the first agent for the page: what it did, and what it believed."""
     on: str | None = None

@@ -37,11 +37,11 @@ class ExplainArguments:
     step: Count = 1
     """Step of the lifetime whose decision is explained, from 1."""
     split: str = "test"
-    """Split that the task is of."""
+    """Split that the task is drawn from."""
     task: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 0
     """Number of the task in the list that an evaluation measures on."""
     tasks: Count = 2000
-    """Length of that list."""
+    """Length of the list that --task counts in."""
     seed: Seed = 0
     """Seed of the tasks and the keys of the lifetimes."""
     seed_of_training: Seed = 0

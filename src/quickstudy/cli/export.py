@@ -24,18 +24,19 @@ class ExportArguments:
     """The target, and what is checked."""
 
     to: Literal["numpy", "c", "onnx", "litert"] = "numpy"
-    """What the agent is written in: Python with NumPy alone, C99 without allocation, an ONNX graph (extra `onnx`), or a LiteRT
-    graph (extra `litert`)."""
+    """What the agent is written in.
+    `numpy`: Python that needs NumPy only. `c`: C99 without allocation.
+    `onnx`: an ONNX graph (extra `onnx`). `litert`: a LiteRT graph (extra `litert`)."""
     seed: Seed = 0
     """Which of the independently trained agents, from 0."""
     quantize: Literal["int8", "fp16"] | None = None
-    """Hold the matrices in fewer bits: int8, whole numbers with a scale for each row, or fp16, which the C form lacks."""
+    """Store the matrices in fewer bits. `int8`: whole numbers, with one scale for each row. `fp16`: not for `c`."""
     check: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 10_000
     """Steps that are compared with the agent in JAX; 0 leaves the comparison out."""
     bench: bool = False
-    """Time the compared steps too, beside a call that does nothing."""
+    """Also measure the time of the compared steps, and of a call that does nothing."""
     folder: str | None = None
-    """Where the files go; exported/NAME-TARGET if not given, with the type of the matrices if they are quantised."""
+    """Where the files go. If not given: exported/NAME-TARGET, or exported/NAME-TARGET-TYPE if the matrices are quantised."""
     algorithm: str | None = None
     """PATH.py:FUNCTION of an agent whose algorithm is not registered."""
 
@@ -43,7 +44,9 @@ class ExportArguments:
 def run(arguments: list[str]) -> int:
     """Writes the files, checks them, and prints a table."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
-    asked = parse(ExportArguments, flags, program=_USAGE.partition(" --")[0], description="Writes an agent to run without JAX.")
+    asked = parse(
+        ExportArguments, flags, program=_USAGE.partition(" --")[0], description="Writes an agent as files that run without JAX."
+    )
     console = Console()
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
     name = Path(words[0]).resolve().name

@@ -30,17 +30,17 @@ class FitArguments:
     """The records, and where the tasks go."""
 
     kind: str = "ab-test"
-    """What a task is; --as is the same flag. One of the kinds of docs/from-your-records.md."""
+    """Kind of records; --as is the same flag."""
     out: str = "fitted"
     """Folder for tasks.py, fit.json, fit.svg and fit.png."""
     held_out: Annotated[float, Range(least=0, most=0.5)] = 0.2
     """Share of the tasks that nothing is fitted to; the fit is checked on them."""
     seed: Seed = 0
-    """Which tasks are held out."""
+    """Seed of the choice of held-out tasks."""
     control: str | None = None
     """For ab-test: name of the control arm."""
     horizon_users: Count | None = None
-    """For ab-test: users in all, in a test and after it."""
+    """For ab-test: total number of users, in a test and after it."""
     clusters: Count | None = None
     """For recommendation: clusters of visitors; the number that predicts other visitors best if not given."""
     missing_days: bool = False
@@ -51,7 +51,8 @@ def run(arguments: list[str]) -> int:
     """Prints the fit and its checks, and writes the files."""
     words, flags = positional(arguments, ("RECORDS.csv",), usage=_USAGE)
     flags = ["--kind" if flag == "--as" else f"--kind={flag[5:]}" if flag.startswith("--as=") else flag for flag in flags]
-    asked = parse(FitArguments, flags, program=_USAGE.partition(" --")[0], description=_SAID)
+    described = f"{_SAID}\n\nKinds of records: {', '.join(KINDS)}."
+    asked = parse(FitArguments, flags, program=_USAGE.partition(" --")[0], description=described)
     if asked.kind not in KINDS:
         raise UnknownNameError("kind of records", asked.kind, KINDS)
     check_results_folder(asked.out)

@@ -1,5 +1,6 @@
 """`quickstudy list [NAME]`: what there is, one line a name; and more about one name."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -95,4 +96,8 @@ def _of_baseline(name: str) -> str:
 
 def _summary(thing: object) -> str:
     """The first paragraph of what is written about a thing, as one line."""
-    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+    given: Mapping[str, Any] = {}
+    if isinstance(thing, functools.partial):  # one maker of several agents; its settings say which one this is
+        thing, given = thing.func, thing.keywords
+    said = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+    return said + (f" With {', '.join(f'{name}={value!r}' for name, value in given.items())}." if given else "")

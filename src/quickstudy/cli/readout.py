@@ -38,7 +38,7 @@ class ReadoutArguments:
     """The agent, the splits, and where the results go."""
 
     baseline: str | None = None
-    """Take this baseline of a task distribution in place of a trained agent."""
+    """Measure this baseline of a task distribution, not a trained agent."""
     seed_of_training: Seed = 0
     """Which of the independently trained agents, from 0."""
     splits: tuple[str, ...] = ()

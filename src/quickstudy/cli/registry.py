@@ -4,14 +4,17 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.arguments import parse, positional, with_usages
 from quickstudy.cli.console import say
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 
-_USAGE = (
-    "quickstudy registry put FOLDER NAME BUNDLE, registry promote FOLDER NAME VERSION [--moves replay], "
-    "registry rollback FOLDER NAME, registry list FOLDER NAME"
-)
+_SAID = "Stores versions of agents, and which of them is in use."
+_USAGES = {
+    "put": "quickstudy registry put FOLDER NAME BUNDLE",
+    "promote": "quickstudy registry promote FOLDER NAME VERSION [--moves replay]",
+    "rollback": "quickstudy registry rollback FOLDER NAME",
+    "list": "quickstudy registry list FOLDER NAME",
+}
 WORDS = {
     "put": ("FOLDER", "NAME", "BUNDLE"),
     "promote": ("FOLDER", "NAME", "VERSION"),
@@ -27,23 +30,24 @@ class RegistryArguments:
     alias: str | None = None
     """For promote and rollback: the alias that changes, champion if not given. For put: an alias for the new version."""
     moves: Literal["pin", "replay", "restart"] | None = None
-    """What becomes of sessions of other versions from now on: they stay, are replayed, or restart; as before if not given."""
+    """What happens to sessions of other versions: they keep their version, are replayed, or restart; as before if not given."""
     seed: int = 0
-    """For put: seed of training, whose agent is meant; also of the randomness of its sessions."""
+    """For put: which of the independently trained agents, from 0; also the seed of its sessions."""
     envelope: str | None = None
-    """For put: file of an adaptation envelope. The version is the agent within it; other rules make another version."""
+    """For put: file of an adaptation envelope. It is part of the version, so another envelope makes another version."""
 
 
 def run(arguments: list[str]) -> int:
     """Changes a registry, or prints what it holds."""
+    described = with_usages(_SAID, _USAGES)
     if not arguments or arguments[0] in ("-h", "--help"):
-        parse(RegistryArguments, ["--help"] if arguments else [], program="quickstudy registry", description=_USAGE)
-        raise UsageError(f"Usage: {_USAGE}.")
+        parse(RegistryArguments, ["--help"] if arguments else [], program="quickstudy registry", description=described)
+        raise UsageError(f"Usage: {'; '.join(_USAGES.values())}.")
     verb, rest = arguments[0], arguments[1:]
     if verb not in WORDS:
         raise UnknownNameError("command of quickstudy registry", verb, WORDS)
-    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
-    asked = parse(RegistryArguments, flags, program="quickstudy registry", description=f"Versions of agents. {_USAGE}")
+    words, flags = positional(rest, WORDS[verb], usage=_USAGES[verb])
+    asked = parse(RegistryArguments, flags, program="quickstudy registry", description=described)
     from quickstudy.serving.registry import CHAMPION, Registry
 
     registry, name = Registry(words[0]), words[1]

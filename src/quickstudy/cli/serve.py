@@ -23,23 +23,23 @@ class AgentArguments:
     """Which agent of the bundle is served."""
 
     seed: int | None = None
-    """Seed of training, whose agent is served; also of the randomness of its sessions. 0 if not given; registries have it."""
+    """Which of the independently trained agents; also the seed of its sessions. If not given: 0, or as the registry says."""
     long_chunks: bool = False
-    """Allow an agent that adapts on many steps at once; each of its sessions then keeps so many steps in memory."""
+    """Allow an agent that adapts on many steps at once. Each of its sessions then keeps that many steps in memory."""
     envelope: str | None = None
-    """File of an adaptation envelope, whose rules the agent keeps; registries have it."""
+    """File of an adaptation envelope, whose rules the agent keeps. If not given: none, or as the registry says."""
     on: str | None = None
-    """The task distribution whose baselines hold the fallback, if not the registered one trained on."""
+    """Task distribution of the fallback baseline, if it is not the registered one that the agent was trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RegistryArguments:
-    """Where NAME@ALIAS is looked up."""
+    """Where versions NAME@ALIAS are found."""
 
     registry: str | None = None
     """Folder of the registry. The server follows the alias: it takes up another version without a restart."""
     shadow: str | None = None
-    """Alias of a version that decides beside it; its decisions are logged and not obeyed."""
+    """Alias of a version that also decides every step. Its decisions are logged but never carried out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

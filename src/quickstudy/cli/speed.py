@@ -39,11 +39,11 @@ class SpeedArguments:
     episodes: Count | None = None
     """Episodes in a lifetime of the agents; as they were trained if not given."""
     against_episodes: Count = 400
-    """Episodes in a lifetime of a baseline: as many as it needs to reach its final return."""
+    """Episodes in a lifetime of a baseline. Give as many as it needs to reach its final return."""
     splits: tuple[str, ...] = ()
     """Splits to measure on; test and every ood split if not given. "train" only if named here."""
     tasks: Count = 50
-    """Tasks per split, the same for everyone."""
+    """Tasks per split, the same for all agents."""
     lifetimes: Count = 4
     """Lifetimes of each training seed on each task; their mean is the curve."""
     seed: Seed = 0

@@ -2,11 +2,16 @@
 
 import dataclasses
 
-from quickstudy.cli.arguments import parse, positional
+from quickstudy.cli.arguments import parse, positional, with_usages
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.printable import printable
 
-_USAGE = "quickstudy token add STORE TENANT [--scopes read act reward], token list STORE, token remove STORE ID"
+_SAID = "Creates, lists and removes tokens: who may use a server."
+_USAGES = {
+    "add": "quickstudy token add STORE TENANT [--scopes read act reward]",
+    "list": "quickstudy token list STORE",
+    "remove": "quickstudy token remove STORE ID",
+}
 WORDS = {"add": ("STORE", "TENANT"), "list": ("STORE",), "remove": ("STORE", "ID")}
 
 
@@ -20,14 +25,15 @@ class TokenArguments:
 
 def run(arguments: list[str]) -> int:
     """Adds, lists or removes tokens."""
+    described = with_usages(_SAID, _USAGES)
     if not arguments or arguments[0] in ("-h", "--help"):
-        parse(TokenArguments, ["--help"] if arguments else [], program="quickstudy token", description=_USAGE)
-        raise UsageError(f"Usage: {_USAGE}.")
+        parse(TokenArguments, ["--help"] if arguments else [], program="quickstudy token", description=described)
+        raise UsageError(f"Usage: {'; '.join(_USAGES.values())}.")
     verb, rest = arguments[0], arguments[1:]
     if verb not in WORDS:
         raise UnknownNameError("command of quickstudy token", verb, WORDS)
-    words, flags = positional(rest, WORDS[verb], usage=_USAGE)
-    asked = parse(TokenArguments, flags, program="quickstudy token", description=f"Tokens of a server. {_USAGE}")
+    words, flags = positional(rest, WORDS[verb], usage=_USAGES[verb])
+    asked = parse(TokenArguments, flags, program="quickstudy token", description=described)
     from quickstudy.serving.http.tokens import new_token
     from quickstudy.serving.stores import open_store
 

@@ -49,7 +49,8 @@ def run(arguments: list[str]) -> int:
     """Trains, saves the bundle, says what comes next."""
     words, flags = positional(arguments, ("ALGORITHM", "DISTRIBUTION"), usage=_USAGE)
     if len(words) < 2:
-        print(f"usage: {_USAGE}\n\n`quickstudy list` tells the names. With both named, --help adds their own flags to these:\n")
+        print(f"usage: {_USAGE}\n\n`quickstudy list` prints the names.")
+        print("If you name both, --help also shows the flags of the algorithm and of the distribution. The general flags:\n")
         parts = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in _GENERAL.items()]
         parse(
             dataclasses.make_dataclass("General", parts), flags, program="quickstudy train", description="Meta-trains an agent."

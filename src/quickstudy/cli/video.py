@@ -12,7 +12,7 @@ from quickstudy.reports.video_files import write_video
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.results_folder import check_results_folder
 
-_SAID = "Films the first and the last episode of a lifetime, side by side. For tasks outside JAX."
+_SAID = "Makes a video of the first and the last episode of a lifetime, side by side. For environments outside JAX."
 _USAGE = "quickstudy video RUN_OR_BUNDLE [--task NUMBER] [--flags]"
 
 
@@ -21,7 +21,7 @@ class VideoArguments:
     """The task, the agent, and where the video goes."""
 
     split: str = "test"
-    """Split that the task is of."""
+    """Split that the task is drawn from."""
     task: Annotated[int, Range(least=0, most=MOST_WHOLE)] = 0
     """Number of the task in the list that an evaluation measures on."""
     tasks: Count = 2000
@@ -31,7 +31,7 @@ class VideoArguments:
     seed_of_training: Seed = 0
     """Which of the independently trained agents, from 0."""
     every: Count = 4
-    """Steps from one picture to the next."""
+    """Steps between two pictures of the video."""
     pictures_per_second: Annotated[float, Range(least=0.1, most=50)] = 10.0
     """Speed of the video."""
     on: str | None = None

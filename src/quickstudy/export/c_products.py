@@ -3,7 +3,7 @@
     x Q   =   u (8192 C + F) Q      with   x ≈ u (8192 C + F),      u = largest |x| / 2²⁶,      C and F of 16 bits
 
 The two products C Q and F Q are sums of whole numbers of 16 bits, which processors compute many at a time. Widening every
-number of Q to 32 bits takes longer than the product. Nothing is lost: a float has no more than 24 bits.
+number of Q to 32 bits would take longer than the product. Nothing is lost: a float has no more than 24 bits.
 
 The matrix is stored column after column. Each loop is a multiple of 32 long. So it reads the beginning of the next column too,
 and multiplies it by zeros.

@@ -48,21 +48,23 @@ class AssociativeConfig:
     """Settings of the associative core."""
 
     heads: int = 1
-    """Tables side by side, each with its own keys, where keys are learned."""
+    """Number of tables. Each has its own keys, if keys are learned."""
     addresses: int | None = None
-    """Numbers in a learned key. If not given: where at most 64 observations are possible, each has an address of its own and no
-    key is learned; else 32."""
+    """Size of a learned key.
+    If not given: at most 64 possible observations have one address each, and no key is learned; otherwise 32."""
     rule: Literal["count", "forget", "replace"] = "count"
-    """How a step is stored. `count`: added, so that counts are exact and the order of steps does not matter. `forget`: added,
-    while everything older fades at a learned rate, for tasks that drift. `replace`: the delta rule, for keys that overlap."""
+    """How a step is stored.
+    `count` adds it: counts are exact, and the order of steps does not matter.
+    `forget` adds it, and everything older fades at a learned rate: for tasks that drift.
+    `replace` is the delta rule: for keys that overlap."""
     stored: int = 0
-    """Learned numbers of the successor that are stored beside count and reward."""
+    """Size of a learned code of the next observation, which is stored with count and reward; 0 for none."""
     overview: int = 16
-    """Numbers that sum up the whole table, where each observation has an address of its own; none if 0. The value head needs
-    them: what was learned at one observation pays at others."""
+    """Size of a summary of the whole table, if each observation has an address of its own; 0 for none.
+    The value head needs it: what was learned at one observation brings rewards at others."""
     beside: int | None = None
-    """Hidden size of a linear recurrence beside the table, for what the observation does not address; none if 0. If not given:
-    32 where an episode has more than one step, else none."""
+    """Hidden size of a linear recurrence beside the table, for what the observation does not address; 0 for none.
+    If not given: 32 if an episode has more than one step, else 0."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "heads", "addresses")

@@ -41,11 +41,11 @@ class AttentionConfig:
     """Settings of the attention core."""
 
     attention_layers: Annotated[int, Range(least=1, most=64)] = 2
-    """Layers, each of attention and of two dense parts."""
+    """Number of layers. Each has attention and two dense layers."""
     attention_heads: int = 4
-    """Heads of each layer; twice their number divides the hidden size."""
+    """Heads of each layer. The hidden size must be a multiple of twice this number."""
     window: int | None = None
-    """Steps that are kept. If not given: the whole lifetime, but at most 256."""
+    """Number of latest steps that are kept. If not given: the whole lifetime, but at most 256."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "attention_heads", "window")

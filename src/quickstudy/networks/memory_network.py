@@ -31,27 +31,27 @@ class MemoryNetworkConfig:
     """Architecture of a network with a memory."""
 
     cell: Literal["gru", "lstm", "linear", "associative", "attention"] | None = None
-    """The core that holds the memory. `associative`: a table that is addressed by the observation. If not given: `associative`
-    in `rl2` where observations and actions are Discrete, else `gru`."""
+    """The core that holds the memory. `associative` is a table that is addressed by the observation.
+    If not given: `associative` in `rl2` where observations and actions are Discrete, else `gru`."""
     hidden_size: int = 64
-    """Numbers in the hidden state, and units of the shared layer."""
+    """Size of the hidden state, and of the layer that actor and critic share."""
     associative: AssociativeConfig = AssociativeConfig()
     attention: AttentionConfig = AttentionConfig()
     scores_alike: bool | None = None
-    """One small network scores all Discrete actions. If not given: where the core remembers every action apart."""
+    """Score all Discrete actions with one small network. If not given: only if the core stores each action separately."""
     score_size: int = 32
     """Units of the layers that score an action."""
     names_actions: bool | None = None
-    """The network that scores actions also reads which action it is. Weights then fit one number of actions only. If not given:
-    where an episode has more than one step."""
+    """The network that scores actions also reads the index of the action. Its weights then fit one number of actions only.
+    If not given: only if an episode has more than one step."""
     reward_change: bool | None = None
-    """The core and the heads also read the change of the reward since the step before. If not given: where actions are
-    numbers rather than choices among ids, since rewards are mostly dense there."""
+    """The core and the heads also read the change of the reward since the previous step.
+    If not given: only if actions are numbers, not choices among ids, because rewards are mostly dense there."""
     image_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the three convolutions, where observations are images."""
     reads_allowed: bool = True
-    """The network reads which actions are allowed, where tasks say so. If not, forbidden actions are only taken from its
-    policy. That is enough where the set changes at every step and says nothing of the task."""
+    """The network reads which actions are allowed, if the tasks define that. Forbidden actions are never chosen either way.
+    Turn it off if the allowed actions change at every step and do not depend on the task: then learning is faster."""
     observation_scale: ObservationScale = "seen"
     """`seen`: a Box observation is whitened by what meta-training has seen; `bounds`: by its bounds, as in earlier versions."""
 

@@ -29,8 +29,8 @@ class PolicyConfig:
     input_gain: float = 3.0
     """Scale of the first layer's first weights: 1 suits observations of a size around one, smaller ones need more."""
     observation_scale: ObservationScale = "seen"
-    """`seen`: numbers of a Box that meta-training has found far out of scale are whitened; `bounds`: none, as in earlier
-    versions."""
+    """`seen`: those numbers of a Box observation are whitened whose scale in meta-training is far from one.
+    `bounds`: none is whitened, as in earlier versions."""
 
     def __post_init__(self) -> None:
         check_above_zero(self, "input_gain")

@@ -18,10 +18,10 @@ class SessionPolicy:
       window_seconds: how long a decision waits for its reward; None waits for ever.
       default_reward: the reward of a decision whose window ends without one; None leaves it unknown, and nothing is learned
         from that step.
-      aggregate: what several rewards of one decision make. `none` allows one reward. `first` and `last` go by arrival; the
+      aggregate: how several rewards of one decision become one. `none` allows one reward. `first` and `last` go by arrival; the
         others do not depend on the order. Each reward then has a `reward_id`, so that a repeated message is not counted twice.
-      at_end: after the lifetime that the agent was made for: `stop` refuses decisions, `new` begins a new lifetime with an
-        empty memory, `continue` goes on, where nothing was trained or measured.
+      at_end: what happens after the lifetime that the agent was made for. `stop` refuses decisions. `new` begins a new lifetime
+        with an empty memory. `continue` goes on with its memory, although it was never trained or measured that far.
     Raises:
       UsageError: values that contradict one another or are not allowed.
     """

@@ -55,9 +55,9 @@ class TrainingConfig:
     seed: Seed = 0
     """Number of the first seed."""
     held_out_tasks: Count = 512
-    """Held-out tasks of the evaluations during training, which choose nothing. Fewer where lifetimes are long."""
+    """Held-out tasks of each evaluation during training; they do not influence training. Fewer if lifetimes are long."""
     evaluation_seconds: Seconds = 10.0
-    """Least seconds between two evaluations during training; 0 evaluates after every update."""
+    """Minimum number of seconds between two evaluations during training; 0 evaluates after every update."""
     checkpoint_seconds: Seconds = 30.0
     """Seconds between two checkpoints."""
 

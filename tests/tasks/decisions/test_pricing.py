@@ -40,9 +40,9 @@ def test_regret_by_hand():
     distribution = pricing(**GRID)
     for prices, lost in (([0, 0], 0), ([1, 0], 20 / 160), ([2, 1], 65 / 160)):
         state, outcomes = played(distribution, product_of(), prices)
-        assert [float(outcomes[0].reward), bool(outcomes[0].terminated)] == [0.0, False]
+        assert float(outcomes[0].reward) == 0.0
         assert float(outcomes[1].reward) == pytest.approx(-100 * lost, abs=1e-3)
-        assert bool(outcomes[1].terminated)
+        assert not outcomes[1].terminated  # the end is a time limit, which is not the task's to say
         np.testing.assert_array_equal(state.seen.periods, np.bincount(prices, minlength=3))
     floor = distribution.floor(product_of())
     assert float(floor) == pytest.approx(-100 * (1 - (80 + 60 + 35) / 3 / 80), rel=1e-5)

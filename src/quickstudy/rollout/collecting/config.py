@@ -13,7 +13,7 @@ _KINDS = re.compile(r"inline|processes|ray(:auto|:(//)?[^/\s]+:\d+)?")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CollectingConfig:
-    """Where lifetimes in environments outside of JAX are run; tasks written in JAX need none of it.
+    """How environments outside JAX are run. Tasks that are written in JAX ignore these settings.
 
     Raises:
       UsageError: a setting out of its range, or two that exclude each other.
@@ -26,7 +26,7 @@ class CollectingConfig:
     parallel_environments: int = 64
     """Lifetimes that each worker runs side by side, each with an environment of its own."""
     worker_python: str = ""
-    """A Python interpreter for worker processes, where the environments need packages that this one cannot have."""
+    """A Python interpreter for worker processes, if environments need packages that this interpreter cannot have."""
     patience_seconds: Seconds = 120.0
     """Seconds after which a worker that sends nothing is replaced."""
 

@@ -57,7 +57,7 @@ def bernoulli_bandit(*, arms: int = 5, pulls: int = 100) -> TaskDistribution:
 
     Args:
       arms: number of arms, at least 2.
-      pulls: in one lifetime, at least 1; each is an episode of one step.
+      pulls: number of pulls in one lifetime, at least 1; each is an episode of one step.
     Raises:
       SpecError: fewer than 2 arms or fewer than 1 pull.
     Example:

@@ -52,7 +52,7 @@ def dependent_bandit(*, difficulty: Difficulty = "uniform", pulls: int = 100) ->
 
     Args:
       difficulty: the distribution of p: uniform, easy, medium or hard.
-      pulls: in one lifetime, at least 1; each is an episode of one step.
+      pulls: number of pulls in one lifetime, at least 1; each is an episode of one step.
     Raises:
       UnknownNameError: no such difficulty.
       SpecError: fewer than 1 pull.

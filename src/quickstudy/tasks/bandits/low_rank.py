@@ -93,7 +93,7 @@ def low_rank_bandit(
       size: numbers in a context, at least 1.
       rank: coordinates of a task, at least 1.
       noise: standard deviation of rewards, above 0.
-      pulls: in one lifetime, at least 1; each is an episode of one step.
+      pulls: number of pulls in one lifetime, at least 1; each is an episode of one step.
     Raises:
       SpecError: a setting out of its range.
     Example:

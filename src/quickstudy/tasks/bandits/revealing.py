@@ -65,7 +65,7 @@ def revealing_arm(*, arms: int = 10, pulls: int = 5, hint: Hint = "payout") -> T
 
     Args:
       arms: number of plain arms, at least 2; the revealing arm is one more.
-      pulls: in one lifetime, at least 1; each is an episode of one step.
+      pulls: number of pulls in one lifetime, at least 1; each is an episode of one step.
       hint: what reveals the target: the payout alone, or the observation too.
     Raises:
       SpecError: fewer than 2 arms or fewer than 1 pull.

@@ -94,7 +94,7 @@ def cart_pole(*, directions: Directions = "forward", horizon: int = 200, episode
       directions: "forward", where pushes act as commanded except in ood:reversed, or "either", where half of the tasks of every
         split are reversed.
       horizon: steps in one episode, of 0.02 s each.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       UnknownNameError: no such directions.
       SpecError: a length below 1.

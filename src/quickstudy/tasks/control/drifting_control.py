@@ -108,13 +108,13 @@ def drifting_control(
     """A point to be held in its place against a hidden drift.
 
     Args:
-      dimensions: of the place, 2 or 3.
+      dimensions: number of dimensions of the place, 2 or 3.
       wind: standard deviation of each coordinate of the drift, above 0.
       noise: standard deviation of each coordinate of a step's noise, above 0.
       observation_noise: standard deviation of each coordinate that is added to what is seen, 0 or more.
       effort: price of the squared push, above 0.
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       SpecError: a setting out of its range, or a length below 1.
     Example:

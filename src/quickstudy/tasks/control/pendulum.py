@@ -89,7 +89,7 @@ def pendulum(*, directions: Directions = "forward", horizon: int = 200, episodes
       directions: "forward", where motors turn as commanded except in ood:reversed, or "either", where half of the tasks of
         every split are reversed.
       horizon: steps in one episode, of 0.05 s each.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       UnknownNameError: no such directions.
       SpecError: a length below 1.

@@ -72,18 +72,18 @@ class AbTest:
     """A/B tests with a prior over what differs between them.
 
     Args:
-      arms: arms of a test with its control, 2 to 12.
-      looks: most looks of a test, at least 2; one look is a day where weekdays count.
+      arms: number of arms of a test, 2 to 12; one is the control.
+      looks: largest number of interim looks at a test, at least 2. One look is a day if there are weekdays.
       users_per_look: users of each arm in one look, at least 1.
-      horizon_users: users who come in all, in the test and after it; at least those of all looks.
+      horizon_users: total number of users, in the test and after it; at least those of all looks.
       base_rate_alpha: α of the Beta distribution of base rates, above 0.
-      base_rate_beta: β of it, above 0.
+      base_rate_beta: β of the Beta distribution of base rates, above 0.
       lift_deviation: standard deviation of lifts that are not null, in log-odds; above 0.
       null_share: probability that a lift is exactly 0, in [0, 1].
       novelty_deviation: standard deviation of the first excess of a new arm, in log-odds; 0 or more.
       weekday_amplitude: largest amplitude of the week, as a part of the base rate, in [0, 1).
       delay_looks: largest mean delay of conversions, in looks; 0 or more.
-      objective: `regret`, or `inference` with the gate.
+      objective: `regret` lets an arm be shipped at any look; `inference` lets a treatment be shipped only once the gate agrees.
     Raises:
       SpecError: a setting out of its range.
       UnknownNameError: another objective.

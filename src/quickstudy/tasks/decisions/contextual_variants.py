@@ -105,10 +105,10 @@ def contextual_variants(
     """Variants that are shown to users with known features.
 
     Args:
-      arms: variants, the actions.
-      features: of a user.
+      arms: number of variants, which are the actions.
+      features: number of features of a user.
       steps: users in one lifetime.
-      base: log-odds of a click where nothing else is known.
+      base: log-odds of a click if nothing else is known.
       intercept: standard deviation of the intercepts of variants, in log-odds.
       shared: standard deviation of the weights of features that all variants share.
       own: standard deviation of the weights of one variant around the shared ones.

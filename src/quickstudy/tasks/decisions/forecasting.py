@@ -32,10 +32,9 @@ actions on the series, the same random numbers for all series; where their luck 
 """
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,10 +49,11 @@ from quickstudy.baselines.models.forecasters import LONGEST, PERIODS, Forecaster
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.made_of import made_of
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.sequences import scan
 from quickstudy.protocol.setting_values import FRACTION, NOT_NEGATIVE, POSITIVE, Count, Range
-from quickstudy.protocol.settings import annotations_of, check_settings
+from quickstudy.protocol.settings import check_settings
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 from quickstudy.tasks.decisions.series import Process, simulate
 
@@ -69,48 +69,65 @@ NotNegative = Annotated[float, NOT_NEGATIVE]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecasting:
-    """Settings of the tasks, with the prior of what is hidden. Sizes are in standard deviations of the noise."""
+    """Series to be forecast by weighing simple forecasters. Sizes are in standard deviations of the noise.
+
+    Args:
+      kind: `shifts` has independent noise and shifts of the mean; `mixed` has series of many kinds.
+      hazard: probability of a shift at each step; for `shifts`.
+      size: standard deviation of the levels; for `shifts`.
+      hazard_low: lower end of the log-uniform probability of a change at each step; for `mixed`.
+      hazard_high: upper end of that probability; for `mixed`.
+      size_low: lower end of the uniform size of changes; for `mixed`.
+      size_high: upper end of the size of changes; for `mixed`.
+      returns: probability that a change goes back to the previous regime; for `mixed`.
+      mean_share: share of series whose mean changes; for `mixed`. The five shares are divided by their sum.
+      slope_share: share of series whose slope changes; for `mixed`.
+      variance_share: share of series whose variance changes; for `mixed`.
+      season_share: share of series whose season changes; for `mixed`.
+      outliers_share: share of series with outliers; for `mixed`.
+      autocorrelated: share of series whose noise has an autocorrelation, uniform between -0.3 and 0.9; for `mixed`.
+      wandering: share of series whose level is a random walk; for `mixed`.
+      wander: largest standard deviation of a step of that random walk; for `mixed`.
+      trending: share of series with a trend; for `mixed`.
+      slope: standard deviation of the slope of a trend, per step; for `mixed`.
+      seasonal: share of series with a season; for `mixed`.
+      amplitude: largest amplitude of a season; for `mixed`.
+      history: number of values before the first forecast.
+      horizon: number of values to forecast.
+      recent: number of values before the newest one that an observation shows.
+      shows_changes: whether observations say that the next value begins a new regime. No real series says so.
+    Raises:
+      UsageError: a setting out of its range.
+    Example:
+      >>> forecasting(kind="mixed", horizon=50).spec.lifetime_steps
+      50
+    Source: ours. The numbers of `shifts` are such that naive, SES and Bayesian change-point detection differ as in practice.
+    """
 
     kind: Literal["shifts", "mixed"] = "shifts"
-    """`shifts`: independent noise and shifts of the mean; `mixed`: series of many kinds."""
     hazard: Share = 0.025
-    """Probability of a shift at each step, of `shifts`."""
     size: Positive = 3.0
-    """Standard deviation of levels, of `shifts`."""
     hazard_low: Annotated[float, Range(above=0, most=1)] = 0.005
     hazard_high: Annotated[float, Range(above=0, most=1)] = 0.05
-    """Ends of the log-uniform hazard, of `mixed`. So are all settings from here to `amplitude`."""
     size_low: Annotated[float, Range(least=1)] = 1.0
     size_high: Annotated[float, Range(least=1)] = 5.0
-    """Ends of the uniform size of changes."""
     returns: Share = 0.3
-    """Probability that a change goes back to the regime before."""
     mean_share: NotNegative = 0.4
     slope_share: NotNegative = 0.15
     variance_share: NotNegative = 0.15
     season_share: NotNegative = 0.15
     outliers_share: NotNegative = 0.15
-    """Shares of series in which the mean changes, the slope, the variance, the season, or in which there are outliers; they are
-    divided by their sum."""
     autocorrelated: Share = 0.5
-    """Share of series whose noise is autocorrelated, by a uniform number between -0.3 and 0.9."""
     wandering: Share = 0.33
     wander: NotNegative = 0.5
-    """Share of series whose level wanders, and the largest standard deviation of a step of it."""
     trending: Share = 0.33
     slope: NotNegative = 0.05
-    """Share of series with a trend, and the standard deviation of the slope per step."""
     seasonal: Share = 0.5
     amplitude: NotNegative = 4.0
-    """Share of series with a season, and the largest amplitude."""
     history: Annotated[int, Range(least=2, most=10_000)] = 2 * LONGEST
-    """Values before the first forecast."""
     horizon: Count = 100
-    """Values to forecast."""
     recent: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
-    """Values before the newest that an observation shows."""
     shows_changes: bool = False
-    """Whether observations tell that the next value begins a new regime. For experts that are to know it; never in practice."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -182,27 +199,9 @@ class Forecast:
     step: Int[Array, ""]
 
 
-def forecasting(**settings: Any) -> TaskDistribution:
-    """Series to be forecast by weighing simple forecasters.
-
-    Args:
-      **settings: the fields of `Forecasting`.
-    Raises:
-      UsageError: a setting out of its range.
-    Example:
-      >>> forecasting(kind="mixed", horizon=50).spec.lifetime_steps
-      50
-    Source: ours. The numbers of `shifts` are such that naive, SES and Bayesian change-point detection differ as in practice.
-    """
-    return _distribution(Forecasting(**settings))
-
-
-# The settings stand once, in the class; the command line and `make` read them here.
-setattr(forecasting, "__signature__", inspect.signature(Forecasting))  # noqa: B010
-forecasting.__annotations__ = annotations_of(Forecasting)
-
-
-def _distribution(settings: Forecasting) -> TaskDistribution:
+@made_of(Forecasting)
+def forecasting(settings: Forecasting) -> TaskDistribution:
+    """Series to be forecast, as a task distribution."""
     history, steps = settings.history, settings.horizon
     spec = forecast_spec(window=settings.recent, steps=steps)
 

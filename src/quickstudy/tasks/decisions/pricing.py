@@ -192,8 +192,8 @@ def pricing(settings: Pricing) -> TaskDistribution:
         ends = after.period >= periods
         shop = Shop(seen=after, used_to=_HABIT * state.used_to + (1 - _HABIT) * logs[action], lost=lost, best=total)
         reward = jnp.where(ends, -100 * lost / total, 0.0)
-        seen_now = model.observed(after, market, periods=periods)
-        return shop, Outcome(observation=seen_now, reward=reward, terminated=ends, truncated=jnp.asarray(False))
+        seen_now, no = model.observed(after, market, periods=periods), jnp.asarray(False)
+        return shop, Outcome(observation=seen_now, reward=reward, terminated=no, truncated=no)
 
     def floor(task: Product) -> Array:
         """Exact but for a memory of prices: every price alike in every period."""

@@ -124,20 +124,20 @@ def recommendation(
     """Recommendation of items to visitors who are new.
 
     Args:
-      items: of the shop, the actions.
+      items: number of items of the shop, which are the actions.
       size: numbers in the vector of an item.
-      clusters: of visitors, all of them equally frequent.
+      clusters: number of clusters of visitors; all are equally frequent.
       steps: items that are shown in one lifetime.
       available: share of the items that are allowed at a step, above 0; 1 allows all of them.
       offset: standard deviation of each number of a taste around the centre of its cluster.
       strength: log-odds of a click for each unit of x · u.
       base: log-odds of a click on an item that a visitor neither likes nor dislikes.
-      satiation: by how much the log-odds fall for each time that the item was shown; this fades by a tenth in a step.
+      satiation: fall of the log-odds each time that the item is shown; it fades by a tenth in a step.
       drift_chance: chance that a visitor changes to another cluster once.
-      drift_step: the step of the change; 0 for a random one.
+      drift_step: step of that change; 0 for a random step.
       train_outside: share of the visitors of `train` who belong to no cluster.
-      centres: of the clusters, one after the other; if empty, random unit vectors that are always the same.
-      vectors: of the items, one after the other; if empty, random ones that are always the same.
+      centres: centres of the clusters, one after the other. If empty: random unit vectors, always the same.
+      vectors: vectors of the items, one after the other. If empty: random vectors, always the same.
     Raises:
       SpecError: a setting out of its range.
     Example:

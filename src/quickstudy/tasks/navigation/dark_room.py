@@ -37,7 +37,7 @@ def dark_room(*, size: int = 9, horizon: int = 20, episodes: int = 10, held_out_
     Args:
       size: cells along one side, at least 3; where it is even, the start lies to the upper right of the middle.
       horizon: steps in one episode, at least 2 (size // 2), so that every goal is within reach.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
       held_out_goals: number of goals that only `test` draws; with 0, `train` and `test` draw from the same ones.
     Raises:
       SpecError: a size or a length out of range, or no goal left to train on.

@@ -37,7 +37,7 @@ def grid_navigation(*, size: int = 5, horizon: int = 15, episodes: int = 4, held
     Args:
       size: cells along one side, at least 3.
       horizon: steps in one episode, at least 2 (size - 1), so that every goal is within reach.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
       held_out_goals: number of goals that only `test` draws; with 0, `train` and `test` draw from the same ones.
     Raises:
       SpecError: a size or a length out of range, or no goal left to train on.

@@ -69,7 +69,7 @@ def half_circle(*, horizon: int = 20, episodes: int = 4) -> TaskDistribution:
 
     Args:
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       SpecError: a length below 1.
     Example:

@@ -89,7 +89,7 @@ def point_navigation(*, reward: Reward = "dense", horizon: int = 100, episodes: 
     Args:
       reward: dense (minus the squared distance), distance (minus the distance), or sparse (only near the goal).
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       UnknownNameError: no such reward.
       SpecError: a length below 1.

@@ -73,14 +73,14 @@ def procgen(
     """Levels of one Procgen game, each with several episodes.
 
     Args:
-      game: one of the 16, as in `STEP_LIMITS`.
+      game: name of the game, one of the 16, as in `STEP_LIMITS`.
       levels: number of training levels, 1 to 1,000,000.
       mode: `"easy"` or `"hard"`.
       horizon: most steps in one episode, at most the game's own limit. A frame takes 12 KiB, and a lifetime has room for all of
         its slots, twice (observations and successors): 12 MiB with the 2 x 256 of the default, 47 MiB with the 1000 of
         most games. Easy levels of games with a goal can be solved in far fewer than 256 steps. In bigfish, bossfight,
         plunder, miner, chaser and starpilot rewards continue, so returns are below those of whole episodes.
-      episodes: on the same level, in one lifetime.
+      episodes: number of episodes in one lifetime, all on the same level.
     Raises:
       UnknownNameError: no such game or mode.
       SpecError: a number out of range.
@@ -125,7 +125,7 @@ def normalised_return(
 
     Args:
       returns: of whole episodes, reward units. A horizon below the game's own limit makes them lower than the paper's.
-      game: one of the 16.
+      game: name of the game, one of the 16.
       mode: `"easy"` or `"hard"`.
     Returns:
       0 for a policy without observations, 1 for the highest possible return; not clipped.

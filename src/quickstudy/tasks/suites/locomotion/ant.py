@@ -67,7 +67,7 @@ def ant_direction(*, horizon: int = 200, episodes: int = 2) -> HostDistribution:
 
     Args:
       horizon: most steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: Rakelly et al. 2019 and their code. Changed: see above.
@@ -88,9 +88,9 @@ def ant_goal(*, contact_forces: bool = True, horizon: int = 200, episodes: int =
     """An ant with a hidden goal.
 
     Args:
-      contact_forces: whether observations hold them.
+      contact_forces: whether observations hold the contact forces.
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: Rakelly et al. 2019 and their code. Changed: see above.

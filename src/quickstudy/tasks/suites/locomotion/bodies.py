@@ -62,7 +62,7 @@ def hopper_parameters(*, horizon: int = 200, episodes: int = 2) -> HostDistribut
 
     Args:
       horizon: most steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: rand_param_envs, hopper_rand_params.py; Rothfuss et al. 2019. Changed: see above.
@@ -75,7 +75,7 @@ def walker_parameters(*, horizon: int = 200, episodes: int = 2) -> HostDistribut
 
     Args:
       horizon: most steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: rand_param_envs, walker_rand_params.py; Rothfuss et al. 2019; Rakelly et al. 2019. Changed: see above.

@@ -66,7 +66,7 @@ def half_cheetah_velocity(*, horizon: int = 200, episodes: int = 2) -> HostDistr
 
     Args:
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: Finn et al. 2017, section 5.3; Rakelly et al. 2019; Zintgraf et al. 2020. Changed: see above.
@@ -89,7 +89,7 @@ def half_cheetah_direction(*, horizon: int = 200, episodes: int = 2) -> HostDist
 
     Args:
       horizon: steps in one episode.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
     Raises:
       MissingExtraError: MuJoCo is not installed.
     Source: Finn et al. 2017, section 5.3; Rakelly et al. 2019; Zintgraf et al. 2020. Changed: see above.

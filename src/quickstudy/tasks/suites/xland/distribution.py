@@ -88,7 +88,7 @@ def xland_minigrid(
       rooms: the suite's layouts, by the number of rooms.
       size: cells along one side, walls included.
       horizon: steps in one episode; the suite's own is three times the number of cells.
-      episodes: in one lifetime.
+      episodes: number of episodes in one lifetime.
       depth: largest number of productions in sequence.
       branches: largest number of productions beside the longest chain.
       distractors: number of useless objects.
