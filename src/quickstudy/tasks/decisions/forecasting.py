@@ -34,7 +34,7 @@ actions on the series, the same random numbers for all series; where their luck 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
