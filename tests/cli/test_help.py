@@ -1,4 +1,4 @@
-"""What `--help` and `list` say: every flag is described, in sentences that end where a line breaks, in words of the field."""
+"""What `--help` and `list` say: every flag is described, in words of the field, and lines break where sentences end."""
 
 import ast
 import pathlib
@@ -38,7 +38,7 @@ def check_words(shown, *, named):
 
 
 def check_flags(shown, *, named):
-    flags = [FLAG.match(block) for block in re.split(r"\n  (?=--)", shown)[1:]]
+    flags = [FLAG.match(block) for block in re.split(r"\n  (?=--[a-z])", shown)[1:]]
     assert None not in flags, named
     silent = [flag[1] for flag in flags if len(flag[2]) < 8]
     assert not silent, f"{named}: no word on {silent}"

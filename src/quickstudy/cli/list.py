@@ -98,6 +98,7 @@ def _summary(thing: object) -> str:
     """The first paragraph of what is written about a thing, as one line."""
     given: Mapping[str, Any] = {}
     if isinstance(thing, functools.partial):  # one maker of several agents; its settings say which one this is
-        thing, given = thing.func, thing.keywords
+        made: functools.partial[Any] = thing
+        thing, given = made.func, made.keywords
     said = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
     return said + (f" With {', '.join(f'{name}={value!r}' for name, value in given.items())}." if given else "")
