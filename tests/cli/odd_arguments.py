@@ -39,7 +39,9 @@ from quickstudy.cli import (
     check,
     demo,
     evaluate,
+    explain,
     export,
+    fit,
     main,
     readout,
     registry,
@@ -51,6 +53,7 @@ from quickstudy.cli import (
     video,
 )
 from quickstudy.cli.arguments import settings_class
+from quickstudy.dashboard.server import DashboardSettings
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.registry import config_class, resolve
@@ -76,6 +79,8 @@ SEAMS = (
     "quickstudy.cli.bench._draw",
     "quickstudy.reports.run_report.write_report",
     "quickstudy.export.export.step_programs",
+    "quickstudy.cli.explain.lifetime_to_explain",
+    "quickstudy.fitting.ab_tests.fit_beta",
     "quickstudy.tasks.checks.check.inspect",
     "quickstudy.tasks.checks.check.inspect_host",
     "uvicorn.Server.run",
@@ -132,6 +137,9 @@ OWN_FILES = {
         "def make(*, episodes: int = 3, horizon: int = 4):\n"
         "    return qs.from_gymnasium(Shop, draw, episodes=episodes, horizon=horizon)\n"
     ),
+    "records.csv": "test,arm,users,conversions\n"
+    + "".join(f"{number},{arm},{1000 + number},{40 + number}\n" for number in range(30) for arm in ("control", "new")),
+    "few.csv": "test,arm,users,conversions\n1,control,10,3\n1,new,12,5\n",
     "latin.toml": b"[training]\nbudget = 'caf\xe9'\n",
     "deep.toml": "[algorithm]\nhidden_size = " + "[" * 5000,
     "nan.toml": "[algorithm]\nlearning_rate = nan\n",
@@ -266,6 +274,15 @@ class OddLines:
 
     def _export(self):
         return [self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])], [export.ExportArguments]
+
+    def _explain(self):
+        return [self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])], [explain.ExplainArguments]
+
+    def _fit(self):
+        return [self._pick(["records.csv", "few.csv"], [*FILES, *TEXTS])], [fit.FitArguments]
+
+    def _dashboard(self):
+        return [], [DashboardSettings]
 
     def _check(self):
         own = [f"{name}:make" for name in OWN_FILES if name.endswith(".py")]

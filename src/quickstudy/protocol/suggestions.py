@@ -36,7 +36,6 @@ SYNONYMS = {
     "fast-lr": ("inner-rate",),
     "fcnet-hiddens": ("hidden-sizes", "hidden-size"),
     "film": ("video",),
-    "fit": ("train",),
     "gae-lambda": ("trace-decay",),
     "gamma": ("discount",),
     "grad-clip": ("max-gradient-norm",),

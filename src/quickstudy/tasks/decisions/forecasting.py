@@ -43,9 +43,18 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from quickstudy.baselines.decisions.bocpd import bocpd_agent
 from quickstudy.baselines.decisions.fixed_share import fixed_share_agent
 from quickstudy.baselines.decisions.known_changes import known_changes_agent
-from quickstudy.baselines.decisions.single_forecaster import AGENTS, best_single_agent
+from quickstudy.baselines.decisions.single_forecaster import best_single_agent, single_forecaster_agent
 from quickstudy.baselines.models.forecast_view import WINDOW, decided, forecast_spec, observation_of
-from quickstudy.baselines.models.forecasters import LONGEST, PERIODS, Forecasters, after_history, forecasts, reset, take_in
+from quickstudy.baselines.models.forecasters import (
+    LONGEST,
+    NAMES,
+    PERIODS,
+    Forecasters,
+    after_history,
+    forecasts,
+    reset,
+    take_in,
+)
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
@@ -299,7 +308,7 @@ def _baselines(spec: Spec, settings: Forecasting) -> dict[str, Callable[[], Agen
     shifts = settings.kind == "shifts"
     model = {"hazard": settings.hazard, "size": settings.size} if shifts else {}
     agents: dict[str, Callable[[], Agent]] = {"random": partial(random_agent, spec)}
-    agents |= {name: partial(make, spec) for name, make in AGENTS.items()}
+    agents |= {name: partial(single_forecaster_agent, spec, name=name) for name in NAMES}
     agents["best single expert"] = partial(best_single_agent, spec)
     agents["fixed share"] = partial(fixed_share_agent, spec)
     agents["BOCPD"] = partial(bocpd_agent, spec, **model)
