@@ -320,6 +320,9 @@ class OddLines:
     def _demo(self):
         return [], [demo.DemoArguments]
 
+    def _doctor(self):
+        return [], []
+
     def _bundles(self):
         word = self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])
         on = ["--on", "host.py:make"] if word == "host-bundle" else []

@@ -22,6 +22,7 @@ _VERB_LINES = {
     "registry": ("store versions of an agent", "registry put agents bandit bundles/bandit-n100-k5-taught"),
     "audit": ("check the log of a server", "audit verify sqlite:sessions.db"),
     "bench": ("measure the published tables", "bench run bandit-n10-k5"),
+    "doctor": ("show what is installed and missing", "doctor"),
     "demo": ("train, evaluate and report within minutes", ""),
 }
 VERBS = {verb: f"{says + ':':36}quickstudy {example}" if example else says for verb, (says, example) in _VERB_LINES.items()}
