@@ -36,6 +36,7 @@ from quickstudy.cli import (
     VERBS,
     audit,
     bench,
+    card,
     check,
     demo,
     evaluate,
@@ -319,6 +320,9 @@ class OddLines:
 
     def _demo(self):
         return [], [demo.DemoArguments]
+
+    def _card(self):
+        return [self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])], [card.CardArguments]
 
     def _doctor(self):
         return [], []

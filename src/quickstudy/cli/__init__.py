@@ -22,6 +22,7 @@ _VERB_LINES = {
     "registry": ("store versions of an agent", "registry put agents bandit bundles/bandit-n100-k5-taught"),
     "audit": ("check the log of a server", "audit verify sqlite:sessions.db"),
     "bench": ("measure the published tables", "bench run bandit-n10-k5"),
+    "card": ("write the card of an agent", "card bundles/bandit-n10-k10 --out card"),
     "doctor": ("show what is installed and missing", "doctor"),
     "demo": ("train, evaluate and report within minutes", ""),
 }

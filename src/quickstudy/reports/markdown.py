@@ -1,7 +1,12 @@
-"""Parts of a generated Markdown page: tables, wrapped text, list items and folded parts."""
+"""Parts of a generated Markdown page: tables, wrapped text, list items and folded parts; and text of anybody, made harmless."""
 
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from quickstudy.protocol.printable import printable
 
 WIDTH = 120
 """Characters in a line of generated text; a table's lines are as long as their cells."""
@@ -33,3 +38,27 @@ def folded(summary: str, *parts: str) -> str:
 def join(parts: Iterable[str]) -> str:
     """Parts with an empty line between them; an empty part leaves no trace."""
     return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+_MARKS = re.compile(r"([\\`*_\[\]<>|#])")
+
+
+def shown(text: object) -> str:
+    """Text of anybody on one line, as Markdown that shows it and does nothing else."""
+    return _MARKS.sub(r"\\\1", printable(text))
+
+
+def code(text: object) -> str:
+    """Text of anybody as code within a line, also in a table. A backtick becomes an apostrophe."""
+    return f"`{printable(text).replace('`', chr(39)).replace('|', chr(92) + '|') or ' '}`"
+
+
+def fenced(text: str, *, language: str = "text") -> str:
+    """Text as it is, in a fence that no run of backticks in it can close."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}{language}\n{printable(text, lines=True)}\n{fence}"
+
+
+def setting(value: Any) -> str:
+    """The value of a setting: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -7,18 +7,19 @@ from pathlib import Path
 from quickstudy.protocol.errors import UsageError
 
 
-def check_results_folder(folder: str | Path) -> None:
+def check_results_folder(folder: str | Path, *, flag: str = "--folder") -> None:
     """Raises UsageError for a folder that results cannot be written to; creates nothing.
 
     Args:
       folder: it may not be there yet, and neither may the folders above it.
+      flag: of the command that names another folder, for the message.
     """
     folder = Path(folder)
     nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not nearest.is_dir():
-        raise UsageError(f"results cannot go to {folder}: {nearest} is not a folder. Name another with --folder.")
+        raise UsageError(f"results cannot go to {folder}: {nearest} is not a folder. Name another with {flag}.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"results cannot go to {folder}: {nearest} cannot be written. Name another with --folder.")
+        raise UsageError(f"results cannot go to {folder}: {nearest} cannot be written. Name another with {flag}.")
 
 
 _MEASURED = (
