@@ -44,6 +44,7 @@ from quickstudy.cli import (
     export,
     fit,
     main,
+    plot,
     readout,
     registry,
     report,
@@ -323,6 +324,9 @@ class OddLines:
 
     def _card(self):
         return [self._pick(["bundle", "host-bundle"], [*FILES, *TEXTS])], [card.CardArguments]
+
+    def _plot(self):
+        return [self._pick(["folder"], [*FILES, *TEXTS])], [plot.PlotArguments]
 
     def _doctor(self):
         return [], []

@@ -23,6 +23,7 @@ _VERB_LINES = {
     "audit": ("check the log of a server", "audit verify sqlite:sessions.db"),
     "bench": ("measure the published tables", "bench run bandit-n10-k5"),
     "card": ("write the card of an agent", "card bundles/bandit-n10-k10 --out card"),
+    "plot": ("draw learning curves of runs", "plot runs/one runs/another --out curves.png"),
     "doctor": ("show what is installed and missing", "doctor"),
     "demo": ("train, evaluate and report within minutes", ""),
 }
