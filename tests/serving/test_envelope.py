@@ -96,8 +96,9 @@ def test_the_command_serves_a_bundle_within_its_envelope(tmp_path, monkeypatch, 
     """The digest of the envelope is a part of the agent's."""
     started = []
 
-    def serve(served, settings, *, listens, follows):
+    def serve(served, settings, *, listens, follows, beside=None):
         assert follows is None
+        assert beside is None
         started.append(served)
         listens("http://127.0.0.1:8080")
         return 0

@@ -64,11 +64,11 @@ class Pricing:
     """Products to price, with a prior over what differs between them.
 
     Args:
-      periods: of a lifetime, at least 2.
-      prices: on the grid, at least 3.
-      lowest_price: of the grid, above the cost.
-      highest_price: of the grid, above the lowest.
-      cost: of one unit, 0 or more.
+      periods: number of periods in a lifetime, at least 2.
+      prices: number of prices on the grid, at least 3.
+      lowest_price: lowest price on the grid, above the cost.
+      highest_price: highest price on the grid, above the lowest.
+      cost: cost of one unit, 0 or more.
       level_low: lowest level of demand, units a period at the geometric middle of the prices; above 0.
       level_high: highest level, above the lowest.
       elasticity_low: lowest elasticity, above 0.

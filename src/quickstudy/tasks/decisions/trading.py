@@ -173,7 +173,24 @@ def trading(**settings: Any) -> TaskDistribution:
     """Simulated markets with hidden regimes.
 
     Args:
-      **settings: the fields of `Trading`.
+      calm_drift: mean over markets of the drift of a calm bar.
+      wild_drift: mean over markets of the drift of a wild bar.
+      drift_spread: standard deviation of each drift over markets.
+      calm_volatility: median over markets of the volatility of a calm bar.
+      wild_volatility: median over markets of the volatility of a wild bar.
+      sideways_volatility: median over markets of the volatility of a sideways bar.
+      volatility_spread: standard deviation over markets of the logarithm of each volatility.
+      three_regimes: share of markets with a third regime, which has no drift.
+      holding_low: lower end of the log-uniform mean length of regimes, in bars.
+      holding_high: upper end of that mean length, in bars.
+      momentum: largest φ; it is uniform between minus this and this.
+      jumps: probability of a jump in a bar.
+      cost_low: lower end of the log-uniform cost of changing the position by 1.
+      cost_high: upper end of that cost.
+      levels: number of target positions, evenly between -1 and 1.
+      history: number of bars before the first decision.
+      horizon: number of bars with a decision.
+      shows_truth: whether observations hold drift, volatility and length of the regimes. No real market shows them.
     Raises:
       UsageError: a setting out of its range.
     Example:
