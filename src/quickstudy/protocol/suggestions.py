@@ -74,7 +74,6 @@ SYNONYMS = {
     "outer-lr": ("learning-rate", "meta-learning-rate"),
     "output": ("folder",),
     "output-dir": ("folder",),
-    "plot": ("report",),
     "ppo-epochs": ("epochs",),
     "ppo-lstm": ("rl2",),
     "pretrained": ("begin-with",),
