@@ -44,7 +44,6 @@ FLAGS = [
         ("exprot", VERBS, "export"),
         ("package", VERBS, None),
         ("eval", VERBS, "evaluate"),
-        ("plot", VERBS, "report"),
         ("envs", VERBS, "list"),
         ("test", VERBS, None),
         ("tensorboard", VERBS, None),
