@@ -89,10 +89,31 @@ def fold_in_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:
     centres = prior.cluster_centres
     centre = centres.mean(0)
     spread = float(np.sqrt(prior.offset**2 + np.square(centres - centre).mean()))
-    means, deviations = jnp.asarray(centre)[None], jnp.asarray([spread])
+    return taste_agent(spec, prior, means=centre[None], deviations=np.array([spread]), weights=np.ones(1))
+
+
+def taste_agent(
+    spec: Spec,
+    prior: Recommendation,
+    *,
+    means: Float[np.ndarray, "parts size"],
+    deviations: Float[np.ndarray, " parts"],
+    weights: Float[np.ndarray, " parts"],
+) -> Agent:
+    """An agent that shows the best item for the mean of its belief about the taste, a mixture of normal distributions.
+
+    Args:
+      spec: of the tasks.
+      prior: of the visitors.
+      means, deviations, weights: of the mixture before the first item, as of `taste_belief`.
+    Raises:
+      SpecError: other observations or actions.
+    """
 
     def belief(evidence: LinearEvidence) -> GaussianMixtureBelief:
-        return taste_belief(evidence, prior, means=means, deviations=deviations, weights=jnp.ones(1))
+        return taste_belief(
+            evidence, prior, means=jnp.asarray(means), deviations=jnp.asarray(deviations), weights=jnp.asarray(weights)
+        )
 
     def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
         del key

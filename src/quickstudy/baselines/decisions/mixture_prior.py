@@ -5,14 +5,10 @@ item for the mean taste. With the right prior this is the strongest method. For 
 than none. The careful form has one more component: a wide normal distribution for visitors of any taste.
 """
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent
-from quickstudy.baselines.decisions.item_regression import taste_belief, with_constant
+from quickstudy.baselines.decisions.item_regression import taste_agent
 from quickstudy.baselines.models.recommendation import Recommendation, prior_for
-from quickstudy.numerics.beliefs.gaussian_mixture import GaussianMixtureBelief
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
 
@@ -43,23 +39,7 @@ def mixture_prior_agent(spec: Spec, *, prior: Recommendation | None = None, outs
         means = np.concatenate([means, np.zeros((1, prior.size), np.float32)])
         deviations, weights = np.append(deviations, np.float32(wide)), np.append(weights, np.float32(outside))
 
-    def belief(evidence: LinearEvidence) -> GaussianMixtureBelief:
-        return taste_belief(
-            evidence, prior, means=jnp.asarray(means), deviations=jnp.asarray(deviations), weights=jnp.asarray(weights)
-        )
-
-    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
-        del key
-        return features[:, :-1] @ belief(evidence).mean
-
-    return linear_agent(
-        spec,
-        score,
-        features=with_constant(prior),
-        ridge=0.0,
-        shared=True,
-        extras=lambda evidence: {"belief": belief(evidence)},
-    )
+    return taste_agent(spec, prior, means=means, deviations=deviations, weights=weights)
 
 
 def careful_mixture_prior_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:
