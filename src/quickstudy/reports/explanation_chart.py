@@ -67,3 +67,6 @@ def _influences(axes: Axes, explained: Explanation) -> None:
         axes.set_ylim(0.0, max(_LEAST_RANGE, 1.1 * float(change.max(initial=0.0))))
     axes.set_ylabel("change without it", fontsize=8.5)
     count_axis(axes, "earlier step")
+    axes.xaxis.label.set_fontsize(8.5)
+    if len(at):
+        axes.set_xlim(0.5, at[-1] + 0.5)  # so that no point is cut by an edge
