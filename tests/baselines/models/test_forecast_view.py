@@ -41,8 +41,8 @@ def test_weights_are_divided_by_their_sum_and_half_a_reset_is_none():
     weights, strength = decided(jnp.float32([1.0, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.75]))
     np.testing.assert_allclose(weights, [0.5, 0.0, 0.25, 0.0, 0.25, 0.0, 0.0, 0.0], atol=1e-5)
     assert float(strength) == 0.5
-    weights, strength = decided(jnp.zeros(9).at[8].set(0.5))
-    np.testing.assert_allclose(weights, 1 / 8, atol=1e-6)
+    weights, strength = decided(jnp.zeros(10).at[9].set(0.5))
+    np.testing.assert_allclose(weights, 1 / 9, atol=1e-6)
     assert float(strength) == 0.0
 
 
@@ -62,7 +62,7 @@ def test_two_neighbours_make_any_forecast_between_them(target, expected):
 
 
 def test_an_action_of_weights_does_not_reset():
-    weights = jnp.full(8, 1 / 8)
+    weights = jnp.full(9, 1 / 9)
     again, strength = decided(action_of(weights))
     np.testing.assert_allclose(again, weights, atol=1e-6)
     assert float(strength) == 0.0

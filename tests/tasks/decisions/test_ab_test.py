@@ -10,8 +10,10 @@ import pytest
 
 from quickstudy import tasks
 from quickstudy.baselines.models.ab_test import FOCUS, experiment_of
+from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.runner import run_on_tasks
 from quickstudy.tasks.decisions.ab_test import SPLITS, AbTest, AbTestTask, long_run, rates_at
 
 KEY = jax.random.key(0)
@@ -23,7 +25,7 @@ def task_of(base, lift, **others):
     """A test of two arms; without novelty, week or delay."""
     known = {"novelty": [0.0], "fades": 5.0, "week": 0.0, "arrives": 1.0, "flip": 0.0, "uncounted": 0.0}
     known |= {"base_rate": base, "lift": [lift]} | others
-    return AbTestTask(**{name: jnp.float32(value) for name, value in known.items()})
+    return AbTestTask(**{name: jnp.float32(value) for name, value in known.items()}, expects=jnp.asarray(False))
 
 
 LIFT = math.log(0.2 / 0.8) - math.log(0.1 / 0.9)
@@ -55,6 +57,28 @@ def test_what_is_lost_by_hand(actions, lost):
     assert [bool(outcome.terminated) for outcome in outcomes] == [False] * (len(actions) - 1) + [True]
     assert [float(outcome.reward) for outcome in outcomes[:-1]] == [0.0] * (len(actions) - 1)
     assert float(outcomes[-1].reward) == pytest.approx(-lost, rel=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["stopping programme", "Pocock"])
+def test_expected_rewards_have_the_same_mean_and_less_noise(rule):
+    returns = {}
+    for expected in (False, True):
+        tests = tasks.make("ab-test", null_share=0.2, expected_rewards=expected)
+        for split in ("train", "test"):
+            agent = tests.baselines[rule]()
+            drawn, keys = draw_tasks(tests, split=split, tasks=3000, seed=0)
+            rewards, _ = run_on_tasks(agent, tests, agent.init(KEY), drawn, keys)[:2]
+            returns[expected, split] = np.asarray(rewards, np.float64).sum(1)
+    np.testing.assert_array_equal(returns[False, "test"], returns[True, "test"])
+    realised, expected = returns[False, "train"], returns[True, "train"]
+    apart = realised - expected
+    assert abs(apart.mean()) < 3 * apart.std() / math.sqrt(apart.size) + 0.03 * abs(realised.mean())
+    assert expected.std() < 0.6 * realised.std()
+
+
+def test_expected_rewards_are_refused_where_the_belief_would_be_wrong():
+    with pytest.raises(SpecError, match="expected_rewards needs 2 arms"):
+        tasks.make("ab-test", expected_rewards=True, delay_looks=2.0)
 
 
 def test_the_observation_holds_the_counts_exactly():

@@ -66,11 +66,11 @@ def test_a_reset_helps_at_once_where_the_level_has_moved():
     drawn = distribution.sample_tasks("train", KEY, tasks=1)
     values = jnp.concatenate([jnp.asarray([0.5, -0.5] * 10), jnp.full(12, 8.0)])
     task = jax.tree.map(lambda leaf: leaf[0], dataclasses.replace(drawn, values=values[None]))
-    ses = jnp.zeros(9).at[3].set(1.0)
+    ses = jnp.zeros(10).at[3].set(1.0)
     step = jax.jit(distribution.step)
     state, _ = step(task, distribution.reset(task, KEY)[0], ses, KEY)
     kept = step(task, state, ses, KEY)[1]
-    forgot = step(task, state, ses.at[8].set(1.0), KEY)[1]
+    forgot = step(task, state, ses.at[9].set(1.0), KEY)[1]
     assert float(forgot.reward) == pytest.approx(0.0, abs=1e-4)
     assert float(kept.reward) < -2.0
 

@@ -4,14 +4,14 @@ Observation, in units of the mean absolute change, in this order:
 
     newest value              1        relative to the mean of the history
     values before it          window   relative to the newest
-    forecasts                 8        of each forecaster for the next value, relative to the newest value
-    last errors               8        value minus forecast
-    recent absolute errors    8        their running mean
+    forecasts                 9        of each forecaster for the next value, relative to the newest value
+    last errors               9        value minus forecast
+    recent absolute errors    9        their running mean
     values since a reset      1        ln(1 + n) / 4
     calendar                  5        sine and cosine of the next value's place in its season; one-hot period of 7, 12 or 52
     change                    1        1 where the next value begins a new regime and tasks show it; else 0
 
-Action `[9]` within 0 and 1: eight weights, which are divided by their sum, and the reset. A reset of up to 1/2 is none; from
+Action `[10]` within 0 and 1: nine weights, which are divided by their sum, and the reset. A reset of up to 1/2 is none; from
 there its strength grows linearly to 1.
 """
 

@@ -10,6 +10,7 @@ The forecasters, in the order of `NAMES`. z is the value, f the forecast of the 
     AR                f = θ · (1, z, z before), θ by recursive least squares
     ETS               l += φ b + α e, b = φ b + α β e, s += γ e        f = l + φ b + s
     Theta             SES of the values without season, plus half of the slope b of a straight line:  f = l + b / (2 α) + s
+    level shifts      f = the expected level, if the level jumps at unknown times (`level_shifts`, with its usual numbers)
 
 e is the error of the forecaster's own last forecast, and n the number of values since the last reset. SES, Holt and ETS run
 with several smoothing constants side by side. They forecast with those of the smallest recent squared error. So they are fitted
@@ -17,7 +18,8 @@ to the series as it comes in.
 
 A *reset* of strength r, between 0 and 1, says that the level has changed: levels move by r of the way to the newest value, n is
 reduced to 1 + (1 - r)(n - 1), and trends shrink by the factor 1 - r. What is known about the season and about the AR
-coefficients remains; the AR coefficients become free to move.
+coefficients remains; the AR coefficients become free to move. `level shifts` finds shifts by itself: a reset changes nothing of
+it.
 
 Values are in units of the mean absolute change from step to step, so errors are those of the mean absolute scaled error (MASE,
 Hyndman & Koehler 2006).
@@ -32,10 +34,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from quickstudy.baselines.models import level_shifts
+from quickstudy.baselines.models.level_shifts import HAZARD, SIZE, RunLengths
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import scan
 
-NAMES = ("naive", "seasonal naive", "mean", "SES", "Holt", "AR", "ETS", "Theta")
+NAMES = ("naive", "seasonal naive", "mean", "SES", "Holt", "AR", "ETS", "Theta", "level shifts")
 PERIODS = (7, 12, 52)
 LONGEST = 52
 """The longest period; so many values are kept."""
@@ -51,6 +55,7 @@ _DAMPING = 0.9
 _KEPT_LOSS = 0.97
 _THETA, _KEPT_LINE = 0.3, 0.99
 _AR_KEPT, _AR_FIRST, _AR_MOST = 0.99, 0.5, 100.0
+_NOISE = level_shifts.noise_of(HAZARD, SIZE)
 _FARTHEST = 10.0
 """A forecast is at most so far from the newest value, in units of the mean absolute change."""
 
@@ -63,8 +68,8 @@ class Forecasters:
     far. `period` `[]`: steps of a season. `total` `[]`: the sum of all values. `ses`, `holt`, `ets` `[k, 2 or 3]`: for each
     setting its level, its trend where it has one, and its recent mean squared error. `season` `[3, 52]`: of ETS, that of the
     next value first. `ar` `[3]`: θ, and `spread` `[3, 3]`, its covariance in units of the noise. `line` `[5]`: weighted sums of
-    1, age, age², value, and age · value. `theta` `[]`: level of Theta. `error`, `size` `[8]`: last error of each forecaster,
-    value minus forecast, and its recent mean absolute error.
+    1, age, age², value, and age · value. `theta` `[]`: level of Theta. `level`: belief about a level that jumps. `error`,
+    `size` `[9]`: last error of each forecaster, value minus forecast, and its recent mean absolute error.
     """
 
     recent: Float[Array, " 52"]
@@ -80,6 +85,7 @@ class Forecasters:
     spread: Float[Array, "3 3"]
     line: Float[Array, " 5"]
     theta: Float[Array, ""]
+    level: RunLengths
     error: Float[Array, " forecasters"]
     size: Float[Array, " forecasters"]
 
@@ -107,6 +113,7 @@ def begin(value: Float[Array, ""], period: Int[Array, ""]) -> Forecasters:
         spread=_AR_FIRST * jnp.eye(3),
         line=jnp.stack([one, 0 * one, 0 * one, value, 0 * one]),
         theta=value,
+        level=_level_after(level_shifts.begin(_NOISE, SIZE), value),
         error=jnp.zeros(len(NAMES)),
         size=jnp.ones(len(NAMES)),
     )
@@ -132,6 +139,7 @@ def forecasts(state: Forecasters) -> Float[Array, " forecasters"]:
             state.ar @ _regressors(state),
             best @ _ets_forecasts(state),
             state.theta + drift + best @ state.season[:, 0],
+            level_shifts.expected_level(state.level),
         ]
     )
     return jnp.clip(said, newest - _FARTHEST, newest + _FARTHEST).at[1:3].set(said[1:3])
@@ -162,6 +170,7 @@ def take_in(state: Forecasters, value: Float[Array, ""]) -> Forecasters:
         spread=spread,
         line=line,
         theta=state.theta + jnp.maximum(_THETA, 1 / count) * (without_season - state.theta),
+        level=_level_after(state.level, value),
         error=error,
         size=KEPT_ERRORS * state.size + (1 - KEPT_ERRORS) * jnp.abs(error),
     )
@@ -186,9 +195,14 @@ def reset(state: Forecasters, strength: Float[Array, ""]) -> Forecasters:
         spread=state.spread + strength * _AR_FIRST * jnp.eye(3),
         line=kept * state.line + strength * jnp.stack([jnp.ones(()), *jnp.zeros(2), newest, jnp.zeros(())]),
         theta=moved(state.theta, without_season),
+        level=state.level,
         error=state.error,
         size=state.size,
     )
+
+
+def _level_after(level: RunLengths, value: Float[Array, ""]) -> RunLengths:
+    return level_shifts.take_in(level, value, noise=_NOISE, hazard=HAZARD, size=SIZE)
 
 
 def _of_best(said: Float[Array, " settings"], loss: Float[Array, " settings"]) -> Float[Array, ""]:

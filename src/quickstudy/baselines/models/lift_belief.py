@@ -71,6 +71,13 @@ def ranked(belief: LiftBelief) -> tuple[Array, Array]:
     return best, belief.unit * jnp.where(jnp.arange(mean.shape[0]) == best, 0.0, loss).max()
 
 
+def expected_conversions_lost(belief: LiftBelief, users: Float[Array, " arms"]) -> Float[Array, ""]:
+    """Expected conversions lost by so many users of each of two arms, against showing all of them the better one."""
+    better = expected_positive(belief.mean[0], belief.deviation[0])
+    worse = expected_positive(-belief.mean[0], belief.deviation[0])
+    return belief.unit * (1 - belief.null[0]) * (users[0] * better + users[1] * worse)
+
+
 def expected_gap(belief: LiftBelief) -> Array:
     """Largest expected absolute difference of a treatment from the control, as a difference of rates."""
     apart = expected_positive(belief.mean, belief.deviation) + expected_positive(-belief.mean, belief.deviation)

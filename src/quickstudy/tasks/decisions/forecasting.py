@@ -308,7 +308,8 @@ def _baselines(spec: Spec, settings: Forecasting) -> dict[str, Callable[[], Agen
     shifts = settings.kind == "shifts"
     model = {"hazard": settings.hazard, "size": settings.size} if shifts else {}
     agents: dict[str, Callable[[], Agent]] = {"random": partial(random_agent, spec)}
-    agents |= {name: partial(single_forecaster_agent, spec, name=name) for name in NAMES}
+    # `BOCPD` is the forecaster of level shifts, with the prior of these tasks.
+    agents |= {name: partial(single_forecaster_agent, spec, name=name) for name in NAMES if name != "level shifts"}
     agents["best single expert"] = partial(best_single_agent, spec)
     agents["fixed share"] = partial(fixed_share_agent, spec)
     agents["BOCPD"] = partial(bocpd_agent, spec, **model)
