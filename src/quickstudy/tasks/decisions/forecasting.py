@@ -2,7 +2,7 @@
 
 A series has a history, on which the forecasters were run, and then `horizon` values that are forecast one by one. Before each
 value the agent gives every forecaster a weight and may reset them all; the forecast is their weighted mean. The forecasters are
-naive, seasonal naive, mean, SES, Holt, AR, ETS and Theta (`baselines.models.forecasters`).
+naive, seasonal naive, mean, SES, Holt, AR, ETS, Theta and level shifts (`baselines.models.forecasters`).
 
     reward = -|value - forecast| / scale        scale = mean absolute change from step to step in the history
 
