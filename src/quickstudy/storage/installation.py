@@ -26,6 +26,8 @@ EXTRAS = {
     "xland": "XLand-MiniGrid tasks",
     "serve": "served sessions and the dashboard",
     "openfeature": "served agents as feature flags",
+    "track": "trackers: TensorBoard and trackio",
+    "mlflow": "MLflow as a tracker and a registry",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
     "ray": "collectors on several machines",
