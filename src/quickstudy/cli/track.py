@@ -1,4 +1,4 @@
-"""`quickstudy track RUN --to tensorboard|trackio|mlflow`: a run in a tracker of experiments."""
+"""`quickstudy track RUN --to tensorboard|trackio|mlflow|wandb`: a run in a tracker of experiments."""
 
 import dataclasses
 from typing import Any, Literal
@@ -18,14 +18,14 @@ Training is not disturbed: the folder of the run is read. Points that the tracke
 class TrackArguments:
     """Which tracker, and under which name."""
 
-    to: Literal["tensorboard", "trackio", "mlflow"] = "tensorboard"
-    """The tracker. Each works without a network. Weights & Biases is not supported."""
+    to: Literal["tensorboard", "trackio", "mlflow", "wandb"] = "tensorboard"
+    """The tracker. None needs a network; wandb writes its offline files."""
     address: str | None = None
-    """Folder of TensorBoard or trackio, or sqlite:///PATH for MLflow; in the folder `tracked` if not given."""
+    """Folder of the tracker, or sqlite:///PATH for MLflow; in the folder `tracked` if not given."""
     name: str | None = None
     """Name of the run in the tracker; that of its folder if not given."""
     project: str = "quickstudy"
-    """Project of trackio, or experiment of MLflow."""
+    """Project of trackio and wandb, or experiment of MLflow."""
     follow: bool = False
     """Wait for new metrics until the run ends. Ctrl-C stops, and the same command goes on."""
 

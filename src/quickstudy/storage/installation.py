@@ -28,6 +28,7 @@ EXTRAS = {
     "openfeature": "served agents as feature flags",
     "track": "trackers: TensorBoard and trackio",
     "mlflow": "MLflow as a tracker and a registry",
+    "wandb": "Weights & Biases as a tracker, offline",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
     "ray": "collectors on several machines",

@@ -27,12 +27,14 @@ TRACKERS = {
     "tensorboard": "quickstudy.adapters.trackers.tensorboard:open_tensorboard",
     "trackio": "quickstudy.adapters.trackers.trackio:open_trackio",
     "mlflow": "quickstudy.adapters.trackers.mlflow:open_mlflow",
+    "wandb": "quickstudy.adapters.trackers.wandb:open_wandb",
 }
 """Trackers by name, and what opens each. A tracker is imported when it is asked for."""
 _ADDRESSES = {
     "tensorboard": "tracked/tensorboard",
     "trackio": "tracked/trackio",
     "mlflow": "sqlite:///tracked/mlflow.db",
+    "wandb": "tracked/wandb",
 }
 _LINES_AT_ONCE = 500
 _PAUSE_SECONDS = 1.0
