@@ -1,6 +1,7 @@
 """`quickstudy track RUN --to tensorboard|trackio|mlflow|wandb`: a run in a tracker of experiments."""
 
 import dataclasses
+import sys
 from typing import Any, Literal
 
 from quickstudy.adapters.trackers import track
@@ -38,6 +39,7 @@ def run(arguments: list[str]) -> int:
     def begins(tracker: Any) -> None:
         if asked.follow:
             say(f"Following {words[0]}: {tracker.where}. Ctrl-C stops. Show it with: {tracker.shown_by}")
+            sys.stdout.flush()  # the end of the run, and so of this command, may be far away
 
     settings = dataclasses.asdict(asked)
     done = track(words[0], **settings, begins=begins)

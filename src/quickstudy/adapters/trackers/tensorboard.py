@@ -50,7 +50,9 @@ class TensorBoard:
 
     def last_step(self, series: str) -> int:
         """As of `Tracker`."""
-        steps = [event.step for event in events_of(self._folder / series) if any(one.tag != "settings" for one in _values(event))]
+        steps = [
+            event.step for event in events_of(self._folder / series) if any(one.tag != "settings" for one in _values(event))
+        ]
         return max(steps, default=NOTHING)
 
     def write(self, series: str, points: Sequence[Point]) -> None:
@@ -58,9 +60,7 @@ class TensorBoard:
         writer = self._writer(series)
         for point in points:
             values = [Summary.Value(tag=name, simple_value=value) for name, value in point.values.items()]
-            writer.write_event(
-                Event(wall_time=self._run.began + point.seconds, step=point.step, summary=Summary(value=values))
-            )
+            writer.write_event(Event(wall_time=self._run.began + point.seconds, step=point.step, summary=Summary(value=values)))
         writer.flush()
 
     def close(self) -> None:

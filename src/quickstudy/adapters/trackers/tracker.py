@@ -48,6 +48,6 @@ def check_word(word: str, *, flag: str, parts: bool = False) -> None:
     fits = len(word) <= 120 and word.isprintable() and not any(one.strip(" .") == "" or "\\" in one for one in given)
     if not fits or (not parts and "/" in word):
         raise UsageError(
-            f"a name has at most 120 characters that can be shown, and no part of it is empty or only dots; came {word!r:.200}. "
-            f"Give another with {flag}."
+            f"a name has at most 120 characters that can be shown, and no part of it is empty or only dots; came {word!r:.200}."
+            f" Give another with {flag}."
         )
