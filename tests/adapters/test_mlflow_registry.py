@@ -8,7 +8,10 @@ from quickstudy.cli import main
 from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
 from quickstudy.serving.registry import Registry
 
-pytestmark = pytest.mark.suites
+pytestmark = [
+    pytest.mark.suites,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),  # MLflow names it to SQLAlchemy 2.1
+]
 BUNDLE = Path(__file__).parents[2] / "bundles" / "quick-n10-k5"
 
 

@@ -19,7 +19,10 @@ from quickstudy.storage.folder_lock import FolderLock
 from quickstudy.storage.metrics_file import MetricsFile
 from reports.test_page import made
 
-pytestmark = pytest.mark.suites
+pytestmark = [
+    pytest.mark.suites,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),  # MLflow names it to SQLAlchemy 2.1
+]
 LINES, BEFORE = 150, 90
 NAMES = ("tensorboard", "trackio", "mlflow", "wandb")
 

@@ -1,7 +1,7 @@
 """What a tracker is given of a run: its name, its settings, and points of several series.
 
-A run of S training seeds has S series, `seed-0` to `seed-(S-1)`, and from two seeds on the series `mean`, their mean. Each split
-that was evaluated is a series with one point, such as `evaluation-test`.
+A run of S training seeds has S series, `seed-0` to `seed-(S-1)`. With two seeds or more it also has the series `mean`, their
+mean. Each split that was evaluated is a series with one point, such as `evaluation-test`.
 """
 
 import dataclasses
