@@ -51,6 +51,7 @@ from quickstudy.cli import (
     serve,
     speed,
     token,
+    track,
     train,
     video,
 )
@@ -327,6 +328,9 @@ class OddLines:
 
     def _plot(self):
         return [self._pick(["folder"], [*FILES, *TEXTS])], [plot.PlotArguments]
+
+    def _track(self):
+        return [self._pick(["folder", "bundle"], [*FILES, *TEXTS])], [track.TrackArguments]
 
     def _doctor(self):
         return [], []

@@ -16,6 +16,7 @@ from quickstudy.protocol.errors import UnknownNameError
         ("command", "deploy", "`quickstudy serve BUNDLE`"),
         ("command", "tensorboard", "`quickstudy report RUN RUN` draws the curves"),
         ("command", "wandb", "watch="),
+        ("command", "mlflow", "`quickstudy track RUN`"),
         ("command", "ppo", "`quickstudy list` names both, and the baseline PPO"),
         ("flag", "--wandb", "metrics.jsonl"),
         ("flag", "--wandb-project-name", "metrics.jsonl"),

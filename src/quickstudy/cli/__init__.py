@@ -24,6 +24,7 @@ _VERB_LINES = {
     "bench": ("measure the published tables", "bench run bandit-n10-k5"),
     "card": ("write the card of an agent", "card bundles/bandit-n10-k10 --out card"),
     "plot": ("draw learning curves of runs", "plot runs/one runs/another --out curves.png"),
+    "track": ("write a run to a tracker", "track runs/rl2-bernoulli-bandit --to tensorboard"),
     "doctor": ("show what is installed and missing", "doctor"),
     "demo": ("train, evaluate and report within minutes", ""),
 }

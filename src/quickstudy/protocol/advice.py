@@ -4,8 +4,8 @@
 """
 
 _LOGGING = (
-    "Every run writes metrics.jsonl. `quickstudy report RUN RUN` draws the curves of several runs; in Python, "
-    "meta_train(..., watch=...) passes every update to a service of yours."
+    "Every run writes metrics.jsonl. `quickstudy track RUN` writes it to TensorBoard, trackio, MLflow or wandb, and "
+    "`quickstudy report RUN RUN` draws the curves of several runs; in Python, meta_train(..., watch=...) tells every update."
 )
 _TASKS = "Tasks are the second name of `quickstudy train ALGORITHM TASKS`, and --on of `quickstudy evaluate`."
 _DEVICE = "JAX takes an accelerator if it finds one; the environment variable JAX_PLATFORMS=cpu keeps it on the processor."
