@@ -46,9 +46,8 @@ class ProcessesConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.process_id < self.processes:
-            raise UsageError(
-                f"process_id must be from 0 to {self.processes - 1}, below the number of processes; came {self.process_id}."
-            )
+            allowed = "0 with one process" if self.processes == 1 else f"from 0 to {self.processes - 1}"
+            raise UsageError(f"process_id must be {allowed}; came {self.process_id}.")
         found = _ADDRESS.fullmatch(self.coordinator)
         if self.coordinator and not (found and 0 < int(found[2]) < 65_536):
             raise UsageError(
