@@ -4,6 +4,8 @@ The second process runs in a folder of its own, so whatever it wrote would be se
 """
 
 import signal
+import subprocess
+import sys
 import time
 
 import jax
@@ -17,7 +19,7 @@ from quickstudy.training import processes
 from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.loop import TrainingConfig, meta_train
 from quickstudy.training.processes import ProcessesConfig, agreed, all_or_none, from_first, joined, naming_lost_processes
-from training.two_processes import ended, free_address, started
+from training.two_processes import ended, free_address, started, with_devices
 
 TINY = ["--arms", "2", "--pulls", "5", "--hidden-size", "8", "--lifetimes", "32", "--held-out-tasks", "16"]
 COMMAND = "import sys; from quickstudy.cli import main; sys.exit(main())"
@@ -103,6 +105,28 @@ def test_a_signal_to_one_process_saves_and_a_lost_one_is_told(tmp_path):
     assert f"the last good checkpoint is run/checkpoints/{made}." in err
     assert "--resume" in err
     assert list(second.iterdir()) == []
+
+
+WAITS = """
+import sys
+from quickstudy.training import processes
+processes._JOINING_SECONDS = 1
+with processes.joined(processes.ProcessesConfig(processes=2, process_id=int(sys.argv[1]), coordinator=sys.argv[2])):
+    print("joined")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_that_waits_in_vain_says_so(number):
+    address = free_address()
+    command = [sys.executable, "-c", WAITS, str(number), address]
+    done = subprocess.run(command, env=with_devices(1), capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"quickstudy: process {number} waited 1 s for all 2 processes at {address}, and not all came. Start every one of them, "
+        "each with its own --process-id, and let every host reach that port.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ decides what is computed next must be the same in all of them. Decisions that de
 """
 
 import dataclasses
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -63,31 +64,32 @@ class ProcessesConfig:
 def joined(config: ProcessesConfig) -> Iterator[None]:
     """Inside this context the devices of all processes are devices of JAX. Enter it before JAX computes anything.
 
-    A process that ends the context in order waits until all others do. One that failed does not wait for those that are lost.
+    If not all processes come within five minutes, the program ends with status 2: JAX would end it without a clear message. A
+    process that ends the context in order waits until all others do. One that failed does not wait for those that are lost.
 
     Args:
       config: of the processes; of one, this does nothing.
     Raises:
-      UsageError: JAX has started already, or not all processes came.
+      UsageError: JAX has started already, or process 0 cannot have its port.
     """
     if config.processes == 1:
         yield
         return
     try:
-        jax.distributed.initialize(
-            config.coordinator,
-            config.processes,
-            config.process_id,
-            cluster_detection_method="deactivate",
-            initialization_timeout=_JOINING_SECONDS,
-            shutdown_timeout_seconds=_LAST_SAVING_SECONDS,
-        )
-        agreed()  # connects the processes
+        with _ended_if_not_all_come(config):
+            jax.distributed.initialize(
+                config.coordinator,
+                config.processes,
+                config.process_id,
+                cluster_detection_method="deactivate",
+                initialization_timeout=2 * _JOINING_SECONDS,
+                shutdown_timeout_seconds=_LAST_SAVING_SECONDS,
+            )
+            agreed()  # connects the processes
     except RuntimeError as error:
         end_with_command()
         raise UsageError(
-            f"the {config.processes} processes at {config.coordinator} could not be joined: {_first_line(error)} Start all of "
-            f"them within {_JOINING_SECONDS // 60} minutes, and let every host reach that port."
+            f"the {config.processes} processes at {config.coordinator} could not be joined: {_first_line(error)}"
         ) from error
     try:
         yield
@@ -180,6 +182,28 @@ def naming_lost_processes(latest_checkpoint: Callable[[], str]) -> Iterator[None
             f"ends{known}. Look at the output of the others for the cause, then start all of them again with --resume. "
             f"What JAX says: {_first_line(error)}"
         ) from error
+
+
+@contextmanager
+def _ended_if_not_all_come(config: ProcessesConfig) -> Iterator[None]:
+    """Inside this context the program ends after a time, also while the main thread waits in compiled code."""
+
+    def end() -> None:
+        said = (
+            f"process {config.process_id} waited {_JOINING_SECONDS} s for all {config.processes} processes at "
+            f"{config.coordinator}, and not all came. Start every one of them, each with its own --process-id, and let every "
+            "host reach that port."
+        )
+        os.write(2, f"quickstudy: {said}\n".encode())
+        os._exit(2)
+
+    timer = threading.Timer(_JOINING_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _first_line(error: BaseException) -> str:
