@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from quickstudy.storage.card import bundle_folder, read_card
 from quickstudy.training.learning_curve import advice
 from quickstudy.training.loop import TrainingConfig
 from quickstudy.training.processes import ProcessesConfig, is_first, joined
-from quickstudy.training.train_and_save import SilentWatcher, train_and_save
+from quickstudy.training.train_and_save import SilentWatcher, Watcher, train_and_save
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
 
@@ -88,7 +88,10 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
     begun = None if asked.run.begin_with is None else _bundle_of(asked.run.begin_with, algorithm_name)
-    with Panel(algorithm, distribution, asked.training) if is_first() else nullcontext(SilentWatcher()) as watcher:
+    shown: AbstractContextManager[Watcher] = nullcontext(SilentWatcher())
+    if is_first():
+        shown = Panel(algorithm, distribution, asked.training)
+    with shown as watcher:
         trained = train_and_save(
             algorithm,
             distribution,
