@@ -94,7 +94,7 @@ def test_a_signal_to_one_process_saves_and_a_lost_one_is_told(tmp_path):
     both[1].send_signal(signal.SIGINT)
     (status, out, err), (status_2, out_2, _) = ended(both, seconds=300)
     assert (status, status_2) == (130, 130), err
-    assert "Interrupted and saved. Go on with, and with the same --resume in every other process:" in out
+    assert "Interrupted and saved. Go on in every process, each with its own --process-id, with:\n  quickstudy train rl2" in out
     assert out_2 == ""
     made = len(read_metrics(first / "run"))
     both = begun("--resume", updates=made + 1)

@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
         parse(
             dataclasses.make_dataclass("General", parts), flags, program="quickstudy train", description="Meta-trains an agent."
         )
-    asked = parse_run(*words, flags)
+    asked = parse_run(words[0], words[1], flags)
     sections = {name: getattr(asked, name) for name in ("training", "collecting", "algorithm", "distribution")}
     if asked.run.print_config:
         print(to_toml(sections), end="")
@@ -116,8 +116,8 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
-        every = ", and with the same --resume in every other process" if asked.processes.processes > 1 else ""
-        console.print(f"Interrupted and saved. Go on with{every}:\n  {again}", soft_wrap=True)
+        where = " in every process, each with its own --process-id" if asked.processes.processes > 1 else ""
+        console.print(f"Interrupted and saved. Go on{where} with:\n  {again}", soft_wrap=True)
         return 130
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
