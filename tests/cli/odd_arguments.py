@@ -66,11 +66,13 @@ from quickstudy.serving.http.server import ServerSettings
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.stores import open_store
 from quickstudy.training.loop import TrainingConfig
+from quickstudy.training.processes import ProcessesConfig
 
 MOST_SECONDS = 60.0
 """A line that takes longer is a fault."""
 SEAMS = (
     "quickstudy.training.loop._train",
+    "jax.distributed.initialize",
     "quickstudy.training.host_source.open_pool",
     "quickstudy.rollout.runner.open_pool",
     "quickstudy.rollout.runner._run_in_blocks",
@@ -250,7 +252,7 @@ class OddLines:
         more = ["mine.py", "mine.py:array", "mine.py:nothing", "other.py:N", "other.py:stops", "other.py:needs", *own, *TEXTS]
         known = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
         distribution = self._pick([*known, "mine.py:make", "host.py:make"], more)
-        kinds = [train.RunArguments, TrainingConfig, CollectingConfig]
+        kinds = [train.RunArguments, TrainingConfig, CollectingConfig, ProcessesConfig]
         with contextlib.suppress(QuickstudyError), contextlib.chdir(self.folder):
             kinds.append(config_class(algorithms.factory_of(algorithm)))
         with contextlib.suppress(QuickstudyError), contextlib.chdir(self.folder):

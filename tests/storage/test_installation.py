@@ -127,6 +127,23 @@ def test_devices_that_fail_and_a_card_that_is_not_used(monkeypatch, tmp_path):
     assert (found.state, found.found) == ("fault", "JAX cannot start: RuntimeError: no device")
 
 
+class Card:
+    """Stands in for an accelerator."""
+
+    platform = "gpu"
+
+    def __init__(self, kind, limit):
+        self.device_kind, self._limit = kind, limit
+
+    def memory_stats(self):
+        return {"bytes_limit": self._limit}
+
+
+def test_several_devices_are_counted_by_their_kind(monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: [Card("H200", 106e9), Card("H200", 106e9), Card("L4", 18e9)])
+    assert by_name()["devices"].found == "2 × H200 (gpu), 106 GB for JAX on each, 1 × L4 (gpu), 18 GB for JAX"
+
+
 def test_every_extra_is_for_users_or_for_development():
     declared = tomllib.loads(Path(ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(EXTRAS) | DEVELOPMENT == set(declared)

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from quickstudy.storage.bundle import Bundle, load_bundle
 from quickstudy.storage.card import bundle_folder, read_card
 from quickstudy.training.learning_curve import advice
 from quickstudy.training.loop import TrainingConfig
-from quickstudy.training.train_and_save import train_and_save
+from quickstudy.training.processes import ProcessesConfig, is_first, joined
+from quickstudy.training.train_and_save import SilentWatcher, Watcher, train_and_save
 
 _USAGE = "quickstudy train ALGORITHM DISTRIBUTION [--flags]"
 
@@ -42,7 +44,12 @@ class RunArguments:
     """Print the resolved settings as such a file, and stop."""
 
 
-_GENERAL: dict[str, type] = {"run": RunArguments, "training": TrainingConfig, "collecting": CollectingConfig}
+_GENERAL: dict[str, type] = {
+    "run": RunArguments,
+    "training": TrainingConfig,
+    "collecting": CollectingConfig,
+    "processes": ProcessesConfig,
+}
 
 
 def run(arguments: list[str]) -> int:
@@ -55,19 +62,36 @@ def run(arguments: list[str]) -> int:
         parse(
             dataclasses.make_dataclass("General", parts), flags, program="quickstudy train", description="Meta-trains an agent."
         )
-    algorithm_name, distribution_name = words
-    asked = parse_run(algorithm_name, distribution_name, flags)
+    asked = parse_run(words[0], words[1], flags)
     sections = {name: getattr(asked, name) for name in ("training", "collecting", "algorithm", "distribution")}
     if asked.run.print_config:
         print(to_toml(sections), end="")
         return 0
+    with joined(asked.processes):
+        return _train(words, flags, asked, command=shlex.join(["quickstudy", "train", *arguments]))
+
+
+def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> int:
+    """Trains, and says what comes next; of several processes only the first says it.
+
+    Args:
+      words: names of the algorithm and of the distribution.
+      flags: of the command.
+      asked: as `parse_run` gives it.
+      command: the whole command.
+    Returns:
+      The exit status.
+    """
+    algorithm_name, distribution_name = words
     distribution = tasks.make(distribution_name, **dataclasses.asdict(asked.distribution))
     algorithm = algorithms.make(algorithm_name, distribution.spec, asked.algorithm)
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/{name}"
-    command = shlex.join(["quickstudy", "train", *arguments])
     begun = None if asked.run.begin_with is None else _bundle_of(asked.run.begin_with, algorithm_name)
-    with Panel(algorithm, distribution, asked.training) as panel:
+    shown: AbstractContextManager[Watcher] = nullcontext(SilentWatcher())
+    if is_first():
+        shown = Panel(algorithm, distribution, asked.training)
+    with shown as watcher:
         trained = train_and_save(
             algorithm,
             distribution,
@@ -79,8 +103,10 @@ def run(arguments: list[str]) -> int:
             begin_with=begun,
             command=command,
             collecting=asked.collecting,
-            watcher=panel,
+            watcher=watcher,
         )
+    if not is_first():
+        return 0 if trained.finished else 130
     console = Console()
     if trained.nonfinite_steps:
         steps = f"{trained.nonfinite_steps:,} of {trained.steps * asked.training.seeds:,} steps"
@@ -90,7 +116,8 @@ def run(arguments: list[str]) -> int:
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
-        console.print(f"Interrupted and saved. Go on with:\n  {again}", soft_wrap=True)
+        where = " in every process, each with its own --process-id" if asked.processes.processes > 1 else ""
+        console.print(f"Interrupted and saved. Go on{where} with:\n  {again}", soft_wrap=True)
         return 130
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
@@ -126,7 +153,7 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
         "algorithm": config_class(algorithms.factory_of(algorithm)),
         "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
     }
-    kinds = {"run": RunArguments} | sections
+    kinds = {"run": RunArguments, "processes": ProcessesConfig} | sections
     taken: dict[str, str] = {}
     for part, kind in kinds.items():
         for name in flat_settings(kind()):
@@ -141,5 +168,7 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
     if asked.run.config is None:
         return asked
     content = read_toml(asked.run.config, sections)
-    beneath = everything(**{part: with_settings(kind(), content.get(part, {}), of=part) for part, kind in sections.items()})
+    given = {part: with_settings(kind(), content.get(part, {}), of=part) for part, kind in sections.items()}
+    # Flags for the run and for its processes are parsed again, but of the latter some exclude others' defaults.
+    beneath = everything(processes=asked.processes, **given)
     return parse(everything, flags, default=beneath, **options)

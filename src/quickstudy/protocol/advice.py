@@ -8,7 +8,10 @@ _LOGGING = (
     "`quickstudy report RUN RUN` draws the curves of several runs; in Python, meta_train(..., watch=...) tells every update."
 )
 _TASKS = "Tasks are the second name of `quickstudy train ALGORITHM TASKS`, and --on of `quickstudy evaluate`."
-_DEVICE = "JAX takes an accelerator if it finds one; the environment variable JAX_PLATFORMS=cpu keeps it on the processor."
+_DEVICE = (
+    "JAX takes all accelerators that it finds. The environment variable CUDA_VISIBLE_DEVICES=0,1 chooses some of them, and "
+    "JAX_PLATFORMS=cpu keeps JAX on the processor."
+)
 _LENGTH = "The length of a lifetime belongs to the tasks: --horizon and --episodes, or --pulls of a bandit."
 _ALGORITHM = (
     "Algorithms here learn to adapt; `quickstudy list` names them. One policy for all tasks, trained by PPO, is `multi-task`. "

@@ -9,6 +9,7 @@
     ├── NoProgramError              an agent that cannot be written without JAX; says which part of it cannot
     ├── TaskDistributionError       a task distribution that breaks one of its laws
     ├── CollectingError             lifetimes in environments outside JAX could not be run
+    ├── LostProcessError            another process of the same run has ended
     └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
 
 A message says what was wrong, what came, what is allowed and what to do next. It is one line, unless it quotes a traceback.
@@ -83,6 +84,10 @@ class CollectingError(QuickstudyError):
     """Lifetimes in environments outside the compiled program could not be run."""
 
     _quotes_lines = True
+
+
+class LostProcessError(QuickstudyError):
+    """Another process of a run over several processes has ended, or cannot be reached."""
 
 
 class NonFiniteError(QuickstudyError):

@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -166,8 +167,7 @@ def _devices() -> Iterator[Finding]:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         yield Finding("fault", "devices", f"JAX cannot start: {said}", "JAX_PLATFORMS=cpu quickstudy doctor")
         return
-    kind, on = devices[0].device_kind, devices[0].platform
-    found = f"{len(devices)} × {kind}{'' if kind == on else f' ({on})'}"
+    on, found = devices[0].platform, ", ".join(_kinds(devices))
     if not works:
         yield Finding("fault", "devices", f"{found}, and a sum of three ones is wrong", "pip install --force-reinstall jaxlib")
     elif on == "cpu" and any(path.exists() for path in _DRIVERS):
@@ -176,6 +176,15 @@ def _devices() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "devices", found)
+
+
+def _kinds(devices: Sequence[jax.Device]) -> Iterator[str]:
+    """The number of devices of each kind, with the memory of one where it has its own."""
+    for (kind, on), count in Counter((device.device_kind, device.platform) for device in devices).items():
+        one = next(device for device in devices if device.device_kind == kind)
+        limit = (one.memory_stats() or {}).get("bytes_limit") if on != "cpu" else None
+        what = f"{count} × {kind}{'' if kind == on else f' ({on})'}"
+        yield what if limit is None else f"{what}, {in_words(limit)} for JAX{' on each' if count > 1 else ''}"
 
 
 def _memory() -> Finding:

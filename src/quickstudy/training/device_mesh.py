@@ -4,11 +4,23 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 
 
 def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
-    """As many of the local devices as can share the lifetimes of one update evenly."""
-    devices = jax.local_devices()
-    fitting = [n for n in range(1, len(devices) + 1) if algorithm.lifetimes % (n * algorithm.share_multiple) == 0]
-    return Mesh(np.asarray(devices[: max(fitting, default=1)]), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))
+    """As many of the devices as can share the lifetimes of one update evenly; of each process as many as of any other.
+
+    Raises:
+      UsageError: several processes cannot share the lifetimes evenly.
+    """
+    processes = jax.process_count()
+    devices = [jax.local_devices(process) for process in range(processes)]
+    least = processes * algorithm.share_multiple
+    fitting = [n for n in range(1, min(map(len, devices)) + 1) if algorithm.lifetimes % (n * least) == 0]
+    if processes > 1 and not fitting:
+        raise UsageError(
+            f"{processes} processes cannot share {algorithm.lifetimes} lifetimes evenly. Use a multiple of {least} --lifetimes."
+        )
+    chosen = [device for of_process in devices for device in of_process[: max(fitting, default=1)]]
+    return Mesh(np.asarray(chosen), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))

@@ -78,6 +78,12 @@ def skip_on_interrupt() -> Iterator[None]:
         _skippable -= 1
 
 
+def end_with_command() -> None:
+    """The program ends as soon as its command has: Python's own end would wait for processes on other hosts that are gone."""
+    if _command is not None:
+        _command.ends_at_once = True
+
+
 class CommandInterrupts:
     """Signals of a command; a context manager. Every signal is heard, in whatever phase the command is.
 
@@ -93,11 +99,12 @@ class CommandInterrupts:
       number: of the first signal; None if there was none.
       heard: the main thread has acted on it.
       raised: KeyboardInterrupt was raised for it. Other errors may have come of it.
+      ends_at_once: see `end_with_command`.
     """
 
     def __init__(self, *, own_process: bool = False):
         self.number: int | None = None
-        self.heard = self.raised = False
+        self.heard = self.raised = self.ends_at_once = False
         self._own_process, self._main = own_process, threading.main_thread().ident
         self._first_at: float | None = None
         self._said, self._since, self._retry_at, self._echo_until = False, 0.0, 0.0, 0.0
@@ -144,7 +151,7 @@ class CommandInterrupts:
         runs would crash in it.
         """
         status = self.status(status)
-        if self._own_process and self.number is not None:
+        if self._own_process and (self.number is not None or self.ends_at_once):
             _write("")
             os._exit(status)
         return status

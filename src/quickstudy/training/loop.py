@@ -37,6 +37,7 @@ from quickstudy.training.finite import check_update
 from quickstudy.training.interrupts import finish_on_interrupt
 from quickstudy.training.lifetime_source import LifetimeSource
 from quickstudy.training.memory import check_program, check_shapes
+from quickstudy.training.processes import agreed, all_or_none, from_first, is_first, naming_lost_processes
 from quickstudy.training.progress import Progress, progress_of
 from quickstudy.training.record import RunRecord
 from quickstudy.training.source_files import user_files
@@ -117,7 +118,7 @@ def meta_train(
       algorithm: made for this distribution's spec.
       distribution: of the tasks.
       config: budget, seeds, how often to evaluate and to save.
-      folder: where checkpoints, metrics and configuration go; None writes nothing.
+      folder: where checkpoints, metrics and configuration go; None writes nothing. Of several processes only the first writes.
       resume: go on from the folder's newest checkpoint.
       extend: where a run is resumed with a longer budget, go on to it, also if the run has ended. Schedules follow the share of
         the new budget: the learning rate rises again, and falls until the new end.
@@ -130,6 +131,7 @@ def meta_train(
         False, and it can be resumed.
     Raises:
       CollectingError: most lifetimes were lost to faults of their environments.
+      LostProcessError: another process of the run has ended.
       SpecError: the algorithm was made for other tasks, or its parameters have other shapes than those to begin with.
       UsageError: the folder holds a run already, or one of another configuration or on other tasks; another process uses it; or
         the run needs more memory than is free.
@@ -178,13 +180,15 @@ def training_run(
     schedule = Schedule(config.budget, steps_per_update=steps_per_update(algorithm))
     with ExitStack() as folder_in_use:
         with closing(source_for(algorithm, distribution, tasks=config.held_out_tasks, collecting=collecting)) as source:
-            check_shapes(algorithm, source, seeds=config.seeds)
+            all_or_none(lambda: check_shapes(algorithm, source, seeds=config.seeds))
             if folder is not None:
                 description |= {"tasks": drawn_tasks(distribution), "files": user_files(distribution, algorithm)}
-            record = RunRecord.open(folder, description, resume=resume, extend=extend, overwrite=overwrite)
+            path = folder if is_first() else None
+            record = all_or_none(lambda: RunRecord.open(path, description, resume=resume, extend=extend, overwrite=overwrite))
             folder_in_use.callback(record.close)
             try:
-                update, state, accounts, finished = _train(algorithm, source, config, schedule, record, begin_with, watch)
+                with naming_lost_processes(record.latest_checkpoint):
+                    update, state, accounts, finished = _train(algorithm, source, config, schedule, record, begin_with, watch)
             except UsageError:
                 if record.path is not None and not resume and not record.metrics:
                     shutil.rmtree(record.path, ignore_errors=True)  # it was made for this run, which never began
@@ -232,7 +236,9 @@ def _train(
         begun = initial_state(algorithm, source, roots)
         if begin_with is not None:
             begun = dataclasses.replace(begun, train=begun_with(algorithm, begun.train, begin_with))
-        update, state = _resumed(begun, record, schedule, accounts)
+        update, state = all_or_none(lambda: _resumed(begun, record, schedule, accounts))
+        (update, updates), state = agreed(update, schedule.updates or 0), from_first(state)
+        schedule.updates = updates or None
         source.compile(state.train)
         compiled = functools.partial(_compiled, algorithm, source, roots, seeds=config.seeds)
         program = None if source.supplies else compiled(state, ())
@@ -245,7 +251,7 @@ def _train(
         return {"updates": schedule.updates, "budget": config.budget} | spent
 
     with finish_on_interrupt() as interrupted:
-        while not is_spent() and not interrupted.is_set():
+        while not any(ended := agreed(is_spent(), interrupted.is_set())):
             began, compiling = time.monotonic(), accounts["compiling"]
             telling = functools.partial(telling_of_slow_update, config.budget, first=not update_seconds)
             with accounts.timed("training"), telling(spent=0.0):
@@ -260,7 +266,7 @@ def _train(
             update_seconds.append(time.monotonic() - began)
             update += 1
             check_update(metrics, state.train, algorithm, update=update, latest_checkpoint=record.latest_checkpoint)
-            planned = schedule.plan(update, update_seconds=update_seconds, seconds=accounts.budgeted())
+            planned = is_first() and schedule.plan(update, update_seconds=update_seconds, seconds=accounts.budgeted())
             line: dict[str, Any] = {
                 "update": update,
                 "steps": update * steps,
@@ -269,7 +275,10 @@ def _train(
             interval = evaluation_interval(
                 config.evaluation_seconds, seconds=accounts["evaluating"], evaluations=len(record.evaluations)
             )
-            if time.monotonic() - last_evaluation >= interval or is_spent():
+            due = time.monotonic() - last_evaluation >= interval or is_spent()
+            due, updates = agreed(due, schedule.updates or 0)
+            schedule.updates = updates or None
+            if due:
                 with accounts.timed("evaluating"):
                     metrics |= source.held_out(state.train)
                 last_evaluation = time.monotonic()
@@ -281,7 +290,7 @@ def _train(
             each, spent = recent_seconds(update_seconds), accounts.by_activity(source.seconds())
             if watch(progress_of(record, schedule, seconds_per_update=each, spent=spent, seeds=config.seeds)) is True:
                 interrupted.set()
-        finished = not interrupted.is_set() or is_spent()
+        finished = bool(ended[0])
         with accounts.timed("saving"):
             record.save(update, state, notes())
     return update, state, accounts, finished

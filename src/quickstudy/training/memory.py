@@ -23,7 +23,8 @@ def check_shapes(algorithm: MetaAlgorithm, source: LifetimeSource, *, seeds: int
     key = jax.eval_shape(lambda: jax.random.key(0))
     train = jax.eval_shape(algorithm.init, key)
     states = seeds * (2 * bytes_of(train) + bytes_of(jax.eval_shape(source.initial)))
-    lifetimes = seeds * algorithm.lifetimes * source.lifetime_bytes(jax.eval_shape(algorithm.params, train))
+    of_process = algorithm.lifetimes // jax.process_count()
+    lifetimes = seeds * of_process * source.lifetime_bytes(jax.eval_shape(algorithm.params, train))
     check_memory(
         states,
         what=f"training {_seeds(seeds)} (parameters, optimiser, replay store)",
@@ -46,11 +47,16 @@ def check_program(compiled: Any, algorithm: MetaAlgorithm, *, seeds: int, more: 
 
 
 def program_bytes(compiled: Any) -> int:
-    """Bytes that a compiled program takes while it runs, beside its arguments, on all devices; 0 where JAX does not tell."""
+    """Bytes that a compiled program takes while it runs, beside its arguments, on all devices of this process.
+
+    They are 0 where JAX does not tell.
+    """
     analysed = compiled.memory_analysis()
     if analysed is None:
         return 0
-    devices = len({device for sharding in jax.tree.leaves(compiled.output_shardings) for device in sharding.device_set})
+    devices = len(
+        {device for sharding in jax.tree.leaves(compiled.output_shardings) for device in sharding.addressable_devices}
+    )
     fresh = analysed.output_size_in_bytes - analysed.alias_size_in_bytes
     return max(1, devices) * (analysed.temp_size_in_bytes + max(0, fresh))
 

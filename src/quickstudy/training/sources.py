@@ -8,6 +8,7 @@ import dataclasses
 import jax
 from jaxtyping import Array, Key, PyTree
 
+from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Spec
@@ -33,9 +34,15 @@ def source_for(
       collecting: where lifetimes on tasks outside JAX are collected.
     Raises:
       CollectingError: a worker does not start.
+      UsageError: the tasks are outside JAX, and this run has several processes.
     """
     source: LifetimeSource
     if isinstance(distribution, HostDistribution):
+        if jax.process_count() > 1:
+            raise UsageError(
+                f"{distribution.name} is not written in JAX, so only one process can train on it; came "
+                f"{jax.process_count()} processes. Use collectors on other hosts instead: --collectors ray."
+            )
         source = host_source.HostSource(algorithm, distribution, tasks=tasks, collecting=collecting)
     else:
         source = fresh_source.FreshSource(algorithm, distribution, tasks=tasks)

@@ -105,6 +105,8 @@ def train_and_save(
         algorithm, distribution, config, folder=folder, resume=resume, extend=extend, overwrite=overwrite,
         begin_with=begin_with, command=command, collecting=collecting, watch=watch,
     ) as run:  # fmt: skip
+        if run.folder is None:  # of several processes, the first does the rest
+            return run
         if run.finished:
             with finish_on_interrupt() as interrupted:
                 _save(run, Path(folder) / "bundle", command=command)
