@@ -12,6 +12,7 @@ from quickstudy.dashboard.application import application
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.audit_pages import AuditPages
 from quickstudy.dashboard.belief_pages import BeliefPages
+from quickstudy.dashboard.holdback_pages import HoldbackPages
 from quickstudy.dashboard.rendering import Pages
 from quickstudy.dashboard.result_pages import ResultPages
 from quickstudy.dashboard.run_pages import RunPages
@@ -75,6 +76,7 @@ def dashboard(sources: Sources) -> ASGIApp:
         routes += [_missing("sessions", pages), _missing("audit", pages)]
     else:
         routes += [*SessionPages(store, pages, server=sources.server).routes(), *AuditPages(store, pages).routes()]
+        routes += HoldbackPages(store, pages).routes()
     if sources.registry is None:
         routes.append(_missing("agents", pages))
     else:

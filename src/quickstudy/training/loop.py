@@ -271,7 +271,9 @@ def _train(
             )
             if time.monotonic() - last_evaluation >= interval or is_spent():
                 with accounts.timed("evaluating"):
-                    metrics |= source.held_out(state.train)
+                    held_out = source.held_out(state.train)
+                    metrics |= held_out.metrics
+                    record.append_within(line, held_out)
                 last_evaluation = time.monotonic()
             record.append(line | metrics)
             if time.monotonic() - last_save >= config.checkpoint_seconds or planned:
