@@ -45,7 +45,10 @@ def test_lines_are_chosen_evenly_and_the_last_one_always(path):
 
 
 def test_values_are_the_same_with_a_digest_and_without_one(tmp_path):
-    lines = [{"update": 1, "name": "steps", "steps": 3, "none": [], "returns": [1.5, -2e-07]}, {"update": 2, "returns": [True, 1]}]
+    lines = [
+        {"update": 1, "name": "steps", "steps": 3, "none": [], "returns": [1.5, -2e-07]},
+        {"update": 2, "returns": [True, 1]},
+    ]
     MetricsFile(tmp_path / "with").append(lines[0])
     (tmp_path / "without").write_text(json.dumps(lines[0]) + "\n", encoding="utf-8")
     names = ("steps", "none", "returns")

@@ -66,9 +66,10 @@ class AgentPages:
         first, second, decisions = self._compared(asked, name)
         compares = bool(second) and self._store is not None
         found = [(word, *self._estimate(asked, name, word, decisions)) for word in (first, second)] if compares else []
+        apart = _apart([evaluated for _, evaluated, _ in found])
         return self._pages.page(
-            "agent.html", here="agents", title=name, apart=_apart([evaluated for _, evaluated, _ in found]), name=name, model=model, versions=versions, first=first, second=second,
-            decisions=decisions, has_store=self._store is not None, found=found, folder=str(self._registry.folder),
+            "agent.html", here="agents", title=name, name=name, model=model, versions=versions, first=first, second=second,
+            decisions=decisions, has_store=self._store is not None, found=found, apart=apart, folder=str(self._registry.folder),
             choices=[*model.aliases, *(one["digest"][:12] for one in versions)], champion=CHAMPION,
         )  # fmt: skip
 

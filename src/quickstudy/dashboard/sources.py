@@ -12,6 +12,7 @@ from quickstudy.dashboard.application import application
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.audit_pages import AuditPages
 from quickstudy.dashboard.belief_pages import BeliefPages
+from quickstudy.dashboard.fallbacks import Fallbacks
 from quickstudy.dashboard.holdback_pages import HoldbackPages
 from quickstudy.dashboard.rendering import Pages
 from quickstudy.dashboard.result_pages import ResultPages
@@ -75,8 +76,9 @@ def dashboard(sources: Sources) -> ASGIApp:
     if store is None:
         routes += [_missing("sessions", pages), _missing("audit", pages)]
     else:
-        routes += [*SessionPages(store, pages, server=sources.server).routes(), *AuditPages(store, pages).routes()]
-        routes += HoldbackPages(store, pages).routes()
+        fallbacks = Fallbacks(store, sources.registry)
+        routes += SessionPages(store, pages, server=sources.server, fallbacks=fallbacks).routes()
+        routes += [*AuditPages(store, pages).routes(), *HoldbackPages(store, pages).routes()]
     if sources.registry is None:
         routes.append(_missing("agents", pages))
     else:

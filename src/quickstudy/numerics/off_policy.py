@@ -173,8 +173,8 @@ def policy_differences(first: OffPolicyReport, second: OffPolicyReport) -> dict[
     """
     if not np.array_equal(first.session, second.session):
         raise UsageError(
-            f"two policies are compared on the same sessions; came {len(first.session)} lifetimes and {len(second.session)}, of "
-            "other sessions. Value both on one log."
+            f"two policies are compared on the same sessions; came {len(first.session)} lifetimes and {len(second.session)} of "
+            "other ones. Value both on one log."
         )
     sessions, freedom = _Sessions(first.session), min(first.effective_sessions, second.effective_sessions) - 1
     shared = [name for name in first.row_returns if name in second.row_returns]

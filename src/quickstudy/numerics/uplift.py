@@ -75,12 +75,14 @@ def uplift_of(
     """
     number = np.unique(session, return_inverse=True)[1]
     arms = {"agent": ~held_back, "fallback": held_back}
-    counts = {name: np.bincount(number, weights=chosen.astype(float), minlength=number.max() + 1) for name, chosen in arms.items()}
+    counts = {
+        name: np.bincount(number, weights=chosen.astype(float), minlength=number.max() + 1) for name, chosen in arms.items()
+    }
     sessions = {name: int((count > 0).sum()) for name, count in counts.items()}
     for name, count in sessions.items():
         if count < LEAST_SESSIONS:
             raise UsageError(
-                f"an interval needs {LEAST_SESSIONS} sessions or more of the agent and of its fallback; the {name} has {count}. "
+                f"an interval needs {LEAST_SESSIONS} or more sessions of agent and fallback each; the {name} has {count}. "
                 "Wait for more sessions, or raise the holdback of the envelope."
             )
     means = {name: float(returns[chosen].mean()) for name, chosen in arms.items()}

@@ -248,7 +248,9 @@ def _row(step: Step, lifetime: LoggedLifetime, unknown_reward: float | None) -> 
     return seen, after, decision[".action"], reward, propensity, True, step.valid, *ends, step.slot, late
 
 
-def _as_arrays(rows: list[tuple[LoggedLifetime, list[tuple]]], steps: int, spec: Spec, left_out: dict[str, int]) -> LoggedDecisions:
+def _as_arrays(
+    rows: list[tuple[LoggedLifetime, list[tuple]]], steps: int, spec: Spec, left_out: dict[str, int]
+) -> LoggedDecisions:
     filled = []
     for _, row in rows:
         seen, after, action, _, propensity, _, _, _, _, slot, _ = row[-1]

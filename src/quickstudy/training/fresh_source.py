@@ -15,9 +15,9 @@ from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.training.device_mesh import device_mesh
+from quickstudy.training.learning_within import points_of
 from quickstudy.training.lifetime_source import Collected, HeldOut, Metrics, affordable_tasks, collected
 from quickstudy.training.memory import program_bytes
-from quickstudy.training.learning_within import points_of
 from quickstudy.training.over_seeds import over_seeds
 from quickstudy.training.random_keys import held_out_keys
 
@@ -100,7 +100,7 @@ class FreshSource:
         return collected(jax.vmap(one, 0, 1)(keys))
 
     def _held_out_program(self, algorithm: MetaAlgorithm, tasks: int) -> jax.stages.Wrapped:
-        """`(train) -> [seeds], [seeds, points]`: mean return on the held-out tasks, of a lifetime and up to each point of it."""
+        """`(train) -> [seeds], [seeds, points]`: mean return on held-out tasks, of a lifetime and up to each point of it."""
         mesh = device_mesh(algorithm)
         tasks = -(-held_out_count(self._distribution, tasks) // mesh.size) * mesh.size
         keys = held_out_keys(tasks)

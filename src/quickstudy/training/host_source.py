@@ -15,8 +15,8 @@ from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.replay import empty_lifetime
-from quickstudy.training.lifetime_source import Collected, HeldOut, Metrics, affordable_tasks, collected
 from quickstudy.training.learning_within import points_of
+from quickstudy.training.lifetime_source import Collected, HeldOut, Metrics, affordable_tasks, collected
 from quickstudy.training.random_keys import held_out_keys, update_keys
 
 
