@@ -31,7 +31,7 @@ AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 SERIOUS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
     .filter((one) => ["serious", "critical"].includes(one.impact))
     .map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`)"""
-ALL_DRAWN = '[...document.querySelectorAll("figure.chart")].every((one) => one.querySelector("canvas"))'
+ALL_DRAWN = '[...document.querySelectorAll("figure.chart[data-csv]")].every((one) => one.querySelector("canvas"))'
 
 
 def until(page, expression, *, seconds=30):
@@ -141,7 +141,7 @@ def test_a_live_reward_shows_within_a_second(browser, whole, served):
     began = time.monotonic()
     page.get_by_text("0.125").first.wait_for(timeout=10_000)
     assert time.monotonic() - began < 3  # a second on a machine that does nothing else
-    until(page, '[...document.querySelectorAll("figure.chart")].every((one) => one.dataset.points === "2")')
+    until(page, '[...document.querySelectorAll("figure.chart[data-csv]")].every((one) => one.dataset.points === "2")')
     page.close()
 
 

@@ -2,16 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.rendering import Pages, csv_response
-from quickstudy.numerics.off_policy import OffPolicyEstimate, policy_differences
 from quickstudy.protocol.errors import QuickstudyError, UsageError
-from quickstudy.serving.evaluated import Evaluated, evaluate_policy
+from quickstudy.serving.evaluated import Evaluated, differences, evaluate_policy
 from quickstudy.serving.registry import CHAMPION, Registry
 from quickstudy.serving.replayed import agent_policy
 from quickstudy.serving.stores.store import Store
@@ -66,7 +64,7 @@ class AgentPages:
         first, second, decisions = self._compared(asked, name)
         compares = bool(second) and self._store is not None
         found = [(word, *self._estimate(asked, name, word, decisions)) for word in (first, second)] if compares else []
-        apart = _apart([evaluated for _, evaluated, _ in found])
+        apart = differences([evaluated for _, evaluated, _ in found])
         return self._pages.page(
             "agent.html", here="agents", title=name, name=name, model=model, versions=versions, first=first, second=second,
             decisions=decisions, has_store=self._store is not None, found=found, apart=apart, folder=str(self._registry.folder),
@@ -85,7 +83,7 @@ class AgentPages:
                 raise UsageError(wrong)
             both.append(evaluated)
             rows += [[word, kind, one.value, one.low, one.high] for kind, one in evaluated.report.estimates.items()]
-        rows += [[f"{second} minus {first}", kind, one.value, one.low, one.high] for kind, one in _apart(both).items()]
+        rows += [[f"{second} minus {first}", kind, one.value, one.low, one.high] for kind, one in differences(both).items()]
         header = ["version", "estimator", "return (reward units)", "95 % interval from", "to"]
         return csv_response(header, rows, name="off-policy")
 
@@ -126,11 +124,3 @@ class AgentPages:
             return evaluate_policy(store, policy, decisions=decisions, tenant=tenant)
         except QuickstudyError as error:
             return str(error)
-
-
-def _apart(found: Sequence[Evaluated | None]) -> dict[str, OffPolicyEstimate]:
-    """The second version's return minus the first's, by estimator; empty where one of them has no estimates."""
-    known = [one for one in found if one is not None]
-    if len(known) < 2 or known[0].log.lifetimes != known[1].log.lifetimes:  # sessions came between the two
-        return {}
-    return policy_differences(known[0].report, known[1].report)

@@ -55,7 +55,7 @@ def last_lines(path: Path, *, most: int = 25, holding: str = "", most_bytes: int
     return _sampled(newest, with_digest=has_digest(first))
 
 
-def evenly_chosen_lines(path: Path, *, most: int, names: Sequence[str]) -> SampledMetrics:
+def evenly_chosen_lines(path: Path, *, most: int, names: Sequence[str], parsed: bool = False) -> SampledMetrics:
     """Some values of lines of a file of metrics, evenly chosen, and always the last one; none where there is no file.
 
     A line with a whole digest is not parsed beyond these values, which takes a tenth of the time.
@@ -64,6 +64,7 @@ def evenly_chosen_lines(path: Path, *, most: int, names: Sequence[str]) -> Sampl
       path: of the file.
       most: how many lines are looked at.
       names: of the values; a line is chosen if it has the last of them.
+      parsed: give everything that a line holds, such as lists of lists.
     Raises:
       UsageError: it is no regular file, or too large.
     """
@@ -78,8 +79,9 @@ def evenly_chosen_lines(path: Path, *, most: int, names: Sequence[str]) -> Sampl
     if len(places) > most:
         places = [places[place] for place in np.linspace(0, len(places) - 1, most).round().astype(int)]
     texts = [content[content.rfind(b"\n", 0, at) + 1 : content.find(b"\n", at)].decode(errors="replace") for at in places]
-    if not has_digest(content[:_FIRST_BYTES].decode(errors="replace")):
-        return _sampled(texts, with_digest=False)
+    with_digest = has_digest(content[:_FIRST_BYTES].decode(errors="replace"))
+    if parsed or not with_digest:
+        return _sampled(texts, with_digest=with_digest)
     wanted = [(name, re.compile(rf'"{re.escape(name)}": ([^,\[\]{{}}"]+|\[[^\[\]{{}}"]*\])[,}}]')) for name in names]
     lines = [_values_of(text, wanted) for text in texts if is_whole(text)]
     return SampledMetrics(lines=lines, damaged=len(texts) - len(lines))
