@@ -39,7 +39,14 @@ def test_the_map_of_a_split_and_its_file(client):
     assert page.text.count("<title>mass (kg)") == 3
     (address,) = re.findall(r'href="(/generalisation/map.csv[^"]+)"', page.text)
     header, rows = table(client.get(html.unescape(address)).text)
-    assert header == ["mass (kg), from", "to", "length (m), from", "to", "tasks", "mean return (reward units)"]
+    assert header == [
+        "mass (kg) from",
+        "mass (kg) to",
+        "length (m) from",
+        "length (m) to",
+        "tasks",
+        "mean return (reward units)",
+    ]
     assert rows == [[0.5, 1.5, -0.75, 1.75, 2, 4], [1.5, 2.5, -0.75, 1.75, 1, 1], [1.5, 2.5, 1.75, 4.25, 1, 2]]
     other = client.get("/generalisation?folder=study/best&on=ood-far&across=friction&up=friction").text
     assert "<option selected>mass (kg)</option>" in other  # two axes show two parameters
@@ -70,8 +77,8 @@ def test_a_worst_task_is_one_click_from_its_lifetime(client, runs):
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        (f"/generalisation/lifetime?{FAR}&task=7", "quickstudy evaluate"),
-        (f"/generalisation/lifetime?{FAR}&task=../2", "no lifetime on task"),
+        (f"/generalisation/lifetime?{FAR}&task=7", "--splits ood:far"),
+        (f"/generalisation/lifetime?{FAR}&task=../2", "No lifetime on task"),
         ("/generalisation/lifetime?folder=..&split=test&task=2", "Choose a folder that the page lists"),
         ("/generalisation/map.csv?folder=study/best&split=test", "quickstudy evaluate RUN"),
         (f"/generalisation/lifetime.csv?{FAR}&task=2&part=none", "holds no belief"),

@@ -51,7 +51,7 @@ class TaskPages:
         if table is None or chosen is None:
             raise UsageError("there is no map of these tasks. Evaluate again: quickstudy evaluate RUN --splits train test.")
         found = _bins(table, printable(agent_of(evaluation)[0]), chosen)
-        header = [f"{one}, {word}" for one in chosen for word in ("from", "to")] + ["tasks", "mean return (reward units)"]
+        header = [f"{one} {word}" for one in chosen for word in ("from", "to")] + ["tasks", "mean return (reward units)"]
         rows = []
         for i, j in zip(*np.nonzero(found.counts), strict=True):
             ends = [float(edge[at]) for edge, place in zip(found.edges, (i, j), strict=True) for at in (place, place + 1)]
@@ -102,7 +102,8 @@ class TaskPages:
         if stored is None or number not in stored.lifetimes:
             raise UsageError(
                 f"no lifetime on task {number!r:.20} of {split} is stored. The page of generalisation lists those that are. "
-                f"This command stores them: quickstudy evaluate {shell_word(self._folder / name)} --splits {shell_word(split)}."
+                f"This command stores them: quickstudy evaluate {shell_word(self._folder / name)} "
+                f"--splits {shell_word(self.evaluation(name, split).split)}."
             )
         return stored, number
 
