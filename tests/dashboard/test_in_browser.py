@@ -24,6 +24,9 @@ PAGES = (
     "/audit",
     "/adaptation",
     "/generalisation",
+    "/generalisation?folder=study/best&on=ood-far",
+    "/generalisation/lifetime?folder=study/best&split=ood-far&task=2",
+    "/sessions/holdback",
     "/belief",
     "/nothing",
 )
@@ -104,6 +107,27 @@ def test_tables_are_there_without_scripts(browser, whole):
     assert page.get_by_role("row").count() == 2
     page.get_by_role("link", name="shop").click()
     assert page.get_by_role("table", name="").first.is_visible()
+    context.close()
+
+
+def test_moments_of_training_are_there_with_a_slider_and_without_scripts(browser, whole):
+    page = browser.new_page()
+    page.goto(f"{whole}/adaptation?folder=study/best&split=test")
+    until(page, ALL_DRAWN)
+    assert page.get_by_text("after 200 steps", exact=True).first.is_visible()
+    page.get_by_label("Moment of training").focus()
+    page.keyboard.press("ArrowLeft")
+    until(page, 'document.getElementById("moment-said").textContent === "after 100 steps"')
+    assert page.evaluate('[...document.querySelectorAll("svg.panel")].map((one) => one.classList.contains("chosen"))') == [
+        True,
+        False,
+    ]
+    page.close()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{whole}/adaptation?folder=study/best&split=test&moment=0")
+    assert page.get_by_role("img", name="after 100 steps").is_visible()
+    assert page.locator("svg.panel.chosen").count() == 1
     context.close()
 
 
