@@ -1,5 +1,6 @@
 """The tasks of an evaluation with their parameters, and the lifetimes on the worst of them, as `evaluate` stores them."""
 
+import dataclasses
 import json
 
 import jax
@@ -78,6 +79,18 @@ def test_tasks_outside_jax_have_a_table_too():
     table = task_table(raw.of_tasks("test"), robots, split="test", tasks=6, seed=0)
     assert table.returns["random"] == tuple(5 * mass for mass in table.parameters["mass"])
     assert table.training_range == {"mass": (1.0, 2.0)}
+
+
+def test_a_description_in_python_has_a_table_too():
+    def describe(task):
+        likely = [float(one) for one in task.probability]
+        return {"best": max(likely), "words": "high" if max(likely) > 0.5 else "low", "likely": likely[: 1 + (likely[0] > 0.5)]}
+
+    spoken = dataclasses.replace(BANDITS, describe=describe)
+    table = task_table({"a": np.zeros(5)}, spoken, split="test", tasks=5, seed=0)
+    best = np.asarray(draw_tasks(BANDITS, split="test", tasks=5, seed=0)[0].probability).max(axis=1)
+    assert list(table.parameters) == ["best"]
+    np.testing.assert_allclose(table.parameters["best"], best, rtol=1e-4)
 
 
 def test_returns_of_tasks_are_means_over_seeds():

@@ -3,6 +3,7 @@
 A file `tasks-<split>.json` beside the evaluation holds it. It also holds the range of each parameter over training tasks.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -123,11 +124,12 @@ def _numbers(distribution: AnyDistribution, task_list: PyTree) -> dict[str, Floa
 
 
 def _described(distribution: AnyDistribution, task_list: PyTree) -> dict[str, np.ndarray]:
-    """What `describe` gives of each task, `[tasks, ...]`."""
+    """What `describe` gives of each task, `[tasks, ...]`; what differs in its shape from task to task is left out."""
     if not isinstance(distribution, HostDistribution):
-        return {name: np.asarray(values) for name, values in jax.jit(jax.vmap(distribution.describe))(task_list).items()}
+        with contextlib.suppress(TypeError):  # it may decide in Python on the numbers of a task, or give words
+            return {name: np.asarray(values) for name, values in jax.jit(jax.vmap(distribution.describe))(task_list).items()}
     leaves, form = jax.tree.flatten(jax.tree.map(np.asarray, task_list))
-    each = [
-        distribution.describe(jax.tree.unflatten(form, [leaf[place] for leaf in leaves])) for place in range(len(leaves[0]))
-    ]
-    return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}
+    single = [jax.tree.unflatten(form, [leaf[place] for leaf in leaves]) for place in range(len(leaves[0]))]
+    each = [{name: np.asarray(value) for name, value in distribution.describe(task).items()} for task in single]
+    alike = [name for name in each[0] if len({one[name].shape if name in one else None for one in each}) == 1]
+    return {name: np.stack([one[name] for one in each]) for name in alike}
