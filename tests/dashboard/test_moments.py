@@ -55,5 +55,15 @@ def test_the_page_shows_one_moment_without_a_script(client):
     assert rows == [[1, 2, 3], [10, 4, 8]]
 
 
+def test_a_run_that_trains_shows_its_moments_before_it_is_measured(client, runs):
+    MetricsFile(runs / "second" / "within.jsonl").append({"update": 1, "steps": 7, "points": [1], "return_so_far": [[3.0]]})
+    said = text_of(client.get("/adaptation?folder=second"))
+    assert re.search(
+        r"There are no results in \S+/second yet. This command fills the page: quickstudy evaluate \S+/second", said
+    )
+    assert "after 7 steps" in said
+    assert table(client.get("/adaptation/training.csv?folder=second").text)[1] == [[1, 3]]
+
+
 def test_a_run_without_moments_is_told_how_to_get_them(client):
     assert client.get("/adaptation/training.csv?folder=first").status_code == 400

@@ -85,7 +85,7 @@ def task_map(
         (x, right), (bottom, y) = map(across, ranges[0]), map(down, ranges[1])
         frame = '<rect class="training" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
         parts.append(Markup(frame).format(x, y, max(1.0, right - x), max(1.0, bottom - y)))
-    ticks = [np.linspace(low, high, 5).tolist() for low, high in zip(lows, highs, strict=True)]
+    ticks = [np.linspace(low, high, 5).round(9).tolist() for low, high in zip(lows, highs, strict=True)]
     parts += [_text(across(tick), _TOP + _MAP + 16, number(tick, 3), anchor="middle") for tick in ticks[0]]
     parts += [_text(_LEFT - 8, down(tick) + 4, number(tick, 3), anchor="end") for tick in ticks[1]]
     parts.append(_text(_LEFT + _MAP / 2, _TOP + _MAP + 38, names[0], anchor="middle"))

@@ -58,18 +58,19 @@ class ResultPages:
 
     def _adaptation(self, asked: Asked) -> Response:
         _, values = self._chosen(asked, "adaptation")
+        run, measure = self._run(asked, values), _measure(asked)
+        moments = None if run is None else self._moments(run, measure)
+        last = 0 if moments is None else len(moments.trained_steps) - 1
+        moment = asked.whole("moment", default=last, least=0, most=last)
+        drawn = None if moments is None else _panels(moments, moment)
+        values |= {"run": run, "measure": measure, "moments": moments, "moment": moment, "drawn": drawn}
+        values["link"] = urllib.parse.urlencode({"folder": run, "split": values["split"], "measure": measure})
         if values["name"] is None:
             return self._pages.page("adaptation.html", title="Adaptation", **values)
-        evaluation, measure, curves = self._curves(asked, values)
-        link = urllib.parse.urlencode({"folder": values["name"], "split": values["split"], "measure": measure})
-        moments = self._moments(values["name"], measure)
-        count = 0 if moments is None else len(moments.trained_steps)
-        moment = asked.whole("moment", default=max(0, count - 1), least=0, most=max(0, count - 1))
-        drawn = None if moments is None else _panels(moments, moment)
+        evaluation, _, curves = self._curves(asked, values)
         return self._pages.page(
-            "adaptation.html", title="Adaptation", evaluation=evaluation, measure=measure, curves=curves, link=link,
-            banded=any(one.kind == "band" for one in curves), known=evaluation.ceiling is not None, moments=moments,
-            moment=moment, drawn=drawn, **values,
+            "adaptation.html", title="Adaptation", evaluation=evaluation, curves=curves,
+            banded=any(one.kind == "band" for one in curves), known=evaluation.ceiling is not None, **values,
         )  # fmt: skip
 
     def _adaptation_csv(self, asked: Asked) -> Response:
@@ -85,13 +86,18 @@ class ResultPages:
 
     def _moments_csv(self, asked: Asked) -> Response:
         _, values = self._chosen(asked, "adaptation")
-        measure: Literal["return", "regret"] = "regret" if asked.one("measure") == "regret" else "return"
-        moments = None if values["name"] is None else self._moments(values["name"], measure)
+        run, measure = self._run(asked, values), _measure(asked)
+        moments = None if run is None else self._moments(run, measure)
         if moments is None:
             raise UsageError("this run holds no returns within a task from its training. Train again: quickstudy train.")
         header = ["step", *(f"after {steps:,} steps" for steps in moments.trained_steps)]
         rows = [[step, *row] for step, row in zip(moments.steps, moments.values.T.tolist(), strict=True)]
         return csv_response(header, rows, name=f"training-{measure}")
+
+    def _run(self, asked: Asked, values: dict[str, Any]) -> str | None:
+        """The folder whose training is shown: that of the results, or a run that was not measured yet."""
+        asked_for = asked.one("folder")
+        return values["name"] or (asked_for if asked_for in self._runs.names() else None)
 
     def _moments(self, name: str, measure: Literal["return", "regret"]) -> Moments | None:
         """The curves within a task during the training of a run; its ceiling is that of the evaluation on test tasks."""
@@ -208,8 +214,12 @@ class ResultPages:
         if values["name"] is None:
             raise UsageError("there are no results here. Measure a run first: quickstudy evaluate RUN.")
         evaluation = self._load(values["name"], values["split"])
-        measure: Literal["return", "regret"] = "regret" if asked.one("measure") == "regret" else "return"
+        measure = _measure(asked)
         return evaluation, measure, adaptation_curves(evaluation, measure)
+
+
+def _measure(asked: Asked) -> Literal["return", "regret"]:
+    return "regret" if asked.one("measure") == "regret" else "return"
 
 
 def _panels(moments: Moments, chosen: int) -> Markup:
