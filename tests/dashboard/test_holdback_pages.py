@@ -47,12 +47,13 @@ def serve(engine):
 def test_uplift_and_choices_of_the_fallback_are_shown(tmp_path):
     envelope = tmp_path / "envelope.json"
     envelope.write_text(json.dumps({"format": 1, "fallback": "UCB1", "holdback": 0.5}), encoding="utf-8")
-    registry, store = Registry(tmp_path / "agents"), open_store(f"sqlite:{tmp_path / 'a.db'}")
+    registry, address = Registry(tmp_path / "agents"), f"sqlite:{tmp_path / 'a.db'}"
     digest = registry.put("bandit", CHAMPION, seed=0, load=load, envelope=envelope)
-    engine = Engine(registry.load("bandit", digest, load), store)
+    engine = Engine(registry.load("bandit", digest, load), open_store(address))
     engine.start()
     reasons, rewards = serve(engine)
     engine.stop()
+    store = open_store(address, serves=False)
     sources = Sources(runs=tmp_path / "runs", registry=registry, store=store)
     with running(dashboard(sources)) as url, httpx.Client(base_url=url, timeout=300) as client:
         page = client.get(f"/sessions/holdback?decisions={STEPS}")

@@ -40,8 +40,8 @@ def served_within(folder, envelope, fallback="UCB1"):
 def served(tmp_path_factory):
     """A store with sessions of an agent with a holdback, and what clients saw of each decision, by session."""
     folder = tmp_path_factory.mktemp("held")
-    store, seen = open_store(f"sqlite:{folder / 'a.db'}"), {}
-    engine, random = Engine(served_within(folder, HALF), store), np.random.default_rng(0)
+    url, seen = f"sqlite:{folder / 'a.db'}", {}
+    engine, random = Engine(served_within(folder, HALF), open_store(url)), np.random.default_rng(0)
     engine.start()
     for number in range(SESSIONS):
         name = SessionName("default", f"s{number:02}")
@@ -52,6 +52,7 @@ def served(tmp_path_factory):
             engine.ask_and_wait(Reward(name=name, decision_id=decision["decision_id"], reward=reward))
             seen[name].append((decision["guard"], reward, decision["decision_id"], decision["action"]))
     engine.stop()
+    store = open_store(url, serves=False)
     yield store, seen, folder
     store.close()
 
@@ -75,11 +76,12 @@ def test_lifetimes_that_are_too_short_are_named(served):
 
 
 def test_without_a_holdback_there_is_no_uplift(tmp_path):
-    store = open_store(f"sqlite:{tmp_path / 'a.db'}")
-    engine = Engine(served_within(tmp_path, Envelope(fallback="UCB1")), store)
+    url = f"sqlite:{tmp_path / 'a.db'}"
+    engine = Engine(served_within(tmp_path, Envelope(fallback="UCB1")), open_store(url))
     engine.start()
     engine.ask_and_wait(Act(name=SessionName("default", "a"), observation=0))
     engine.stop()
+    store = open_store(url, serves=False)
     with pytest.raises(UsageError, match="1 with no holdback in its envelope"):
         holdback_log(store, tenant="default", decisions=1)
     store.close()
