@@ -115,7 +115,7 @@ def test_moments_of_training_are_there_with_a_slider_and_without_scripts(browser
     page.goto(f"{whole}/adaptation?folder=study/best&split=test")
     until(page, ALL_DRAWN)
     assert page.get_by_text("after 200 steps", exact=True).first.is_visible()
-    page.get_by_label("Moment of training").focus()
+    page.get_by_role("slider", name="Moment of training").focus()
     page.keyboard.press("ArrowLeft")
     until(page, 'document.getElementById("moment-said").textContent === "after 100 steps"')
     assert page.evaluate('[...document.querySelectorAll("svg.panel")].map((one) => one.classList.contains("chosen"))') == [
