@@ -15,7 +15,8 @@ from quickstudy.storage.metrics_sample import evenly_chosen_lines
 from quickstudy.storage.run_folder import WITHIN
 
 MOST = 12
-"""Moments that are shown, evenly chosen among the evaluations."""
+"""Moments that are shown. They are closer together at the beginning of training, where more is learned."""
+_LOOKED_AT = 240
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,12 @@ def read_moments(folder: Path, measure: Literal["return", "regret"], *, ceiling:
     Raises:
       UsageError: the file of the run is too large, or something else than a file.
     """
-    lines = evenly_chosen_lines(folder / WITHIN, most=MOST, names=("steps", "return_so_far"), parsed=True).lines
+    lines = evenly_chosen_lines(folder / WITHIN, most=_LOOKED_AT, names=("steps", "return_so_far"), parsed=True).lines
     rows = [(line["steps"], line["points"], line["return_so_far"]) for line in lines if _is_sound(line)]
     rows = [row for row in rows if row[1] == rows[-1][1]]
     if not rows or (measure == "regret" and ceiling is None):
         return None
+    rows = [rows[place - 1] for place in np.unique(np.geomspace(1, len(rows), MOST).round().astype(int))]
     steps = tuple(rows[-1][1])
     values = np.array([np.mean(np.array(seeds, float), axis=0) for _, _, seeds in rows])
     if measure == "regret" and ceiling is not None:
