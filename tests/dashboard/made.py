@@ -3,10 +3,20 @@
 import json
 
 from evaluation.made_runs import make_run
+from quickstudy.evaluation.task_table import TaskTable
+from quickstudy.evaluation.worst_lifetimes import WorstLifetimes
+from quickstudy.storage.metrics_file import MetricsFile
 from reports.made_lifetime import LIFETIME
 from reports.test_page import made
 
 RUN_WITH_RESULTS = "study/best"
+TABLE = TaskTable(
+    split="ood:far",
+    returns={"rl2": (3.0, 5.0, 1.0, 2.0), "random": (1.0, 1.0, 2.0, 0.0)},
+    parameters={"mass (kg)": (1.0, 1.0, 2.0, 2.0), "length (m)": (0.5, 0.5, 0.5, 3.0), "friction": (0.1, 0.2, 0.3, 0.4)},
+    training_range={"mass (kg)": (0.5, 1.5), "length (m)": (0.5, 1.0), "friction": (0.1, 0.4)},
+    pictures=True,
+)
 LEVELS = {"rl2": 0.85, "Thompson sampling": 0.7, "random": 0.2}
 RAW = """agent,split,task,seed,return
 rl2,test,0,0,4.0
@@ -21,6 +31,10 @@ random,test,2,0,3.0
 """
 
 
+WITHIN = [[[1.0, 2.0], [3.0, 6.0]], [[2.0, 6.0], [4.0, 10.0]]]
+"""Returns within a task after 1 and 10 steps, of two seeds, at two moments of training."""
+
+
 def make_runs(folder):
     make_run(folder / "first", [[1.0, 3.0], [2.0, 4.0]], finished=False)
     make_run(folder / "second", [[5.0], [6.0], [7.0]], algorithm="maml")
@@ -29,6 +43,11 @@ def make_runs(folder):
         made(LEVELS, split=split).save(best)
     (best / "returns.csv").write_text(RAW)
     LIFETIME.save(best)
+    file = MetricsFile(best / "within.jsonl")
+    for at, seeds in enumerate(WITHIN, start=1):
+        file.append({"update": at, "steps": 100 * at, "seconds": 10.0 * at, "points": [1, 10], "return_so_far": seeds})
+    TABLE.save(best)
+    WorstLifetimes(agent="rl2", split="ood:far", tasks=4, seed=0, lifetimes={"2": LIFETIME}).save(best)
 
 
 def table(text):

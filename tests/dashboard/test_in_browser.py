@@ -24,6 +24,9 @@ PAGES = (
     "/audit",
     "/adaptation",
     "/generalisation",
+    "/generalisation?folder=study/best&on=ood-far",
+    "/generalisation/lifetime?folder=study/best&split=ood-far&task=2",
+    "/sessions/holdback",
     "/belief",
     "/nothing",
 )
@@ -31,7 +34,7 @@ AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 SERIOUS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
     .filter((one) => ["serious", "critical"].includes(one.impact))
     .map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`)"""
-ALL_DRAWN = '[...document.querySelectorAll("figure.chart")].every((one) => one.querySelector("canvas"))'
+ALL_DRAWN = '[...document.querySelectorAll("figure.chart[data-csv]")].every((one) => one.querySelector("canvas"))'
 
 
 def until(page, expression, *, seconds=30):
@@ -107,6 +110,27 @@ def test_tables_are_there_without_scripts(browser, whole):
     context.close()
 
 
+def test_moments_of_training_are_there_with_a_slider_and_without_scripts(browser, whole):
+    page = browser.new_page()
+    page.goto(f"{whole}/adaptation?folder=study/best&split=test")
+    until(page, ALL_DRAWN)
+    assert page.get_by_text("after 200 steps", exact=True).first.is_visible()
+    page.get_by_role("slider", name="Moment of training").focus()
+    page.keyboard.press("ArrowLeft")
+    until(page, 'document.getElementById("moment-said").textContent === "after 100 steps"')
+    assert page.evaluate('[...document.querySelectorAll("svg.panel")].map((one) => one.classList.contains("chosen"))') == [
+        True,
+        False,
+    ]
+    page.close()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{whole}/adaptation?folder=study/best&split=test&moment=0")
+    assert page.get_by_role("img", name="after 100 steps").is_visible()
+    assert page.locator("svg.panel.chosen").count() == 1
+    context.close()
+
+
 def test_a_search_changes_the_table_alone(browser, whole):
     page = browser.new_page()
     page.goto(f"{whole}/sessions")
@@ -141,7 +165,7 @@ def test_a_live_reward_shows_within_a_second(browser, whole, served):
     began = time.monotonic()
     page.get_by_text("0.125").first.wait_for(timeout=10_000)
     assert time.monotonic() - began < 3  # a second on a machine that does nothing else
-    until(page, '[...document.querySelectorAll("figure.chart")].every((one) => one.dataset.points === "2")')
+    until(page, '[...document.querySelectorAll("figure.chart[data-csv]")].every((one) => one.dataset.points === "2")')
     page.close()
 
 

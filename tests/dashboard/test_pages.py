@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from dashboard.conftest import decide, running
-from dashboard.made import table
+from dashboard.made import LEVELS, table
+from evaluation.made_runs import make_run
 from quickstudy import cli
 from quickstudy.dashboard.access import Access
 from quickstudy.dashboard.application import SECURITY_HEADERS, application
@@ -17,6 +18,7 @@ from quickstudy.dashboard.sources import Sources, dashboard
 from quickstudy.serving.http.tokens import new_token
 from quickstudy.serving.requests import Reward, SessionName
 from quickstudy.serving.stores import open_store
+from reports.test_page import made
 
 PAGES = ("/runs", "/sessions", "/agents", "/audit", "/adaptation", "/generalisation", "/belief")
 
@@ -180,6 +182,22 @@ def test_generalisation_has_every_split_and_the_worst_tasks(client):
     said = text_of(client.get("/generalisation?folder=study/best"))
     assert re.search(r"train TRAINING TASKS, not held out 30 rl2 .*test held-out tasks 30 rl2 .*ood:far", said)
     assert re.search(r"1 1\.5 random 0\.5 1 0 5 random 7 -2 2 9 random 3 6", said)
+
+
+def test_parts_without_content_say_which_command_fills_them(empty, tmp_path):
+    make_run(tmp_path / "runs" / "bare", [], finished=False)
+    said = text_of(empty.get("/runs/one?name=bare"))
+    assert "goes on with the run, and fills the page: quickstudy train --resume" in said
+    folder = make_run(tmp_path / "runs" / "old", [[1.0]])
+    made(LEVELS, split="test").save(folder)
+    assert re.search(
+        r"During training .* This command trains one: quickstudy train", text_of(empty.get("/adaptation?folder=old"))
+    )
+    said = text_of(empty.get("/generalisation?folder=old"))
+    assert re.search(
+        r"do not hold the parameters of their tasks. This command stores them: quickstudy evaluate \S+/old --splits", said
+    )
+    assert re.search(r"The worst tasks need the return on every task. This command stores them: quickstudy evaluate", said)
 
 
 def test_belief_has_a_chart_for_each_part(client):

@@ -22,7 +22,8 @@ from quickstudy.cli.progress_panel import Panel
 from quickstudy.protocol.errors import CollectingError
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.storage.bundle import load_bundle
-from quickstudy.storage.run_folder import read_metrics
+from quickstudy.storage.metrics_file import read
+from quickstudy.storage.run_folder import WITHIN, read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
 from rollout.collecting.environments import FAULTS, sample_task, slides
 from rollout.collecting.poles import poles
@@ -51,8 +52,8 @@ def config(updates=3, **changes):
 
 
 @pytest.fixture(scope="module")
-def inline(algorithm, distribution):
-    return meta_train(algorithm, distribution, config(), collecting=INLINE)
+def inline(algorithm, distribution, tmp_path_factory):
+    return meta_train(algorithm, distribution, config(), collecting=INLINE, folder=tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,11 @@ def test_metrics_describe_the_lifetimes(inline):
         assert 0 < line["train_upright"][0] <= 1
         assert 0 < line["held_out_upright"][0] <= 1
         assert 2 < line["held_out_return"][0] <= 20
+    within, _, _ = read(inline.folder / WITHIN)
+    for line, metrics in zip(within, inline.metrics, strict=True):
+        assert line["points"] == list(range(1, 21))
+        assert line["return_so_far"][0][:2] == [1.0, 2.0]
+        assert line["return_so_far"][0][-1] == pytest.approx(metrics["held_out_return"][0], rel=1e-4)
     assert (inline.lost, inline.nonfinite_steps) == (0, 0)
     assert min(line["environment_steps"][0] for line in inline.metrics) < STEPS_PER_UPDATE  # some poles fell
 

@@ -20,7 +20,8 @@ import pytest
 from marks import slow_but
 from quickstudy import tasks
 from quickstudy.protocol.errors import NonFiniteError, SpecError, UsageError
-from quickstudy.storage.run_folder import RunFolder, read_metrics
+from quickstudy.storage.metrics_file import read
+from quickstudy.storage.run_folder import WITHIN, RunFolder, read_metrics
 from quickstudy.training.loop import TrainingConfig, meta_train
 from training.parameters import digest
 
@@ -99,6 +100,12 @@ def test_a_stopped_run_is_saved_and_resumes_to_the_same_bits(by, algorithm, dist
     assert stopped.steps == 3 * STEPS_PER_UPDATE
     resumed = meta_train(algorithm, distribution, config(6), folder=tmp_path, resume=True)
     assert digest(resumed.params) == digest(meta_train(algorithm, distribution, config(6)).params)
+    within, damaged, _ = read(tmp_path / WITHIN)
+    assert damaged == 0
+    assert [line["update"] for line in within] == list(range(1, 7))
+    for line, metrics in zip(within, resumed.metrics, strict=True):
+        assert line["points"] == [1, 2, 3, 4, 5]
+        np.testing.assert_allclose([row[-1] for row in line["return_so_far"]], metrics["held_out_return"], rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ class EvaluateArguments:
     controls: bool = True
     """Measure random actions too, and each agent without memory and with shuffled rewards. They show whether it adapts."""
     example: bool = True
-    """Save one lifetime of the first agent for the page: what it did, and what it believed."""
+    """Save lifetimes of the first agent: one for the page, and those on its ten worst tasks for the dashboard."""
     on: str | None = None
     """A task distribution to measure on, if not the registered one trained on; its settings follow as flags."""
     algorithm: str | None = None

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.protocol.errors import QuickstudyError, UsageError
-from quickstudy.serving.evaluated import Evaluated, evaluate_policy
+from quickstudy.serving.evaluated import Evaluated, differences, evaluate_policy
 from quickstudy.serving.registry import CHAMPION, Registry
 from quickstudy.serving.replayed import agent_policy
 from quickstudy.serving.stores.store import Store
@@ -64,9 +64,10 @@ class AgentPages:
         first, second, decisions = self._compared(asked, name)
         compares = bool(second) and self._store is not None
         found = [(word, *self._estimate(asked, name, word, decisions)) for word in (first, second)] if compares else []
+        apart = differences([evaluated for _, evaluated, _ in found])
         return self._pages.page(
             "agent.html", here="agents", title=name, name=name, model=model, versions=versions, first=first, second=second,
-            decisions=decisions, has_store=self._store is not None, found=found, folder=str(self._registry.folder),
+            decisions=decisions, has_store=self._store is not None, found=found, apart=apart, folder=str(self._registry.folder),
             choices=[*model.aliases, *(one["digest"][:12] for one in versions)], champion=CHAMPION,
         )  # fmt: skip
 
@@ -75,12 +76,14 @@ class AgentPages:
         first, second, decisions = self._compared(asked, name)
         if self._store is None or not second:
             raise UsageError("there is no comparison here. Choose two versions on the page of the agent.")
-        rows = []
+        rows, both = [], []
         for word in (first, second):
             evaluated, wrong = self._estimate(asked, name, word, decisions)
             if evaluated is None:
                 raise UsageError(wrong)
+            both.append(evaluated)
             rows += [[word, kind, one.value, one.low, one.high] for kind, one in evaluated.report.estimates.items()]
+        rows += [[f"{second} minus {first}", kind, one.value, one.low, one.high] for kind, one in differences(both).items()]
         header = ["version", "estimator", "return (reward units)", "95 % interval from", "to"]
         return csv_response(header, rows, name="off-policy")
 

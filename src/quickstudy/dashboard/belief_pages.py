@@ -49,24 +49,7 @@ class BeliefPages:
         return self._pages.page("belief.html", lifetime=lifetime, quoted=urllib.parse.quote(name), **values)
 
     def _csv(self, asked: Asked) -> Response:
-        lifetime = self._lifetime(asked.one("folder"), self._folders())
-        part = asked.one("part")
-        steps = [slot + 1 for slot in lifetime.slots]
-        if part == "actions" and lifetime.probabilities:
-            header = ["step", *(f"action {place}" for place in range(lifetime.choices))]
-            rows = [[step, *row] for step, row in zip(steps, lifetime.probabilities, strict=True)]
-            return csv_response(header, rows, name="probabilities")
-        if part not in lifetime.beliefs:
-            raise UsageError(f"this lifetime holds no belief named {part!r:.80}. Choose one on the page of beliefs.")
-        means, deviations = lifetime.beliefs[part], lifetime.deviations[part]
-        header = ["step"]
-        for place in range(len(means[0])):
-            header += [f"{part} {place}: {word}" for word in ("mean", "10 %", "90 %")]
-        rows = []
-        for step, mean, deviation in zip(steps, means, deviations, strict=True):
-            spread = [(m, m - MIDDLE * d, m + MIDDLE * d) for m, d in zip(mean, deviation, strict=True)]
-            rows.append([step, *(x for three in spread for x in three)])
-        return csv_response(header, rows, name="belief")
+        return lifetime_csv(self._lifetime(asked.one("folder"), self._folders()), asked.one("part"))
 
     def _lifetime(self, name: str, folders: list[str]) -> ExampleLifetime:
         if name not in folders:
@@ -83,3 +66,30 @@ class BeliefPages:
             if FILE in files and len(found) < _MOST_FOUND:
                 found.append("/".join(parts) or ".")
         return found
+
+
+def lifetime_csv(lifetime: ExampleLifetime, part: str) -> Response:
+    """A part of a lifetime as a file.
+
+    Args:
+      lifetime: that is shown.
+      part: `actions` for their probabilities, or the name of a belief.
+    Raises:
+      UsageError: the lifetime has no such part.
+    """
+    steps = [slot + 1 for slot in lifetime.slots]
+    if part == "actions" and lifetime.probabilities:
+        header = ["step", *(f"action {place}" for place in range(lifetime.choices))]
+        rows = [[step, *row] for step, row in zip(steps, lifetime.probabilities, strict=True)]
+        return csv_response(header, rows, name="probabilities")
+    if part not in lifetime.beliefs:
+        raise UsageError(f"this lifetime holds no belief named {part!r:.80}. Choose one on the page of the lifetime.")
+    means, deviations = lifetime.beliefs[part], lifetime.deviations[part]
+    header = ["step"]
+    for place in range(len(means[0])):
+        header += [f"{part} {place}: {word}" for word in ("mean", "10 %", "90 %")]
+    rows = []
+    for step, mean, deviation in zip(steps, means, deviations, strict=True):
+        spread = [(m, m - MIDDLE * d, m + MIDDLE * d) for m, d in zip(mean, deviation, strict=True)]
+        rows.append([step, *(x for three in spread for x in three)])
+    return csv_response(header, rows, name="belief")

@@ -1,24 +1,30 @@
 """The pages of stored results: adaptation within a task, and generalisation from training tasks to others."""
 
-import functools
 import urllib.parse
 from pathlib import Path
 from typing import Any, Literal
 
+from markupsafe import Markup
 from starlette.responses import Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
+from quickstudy.dashboard.drawings import small_multiples
+from quickstudy.dashboard.moments import Moments, read_moments
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.dashboard.runs import MEASURES, RunCurve, Runs, binned
 from quickstudy.dashboard.stored_evaluations import (
     AdaptationCurve,
+    WorstTask,
     adaptation_curves,
+    agent_of,
     folders_with_evaluations,
     raw_files,
     worst_tasks,
 )
-from quickstudy.evaluation.results import Evaluation, Result
+from quickstudy.dashboard.task_pages import TaskPages, chosen_parameters, map_of, worst_in_table
+from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import file_word, printable
 
 _BINS = 200
 _MOST_LINES = 1000
@@ -32,17 +38,19 @@ class ResultPages:
     Args:
       folder: that holds runs, or folders with evaluations.
       runs: the runs of the same folder, for their curves of training.
+      tasks: pages on the tasks of the same evaluations.
       pages: makes pages.
     """
 
-    def __init__(self, folder: Path, runs: Runs, pages: Pages):
-        self._folder, self._runs, self._pages = folder, runs, pages
+    def __init__(self, folder: Path, runs: Runs, tasks: TaskPages, pages: Pages):
+        self._folder, self._runs, self._tasks, self._pages = folder, runs, tasks, pages
 
     def routes(self) -> list[PageRoute]:
         """The paths of these pages."""
         return [
             PageRoute(path="/adaptation", answer=self._adaptation),
             PageRoute(path="/adaptation.csv", answer=self._adaptation_csv),
+            PageRoute(path="/adaptation/training.csv", answer=self._moments_csv),
             PageRoute(path="/generalisation", answer=self._generalisation),
             PageRoute(path="/generalisation.csv", answer=self._training_csv),
             PageRoute(path="/generalisation/splits.csv", answer=self._splits_csv),
@@ -50,12 +58,18 @@ class ResultPages:
 
     def _adaptation(self, asked: Asked) -> Response:
         _, values = self._chosen(asked, "adaptation")
+        run, measure = self._run(asked, values), _measure(asked)
+        moments = None if run is None else self._moments(run, measure)
+        last = 0 if moments is None else len(moments.trained_steps) - 1
+        moment = asked.whole("moment", default=last, least=0, most=last)
+        drawn = None if moments is None else _panels(moments, moment)
+        values |= {"run": run, "measure": measure, "moments": moments, "moment": moment, "drawn": drawn}
+        values["link"] = urllib.parse.urlencode({"folder": run, "split": values["split"], "measure": measure})
         if values["name"] is None:
             return self._pages.page("adaptation.html", title="Adaptation", **values)
-        evaluation, measure, curves = self._curves(asked, values)
-        link = urllib.parse.urlencode({"folder": values["name"], "split": values["split"], "measure": measure})
+        evaluation, _, curves = self._curves(asked, values)
         return self._pages.page(
-            "adaptation.html", title="Adaptation", evaluation=evaluation, measure=measure, curves=curves, link=link,
+            "adaptation.html", title="Adaptation", evaluation=evaluation, curves=curves,
             banded=any(one.kind == "band" for one in curves), known=evaluation.ceiling is not None, **values,
         )  # fmt: skip
 
@@ -70,6 +84,28 @@ class ResultPages:
         steps = curves[0].steps if curves else ()
         return csv_response(header, list(zip(steps, *columns, strict=True)), name=f"adaptation-{measure}")
 
+    def _moments_csv(self, asked: Asked) -> Response:
+        _, values = self._chosen(asked, "adaptation")
+        run, measure = self._run(asked, values), _measure(asked)
+        moments = None if run is None else self._moments(run, measure)
+        if moments is None:
+            raise UsageError("this run holds no returns within a task from its training. Train again: quickstudy train.")
+        header = ["step", *(f"after {steps:,} steps" for steps in moments.trained_steps)]
+        rows = [[step, *row] for step, row in zip(moments.steps, moments.values.T.tolist(), strict=True)]
+        return csv_response(header, rows, name=f"training-{measure}")
+
+    def _run(self, asked: Asked, values: dict[str, Any]) -> str | None:
+        """The folder whose training is shown: that of the results, or a run that was not measured yet."""
+        asked_for = asked.one("folder")
+        return values["name"] or (asked_for if asked_for in self._runs.names() else None)
+
+    def _moments(self, name: str, measure: Literal["return", "regret"]) -> Moments | None:
+        """The curves within a task during the training of a run; its ceiling is that of the evaluation on test tasks."""
+        path, ceiling = self._folder / name / "evaluation-test.json", None
+        if path.is_file() and (known := self._load(name, "test").ceiling) is not None:
+            ceiling = known.value
+        return read_moments(self._folder / name, measure, ceiling=ceiling)
+
     def _generalisation(self, asked: Asked) -> Response:
         found, values = self._chosen(asked, "generalisation")
         name = values["name"]
@@ -77,13 +113,13 @@ class ResultPages:
             return self._pages.page("generalisation.html", title="Generalisation", **values)
         splits = sorted(found[name], key=lambda split: (_ORDER.index(split) if split in _ORDER else 2, split))
         evaluations = [self._load(name, split) for split in splits]
-        rows = [(one, *_agent_of(one)) for one in evaluations]
+        rows = [(one, *agent_of(one)) for one in evaluations]
         worst = self._worst(name, evaluations)
         has_run = name in self._runs.names() and len(self._runs.curve(name, "held_out_return", most=_MOST_LINES).steps) > 0
         link = urllib.parse.urlencode({"folder": name})
         return self._pages.page(
             "generalisation.html", title="Generalisation", rows=rows, worst=worst, has_run=has_run, link=link, most=_WORST,
-            **values,
+            **self._map(asked, name, splits), **values,
         )  # fmt: skip
 
     def _training_csv(self, asked: Asked) -> Response:
@@ -112,16 +148,42 @@ class ResultPages:
         return csv_response(header, rows, name="splits")
 
     def _worst(self, name: str, evaluations: list[Evaluation]) -> list[tuple[str, str, list]]:
-        """The worst tasks of each split, with the name of the agent; nothing where there are no raw returns."""
+        """The worst tasks of each split, with the name of the agent and the numbers of those whose lifetime is stored.
+
+        Results of earlier versions have no table of tasks; then the raw returns tell, where they were stored.
+        """
         folder, found = self._folder / name, []
-        for file in raw_files(folder)[:1]:
-            for evaluation in evaluations:
-                agent, _ = _agent_of(evaluation)
-                baselines = [one for one, result in evaluation.results.items() if not result.trained and result.control is None]
-                rows = worst_tasks(folder / file, split=evaluation.split, agent=agent, baselines=baselines, most=_WORST)
-                if rows:
-                    found.append((evaluation.label, agent, rows))
+        files = raw_files(folder)[:1]
+        for evaluation in evaluations:
+            agent, split = agent_of(evaluation)[0], evaluation.split
+            baselines = [one for one, result in evaluation.results.items() if not result.trained and result.control is None]
+            table, rows = self._tasks.table(name, split), list[WorstTask]()
+            if table is not None and printable(agent) in table.returns:
+                rows = worst_in_table(table, agent, baselines, most=_WORST)
+            elif files:
+                rows = worst_tasks(folder / files[0], split=split, agent=agent, baselines=baselines, most=_WORST)
+            stored = self._tasks.lifetimes(name, split)
+            links = set() if stored is None or stored.agent != agent else {int(number) for number in stored.lifetimes}
+            if rows:
+                found.append(
+                    (evaluation.label, agent, rows, links, urllib.parse.urlencode({"folder": name, "split": file_word(split)}))
+                )
         return found
+
+    def _map(self, asked: Asked, name: str, splits: list[str]) -> dict[str, Any]:
+        """The map of one split over two parameters of its tasks, and what can be chosen."""
+        held = [split for split in splits if self._tasks.table(name, split) is not None]
+        on = asked.one("on") if asked.one("on") in held else ("test" if "test" in held else next(iter(held), ""))
+        table = self._tasks.table(name, on) if on else None
+        chosen = None if table is None else chosen_parameters(asked, table)
+        if table is None or chosen is None:
+            return {"map": None, "held": held, "tabled": table is not None}
+        agent = agent_of(self._load(name, on))[0]
+        link = urllib.parse.urlencode({"folder": name, "split": on, "across": chosen[0], "up": chosen[1]})
+        return {
+            "map": map_of(table, agent, chosen), "held": held, "on": on, "chosen": chosen, "map_link": link, "tabled": True,
+            "parameters": list(table.parameters), "map_agent": agent, "ranged": all(x in table.training_range for x in chosen),
+        }  # fmt: skip
 
     def _chosen(self, asked: Asked, here: str) -> tuple[dict[str, list[str]], dict[str, Any]]:
         """The folders with evaluations, and what is chosen of them."""
@@ -144,9 +206,7 @@ class ResultPages:
         return found, values
 
     def _load(self, name: str, split: str) -> Evaluation:
-        path = self._folder / name / f"evaluation-{split}.json"
-        found = path.stat()
-        return _loaded(path, found.st_mtime_ns, found.st_size)
+        return self._tasks.evaluation(name, split)
 
     def _curves(
         self, asked: Asked, values: dict[str, Any]
@@ -154,18 +214,16 @@ class ResultPages:
         if values["name"] is None:
             raise UsageError("there are no results here. Measure a run first: quickstudy evaluate RUN.")
         evaluation = self._load(values["name"], values["split"])
-        measure: Literal["return", "regret"] = "regret" if asked.one("measure") == "regret" else "return"
+        measure = _measure(asked)
         return evaluation, measure, adaptation_curves(evaluation, measure)
 
 
-@functools.lru_cache(maxsize=32)
-def _loaded(path: Path, changed: int, size: int) -> Evaluation:
-    """An evaluation, read again only if its file has changed."""
-    del changed, size
-    return Evaluation.load(path)
+def _measure(asked: Asked) -> Literal["return", "regret"]:
+    return "regret" if asked.one("measure") == "regret" else "return"
 
 
-def _agent_of(evaluation: Evaluation) -> tuple[str, Result]:
-    """The first trained contender that is no control, else the reference."""
-    name = next((name for name, one in evaluation.results.items() if one.trained and one.control is None), evaluation.reference)
-    return name, evaluation.results[name]
+def _panels(moments: Moments, chosen: int) -> Markup:
+    """A small panel with the curve of each moment."""
+    titles = [f"after {steps:,} steps" for steps in moments.trained_steps]
+    axis = f"{moments.measure} so far (reward units)"
+    return small_multiples(moments.steps, moments.values, titles, chosen=chosen, axis=axis)

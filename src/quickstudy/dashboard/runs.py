@@ -216,7 +216,7 @@ def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_cha
 
 
 def _newest_lines(path: Path) -> SampledMetrics:
-    return last_lines(path, holding='"held_out_return"')
+    return last_lines(path, most=_RECENT_LINES, holding='"held_out_return"')
 
 
 def _left(folder: Path, training: Mapping[str, Any], last: Mapping[str, Any], each: float | None) -> float | None:
@@ -249,7 +249,7 @@ def _alerts(state: State, lines: Sequence[Mapping[str, Any]], damaged: int, chan
 
 
 def _curve_of(path: Path, measure: str, most: int) -> RunCurve:
-    lines = evenly_chosen_lines(path, most=most, holding=f'"{measure}"').lines
+    lines = evenly_chosen_lines(path, most=most, names=("steps", measure)).lines
     rows = [
         (line["steps"], line[measure]) for line in lines if _is_number(line.get("steps")) and _are_numbers(line.get(measure))
     ]

@@ -1,16 +1,19 @@
 """The pages of live sessions: the list, one session, and what an operator may change."""
 
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
+from quickstudy.dashboard.fallbacks import Fallbacks
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.dashboard.run_pages import event_stream
 from quickstudy.dashboard.session_log import SessionLog, session_log
 from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.client import Client
+from quickstudy.serving.counterfactual import FallbackChoice
 from quickstudy.serving.heads import head_of
 from quickstudy.serving.refusal import Refusal
 from quickstudy.serving.requests import SessionName
@@ -36,10 +39,11 @@ class SessionPages:
       store: with the sessions; it is only read.
       pages: makes pages.
       server: address of the server of these sessions, which makes the changes; None where nothing can be changed.
+      fallbacks: tells what a fallback would have done.
     """
 
-    def __init__(self, store: Store, pages: Pages, *, server: str | None):
-        self._store, self._pages, self._server = store, pages, server
+    def __init__(self, store: Store, pages: Pages, *, server: str | None, fallbacks: Fallbacks):
+        self._store, self._pages, self._server, self._fallbacks = store, pages, server, fallbacks
 
     def routes(self) -> list[PageRoute]:
         """The paths of these pages."""
@@ -74,7 +78,8 @@ class SessionPages:
             "quoted": urllib.parse.quote(log.name.session), "can_change": self._server is not None,
             "late": sum(row.late for row in log.decisions), "unknown": sum(not row.rewards for row in log.decisions),
             "surprises": sorted({name for row in log.decisions for name in row.surprise}),
-            "guarded": any(row.guard is not None for row in log.decisions), "done": asked.one("done"), "changes": CHANGES,
+            "guarded": any(row.guard is not None for row in log.decisions), "fallback": self._fallback(asked, log),
+            "done": asked.one("done"), "changes": CHANGES,
         }  # fmt: skip
         if asked.partial:
             return self._pages.part("session.html", "state", "decisions", **values)
@@ -95,7 +100,7 @@ class SessionPages:
             if log.surprise_below is not None:
                 columns["surprised below"] = [log.surprise_below] * len(rows)
         elif measure == "all":
-            return _whole_table(log)
+            return _whole_table(log, self._fallback(asked, log))
         else:
             raise UsageError(f"measure must be reward, propensity, surprise or all; came {measure!r:.80}. Correct the address.")
         table = list(zip(number, *columns.values(), strict=True))[-_MOST_POINTS:]
@@ -143,6 +148,10 @@ class SessionPages:
             raise _no_session(name.session)
         return found
 
+    def _fallback(self, asked: Asked, log: SessionLog) -> Mapping[str, FallbackChoice] | str | None:
+        """What the fallback would have done, by decision, or why nobody knows; None where the page was not asked for it."""
+        return self._fallbacks.choices(log.name) if asked.one("fallback") == "yes" else None
+
     def _name(self, tenant: str, session: str) -> SessionName:
         name = SessionName(tenant, session)
         if name not in self._store.load([name]):
@@ -150,7 +159,7 @@ class SessionPages:
         return name
 
 
-def _whole_table(log: SessionLog) -> Response:
+def _whole_table(log: SessionLog, fallback: Mapping[str, FallbackChoice] | str | None) -> Response:
     header = ["event", "time (UTC seconds)", "decision", "slot", "observation", "action", "propensity", "rewards"]
     header += ["seconds to first reward", "late", "window ended", "undone", "guard acted", "guard reason"]
     rows = [
@@ -159,6 +168,11 @@ def _whole_table(log: SessionLog) -> Response:
          row.guard["acted"] if row.guard else None, row.guard["why"] if row.guard else None]
         for row in log.decisions
     ]  # fmt: skip
+    if isinstance(fallback, Mapping):
+        header += ["fallback action", "fallback propensity"]
+        for row, decision in zip(rows, log.decisions, strict=True):
+            choice = None if decision.undone else fallback.get(decision.decision_id)
+            row += [None, None] if choice is None else [str(choice.action), choice.propensity]
     return csv_response(header, rows, name="session")
 
 

@@ -12,11 +12,14 @@ from quickstudy.dashboard.application import application
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.audit_pages import AuditPages
 from quickstudy.dashboard.belief_pages import BeliefPages
+from quickstudy.dashboard.fallbacks import Fallbacks
+from quickstudy.dashboard.holdback_pages import HoldbackPages
 from quickstudy.dashboard.rendering import Pages
 from quickstudy.dashboard.result_pages import ResultPages
 from quickstudy.dashboard.run_pages import RunPages
 from quickstudy.dashboard.runs import Runs
 from quickstudy.dashboard.session_pages import SessionPages
+from quickstudy.dashboard.task_pages import TaskPages
 from quickstudy.serving.http.tokens import Tokens
 from quickstudy.serving.registry import Registry
 from quickstudy.serving.stores.store import Store
@@ -69,12 +72,15 @@ def dashboard(sources: Sources) -> ASGIApp:
     access = Access(tokens, loopback=sources.loopback)
     pages = Pages(form_key=access.form_key, signs_out=access.needs_token)
     runs, store = Runs(sources.runs), sources.store
-    routes = [*RunPages(runs, pages).routes(), *ResultPages(sources.runs, runs, pages).routes()]
-    routes += BeliefPages(sources.runs, pages).routes()
+    tasks = TaskPages(sources.runs, pages)
+    routes = [*RunPages(runs, pages).routes(), *ResultPages(sources.runs, runs, tasks, pages).routes()]
+    routes += [*tasks.routes(), *BeliefPages(sources.runs, pages).routes()]
     if store is None:
         routes += [_missing("sessions", pages), _missing("audit", pages)]
     else:
-        routes += [*SessionPages(store, pages, server=sources.server).routes(), *AuditPages(store, pages).routes()]
+        fallbacks = Fallbacks(store, sources.registry)
+        routes += SessionPages(store, pages, server=sources.server, fallbacks=fallbacks).routes()
+        routes += [*AuditPages(store, pages).routes(), *HoldbackPages(store, pages).routes()]
     if sources.registry is None:
         routes.append(_missing("agents", pages))
     else:

@@ -104,6 +104,12 @@ def _curve_of(name: str, result: Result, measure: Measure) -> AdaptationCurve | 
     )  # fmt: skip
 
 
+def agent_of(evaluation: Evaluation) -> tuple[str, Result]:
+    """The first trained contender that is no control, else the reference."""
+    name = next((name for name, one in evaluation.results.items() if one.trained and one.control is None), evaluation.reference)
+    return name, evaluation.results[name]
+
+
 def raw_files(folder: Path) -> list[str]:
     """Names of the tables of raw returns in a folder: CSV files with the columns that `evaluate --raw` writes."""
     return sorted(path.name for path in folder.glob("*.csv") if _is_raw(path))

@@ -7,17 +7,19 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution, named_leaves
+from quickstudy.protocol.records import Transition
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.runner import Runner
 from quickstudy.storage.atomic import write_atomically
@@ -81,19 +83,22 @@ class ExampleLifetime:
         """
         what, remedy = "example lifetime", "Evaluate again."
         found = from_document(cls, read_object(path, what=what), version=FORMAT, what=what, remedy=remedy)
-        each = [found.slots, found.actions, found.rewards, *found.beliefs.values(), *found.deviations.values()]
-        each += [found.probabilities] if found.probabilities else []
-        ragged = any(
-            len({len(row) for row in rows}) > 1 for rows in (found.actions, *found.beliefs.values(), found.probabilities)
-        )
-        if (
-            not found.slots
-            or len({len(column) for column in each}) > 1
-            or ragged
-            or set(found.beliefs) != set(found.deviations)
-        ):
+        if not found.fits:
             raise UsageError(f"{os.fspath(path)}: the columns of the example lifetime do not fit each other. {remedy}")
         return found
+
+    @property
+    def fits(self) -> bool:
+        """Whether all columns have a value for each step, and rows of one column have equal lengths."""
+        each = [self.slots, self.actions, self.rewards, *self.beliefs.values(), *self.deviations.values()]
+        each += [self.probabilities] if self.probabilities else []
+        ragged = any(len({len(row) for row in rows}) > 1 for rows in (self.actions, *self.beliefs.values(), self.probabilities))
+        return bool(
+            self.slots
+            and len({len(column) for column in each}) == 1
+            and not ragged
+            and set(self.beliefs) == set(self.deviations)
+        )
 
 
 def example_lifetime(
@@ -120,10 +125,45 @@ def example_lifetime(
     Raises:
       CollectingError: the environment failed.
     """
-    task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
-    task = jax.tree.map(lambda leaf: leaf[0], task_list)
+    wanted = {split: [0]}
+    return kept_lifetimes(name, one, distribution, wanted, tasks=tasks, seed=seed, collecting=collecting)[split].get(0)
+
+
+def kept_lifetimes(
+    name: str,
+    one: Contender,
+    distribution: AnyDistribution,
+    wanted: Mapping[str, Sequence[int]],
+    *,
+    tasks: int,
+    seed: int,
+    collecting: CollectingConfig = CollectingConfig(),
+) -> dict[str, dict[int, ExampleLifetime]]:
+    """Runs lifetimes of a contender again, the ones that `evaluate` measures, and keeps what people want to see of them.
+
+    Args:
+      name, one, distribution, tasks, seed, collecting: as of `example_lifetime`.
+      wanted: by split, numbers of tasks in its list.
+    Returns:
+      By split and number; one in which no step was finite is left out.
+    Raises:
+      CollectingError: the environment failed.
+    """
+    found: dict[str, dict[int, ExampleLifetime]] = {}
     with Runner(distribution, dataclasses.replace(collecting, workers=1)) as runner:
-        lifetime = runner.record(one.agent, one.params_of(0), task, keys[0])
+        for split, numbers in wanted.items():
+            task_list, keys = draw_tasks(distribution, split=split, tasks=tasks, seed=seed)
+            found[split] = {}
+            for number in numbers:
+                task = jax.tree.map(lambda leaf, number=number: leaf[number], task_list)
+                lifetime = runner.record(one.agent, one.params_of(0), task, keys[number])
+                if (kept := _kept(name, lifetime, distribution, split, task)) is not None:
+                    found[split][number] = kept
+    return found
+
+
+def _kept(name: str, lifetime: Transition, distribution: AnyDistribution, split: str, task: PyTree) -> ExampleLifetime | None:
+    """What is kept of a lifetime; None where no step was finite."""
     happened = np.flatnonzero(lifetime.valid)
     happened, cut = happened[:MOST_STEPS], len(happened) > MOST_STEPS
     if not len(happened):

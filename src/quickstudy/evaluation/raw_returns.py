@@ -64,6 +64,14 @@ class RawReturns:
         names = [name for name in _columns("", "", np.zeros((0, 0, 1))) if self._by_episode or name != "episode"]
         return {name: np.concatenate([part[name] for part in parts]) if parts else np.zeros(0) for name in names}
 
+    def of_tasks(self, split: str) -> dict[str, Float[np.ndarray, " tasks"]]:
+        """The return of a lifetime on each task of a split, by agent: a mean over seeds, in reward units.
+
+        Args:
+          split: that was measured.
+        """
+        return {agent: returns.sum(-1).mean(0) for agent, of, returns in self._parts if of == printable(split)}
+
     def __len__(self) -> int:
         return sum(returns.size for _, _, returns in self._parts)
 

@@ -76,6 +76,8 @@ class OffPolicyReport:
       effective_sessions: (Σ W)² / Σ W² of the sessions' whole weights, at most the number of sessions.
       largest_weight: the largest W_t.
       mean_weight: of the whole weights; 1 in expectation, below 1 where the target takes actions that the log never takes.
+      row_returns: by estimator `[rows]`, reward units; the linearised values whose mean is the estimate.
+      session: `[rows]`, number of the session of each row.
     """
 
     estimates: dict[str, OffPolicyEstimate]
@@ -85,6 +87,8 @@ class OffPolicyReport:
     effective_sessions: float
     largest_weight: float
     mean_weight: float
+    row_returns: dict[str, Float[np.ndarray, " rows"]]
+    session: Int[np.ndarray, " rows"]
 
     @property
     def unsupported_share(self) -> float:
@@ -145,7 +149,36 @@ def off_policy_value(
         effective_sessions=effective,
         largest_weight=float(weights.max()),
         mean_weight=float(weights[:, -1].mean()),
+        row_returns=returns,
+        session=sessions.number,
     )
+
+
+def policy_differences(first: OffPolicyReport, second: OffPolicyReport) -> dict[str, OffPolicyEstimate]:
+    """The second policy's return minus the first's, by estimator, with 95 % intervals over sessions.
+
+    Both were valued on the same sessions. So their returns are subtracted row by row, and what both share cancels.
+
+    Args:
+      first, second: reports on the same rows.
+    Returns:
+      The estimators that both reports have. Degrees of freedom are those of the report with fewer effective sessions.
+    Raises:
+      UsageError: the reports are on other rows.
+    Example:
+      >>> fair = np.full((40, 1), 0.5)
+      >>> report = off_policy_value(np.ones((40, 1)), fair, fair)
+      >>> policy_differences(report, report)["IPS"].value
+      0.0
+    """
+    if not np.array_equal(first.session, second.session):
+        raise UsageError(
+            f"two policies are compared on the same sessions; came {len(first.session)} lifetimes and {len(second.session)} of "
+            "other ones. Value both on one log."
+        )
+    sessions, freedom = _Sessions(first.session), min(first.effective_sessions, second.effective_sessions) - 1
+    shared = [name for name in first.row_returns if name in second.row_returns]
+    return {name: sessions.mean(second.row_returns[name] - first.row_returns[name], freedom=freedom) for name in shared}
 
 
 class _Sessions:

@@ -146,13 +146,17 @@ class _Compiled:
     def __init__(self, distribution: TaskDistribution):
         self._with_episodes = {distribution.spec.episodes: distribution}
         self._distribution = distribution
+        self._recording = dict[int, tuple[Agent, Callable]]()
 
     def run(self, agent: Agent, params: PyTree, tasks: PyTree, keys: Key[Array, " lifetimes"]) -> RolloutRewards:
         return _run_in_blocks(agent, self._fitting(agent), params, tasks, keys)
 
     def record(self, agent: Agent, params: PyTree, task: PyTree, key: PRNGKeyArray) -> Transition:
-        distribution, guarded = self._fitting(agent), with_nonfinite_guard(agent)
-        return jax.jit(lambda params, task, key: run_lifetime(guarded, distribution, params, task, key)[0])(params, task, key)
+        if id(agent) not in self._recording:  # compiled once for all lifetimes of an agent
+            distribution, guarded = self._fitting(agent), with_nonfinite_guard(agent)
+            program = jax.jit(lambda params, task, key: run_lifetime(guarded, distribution, params, task, key)[0])
+            self._recording[id(agent)] = agent, program
+        return self._recording[id(agent)][1](params, task, key)
 
     def _fitting(self, agent: Agent) -> TaskDistribution:
         """The distribution with as many episodes as the agent's lifetimes have."""

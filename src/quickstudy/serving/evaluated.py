@@ -1,13 +1,14 @@
 """Off-policy evaluation of a policy on the sessions of a store."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import gymnasium
 import numpy as np
 from jaxtyping import Float
 
 from quickstudy.numerics.action_values import fitted_action_values
-from quickstudy.numerics.off_policy import MOST_WEIGHT, OffPolicyReport, off_policy_value
+from quickstudy.numerics.off_policy import MOST_WEIGHT, OffPolicyEstimate, OffPolicyReport, off_policy_value, policy_differences
 from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.logged import LoggedDecisions, logged_decisions
 from quickstudy.serving.replayed import LoggedPolicy
@@ -76,6 +77,20 @@ def evaluate_policy(
         densities=log.densities,
     )
     return Evaluated(log=log, report=report)
+
+
+def differences(found: Sequence[Evaluated | None]) -> dict[str, OffPolicyEstimate]:
+    """The second policy's return minus the first's, by estimator, with 95 % intervals over sessions.
+
+    Args:
+      found: two estimates; None for a policy that the log does not support.
+    Returns:
+      Nothing where one of them is not known, or where sessions came between the two.
+    """
+    known = [one for one in found if one is not None]
+    if len(known) != 2 or known[0].log.lifetimes != known[1].log.lifetimes:
+        return {}
+    return policy_differences(known[0].report, known[1].report)
 
 
 def _features(

@@ -69,14 +69,27 @@ class LoggedDecisions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Lifetime:
-    """The steps of one lifetime, in the order of their slots. `over`: no decision can follow."""
+class LoggedLifetime:
+    """The steps of one lifetime, in the order of their slots.
+
+    Args:
+      name: of the session.
+      number: of the lifetime within the session, from 0.
+      stream: of the session; forks share it.
+      policy: of the session.
+      layouts: of the words of observations and decisions.
+      envelope: digest and rules of the envelope of the version that the session has now; None where it has none.
+      steps: in the order of their slots.
+      over: whether no decision can follow.
+      late: ids of the decisions that were made before an earlier reward had come.
+    """
 
     name: str
     number: int
     stream: str
     policy: SessionPolicy
     layouts: dict[str, list]
+    envelope: dict[str, Any] | None
     steps: list[Step]
     over: bool
     late: set[str]
@@ -100,16 +113,15 @@ def logged_decisions(
     """
     if steps < 1:
         raise UsageError(f"steps must be a whole number of 1 or more; came {steps!r}.")
-    described = _versions(store, agent)
     used: dict[str, dict[str, Any]] = {}
-    rows: list[tuple[_Lifetime, list[tuple]]] = []
+    rows: list[tuple[LoggedLifetime, list[tuple]]] = []
     left_out: Counter[str] = Counter()
     longest = 0
     seen: set[tuple] = set()
-    for lifetime in _lifetimes(store, tenant, described, used):
+    for lifetime in logged_lifetimes(store, tenant=tenant, agent=agent, used=used):
         first = lifetime.steps[:steps]
         longest = max(longest, len(lifetime.steps))
-        rewards = [_reward(step, lifetime, unknown_reward) for step in first]
+        rewards = [reward_of(step, lifetime, unknown_reward) for step in first]
         copied = (lifetime.stream, lifetime.number, *(step.decision_id for step in first), *rewards)
         if not first:
             left_out["no decision"] += 1
@@ -139,10 +151,20 @@ def _versions(store: Store, agent: str | None) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def _lifetimes(
-    store: Store, tenant: str, described: dict[str, dict[str, Any]], used: dict[str, dict[str, Any]]
-) -> Iterator[_Lifetime]:
-    """Every lifetime of a tenant's sessions whose version is described; `used` gets the versions that were met."""
+def logged_lifetimes(
+    store: Store, *, tenant: str, agent: str | None = None, used: dict[str, dict[str, Any]] | None = None
+) -> Iterator[LoggedLifetime]:
+    """Every lifetime of a tenant's sessions, in the order of their names; what a rollback undid is left out.
+
+    Args:
+      store: with the sessions.
+      tenant: whose sessions are read.
+      agent: digest of the version whose sessions are read, or its beginning; all versions if not given.
+      used: gets the descriptions of the versions that were met, by digest.
+    Raises:
+      UnknownNameError: the store has no such version.
+    """
+    described, used = _versions(store, agent), {} if used is None else used
     after = ""
     while names := store.names(tenant, after=after, limit=_NAMES_AT_ONCE):
         after = names[-1]
@@ -153,19 +175,20 @@ def _lifetimes(
                 yield from _lifetimes_of(name.session, log, used[stored.agent])
 
 
-def _lifetimes_of(name: str, log: list[Event], described: dict[str, Any]) -> Iterator[_Lifetime]:
+def _lifetimes_of(name: str, log: list[Event], described: dict[str, Any]) -> Iterator[LoggedLifetime]:
     spec = spec_from_description(described["spec"])
     record = Record(spec, cadence=1, policy=SessionPolicy())
     awaited: set[str] = set()
     late: set[str] = set()
 
-    def lifetime(*, over: bool) -> _Lifetime:
-        return _Lifetime(
+    def lifetime(*, over: bool) -> LoggedLifetime:
+        return LoggedLifetime(
             name=name,
             number=record.lifetime,
             stream=record.stream,
             policy=record.policy,
             layouts=described["layouts"],
+            envelope=described.get("envelope"),
             steps=[record.steps[slot] for slot in sorted(record.steps)],
             over=over,
             late=set(late),
@@ -186,8 +209,14 @@ def _lifetimes_of(name: str, log: list[Event], described: dict[str, Any]) -> Ite
     yield lifetime(over=record.ended or (record.next >= spec.lifetime_steps and record.policy.at_end != "continue"))
 
 
-def _reward(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> float | None:
-    """What a step earned, also where the session was frozen and learned nothing from it."""
+def reward_of(step: Step, lifetime: LoggedLifetime, unknown_reward: float | None) -> float | None:
+    """What a step earned, reward units, also where the session was frozen and learned nothing from it.
+
+    Args:
+      step: of the lifetime.
+      lifetime: whose policy joins several rewards of one decision.
+      unknown_reward: stands for a reward that never came.
+    """
     if step.reward is not None:
         return step.reward
     if step.messages:
@@ -195,7 +224,7 @@ def _reward(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> fl
     return unknown_reward
 
 
-def _row(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> tuple:
+def _row(step: Step, lifetime: LoggedLifetime, unknown_reward: float | None) -> tuple:
     layouts = lifetime.layouts
     seen = next(iter(leaves_by(layouts["observation"], step.observation).values()))
     after = next(iter(leaves_by(layouts["observation"], step.successor or step.observation).values()))
@@ -213,13 +242,15 @@ def _row(step: Step, lifetime: _Lifetime, unknown_reward: float | None) -> tuple
             "some of these actions have no known probability, so the log supports no other policy: the fallback of the "
             "envelope does not tell it. Serve with a fallback that does, such as random or UCB1."
         )
-    reward, propensity = _reward(step, lifetime, unknown_reward), math.exp(min(float(log_probability), 700.0))
+    reward, propensity = reward_of(step, lifetime, unknown_reward), math.exp(min(float(log_probability), 700.0))
     ends = (step.terminated, step.truncated)
     late = step.decision_id in lifetime.late
     return seen, after, decision[".action"], reward, propensity, True, step.valid, *ends, step.slot, late
 
 
-def _as_arrays(rows: list[tuple[_Lifetime, list[tuple]]], steps: int, spec: Spec, left_out: dict[str, int]) -> LoggedDecisions:
+def _as_arrays(
+    rows: list[tuple[LoggedLifetime, list[tuple]]], steps: int, spec: Spec, left_out: dict[str, int]
+) -> LoggedDecisions:
     filled = []
     for _, row in rows:
         seen, after, action, _, propensity, _, _, _, _, slot, _ = row[-1]

@@ -143,15 +143,23 @@ def has_digest(text: str) -> bool:
 def parsed_line(text: str, *, with_digest: bool) -> dict[str, Any] | None:
     """A line's object without its digest; None where it is damaged."""
     if with_digest:
-        body, _, digest = text.rpartition(_MARK)
-        text = body + "}"
-        if digest != _digest(text) + _END:
+        if not is_whole(text):
             return None
+        text = _without_digest(text)
     try:
         line = parse_json(text, limit=DESCRIPTION, finite=False)
     except ValueError:
         return None
     return line if isinstance(line, dict) and type(line.get("update")) is int else None
+
+
+def is_whole(text: str) -> bool:
+    """Whether a line holds the digest of itself."""
+    return text.rpartition(_MARK)[2] == _digest(_without_digest(text)) + _END
+
+
+def _without_digest(text: str) -> str:
+    return text.rpartition(_MARK)[0] + "}"
 
 
 def _digest(text: str) -> str:

@@ -23,7 +23,8 @@ def check_results_folder(folder: str | Path, *, flag: str = "--folder") -> None:
 
 
 _MEASURED = (
-    "evaluation-*.json", "example-lifetime.json", "speed-*.json", "speed-*.svg", "speed-*.png", "calibration.json",
+    "evaluation-*.json", "example-lifetime.json", "tasks-*.json", "lifetimes-*.json", "videos",
+    "speed-*.json", "speed-*.svg", "speed-*.png", "calibration.json",
     "readout.safetensors", "belief.*", "surprise.*", "adaptation.*", "report.html", "pictures",
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 run.json            command, resolved configuration, spec, versions, machine, and a digest of all this
 metrics.jsonl       one JSON object per line; `update`, `steps`, `seconds`, then lists over seeds
+within.jsonl        at each evaluation during training, the return so far at points of a held-out lifetime
 checkpoints/        the last two, written whole or not at all
 lock                while a run is under way: its process
 bundle/             the trained agent, once training has ended
@@ -27,6 +28,9 @@ from quickstudy.storage.folder_lock import LOCK, FolderLock
 from quickstudy.storage.metrics_file import MetricsFile, read_metrics
 from quickstudy.storage.run_description import description_text, read_description
 from quickstudy.storage.whole_folders import recover_folder, remove_at_once
+
+WITHIN = "within.jsonl"
+"""Name of the file with the returns within a lifetime, measured during training."""
 
 _log = logging.getLogger("quickstudy")
 
@@ -107,7 +111,7 @@ class RunFolder:
             self._lock.release()
             raise
         self._checkpoints = Checkpoints(self.path / "checkpoints")
-        self._metrics = MetricsFile(self.path / "metrics.jsonl")
+        self._metrics, self._within = MetricsFile(self.path / "metrics.jsonl"), MetricsFile(self.path / WITHIN)
         self._description: dict[str, Any] = {}
 
     def describe(self, description: dict[str, Any]) -> None:
@@ -138,6 +142,10 @@ class RunFolder:
         """Adds one line to `metrics.jsonl`."""
         self._metrics.append(line)
 
+    def append_within(self, line: dict[str, Any]) -> None:
+        """Adds one line to `within.jsonl`."""
+        self._within.append(line)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Every whole line of `metrics.jsonl`; those that are cut off or damaged are left out."""
         return read_metrics(self.path)
@@ -146,6 +154,7 @@ class RunFolder:
         """Writes a checkpoint, whole or not at all, and lets go of the oldest; one that is there already stays."""
         with suppress(OSError):  # it is told when a line is added
             self._metrics.flush(durable=True)
+            self._within.flush(durable=True)
         self._checkpoints.save(update, state, notes, self._description)
 
     def restore(self, state: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
@@ -159,7 +168,8 @@ class RunFolder:
         found = self._checkpoints.restore(state)
         if found is None and self._resumed:
             _log.warning("The run in %s has no whole checkpoint, so it starts again from the beginning.", self.path)
-        self._metrics.keep(0 if found is None else found[0])
+        for file in (self._metrics, self._within):
+            file.keep(0 if found is None else found[0])
         return found
 
     def latest_checkpoint(self) -> str:

@@ -15,7 +15,8 @@ from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.training.device_mesh import device_mesh
-from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
+from quickstudy.training.learning_within import points_of
+from quickstudy.training.lifetime_source import Collected, HeldOut, Metrics, affordable_tasks, collected
 from quickstudy.training.memory import program_bytes
 from quickstudy.training.over_seeds import over_seeds
 from quickstudy.training.random_keys import held_out_keys
@@ -45,7 +46,7 @@ class FreshSource:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
-        self._tasks = tasks
+        self._tasks, self._points = tasks, points_of(distribution.spec.lifetime_steps)
         # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
         self._lifetime = jax.jit(functools.partial(run_lifetime, self._agent, distribution), inline=True)
         self._held_out: Any = self._held_out_program(algorithm, tasks)
@@ -77,8 +78,10 @@ class FreshSource:
         del supplied
         return kept, self._run("train", params, keys)
 
-    def held_out(self, train: PyTree) -> Metrics:  # noqa: D102
-        return {"held_out_return": np.asarray(self._held_out(train), float).tolist()}
+    def held_out(self, train: PyTree) -> HeldOut:  # noqa: D102
+        returns, so_far = self._held_out(train)
+        metrics = {"held_out_return": np.asarray(returns, float).tolist()}
+        return HeldOut(metrics=metrics, steps=self._points, so_far=np.asarray(so_far, float))
 
     def seconds(self) -> dict[str, float]:  # noqa: D102
         return {}
@@ -97,14 +100,15 @@ class FreshSource:
         return collected(jax.vmap(one, 0, 1)(keys))
 
     def _held_out_program(self, algorithm: MetaAlgorithm, tasks: int) -> jax.stages.Wrapped:
-        """`(train) -> [seeds]`: mean lifetime return on the held-out tasks."""
+        """`(train) -> [seeds], [seeds, points]`: mean return on held-out tasks, of a lifetime and up to each point of it."""
         mesh = device_mesh(algorithm)
         tasks = -(-held_out_count(self._distribution, tasks) // mesh.size) * mesh.size
         keys = held_out_keys(tasks)
 
-        def one_seed(train: PyTree, keys: Key[Array, " lifetimes"]) -> Float[Array, ""]:
-            lifetimes = self._run("test", algorithm.params(train), keys).fresh
-            return jax.lax.pmean(lifetimes.outcome.reward.sum(0).mean(), LIFETIMES_AXIS)
+        def one_seed(train: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[Float[Array, ""], Float[Array, " points"]]:
+            reward = self._run("test", algorithm.params(train), keys).fresh.outcome.reward
+            so_far = reward.mean(1).cumsum()[np.asarray(self._points) - 1]
+            return jax.lax.pmean((reward.sum(0).mean(), so_far), LIFETIMES_AXIS)
 
         shared = jax.shard_map(
             over_seeds(one_seed, (0, None)),

@@ -15,7 +15,8 @@ from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.collecting.pool import open_pool
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.replay import empty_lifetime
-from quickstudy.training.lifetime_source import Collected, Metrics, affordable_tasks, collected
+from quickstudy.training.learning_within import points_of
+from quickstudy.training.lifetime_source import Collected, HeldOut, Metrics, affordable_tasks, collected
 from quickstudy.training.random_keys import held_out_keys, update_keys
 
 
@@ -84,16 +85,19 @@ class HostSource:
         del params, keys
         return kept, collected(supplied)
 
-    def held_out(self, train: PyTree) -> Metrics:  # noqa: D102
+    def held_out(self, train: PyTree) -> HeldOut:  # noqa: D102
         tasks, keys = held_out_tasks(self._distribution, tasks=self._tasks)
+        points, so_far = points_of(self._distribution.spec.lifetime_steps), []
         metrics: Metrics = {"held_out_return": []}
         for params in self._params_by_seed(train):
             batch = self._pool.run(self._agent, params, tasks, keys)
             clean = collected(batch.lifetimes).fresh  # type: ignore[arg-type]
-            metrics["held_out_return"].append(float(np.asarray(clean.outcome.reward).sum(0)[~batch.lost].mean()))
+            reward = np.asarray(clean.outcome.reward)
+            metrics["held_out_return"].append(float(reward.sum(0)[~batch.lost].mean()))
+            so_far.append(reward[:, ~batch.lost].mean(1, dtype=np.float64).cumsum()[np.asarray(points) - 1])
             for name in self._distribution.measures:
                 metrics.setdefault(f"held_out_{name}", []).append(_known_mean(self._by_episode(batch, name)[:, -1]))
-        return metrics
+        return HeldOut(metrics=metrics, steps=points, so_far=np.stack(so_far))
 
     def seconds(self) -> dict[str, float]:  # noqa: D102
         return dict(self._seconds)

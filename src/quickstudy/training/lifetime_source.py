@@ -18,15 +18,32 @@ source, so learning, the replay store, held-out returns and metrics see the same
 way, and it never writes the record.
 """
 
+import dataclasses
 from typing import Protocol
 
-from jaxtyping import Array, Bool, Key, PyTree
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from quickstudy.protocol.records import Spec, Transition, record
 from quickstudy.rollout.nonfinite import mask_nonfinite, overflowing
 
 Metrics = dict[str, list[float]]
 """Metrics by name, each a list over seeds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """An evaluation during training, on held-out tasks.
+
+    Args:
+      metrics: `held_out_return`, the mean return of a lifetime, and `held_out_<measure>`.
+      steps: points along a lifetime, in steps from 1; the last one is its end.
+      so_far: `[seeds, points]`, mean return of a lifetime up to each of them, reward units.
+    """
+
+    metrics: Metrics
+    steps: tuple[int, ...]
+    so_far: Float[np.ndarray, "seeds points"]
 
 
 @record
@@ -97,8 +114,8 @@ class LifetimeSource(Protocol):
           keys: one for each lifetime `[lifetimes]`.
         """
 
-    def held_out(self, train: PyTree) -> Metrics:
-        """`held_out_return`, mean lifetime return on the same held-out tasks at every call, and `held_out_<measure>`.
+    def held_out(self, train: PyTree) -> HeldOut:
+        """An evaluation on the same held-out tasks at every call.
 
         Args:
           train: train states of the algorithm `[seeds]`.

@@ -280,7 +280,9 @@ def _train(
             schedule.updates = updates or None
             if due:
                 with accounts.timed("evaluating"):
-                    metrics |= source.held_out(state.train)
+                    held_out = source.held_out(state.train)
+                    metrics |= held_out.metrics
+                    record.append_within(line, held_out)
                 last_evaluation = time.monotonic()
             record.append(line | metrics)
             if time.monotonic() - last_save >= config.checkpoint_seconds or planned:

@@ -10,6 +10,8 @@ from quickstudy.storage.atomic import in_words
 from quickstudy.storage.run_description import check_same_run
 from quickstudy.storage.run_folder import RunFolder
 from quickstudy.training.budget import is_longer
+from quickstudy.training.learning_within import within_line
+from quickstudy.training.lifetime_source import HeldOut
 from quickstudy.training.update import RunState
 
 
@@ -101,6 +103,17 @@ class RunRecord:
         if self._folder is not None:
             with self._surviving_disk_trouble("metrics"):
                 self._folder.append_metrics(line)
+
+    def append_within(self, line: dict[str, Any], held_out: HeldOut) -> None:
+        """Adds the return within a held-out lifetime, as an evaluation during training has measured it.
+
+        Args:
+          line: number of the update, steps and seconds.
+          held_out: the evaluation.
+        """
+        if self._folder is not None:
+            with self._surviving_disk_trouble("returns within a lifetime"):
+                self._folder.append_within(line | within_line(held_out))
 
     def save(self, update: int, state: RunState, notes: dict[str, Any]) -> None:
         """Writes a checkpoint."""

@@ -69,9 +69,13 @@
     }));
   }
 
+  // In a chart of moments, a slider of the page chooses the curve that stands out.
+  const chosenOf = (figure) => (figure.dataset.slider ? Number(document.getElementById(figure.dataset.slider).value) : null);
+
   function optionsOf(figure, curves, columns) {
     const points = figure.dataset.kind === "points";
     const many = curves.length > MOST_KEYS;
+    const chosen = chosenOf(figure);
     const series = [{}];
     const bands = [];
     const data = [columns[0]];
@@ -87,6 +91,12 @@
         const upper = add(curve, curve.column + 2, { width: 0, points: { show: false } });
         const lower = add(curve, curve.column + 1, { width: 0, points: { show: false } });
         bands.push({ series: [upper, lower], fill });
+      }
+      if (chosen !== null) {
+        const marked = curve.column - 1 === chosen;
+        const stroke = marked ? colour("--series-0") : `${colour("--muted")}55`;
+        curve.series = add(curve, curve.column, { stroke, width: marked ? 3.5 : 1.2, points: { show: false } });
+        continue;
       }
       const dash = figure.dataset.kind === "band" && !curve.banded ? [6, 4] : undefined;
       const own = points ? { width: 0, points: { show: true, size: 5, fill: colour(`--series-${curve.colour}`) } } : { points: { show: columns[0].length < 40, size: 5 } };
@@ -109,6 +119,7 @@
   function keys(figure, curves) {
     const list = figure.querySelector(".keys");
     list.replaceChildren();
+    if (figure.dataset.slider) return;
     const shown = curves.some((curve) => curve.group !== null)
       ? [...new Map(curves.map((curve) => [curve.group, { name: curve.group, colour: curve.colour }])).values()]
       : curves;
@@ -128,18 +139,35 @@
     }
   }
 
+  function plot(figure, header, columns) {
+    const curves = curvesOf(figure, header);
+    if (drawn.has(figure)) drawn.get(figure).destroy();
+    keys(figure, curves);
+    const [options, data] = optionsOf(figure, curves, columns);
+    drawn.set(figure, new uPlot(options, data, figure.querySelector(".plot")));
+  }
+
+  // Without this script, the form of the slider loads the page again with the chosen moment.
+  function slide(figure, header, columns) {
+    const slider = document.getElementById(figure.dataset.slider);
+    const mark = (all) => all.forEach((one, place) => one.classList.toggle("chosen", place === Number(slider.value)));
+    slider.oninput = () => {
+      document.getElementById(`${slider.id}-said`).textContent = header[1 + Number(slider.value)];
+      mark(document.querySelectorAll("svg.panel"));
+      mark(document.querySelectorAll("table.moments tbody tr"));
+      plot(figure, header, columns);
+    };
+  }
+
   async function draw(figure) {
     try {
       const answer = await fetch(figure.dataset.csv, { headers: { Accept: "text/csv" } });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const [header, ...rows] = rowsOf(await answer.text());
       const columns = header.map((_, place) => rows.map((row) => (row[place] === "" ? null : Number(row[place]))));
-      const curves = curvesOf(figure, header);
       figure.classList.add("drawn");
-      if (drawn.has(figure)) drawn.get(figure).destroy();
-      keys(figure, curves);
-      const [options, data] = optionsOf(figure, curves, columns);
-      drawn.set(figure, new uPlot(options, data, figure.querySelector(".plot")));
+      plot(figure, header, columns);
+      if (figure.dataset.slider) slide(figure, header, columns);
       figure.dataset.points = String(rows.length);
     } catch (error) {
       figure.classList.remove("drawn");
@@ -148,7 +176,7 @@
     }
   }
 
-  const figures = () => [...document.querySelectorAll("figure.chart")];
+  const figures = () => [...document.querySelectorAll("figure.chart[data-csv]")];
   const redrawAll = () => Promise.all(figures().map(draw));
 
   function follow() {
