@@ -195,7 +195,8 @@ def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
     key = jax.random.key(0)
     observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
     memory = jax.jit(agent.begin)(params, key)
-    decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
+    # Only the form of a decision is needed, and compiling `act` alone would take as long as compiling the step.
+    decision = jax.tree.map(jnp.zeros_like, jax.eval_shape(agent.act, params, memory, observation, key))
     transition = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
     experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), transition)
     keys = slot_key(key, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from quickstudy import tasks
 from quickstudy.baselines.decisions.item_regression import fold_in_agent, item_thompson_agent, item_ucb_agent
-from quickstudy.baselines.decisions.mixture_prior import mixture_prior_agent
+from quickstudy.baselines.decisions.mixture_prior import careful_mixture_prior_agent, mixture_prior_agent
 from quickstudy.baselines.decisions.popularity import popularity_agent
 from quickstudy.baselines.models.recommendation import Recommendation, best_of_available, click_chance
 from quickstudy.protocol.errors import SpecError
@@ -164,6 +164,25 @@ def test_bayes_finds_the_cluster():
     covariance = 0.25 * np.eye(2) + 0.0025
     logs = [-0.5 * gap @ np.linalg.solve(covariance, gap) for gap in (np.zeros(2), np.full(2, 0.5))]
     np.testing.assert_allclose(belief.probability, np.exp(logs) / np.exp(logs).sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("clicks", [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+def test_the_p_value_of_a_visitor_is_one_over_the_bayes_factor(clicks):
+    """Against marginal likelihoods of clicks as normal numbers, worked out with NumPy in float64."""
+    items, prior = [0, 1, 2], PLANE
+    vectors, centres = np.float64(prior.item_vectors)[items], np.float64(prior.cluster_centres)
+    variance = prior.neutral * (1 - prior.neutral)
+
+    def likelihood(mean, deviation):
+        covariance = variance * np.eye(3) + (prior.slope * deviation) ** 2 * vectors @ vectors.T
+        apart = np.float64(clicks) - prior.neutral - prior.slope * vectors @ mean
+        return np.exp(-apart @ np.linalg.solve(covariance, apart) / 2) / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+
+    within = np.mean([likelihood(centre, prior.offset) for centre in centres])
+    outside = likelihood(np.zeros(2), np.sqrt(prior.offset**2 + np.square(centres).mean()))
+    decision = shown_after(careful_mixture_prior_agent, items, clicks)
+    np.testing.assert_allclose(decision.extras["p_values"]["task"], min(1.0, within / outside), rtol=1e-4)
+    assert "p_values" not in shown_after(mixture_prior_agent, items, clicks).extras
 
 
 def test_thompson_sampling_draws_from_the_posterior():

@@ -59,7 +59,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.decisions.item_regression import fold_in_agent, item_thompson_agent, item_ucb_agent
+from quickstudy.baselines.decisions.item_regression import (
+    fold_in_agent,
+    item_bayes_ucb_agent,
+    item_thompson_agent,
+    item_ucb_agent,
+)
 from quickstudy.baselines.decisions.mixture_prior import careful_mixture_prior_agent, mixture_prior_agent
 from quickstudy.baselines.decisions.popularity import popularity_agent
 from quickstudy.baselines.models.recommendation import Recommendation, best_of_available, click_chance
@@ -284,6 +289,7 @@ def _baselines(spec: Spec, prior: Recommendation) -> dict[str, Callable[[], Agen
         "popularity": partial(popularity_agent, spec, prior=prior),
         "item LinUCB": partial(item_ucb_agent, spec, prior=prior),
         "item Thompson sampling": partial(item_thompson_agent, spec, prior=prior),
+        "item Bayes-UCB": partial(item_bayes_ucb_agent, spec, prior=prior),
         "fold-in": partial(fold_in_agent, spec, prior=prior),
         "mixture-prior Bayes": partial(mixture_prior_agent, spec, prior=prior),
         "careful mixture-prior Bayes": partial(careful_mixture_prior_agent, spec, prior=prior),
