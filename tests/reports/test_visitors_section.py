@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from quickstudy.evaluation.new_visitors import AGENT, FALLBACK, GUARDED, OUTSIDE
+from quickstudy.evaluation.new_visitors import AGENT, GUARDED, LINUCB, OUTSIDE
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.page import write_report
 from quickstudy.reports.visitors_section import HEADING, visitors_section, visitors_sentences
 from reports.test_page import made
 
-LEVELS = {AGENT: 0.8, GUARDED: 0.79, "popularity": 0.4, FALLBACK: 0.6, "mixture-prior Bayes": 0.8}
+LEVELS = {AGENT: 0.8, GUARDED: 0.79, "popularity": 0.4, LINUCB: 0.6, "mixture-prior Bayes": 0.8}
 
 
 def both(**changed):
@@ -32,10 +32,10 @@ def with_lift(evaluation, first, second, *, value, half):
 def test_harm_is_said_in_percent_and_a_tie_is_called_one():
     usual, outside = both()
     # `made` compares the reference alone; the guarded agent is compared here.
-    against = dataclasses.replace(usual.comparisons[0], first=GUARDED, second=FALLBACK)
+    against = dataclasses.replace(usual.comparisons[0], first=GUARDED, second=LINUCB)
     outside = dataclasses.replace(outside, comparisons=(*outside.comparisons, against))
-    outside = with_lift(outside, AGENT, FALLBACK, value=-0.09, half=0.01)
-    outside = with_lift(outside, GUARDED, FALLBACK, value=0.004, half=0.01)
+    outside = with_lift(outside, AGENT, LINUCB, value=-0.09, half=0.01)
+    outside = with_lift(outside, GUARDED, LINUCB, value=0.004, half=0.01)
     usual = with_lift(usual, GUARDED, AGENT, value=-0.02, half=0.005)
     *_, harm = visitors_sentences([usual, outside])
     assert "There it has 9.0 % [8.0, 10.0] fewer clicks than item LinUCB" in harm
@@ -45,7 +45,7 @@ def test_harm_is_said_in_percent_and_a_tie_is_called_one():
 
 def test_what_is_lost_is_said_of_everybody():
     first, second, _ = visitors_sentences(both())
-    for name in ("popularity", FALLBACK, "mixture-prior Bayes"):
+    for name in ("popularity", LINUCB, "mixture-prior Bayes"):
         assert f"{name} " in first
         assert name in second
     assert GUARDED not in first + second

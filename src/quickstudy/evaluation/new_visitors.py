@@ -21,14 +21,14 @@ FOLDER = "new-visitors"
 """Folder of these evaluations, within that of the run that they are shown with."""
 USUAL, OUTSIDE = "test", "ood:outside-clusters"
 """Splits: visitors as in training, and visitors who belong to no cluster."""
-AGENT, GUARDED, FALLBACK = "rl2", "rl2, guarded", "item LinUCB"
-RIVALS = ("popularity", FALLBACK, "mixture-prior Bayes")
+AGENT, GUARDED, LINUCB = "rl2", "rl2, guarded", "item LinUCB"
+RIVALS = ("popularity", LINUCB, "mixture-prior Bayes")
 SEEDS = (5, 5, *[1] * len(RIVALS))
 """Training seeds of the contenders: of the agent, with and without its guard, and of its rivals."""
 GUARD = Envelope(
-    fallback=FALLBACK,
+    fallback="item Bayes-UCB",
     surprise=SurpriseRule(
-        p_value="task", enter_below=0.2, enter_steps=1, leave_above=0.2, leave_steps=1, monitor="careful mixture-prior Bayes"
+        p_value="task", enter_below=0.5, enter_steps=1, leave_above=0.5, leave_steps=1, monitor="careful mixture-prior Bayes"
     ),
 )
 """The guard of docs/recommendation.md, which says how its threshold was chosen."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from quickstudy.evaluation.new_visitors import AGENT, FALLBACK, GUARDED, OUTSIDE, RIVALS, USUAL
+from quickstudy.evaluation.new_visitors import AGENT, GUARDED, LINUCB, OUTSIDE, RIVALS, USUAL
 from quickstudy.evaluation.numbers import count, listed, number
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.evaluation.summary import headline
@@ -90,8 +90,8 @@ def _harm(usual: Evaluation, outside: Evaluation) -> list[str]:
     """What the agent and its guard cost where the prior is wrong, and what the guard costs where it is right."""
     return [
         f"The agent may harm visitors who are outside of all clusters of the past. "
-        f"There it has {_against(outside, AGENT, FALLBACK)}, "
-        f"and with its guard {_against(outside, GUARDED, FALLBACK)}. On usual visitors the guarded agent has "
+        f"There it has {_against(outside, AGENT, LINUCB)}, "
+        f"and with its guard {_against(outside, GUARDED, LINUCB)}. On usual visitors the guarded agent has "
         f"{_against(usual, GUARDED, AGENT)}."
     ]
 

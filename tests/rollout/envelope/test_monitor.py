@@ -42,7 +42,9 @@ def test_the_fallback_acts_while_the_monitor_alarms():
 
 def test_a_monitor_that_does_not_fit_is_refused():
     agent = alarming(line(), p_values=[1.0])
-    with pytest.raises(UsageError, match=r"surprise\.monitor in the envelope must name a baseline whose decisions hold p-values"):
+    with pytest.raises(
+        UsageError, match=r"surprise\.monitor in the envelope must name a baseline whose decisions hold p-values"
+    ):
         with_monitor(agent, still(line()))
     with pytest.raises(SpecError, match="the agent was made for other tasks"):
         with_monitor(agent, random_agent(corridor().spec))

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.baselines.decisions.item_regression import fold_in_agent, item_thompson_agent, item_ucb_agent
+from quickstudy.baselines.decisions.item_regression import (
+    fold_in_agent,
+    item_bayes_ucb_agent,
+    item_thompson_agent,
+    item_ucb_agent,
+)
 from quickstudy.baselines.decisions.mixture_prior import careful_mixture_prior_agent, mixture_prior_agent
 from quickstudy.baselines.decisions.popularity import popularity_agent
 from quickstudy.baselines.models.recommendation import Recommendation, best_of_available, click_chance
@@ -18,7 +23,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.decisions.recommendation import SPLITS, Visitor, recommendation, recommendation_of
 
 KEY = jax.random.key(0)
-MAKERS = [popularity_agent, item_ucb_agent, item_thompson_agent, fold_in_agent, mixture_prior_agent]
+MAKERS = [popularity_agent, item_ucb_agent, item_thompson_agent, item_bayes_ucb_agent, fold_in_agent, mixture_prior_agent]
 # Three items in the plane, two clusters, and a small offset.
 PLANE = Recommendation(
     items=3, size=2, clusters=2, steps=4, available=1.0, offset=0.1, vectors=(1, 0, 0, 1, 0.6, 0.6), centres=(1, 0, 0, 1)
@@ -155,6 +160,17 @@ def test_what_the_experts_show_next():
         assert int(shown_after(make, [0] * 6, [1.0] * 6).action) == 0, make
         assert int(shown_after(make, [0] * 6, [0.0] * 6).action) == 1, make
         assert int(shown_after(make, [0] * 6, [1.0] * 6, allowed=(0, 1, 1)).action) == 2, make
+
+
+def test_bayes_ucb_by_hand():
+    # s² = 0.51. After a click on item 0, slope 1/2 and variance 1/4: P = diag(1 + 1/s², 1/s²), η = (1, 0). So m_0 and C_00
+    # are 0.3377, C_11 is 0.51. Raised by half a deviation: 0.3377 + 0.2906, 0.3571, and 0.6 (0.3377 + 0.4603).
+    decision = shown_after(item_bayes_ucb_agent, [0], [1.0])
+    np.testing.assert_allclose(decision.extras["scores"], [0.6283, 0.3571, 0.4788], atol=2e-4)
+    assert int(decision.action) == 0
+    # Without the click m_0 has the other sign.
+    decision = shown_after(item_bayes_ucb_agent, [0], [0.0])
+    np.testing.assert_allclose(decision.extras["scores"], [-0.0472, 0.3571, 0.0736], atol=2e-4)
 
 
 def test_bayes_finds_the_cluster():
