@@ -40,7 +40,7 @@ def test_harm_is_said_in_percent_and_a_tie_is_called_one():
     *_, harm = visitors_sentences([usual, outside])
     assert "There it has 9.0 % [8.0, 10.0] fewer clicks than item LinUCB" in harm
     assert "with its guard 0.4 % [−0.6, 1.4] more clicks than item LinUCB (no significant difference)" in harm
-    assert "the guarded agent has 2.0 % [1.5, 2.5] fewer clicks than rl2." in harm
+    assert "the guarded agent has 2.0 % [1.5, 2.5] fewer clicks than rl2 (shipped)." in harm
 
 
 def test_what_is_lost_is_said_of_everybody():
@@ -49,13 +49,15 @@ def test_what_is_lost_is_said_of_everybody():
         assert f"{name} " in first
         assert name in second
     assert GUARDED not in first + second
+    assert second.startswith(f"On 30 visitors never seen in training, {AGENT} is ")
 
 
 def test_the_part_stands_on_the_page_with_charts_of_its_own(tmp_path):
     page = write_report(tmp_path, evaluations=[made({"rl2": 0.8, "UCB1": 0.7})], visitors=both()).read_text(encoding="utf-8")
     part = page[page.index(f"<h2>{HEADING}</h2>") :]
     assert part.count("<svg") >= 2
-    assert "Cumulative regret in clicks" in part
+    assert "Clicks lost so far against a shop that knows each visitor" in part
+    assert "cumulative regret in clicks" in part
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert {"regret.svg", "visitors-regret.svg", "visitors-adaptation.png"} <= names
     assert HEADING not in write_report(tmp_path, evaluations=[made({"rl2": 0.8})]).read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ FOLDER = "new-visitors"
 """Folder of these evaluations, within that of the run that they are shown with."""
 USUAL, OUTSIDE = "test", "ood:outside-clusters"
 """Splits: visitors as in training, and visitors who belong to no cluster."""
-AGENT, GUARDED, LINUCB = "rl2", "rl2, guarded", "item LinUCB"
+AGENT, GUARDED, LINUCB = "rl2 (shipped)", "rl2 (shipped), guarded", "item LinUCB"
 RIVALS = ("popularity", LINUCB, "mixture-prior Bayes")
 SEEDS = (5, 5, *[1] * len(RIVALS))
 """Training seeds of the contenders: of the agent, with and without its guard, and of its rivals."""

@@ -17,6 +17,7 @@ from quickstudy.reports.said_once import said_once
 from quickstudy.reports.wording import Wording
 
 HEADING = "For example: the first fifty recommendations to a new visitor"
+_LOST = "Clicks lost so far against a shop that knows each visitor"
 _WORDING = Wording(unit="clicks", step="recommendation")
 
 
@@ -55,7 +56,9 @@ def visitors_section(evaluations: Sequence[Evaluation]) -> VisitorsSection:
     pens = canvas.pens([(name, result.trained) for name, result in shown.results.items()])
     with canvas.words_of(say):
         pictures = [dataclasses.replace(one, name=f"visitors-{one.name}") for one in adaptation_curves(shown, pens)]
-    pictures = said_once(reversed(pictures))  # the clicks lost come first
+    reward, lost = pictures
+    lost = dataclasses.replace(lost, title=_LOST, caption="Lower is better. Bands are pointwise 95 % intervals.")
+    pictures = said_once([lost, reward])
     sentences = [*_saved(usual), *_harm(by_split[USUAL], by_split[OUTSIDE])]
     said = "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
     return VisitorsSection(
@@ -82,7 +85,7 @@ def _saved(usual: Evaluation) -> list[str]:
         f"This agent was trained earlier and comes with quickstudy. In {usual.lifetime_steps} recommendations to each of "
         f"{many} new visitors it loses {number(lost.get(AGENT), 1)} clicks against a shop that knows every taste; "
         f"{listed(others)}.",
-        headline(usual),
+        headline(usual).replace(" tasks ", " visitors "),
     ]
 
 
