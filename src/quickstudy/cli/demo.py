@@ -37,7 +37,7 @@ class DemoArguments:
     """Pulls in one lifetime."""
     tasks: Count = 4000
     """Held-out bandits per split."""
-    visitors: Count = 1000
+    visitors: Count = 300
     """New visitors per split that a shipped agent recommends items to."""
     folder: str = "runs/demo"
     """Folder for the run and its page."""

@@ -61,5 +61,5 @@ def measure_new_visitors(
     contenders = {AGENT: agent, GUARDED: guarded_contender(agent, stored, distribution)} | baselines_of(distribution, RIVALS)
     return evaluate_splits(
         contenders, distribution, splits=(USUAL, OUTSIDE), tasks=visitors, seed=seed, command=command, progress=progress,
-        controls=False,
+        controls=False, decision_times=False,
     )  # fmt: skip
