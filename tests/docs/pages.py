@@ -68,7 +68,7 @@ def small_command(words):
     words = list(words)
     more = {
         "train": ["--held-out-tasks", "32", "--lifetimes", "64"],
-        "evaluate": ["--tasks", "64", "--no-baselines"],
+        "evaluate": ["--tasks", "64", *([] if "--against" in words else ["--no-baselines"])],
         "check": ["--samples", "300"],
     }
     if "--budget" in words:

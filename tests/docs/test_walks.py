@@ -3,11 +3,13 @@
 import itertools
 import json
 import re
+import runpy
+import shlex
 import signal
 
 import pytest
 
-from docs.pages import ROOT, commands, small_command
+from docs.pages import ROOT, blocks, commands, small_command
 from quickstudy import cli, tasks
 from serving.test_first_use import CURLS, answer_of
 from serving.test_kills import Server
@@ -47,16 +49,40 @@ def test_from_a_check_to_a_page_that_says_whether_the_agent_adapts(page, run, tm
 
 
 @pytest.mark.slow
-def test_from_records_to_tasks(tmp_path, monkeypatch, capsys):
-    """The first command of the page; training and evaluation of A/B tests have tests of their own."""
+def test_from_records_to_decisions_over_http(tmp_path, monkeypatch, capsys):
+    """The whole page in its order: a table of past tests, tasks, an agent, its comparison, and ten decisions of the server."""
     page = DOCS / "from-your-records.md"
-    assert [words[1] for words in commands(page)] == ["fit", "check", "train", "evaluate"]
-    ((_, said),) = walked(page, tmp_path, monkeypatch, capsys, without=("check", "train", "evaluate"))
-    assert "fitted to 48 tasks, 12 held out" in said
+    verbs = ["fit", "check", "train", "evaluate", "report", "serve"]
+    assert [words[1] for words in commands(page)] == verbs
+    said = dict(walked(page, tmp_path, monkeypatch, capsys, without=("serve",)))
+    assert "fitted to 48 tasks, 12 held out" in said["fit"]
+    for line in blocks(page, "text")[1].text.splitlines():
+        assert line == "..." or line in said["fit"], line
     made = tasks.make("runs/mine/tasks.py:make")
     fitted = json.loads((tmp_path / "runs" / "mine" / "fit.json").read_text(encoding="utf-8"))
     assert made.config["lift_deviation"] == pytest.approx(fitted["fitted"]["lift_deviation"], rel=1e-5)
     assert made.spec.horizon == fitted["chosen"]["looks"]
+    assert said["check"].splitlines()[-1] == "no fault found; warnings: 1"
+    measured = json.loads((tmp_path / "runs" / "my-agent" / "evaluation-test.json").read_text(encoding="utf-8"))["results"]
+    assert {name for name, one in measured.items() if not one["trained"] and "control" not in one} == {
+        "fixed size", "stopping programme", "random",
+    }  # fmt: skip
+    assert (tmp_path / "runs" / "my-agent" / "report.html").is_file()
+    (served,) = (words for words in commands(page) if words[1] == "serve")
+    assert served[2:] == ["runs/my-agent", "--store", "sqlite:sessions.db"]
+    (asked,) = (line for block in blocks(page, "sh") for line in block.text.splitlines() if line.startswith("python "))
+    server = Server("sqlite:sessions.db", agent=served[2])
+    try:
+        monkeypatch.setattr("sys.argv", [*shlex.split(asked)[1:], "--url", server.url])
+        runpy.run_path(shlex.split(asked)[1], run_name="__main__")
+    finally:
+        assert server.stop(signal.SIGINT) == 0
+    decisions = capsys.readouterr().out.splitlines()
+    assert len(decisions) == 10
+    what = "(go on, (equal parts|most users on arm [01])|end the test, ship arm [01])"
+    sentence = rf"test \d+, look \d+, conversions \[\d+, \d+\]: {what}"
+    assert all(re.fullmatch(sentence, line) for line in decisions)
+    assert all(re.fullmatch(sentence, line) for line in blocks(page, "text")[2].text.splitlines())
 
 
 @pytest.mark.slow

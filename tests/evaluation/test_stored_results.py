@@ -58,7 +58,7 @@ FAULTS = {
     "an empty curve": (("results", "rl2", "reward_by_step"), {n: [] for n in curve()}, "1 or more; came [0, 0, 0, 0]"),
     "columns of other lengths": (("results", "rl2", "cumulative_return", "low"), [0.0], "came [3, 3, 1, 3]"),
     "a curve without numbers": (("results", "UCB1", "return_by_episode", "value"), [None] * 3, "holds no number"),
-    "no times": (("results", "rl2", "decision_microseconds"), {}, "lacks median, percentile_99"),
+    "other times": (("results", "rl2", "decision_microseconds"), {"mean": 1.0}, "lacks median, percentile_99"),
     "no seeds": (("results", "rl2", "seeds"), 0, "seeds must be 1 or more"),
     "an empty split": (("split",), "", "split must not be empty"),
     "an empty label": (("label",), "", "label must not be empty"),
@@ -77,6 +77,11 @@ def test_parts_that_do_not_fit_are_named(fault, good):
         Evaluation.from_json(hostile.put(good, at, value))
     assert said in str(caught.value)
     assert str(caught.value).endswith("Evaluate again.")
+
+
+def test_times_of_decisions_may_be_missing(good):
+    good["results"]["rl2"]["decision_microseconds"] = {}
+    assert Evaluation.from_json(good).results["rl2"].decision_microseconds == {}
 
 
 def test_a_ceiling_needs_a_regret(good):

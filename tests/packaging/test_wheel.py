@@ -12,6 +12,8 @@ import pytest
 
 from quickstudy import algorithms
 from quickstudy.evaluation.bench.rows import SHIPPED, load_groups
+from quickstudy.evaluation.new_visitors import BUNDLE
+from quickstudy.reports.visitors_section import HEADING
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "quickstudy"
@@ -67,6 +69,8 @@ def test_the_wheel_brings_all_that_the_commands_need(version, wheel, tmp_path):
     if python is None:
         pytest.skip(f"there is no Python {version} here")
     files = {f"quickstudy/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.*") if path.suffix != ".pyc"}
+    shown = ROOT / "bundles" / BUNDLE
+    files |= {f"quickstudy/storage/shipped_bundles/{BUNDLE}/{path.name}" for path in shown.iterdir()}
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == files
     room, empty = tmp_path / "room", tmp_path / "empty"
@@ -84,12 +88,14 @@ def test_the_wheel_brings_all_that_the_commands_need(version, wheel, tmp_path):
     rows = quickstudy("bench", "list")
     assert all(entry.name in rows for group in load_groups(SHIPPED) for entry in group.entries)
     assert "no fault found" in quickstudy("check", "bernoulli-bandit", "--samples", "300")
-    quickstudy("demo", "--budget", "5s", "--arms", "2", "--pulls", "10", "--tasks", "100")
+    demo = ("demo", "--budget", "5s", "--arms", "2", "--pulls", "10", "--tasks", "100", "--visitors", "50")
+    assert f"{HEADING}:" in quickstudy(*demo)
     page = empty / "runs" / "demo" / "report.html"
     assert page.is_file()
     page.unlink()
     assert str(page.relative_to(empty)) in quickstudy("report", "runs/demo")
     drawn = page.read_text()
+    assert f"<h2>{HEADING}</h2>" in drawn
     styles = (PACKAGE / "reports" / "page.css").read_text().splitlines()
     assert {line.strip() for line in styles if line not in drawn} == {"LIGHT_SERIES", "DARK_SERIES"}  # places of the colours
     assert drawn.count("<svg") >= 2

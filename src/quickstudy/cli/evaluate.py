@@ -9,11 +9,12 @@ from quickstudy import tasks
 from quickstudy.cli.arguments import leading_words, parse, positional, settings_class
 from quickstudy.cli.console import say
 from quickstudy.cli.evaluations import evaluate_and_show
-from quickstudy.evaluation.contenders import baselines_of, labels, shared_origin, trained_contender
+from quickstudy.evaluation.contenders import Contender, baselines_of, labels, shared_origin, trained_contender
 from quickstudy.evaluation.guarded import guarded_contender
 from quickstudy.evaluation.raw_returns import check_raw_path
 from quickstudy.evaluation.splits import note_results
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.printable import shell_word
 from quickstudy.protocol.registry import check_names, resolve, settings_of
 from quickstudy.protocol.setting_values import Count, Seed
@@ -40,6 +41,8 @@ class EvaluateArguments:
     """Seed of the tasks, and of the common random numbers on them."""
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
+    against: tuple[str, ...] = ()
+    """Names of the baselines to measure, as quickstudy list tells them; all if not given."""
     controls: bool = True
     """Measure random actions too, and each agent without memory and with shuffled rewards. They show whether it adapts."""
     example: bool = True
@@ -83,6 +86,7 @@ def run(arguments: list[str]) -> int:
     assert on is not None  # only help goes without, and help has ended the program
     distribution = made_tasks(on, dataclasses.asdict(asked.distribution))
     wanted: EvaluateArguments = asked.evaluation
+    rivals = _rivals(wanted, distribution)
     folder = Path(wanted.folder or _home(words))
     check_results_folder(folder)
     if wanted.raw is not None:
@@ -95,7 +99,7 @@ def run(arguments: list[str]) -> int:
             f"{name}, guarded": guarded_contender(one, stored, distribution) for name, one in tuple(contenders.items())
         }
     evaluations = evaluate_and_show(
-        contenders | (baselines_of(distribution) if wanted.baselines else {}),
+        contenders | rivals,
         distribution,
         folder=folder,
         splits=wanted.splits,
@@ -116,6 +120,15 @@ def run(arguments: list[str]) -> int:
     page = " ".join(map(shell_word, ["quickstudy", "report", folder, *_words(wanted)]))
     say(f"Saved in {folder}. Draw the page with:\n  {page}")
     return 0
+
+
+def _rivals(wanted: EvaluateArguments, distribution: AnyDistribution) -> dict[str, Contender]:
+    """The baselines that were asked for."""
+    if wanted.against and not wanted.baselines:
+        raise UsageError(
+            "--against names baselines to measure, and --no-baselines leaves all of them out. Give one of the two."
+        )
+    return baselines_of(distribution, wanted.against or None) if wanted.baselines else {}
 
 
 def _words(wanted: EvaluateArguments) -> list[str]:

@@ -62,6 +62,7 @@ def evaluate(
     progress: Callable[[str, float], None] | None = None,
     command: str = "",
     raw: RawReturns | None = None,
+    decision_times: bool = True,
 ) -> Evaluation:
     """Runs all contenders on the same tasks, and measures how they adapt.
 
@@ -77,6 +78,7 @@ def evaluate(
       progress: called with a contender's name and the fraction of all the work that is done.
       command: that gives this evaluation again.
       raw: a table that the return of every lifetime is added to.
+      decision_times: time single decisions, too. This compiles one more program for each contender.
     Raises:
       UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
@@ -114,7 +116,7 @@ def evaluate(
                 seeds=one.seeds,
                 nonfinite_steps=nonfinite,
                 memory_bytes=memory_bytes(one.agent),
-                decision_microseconds=decision_time(one.agent, one.params_of(0)),
+                decision_microseconds=decision_time(one.agent, one.params_of(0)) if decision_times else {},
                 measures_by_episode=measured_by_episode(distribution, [each.measures for each in rollouts], draws[name]),
                 **measure_adaptation(rewards, anchors, draws[name], spec=distribution.spec, thresholds=thresholds),
             )
@@ -195,7 +197,8 @@ def decision_time(agent: Agent, params: PyTree) -> dict[str, float]:
     key = jax.random.key(0)
     observation = jnp.zeros(blank_observation(agent.spec).shape, blank_observation(agent.spec).dtype)
     memory = jax.jit(agent.begin)(params, key)
-    decision = jax.tree.map(jnp.zeros_like, jax.jit(agent.act)(params, memory, observation, key))
+    # Only the form of a decision is needed, and compiling `act` alone would take as long as compiling the step.
+    decision = jax.tree.map(jnp.zeros_like, jax.eval_shape(agent.act, params, memory, observation, key))
     transition = Transition.of_one_step(observation, decision, reward=0.0, successor=observation)
     experience = jax.tree.map(lambda leaf: jnp.repeat(leaf, agent.cadence, axis=0), transition)
     keys = slot_key(key, 1)

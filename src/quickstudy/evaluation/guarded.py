@@ -1,4 +1,4 @@
-"""A trained agent as it is deployed: with the readout and the fallback that its envelope names.
+"""A trained agent as it is deployed: with the readout or monitor and the fallback that its envelope names.
 
 Serving and evaluation make the guarded agent here, so what is deployed is what is measured.
 """
@@ -15,6 +15,7 @@ from quickstudy.protocol.errors import BundleError, UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution
 from quickstudy.protocol.records import blank_observation
 from quickstudy.rollout.envelope.guard import with_envelope
+from quickstudy.rollout.envelope.monitor import with_monitor
 from quickstudy.storage.envelope_file import StoredEnvelope
 
 
@@ -24,20 +25,22 @@ def guarded_agent(agent: Agent, stored: StoredEnvelope, distribution: AnyDistrib
     Args:
       agent: trained.
       stored: the envelope.
-      distribution: whose baselines hold the fallback.
+      distribution: whose baselines hold the fallback and the monitor.
     Raises:
-      UnknownNameError: the distribution has no baseline of the fallback's name.
+      UnknownNameError: the distribution has no baseline of the fallback's or the monitor's name.
       BundleError: the readout cannot be read, or was fitted to another agent.
-      UsageError: as of `with_envelope`.
+      UsageError: as of `with_envelope` and `with_monitor`.
     """
     envelope = stored.envelope
     if stored.readout is not None:
         readout = load_readout(stored.readout)
         _check_readout(readout, agent, stored)
         agent = with_readout(agent, readout)
+    if envelope.surprise is not None and envelope.surprise.monitor is not None:
+        agent = with_monitor(agent, _baseline(distribution, envelope.surprise.monitor))
     fallback = None
     if envelope.fallback is not None:
-        fallback = baselines_of(distribution, [envelope.fallback])[envelope.fallback].agent
+        fallback = _baseline(distribution, envelope.fallback)
     return with_envelope(agent, envelope, fallback=fallback)
 
 
@@ -73,6 +76,10 @@ def seed_of_readout(stored: StoredEnvelope, *, seeds: int) -> int:
             "Name the seed that the readout was fitted to (`quickstudy readout --seed-of-training`)."
         )
     return seed
+
+
+def _baseline(distribution: AnyDistribution, name: str) -> Agent:
+    return baselines_of(distribution, [name])[name].agent
 
 
 def _check_readout(readout: Readout, agent: Agent, stored: StoredEnvelope) -> None:

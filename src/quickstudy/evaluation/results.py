@@ -90,7 +90,7 @@ class Result:
       cumulative_regret: regret so far, by step, or by episode if there are several of several steps.
       memory_bytes: that one lifetime needs.
       decision_microseconds: `median` and `percentile_99` of one jitted, unbatched `step`; it depends on the
-        machine.
+        machine. Empty if that was not measured.
       measures_by_episode: measures beside the reward, such as `success`: mean over tasks of each episode.
       nonfinite_steps: steps, over seeds and tasks, that the non-finite guard masked; they bring no reward.
       gain: end of the adaptation curve minus its start, task by task: last minus first episode, or last minus first tenth of

@@ -41,6 +41,7 @@ def evaluate_splits(
     command: str = "",
     raw: RawReturns | None = None,
     controls: bool = True,
+    decision_times: bool = True,
 ) -> Iterator[Evaluation]:
     """One evaluation for each split, each given as soon as it is done.
 
@@ -48,7 +49,7 @@ def evaluate_splits(
       contenders: by the name that they are shown under.
       distribution: that the tasks come from.
       splits: of the distribution; all but `train` if none is named.
-      tasks, seed, collecting, command, raw: as of `evaluate`, the same for every split.
+      tasks, seed, collecting, command, raw, decision_times: as of `evaluate`, the same for every split.
       controls: measure the controls beside the contenders, which show whether an agent adapts (`controls.py`).
       progress: called with the split, a contender's name and the fraction of the split's work that is done.
     Raises:
@@ -71,6 +72,7 @@ def evaluate_splits(
             progress=None if progress is None else functools.partial(progress, split),
             command=command,
             raw=raw,
+            decision_times=decision_times,
         )
 
 

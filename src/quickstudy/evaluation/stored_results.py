@@ -100,7 +100,8 @@ def _faults_of_result(result: Any) -> Iterator[str]:
             yield from _faults_of_columns(name, (band.at, band.median, band.low, band.high))
     if result.seeds < 1 or result.memory_bytes < 0:
         yield f"seeds must be 1 or more and memory_bytes 0 or more; came {result.seeds} and {result.memory_bytes}."
-    missing = {"median", "percentile_99"} - set(result.decision_microseconds)
+    times = set(result.decision_microseconds)  # none if that was not measured
+    missing = {"median", "percentile_99"} - times if times else set()
     if missing:
         yield f"decision_microseconds lacks {', '.join(sorted(missing))}."
 

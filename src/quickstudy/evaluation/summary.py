@@ -113,7 +113,7 @@ def summary_rows(evaluation: Evaluation) -> list[tuple[str, dict[str, str]]]:
             "P(better)": NOT_KNOWN,
             "steps to 90 %": _steps(result),
             "memory": byte_size(result.memory_bytes),
-            "µs/decision": number(result.decision_microseconds["median"], 0),
+            "µs/decision": _microseconds(result),
         }
         if comparison is not None:
             cells[f"minus {evaluation.reference}"] = bounded(comparison.difference, signed=True)
@@ -178,6 +178,10 @@ def _steps(result: Result) -> str:
         return NOT_KNOWN
     value = result.steps_to[THRESHOLD].value
     return number(value, 0)
+
+
+def _microseconds(result: Result) -> str:
+    return number(result.decision_microseconds["median"], 0) if result.decision_microseconds else NOT_KNOWN
 
 
 def _where(evaluation: Evaluation) -> str:

@@ -145,5 +145,7 @@ def _steps(estimate: Estimate | None) -> str | None:
     return f"{value}{interval}"
 
 
-def _times(microseconds: Mapping[str, float]) -> str:
+def _times(microseconds: Mapping[str, float]) -> str | None:
+    if not microseconds:
+        return None
     return f"{microseconds['median']:,.0f}<small>99 %: {microseconds['percentile_99']:,.0f}</small>"

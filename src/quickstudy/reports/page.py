@@ -23,6 +23,7 @@ from quickstudy.reports.page_parts import document, grid, section, text
 from quickstudy.reports.run_parts import configuration, reproduce, table_of
 from quickstudy.reports.said_once import said_once
 from quickstudy.reports.seeds import seeds_sentences
+from quickstudy.reports.visitors_section import visitors_section
 from quickstudy.reports.wording import Say, Wording
 from quickstudy.storage.atomic import write_atomically
 
@@ -38,6 +39,7 @@ def write_report(
     title: str | None = None,
     wording: Wording = Wording(),
     lifetime: ExampleLifetime | None = None,
+    visitors: Sequence[Evaluation] = (),
 ) -> pathlib.Path:
     """Writes `report.html`, and its charts as SVG and PNG under `pictures/`.
 
@@ -49,6 +51,7 @@ def write_report(
       title: of the page; by default the names of the algorithm and the tasks.
       wording: other words for the agent, the reward and a step.
       lifetime: an example to show, of any contender.
+      visitors: evaluations of a shipped agent on new visitors, for a part of its own below the results.
     Returns:
       The path of the page.
     Raises:
@@ -69,17 +72,19 @@ def write_report(
         example = [] if lifetime is None else [lifetime_picture(lifetime, agent=of_example)]
         drawn = _pictures(main, evaluations, metrics, pens, example)
     adaptation, example, compared, splits, training = drawn
+    beside = visitors_section(visitors)
     body = [
         _opening(main, run, title, say),
         section("Adaptation", grid(adaptation)),
         section("One lifetime", grid(example)) if example else "",
         section("Results", (grid(compared) if compared else "") + contender_tables(main, pens, say)),
+        beside.markup,
         section("All splits", grid(splits)) if splits else "",
         section("Training", grid(training)) if training else "",
         section("Configuration", configuration(run)) if run else "",
         section("Reproduce", reproduce(evaluations, run)),
     ]
-    for picture in (picture for part in drawn for picture in part):
+    for picture in (picture for part in [*drawn, beside.pictures] for picture in part):
         write_atomically(folder / "pictures" / f"{picture.name}.svg", picture.svg)
         write_atomically(folder / "pictures" / f"{picture.name}.png", picture.png)
     page = document(title or _name(main, run), body)

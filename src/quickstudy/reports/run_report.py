@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quickstudy.evaluation.example_lifetime import FILE, ExampleLifetime
+from quickstudy.evaluation.new_visitors import FOLDER as VISITORS
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import shell_word
@@ -30,9 +31,11 @@ def report_on(folder: str | Path, *, title: str | None = None, wording: Wording 
     run = read_description(folder) if (folder / "run.json").exists() else None
     metrics = read_metrics(folder) or None
     lifetime = ExampleLifetime.load(folder / FILE) if is_file(folder / FILE) else None
+    visitors = [Evaluation.load(path) for path in _stored(folder / VISITORS)] if (folder / VISITORS).is_dir() else []
     return write_report(
-        folder, evaluations=evaluations, metrics=metrics, run=run, title=title, wording=wording, lifetime=lifetime
-    )
+        folder, evaluations=evaluations, metrics=metrics, run=run, title=title, wording=wording, lifetime=lifetime,
+        visitors=visitors,
+    )  # fmt: skip
 
 
 def first_sentences(folder: str | Path, *, wording: Wording = Wording()) -> list[str]:

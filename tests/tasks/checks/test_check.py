@@ -328,3 +328,4 @@ def test_faults_are_put_into_words():
     fault = Fault(law="endings", what="two at once.", remedy="Choose one.")
     assert fault_lines([fault]) == ["fault (endings): two at once.", "    remedy: Choose one."]
     assert fault_lines([]) == ["no fault found"]
+    assert fault_lines([dataclasses.replace(fault, warning=True)])[-1] == "no fault found; warnings: 1"

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.baselines.decisions.item_regression import fold_in_agent, item_thompson_agent, item_ucb_agent
-from quickstudy.baselines.decisions.mixture_prior import mixture_prior_agent
+from quickstudy.baselines.decisions.item_regression import (
+    fold_in_agent,
+    item_bayes_ucb_agent,
+    item_thompson_agent,
+    item_ucb_agent,
+)
+from quickstudy.baselines.decisions.mixture_prior import careful_mixture_prior_agent, mixture_prior_agent
 from quickstudy.baselines.decisions.popularity import popularity_agent
 from quickstudy.baselines.models.recommendation import Recommendation, best_of_available, click_chance
 from quickstudy.protocol.errors import SpecError
@@ -18,7 +23,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.decisions.recommendation import SPLITS, Visitor, recommendation, recommendation_of
 
 KEY = jax.random.key(0)
-MAKERS = [popularity_agent, item_ucb_agent, item_thompson_agent, fold_in_agent, mixture_prior_agent]
+MAKERS = [popularity_agent, item_ucb_agent, item_thompson_agent, item_bayes_ucb_agent, fold_in_agent, mixture_prior_agent]
 # Three items in the plane, two clusters, and a small offset.
 PLANE = Recommendation(
     items=3, size=2, clusters=2, steps=4, available=1.0, offset=0.1, vectors=(1, 0, 0, 1, 0.6, 0.6), centres=(1, 0, 0, 1)
@@ -157,6 +162,17 @@ def test_what_the_experts_show_next():
         assert int(shown_after(make, [0] * 6, [1.0] * 6, allowed=(0, 1, 1)).action) == 2, make
 
 
+def test_bayes_ucb_by_hand():
+    # s² = 0.51. After a click on item 0, slope 1/2 and variance 1/4: P = diag(1 + 1/s², 1/s²), η = (1, 0). So m_0 and C_00
+    # are 0.3377, C_11 is 0.51. Raised by half a deviation: 0.3377 + 0.2906, 0.3571, and 0.6 (0.3377 + 0.4603).
+    decision = shown_after(item_bayes_ucb_agent, [0], [1.0])
+    np.testing.assert_allclose(decision.extras["scores"], [0.6283, 0.3571, 0.4788], atol=2e-4)
+    assert int(decision.action) == 0
+    # Without the click m_0 has the other sign.
+    decision = shown_after(item_bayes_ucb_agent, [0], [0.0])
+    np.testing.assert_allclose(decision.extras["scores"], [-0.0472, 0.3571, 0.0736], atol=2e-4)
+
+
 def test_bayes_finds_the_cluster():
     belief = shown_after(mixture_prior_agent, [0, 0], [1.0, 1.0]).extras["belief"]
     # With slope 1/2 and variance 1/4, cluster k predicts y - 1/2 = c/2 with variance 1/4 + 0.01/4, and covariance 0.01/4.
@@ -164,6 +180,25 @@ def test_bayes_finds_the_cluster():
     covariance = 0.25 * np.eye(2) + 0.0025
     logs = [-0.5 * gap @ np.linalg.solve(covariance, gap) for gap in (np.zeros(2), np.full(2, 0.5))]
     np.testing.assert_allclose(belief.probability, np.exp(logs) / np.exp(logs).sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("clicks", [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+def test_the_p_value_of_a_visitor_is_one_over_the_bayes_factor(clicks):
+    """Against marginal likelihoods of clicks as normal numbers, worked out with NumPy in float64."""
+    items, prior = [0, 1, 2], PLANE
+    vectors, centres = np.float64(prior.item_vectors)[items], np.float64(prior.cluster_centres)
+    variance = prior.neutral * (1 - prior.neutral)
+
+    def likelihood(mean, deviation):
+        covariance = variance * np.eye(3) + (prior.slope * deviation) ** 2 * vectors @ vectors.T
+        apart = np.float64(clicks) - prior.neutral - prior.slope * vectors @ mean
+        return np.exp(-apart @ np.linalg.solve(covariance, apart) / 2) / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+
+    within = np.mean([likelihood(centre, prior.offset) for centre in centres])
+    outside = likelihood(np.zeros(2), np.sqrt(prior.offset**2 + np.square(centres).mean()))
+    decision = shown_after(careful_mixture_prior_agent, items, clicks)
+    np.testing.assert_allclose(decision.extras["p_values"]["task"], min(1.0, within / outside), rtol=1e-4)
+    assert "p_values" not in shown_after(mixture_prior_agent, items, clicks).extras
 
 
 def test_thompson_sampling_draws_from_the_posterior():

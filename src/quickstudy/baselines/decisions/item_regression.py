@@ -6,6 +6,8 @@ LinUCB takes y as it is. Linear Thompson sampling and the fold-in take y around 
 neither likes nor dislikes, as their prior needs it.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +94,27 @@ def fold_in_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:
     return taste_agent(spec, prior, means=centre[None], deviations=np.array([spread]), weights=np.ones(1))
 
 
+def item_bayes_ucb_agent(spec: Spec, *, prior: Recommendation | None = None, width: float = 0.5) -> Agent:
+    """Bayes-UCB: an agent that shows the item of the highest upper quantile, under one normal distribution of all tastes.
+
+        argmax_i  x_i · m + α √(x_iᵀ C x_i)        u ~ N(m, C) given the responses
+
+    Before the first response tastes of all directions are alike, and of the usual length. So it knows the model of clicks and
+    no cluster. The belief about `taste` is in the extras.
+
+    Args:
+      spec: of the tasks; observations as `baselines.models.recommendation` has them.
+      prior: whose item vectors, click model, and length of tastes are used, and nothing else of it.
+      width: α, in standard deviations. The default was chosen among 0, 0.5 and 1.
+    Raises:
+      SpecError: other observations or actions.
+    Source: Kaufmann et al. 2012. Changed: the quantile is constant, and the model is linear with shared weights.
+    """
+    prior = prior_for(spec, prior)
+    anywhere = np.zeros((1, prior.size), np.float32)
+    return taste_agent(spec, prior, means=anywhere, deviations=prior.usual_deviation[None], weights=np.ones(1), width=width)
+
+
 def taste_agent(
     spec: Spec,
     prior: Recommendation,
@@ -99,13 +122,17 @@ def taste_agent(
     means: Float[np.ndarray, "parts size"],
     deviations: Float[np.ndarray, " parts"],
     weights: Float[np.ndarray, " parts"],
+    width: float = 0.0,
+    more: Callable[[GaussianMixtureBelief], dict] = lambda belief: {},
 ) -> Agent:
-    """An agent that shows the best item for the mean of its belief about the taste, a mixture of normal distributions.
+    """An agent that shows the best item for its belief about the taste, a mixture of normal distributions.
 
     Args:
       spec: of the tasks.
       prior: of the visitors.
       means, deviations, weights: of the mixture before the first item, as of `taste_belief`.
+      width: standard deviations of x · u that its mean is raised by; 0 shows the best item for the mean taste.
+      more: `(belief) -> dict`, further extras of the decision.
     Raises:
       SpecError: other observations or actions.
     """
@@ -117,7 +144,13 @@ def taste_agent(
 
     def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
         del key
-        return features[:, :-1] @ belief(evidence).mean
+        known, vectors = belief(evidence), features[:, :-1]
+        mean = vectors @ known.mean
+        if not width:
+            return mean
+        within = jnp.einsum("id,kde,ie->ik", vectors, known.covariances, vectors)
+        square = (within + jnp.square(vectors @ known.means.T)) @ known.probability
+        return mean + width * jnp.sqrt(jnp.maximum(square - jnp.square(mean), 0.0))
 
     return linear_agent(
         spec,
@@ -125,7 +158,7 @@ def taste_agent(
         features=with_constant(prior),
         ridge=0.0,
         shared=True,
-        extras=lambda evidence: {"belief": belief(evidence)},
+        extras=lambda evidence: {"belief": belief(evidence)} | more(belief(evidence)),
     )
 
 

@@ -5,10 +5,12 @@ item for the mean taste. With the right prior this is the strongest method. For 
 than none. The careful form has one more component: a wide normal distribution for visitors of any taste.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.baselines.decisions.item_regression import taste_agent
 from quickstudy.baselines.models.recommendation import Recommendation, prior_for
+from quickstudy.numerics.beliefs.gaussian_mixture import GaussianMixtureBelief
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
 
@@ -19,7 +21,10 @@ CAREFUL = 0.3
 def mixture_prior_agent(spec: Spec, *, prior: Recommendation | None = None, outside: float = 0.0) -> Agent:
     """An agent that shows the best item for the mean taste, by Bayes' rule with the clusters as its prior.
 
-    The belief about `taste` is in the extras.
+    The belief about `taste` is in the extras. If the prior allows for visitors outside the clusters, so is
+    `p_values["task"]`, of the hypothesis that the visitor belongs to a cluster: 1 over the Bayes factor for the other one,
+    at most 1. For a visitor of a cluster its probability of being below p is at most p (Markov), up to the normal
+    distribution that `taste_belief` takes clicks for.
 
     Args:
       spec: of the tasks; observations as `baselines.models.recommendation` has them.
@@ -34,12 +39,15 @@ def mixture_prior_agent(spec: Spec, *, prior: Recommendation | None = None, outs
     means, deviations = centres, np.full(prior.clusters, prior.offset, np.float32)
     weights = np.full(prior.clusters, (1 - outside) / prior.clusters, np.float32)
     if outside:
-        # Tastes of any direction and of the usual length.
-        wide = np.sqrt(prior.offset**2 + np.square(centres).mean())
         means = np.concatenate([means, np.zeros((1, prior.size), np.float32)])
-        deviations, weights = np.append(deviations, np.float32(wide)), np.append(weights, np.float32(outside))
+        deviations, weights = np.append(deviations, prior.usual_deviation), np.append(weights, np.float32(outside))
 
-    return taste_agent(spec, prior, means=means, deviations=deviations, weights=weights)
+    def p_values(belief: GaussianMixtureBelief) -> dict:
+        of_clusters = belief.probability[:-1].sum() / (1 - outside)
+        return {"p_values": {"task": jnp.minimum(1.0, of_clusters * outside / jnp.maximum(belief.probability[-1], 1e-30))}}
+
+    more = p_values if outside else lambda belief: {}
+    return taste_agent(spec, prior, means=means, deviations=deviations, weights=weights, more=more)
 
 
 def careful_mixture_prior_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:

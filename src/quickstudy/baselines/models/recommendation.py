@@ -95,6 +95,11 @@ class Recommendation:
         return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
     @property
+    def usual_deviation(self) -> Float[np.ndarray, ""]:
+        """Standard deviation of each number of a taste of any direction and of the usual length."""
+        return np.asarray(np.sqrt(self.offset**2 + np.square(self.cluster_centres).mean()), np.float32)
+
+    @property
     def neutral(self) -> float:
         """Probability of a click on an item that a visitor neither likes nor dislikes."""
         return float(1 / (1 + np.exp(-self.base)))

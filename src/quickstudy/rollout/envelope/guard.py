@@ -204,7 +204,8 @@ class _Guard:
         if rules.surprise is not None and rules.surprise.p_value not in extras.get("p_values", {}):
             raise UsageError(
                 f"surprise in the envelope needs the p-value {rules.surprise.p_value!r}, and the agent's decisions have none. "
-                "Fit a readout with `quickstudy readout BUNDLE`, and name its file as surprise.readout."
+                "Fit a readout with `quickstudy readout BUNDLE`, and name its file as surprise.readout. Or name a baseline "
+                "with p-values as surprise.monitor."
             )
         limited = rules.exploration is not None or (rules.budget is not None and rules.budget.explored_decisions is not None)
         if limited and not isinstance(extras.get("policy"), Categorical):

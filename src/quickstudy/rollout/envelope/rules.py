@@ -67,8 +67,9 @@ class SurpriseRule:
       leave_steps: at least 1.
       readout: file of a readout that computes the p-values, beside the envelope's own; None if the agent gives them itself.
       seed_of_training: of the agent that the readout was fitted to.
+      monitor: name of a baseline that sees every step and computes the p-values in place of a readout.
     Raises:
-      UsageError: a value that is not allowed, or `leave_above` below `enter_below`.
+      UsageError: a value that is not allowed, `leave_above` below `enter_below`, or both a readout and a monitor.
     """
 
     p_value: Literal["step", "last_steps", "task"] = "last_steps"
@@ -78,9 +79,16 @@ class SurpriseRule:
     leave_steps: Count = 10
     readout: str | None = None
     seed_of_training: Seed = 0
+    # Files without a monitor keep their digest.
+    monitor: str | None = dataclasses.field(default=None, metadata={"left_out": True})
 
     def __post_init__(self) -> None:
         _check(self, "surprise")
+        if self.monitor is not None and self.readout is not None:
+            raise UsageError(
+                f"surprise in the envelope names the readout {self.readout!r} and the monitor {self.monitor!r}. Leave one of "
+                "them out: the p-values come from one place."
+            )
         if self.leave_above < self.enter_below:
             raise UsageError(
                 f"surprise.leave_above must be at least enter_below, {self.enter_below:g}; came {self.leave_above:g}. "

@@ -78,12 +78,14 @@ def findings(
 
 
 def fault_lines(faults: Iterable[Fault]) -> list[str]:
-    """Faults as lines of text for a terminal: what was seen, and below it the remedy."""
-    lines = []
-    for fault in faults:
+    """Faults as lines of text for a terminal: what was seen, and below it the remedy. The last line says if none is a fault."""
+    lines, found = [], list(faults)
+    for fault in found:
         kind = "warning" if fault.warning else "fault"
         lines += [f"{kind} ({fault.law}): {fault.what}", f"    remedy: {fault.remedy}"]
-    return lines or ["no fault found"]
+    if any(not fault.warning for fault in found):
+        return lines
+    return [*lines, f"no fault found; warnings: {len(found)}" if found else "no fault found"]
 
 
 def _ordered(found: list[Fault], laws: Iterable[str]) -> list[Fault]:

@@ -40,6 +40,7 @@ Regret after 50 steps of 1,000 visitors of each split (standard errors). "Planne
     popularity                     12.5       12.70 (0.21)   25.67 (0.22)        22.91 (0.21)   7.66 (0.16)    5.13 (0.14)
     item Thompson sampling         10.6       11.67 (0.13)   11.26 (0.13)        11.45 (0.14)   9.81 (0.13)    6.13 (0.12)
     item LinUCB                    9.8        8.77 (0.16)    8.89 (0.15)         9.18 (0.17)    8.34 (0.15)    5.45 (0.13)
+    item Bayes-UCB                            7.36 (0.15)  6.94 (0.15)         7.09 (0.15)    7.06 (0.15)   5.28 (0.13)
     fold-in                                   6.96 (0.16)    10.69 (0.16)        10.08 (0.15)   6.06 (0.15)    4.82 (0.14)
     careful mixture-prior Bayes               5.81 (0.15)    10.66 (0.15)        8.84 (0.16)    6.01 (0.15)    4.60 (0.14)
     mixture-prior Bayes            5.6        5.58 (0.14)    14.58 (0.18)        10.19 (0.18)   5.55 (0.14)    4.38 (0.14)
@@ -59,7 +60,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.decisions.item_regression import fold_in_agent, item_thompson_agent, item_ucb_agent
+from quickstudy.baselines.decisions.item_regression import (
+    fold_in_agent,
+    item_bayes_ucb_agent,
+    item_thompson_agent,
+    item_ucb_agent,
+)
 from quickstudy.baselines.decisions.mixture_prior import careful_mixture_prior_agent, mixture_prior_agent
 from quickstudy.baselines.decisions.popularity import popularity_agent
 from quickstudy.baselines.models.recommendation import Recommendation, best_of_available, click_chance
@@ -284,6 +290,7 @@ def _baselines(spec: Spec, prior: Recommendation) -> dict[str, Callable[[], Agen
         "popularity": partial(popularity_agent, spec, prior=prior),
         "item LinUCB": partial(item_ucb_agent, spec, prior=prior),
         "item Thompson sampling": partial(item_thompson_agent, spec, prior=prior),
+        "item Bayes-UCB": partial(item_bayes_ucb_agent, spec, prior=prior),
         "fold-in": partial(fold_in_agent, spec, prior=prior),
         "mixture-prior Bayes": partial(mixture_prior_agent, spec, prior=prior),
         "careful mixture-prior Bayes": partial(careful_mixture_prior_agent, spec, prior=prior),
