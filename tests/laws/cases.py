@@ -29,6 +29,7 @@ PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
     "ab-test": {"looks": 4, "users_per_look": 50, "horizon_users": 2000},
     "arrival-mdp": {"states": 3, "horizon": 2, "episodes": 2},
+    "assistant": {"situations": 2, "actions": 2, "clusters": 2, "steps": 6},
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
     "contextual-variants": {"arms": 3, "features": 2, "steps": 6},

@@ -86,6 +86,15 @@ BASELINES = {
     "half-kelly": "quickstudy.baselines.decisions.trading_rules:half_kelly_agent",
     "hmm-filter": "quickstudy.baselines.decisions.regime_filter:estimated_filter_agent",
     "informed-hmm-filter": "quickstudy.baselines.decisions.regime_filter:informed_filter_agent",
+    "always-silent": "quickstudy.baselines.decisions.assistant_rules:always_silent_agent",
+    "always-ask": "quickstudy.baselines.decisions.assistant_rules:always_ask_agent",
+    "ask-first": "quickstudy.baselines.decisions.assistant_rules:ask_first_agent",
+    "situation-linucb": "quickstudy.baselines.decisions.assistant_rules:situation_ucb_agent",
+    "wish-sampling": "quickstudy.baselines.decisions.assistant_posterior:wish_sampling_agent",
+    "expected-value": "quickstudy.baselines.decisions.assistant_posterior:expected_value_agent",
+    "own-information": "quickstudy.baselines.decisions.assistant_posterior:own_information_agent",
+    "value-of-information": "quickstudy.baselines.decisions.assistant_posterior:information_agent",
+    "careful-value-of-information": "quickstudy.baselines.decisions.assistant_posterior:careful_information_agent",
     "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 

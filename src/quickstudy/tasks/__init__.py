@@ -29,6 +29,7 @@ SUITES = {
 DISTRIBUTIONS = {
     "ab-test": "quickstudy.tasks.decisions.ab_test:ab_test",
     "arrival-mdp": "quickstudy.tasks.mdps.arrival:arrival_mdp",
+    "assistant": "quickstudy.tasks.decisions.assistant:assistant",
     "bernoulli-bandit": "quickstudy.tasks.bandits.bernoulli:bernoulli_bandit",
     "cart-pole": "quickstudy.tasks.control.cart_pole:cart_pole",
     "contextual-variants": "quickstudy.tasks.decisions.contextual_variants:contextual_variants",

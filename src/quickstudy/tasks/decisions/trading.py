@@ -31,10 +31,9 @@ future bar, and the variance, but not the returns. `floor` is exact up to second
 """
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -53,10 +52,11 @@ from quickstudy.baselines.models.regimes import REGIMES, TYPICAL_DRIFT, TYPICAL_
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.made_of import made_of
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.sequences import scan
 from quickstudy.protocol.setting_values import FRACTION, NOT_NEGATIVE, POSITIVE, Count, Range
-from quickstudy.protocol.settings import annotations_of, check_settings
+from quickstudy.protocol.settings import check_settings
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 
 SPLITS = ("train", "test", "ood:expensive", "ood:hasty", "ood:inverted", "ood:no-drift")
@@ -73,37 +73,53 @@ Fraction = Annotated[float, Range(above=0, most=0.1)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trading:
-    """Settings of the markets, with the prior of what is hidden. Drifts and volatilities are those of one bar."""
+    """Simulated markets with hidden regimes, and the prior of what is hidden. Drifts and volatilities are those of one bar.
+
+    Args:
+      calm_drift: mean over markets of the drift of a calm bar.
+      wild_drift: mean over markets of the drift of a wild bar.
+      drift_spread: standard deviation of each drift over markets.
+      calm_volatility: median over markets of the volatility of a calm bar.
+      wild_volatility: median over markets of the volatility of a wild bar.
+      sideways_volatility: median over markets of the volatility of a sideways bar.
+      volatility_spread: standard deviation over markets of the logarithm of each volatility.
+      three_regimes: share of markets with a third regime, which has no drift.
+      holding_low: lower end of the log-uniform mean length of regimes, in bars.
+      holding_high: upper end of that mean length, in bars.
+      momentum: largest φ; it is uniform between minus this and this.
+      jumps: probability of a jump in a bar.
+      cost_low: lower end of the log-uniform cost of changing the position by 1.
+      cost_high: upper end of that cost.
+      levels: number of target positions, evenly between -1 and 1.
+      history: number of bars before the first decision.
+      horizon: number of bars with a decision.
+      shows_truth: whether observations hold drift, volatility and length of the regimes, for experts that are to know them.
+    Raises:
+      UsageError: a setting out of its range.
+    Example:
+      >>> trading(horizon=120).spec.lifetime_steps
+      120
+    Source: ours, after the regimes of Hamilton 1989.
+    """
 
     calm_drift: Real = TYPICAL_DRIFT[0]
     wild_drift: Real = TYPICAL_DRIFT[1]
     drift_spread: NotNegative = 0.0003
-    """Means over markets, and the standard deviation of each over markets. The third regime has no drift."""
     calm_volatility: Positive = TYPICAL_VOLATILITY[0]
     wild_volatility: Positive = TYPICAL_VOLATILITY[1]
     sideways_volatility: Positive = TYPICAL_VOLATILITY[2]
     volatility_spread: NotNegative = 0.2
-    """Medians over markets, and the standard deviation of their logarithms."""
     three_regimes: Annotated[float, FRACTION] = 0.5
-    """Share of markets with a third regime."""
     holding_low: Annotated[float, Range(least=4)] = 20.0
     holding_high: Annotated[float, Range(least=4)] = 120.0
-    """Ends of the log-uniform mean length of regimes, in bars."""
     momentum: Annotated[float, Range(least=0, most=0.5)] = 0.05
-    """Largest φ; it is uniform between minus this and this."""
     jumps: Annotated[float, FRACTION] = 0.005
-    """Probability of a jump in a bar."""
     cost_low: Fraction = 0.0001
     cost_high: Fraction = 0.002
-    """Ends of the log-uniform cost of changing the position by 1."""
     levels: Literal[5, 7, 9, 11] = 5
-    """Target positions, evenly between -1 and 1."""
     history: Annotated[int, Range(least=1, most=10_000)] = 60
-    """Bars before the first decision."""
     horizon: Count = 250
-    """Bars with a decision."""
     shows_truth: bool = False
-    """Whether observations hold drift, volatility and length of the regimes. For experts that are to know them."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -169,43 +185,6 @@ class Desk:
     bar: Int[Array, ""]
 
 
-def trading(**settings: Any) -> TaskDistribution:
-    """Simulated markets with hidden regimes.
-
-    Args:
-      calm_drift: mean over markets of the drift of a calm bar.
-      wild_drift: mean over markets of the drift of a wild bar.
-      drift_spread: standard deviation of each drift over markets.
-      calm_volatility: median over markets of the volatility of a calm bar.
-      wild_volatility: median over markets of the volatility of a wild bar.
-      sideways_volatility: median over markets of the volatility of a sideways bar.
-      volatility_spread: standard deviation over markets of the logarithm of each volatility.
-      three_regimes: share of markets with a third regime, which has no drift.
-      holding_low: lower end of the log-uniform mean length of regimes, in bars.
-      holding_high: upper end of that mean length, in bars.
-      momentum: largest φ; it is uniform between minus this and this.
-      jumps: probability of a jump in a bar.
-      cost_low: lower end of the log-uniform cost of changing the position by 1.
-      cost_high: upper end of that cost.
-      levels: number of target positions, evenly between -1 and 1.
-      history: number of bars before the first decision.
-      horizon: number of bars with a decision.
-      shows_truth: whether observations hold drift, volatility and length of the regimes. No real market shows them.
-    Raises:
-      UsageError: a setting out of its range.
-    Example:
-      >>> trading(horizon=120).spec.lifetime_steps
-      120
-    Source: ours, after the regimes of Hamilton 1989.
-    """
-    return _distribution(Trading(**settings))
-
-
-# The settings stand once, in the class; the command line and `make` read them here.
-setattr(trading, "__signature__", inspect.signature(Trading))  # noqa: B010
-trading.__annotations__ = annotations_of(Trading)
-
-
 def simulate(market: Market, key: PRNGKeyArray, *, bars: int, jumps: float) -> tuple[Array, Array, Array]:
     """Returns, and their mean and variance for a trader who knows the regimes and the past, each `[bars]`.
 
@@ -237,7 +216,9 @@ def simulate(market: Market, key: PRNGKeyArray, *, bars: int, jumps: float) -> t
     return scan(bar, start, (jax.random.split(key_regime, bars), noise + jump))[1]
 
 
-def _distribution(settings: Trading) -> TaskDistribution:
+@made_of(Trading)
+def trading(settings: Trading) -> TaskDistribution:
+    """Trading as a task distribution."""
     history, bars = settings.history, settings.horizon
     spec = market_spec(levels=settings.levels, bars=bars)
     positions = jnp.asarray(positions_of(spec))
