@@ -1,6 +1,5 @@
 """A sweep that was asked for, checked before anything is trained: names, values, ranges, and the number of trials."""
 
-import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -71,7 +70,7 @@ def plan_sweep(
 
 
 def measured_tasks(asked: int, distribution: AnyDistribution) -> int:
-    """The number of tasks to measure on: as asked for, and fewer where lifetimes are long, as in evaluations during training."""
+    """The number of tasks to measure on: as asked for, and fewer where lifetimes are long, as during training."""
     where = distribution.runs_in
     return affordable_tasks(asked, distribution.spec, most_steps=_MOST_STEPS[where], least=_LEAST_TASKS[where])
 

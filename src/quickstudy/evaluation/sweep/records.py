@@ -135,9 +135,7 @@ class Sweep:
 
     def settings_of(self, trial: Trial) -> dict[str, dict[str, Any]]:
         """All settings of a trial, by part."""
-        return {
-            part: {**self.settings[part], **{name: trial.settings[name] for name in self.names_of(part)}} for part in PARTS
-        }
+        return {part: {**self.settings[part], **{name: trial.settings[name] for name in self.names_of(part)}} for part in PARTS}
 
     def with_trial(self, trial: Trial) -> "Sweep":
         """The sweep in which a trial takes the place of the one of its number, or stands at the end."""

@@ -191,9 +191,7 @@ class _Sweeping:
             returns = self._validated(run, distribution)
         except _FAULTS as error:
             return dataclasses.replace(trial, state="failed", fault=str(error).splitlines()[0])
-        return dataclasses.replace(
-            trial, state="finished", returns=returns, steps=run.steps, seconds=round(run.seconds, 2)
-        )
+        return dataclasses.replace(trial, state="finished", returns=returns, steps=run.steps, seconds=round(run.seconds, 2))
 
     def _distribution(self, settings: Mapping[str, Any]) -> AnyDistribution:
         """The tasks of a trial, made again only where their settings are others."""
@@ -201,9 +199,7 @@ class _Sweeping:
             self._tasks = (settings, make_distribution(self._sweep.distribution, settings))
         return self._tasks[1]
 
-    def _trained(
-        self, trial: Trial, distribution: AnyDistribution, config: TrainingConfig, settings: Mapping[str, Any]
-    ) -> Run:
+    def _trained(self, trial: Trial, distribution: AnyDistribution, config: TrainingConfig, settings: Mapping[str, Any]) -> Run:
         folder = trial_folder(self._home.path, trial.number)
         return train_and_save(
             make_algorithm(self._sweep.algorithm, distribution, settings),

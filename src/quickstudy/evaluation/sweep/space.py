@@ -1,9 +1,9 @@
 """What a sweep varies: settings by name, each with a list of values or a range.
 
-    cell=gru,linear                    values; a value with commas stands in brackets: hidden_sizes=[64,64],[128]
-    learning_rate=1e-4:1e-2            a range, both ends included
-    learning_rate=1e-4:1e-2:log        a range whose logarithm is drawn evenly
-    learning_rate=1e-4:1e-2:log:5      five values, evenly spread over the range
+cell=gru,linear                    values; a value with commas stands in brackets: hidden_sizes=[64,64],[128]
+learning_rate=1e-4:1e-2            a range, both ends included
+learning_rate=1e-4:1e-2:log        a range whose logarithm is drawn evenly
+learning_rate=1e-4:1e-2:log:5      five values, evenly spread over the range
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import math
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -181,14 +182,16 @@ def _of_range(name: str, part: Part, kind: Any, text: str) -> SweptSetting:
 def _value(name: str, kind: Any, word: str) -> Any:
     """A value from its text: what JSON makes of it where the setting allows that, else the text itself.
 
+    Args:
+      name: of the setting.
+      kind: its annotation.
+      word: the text.
     Raises:
       UsageError: the setting cannot have it.
     """
     read: list[Any] = [None] if word in ("None", "none") else []
-    try:
+    with suppress(ValueError, RecursionError):  # no JSON, or too many digits
         read.append(json.loads(word.lower() if word in ("True", "False") else word))
-    except (ValueError, RecursionError):  # no JSON, or too many digits
-        pass
     if word not in map(str, read):
         read.append(word)
     for one in read[:-1]:
@@ -208,12 +211,12 @@ def _words(text: str) -> list[str]:
     """The parts of a text between commas that stand in no brackets."""
     words, depth = [""], 0
     for letter in text:
-        depth += (letter in "[(") - (letter in "])")
+        depth += (letter == "[") - (letter == "]")
         if letter == "," and depth <= 0:
             words.append("")
         else:
             words[-1] += letter
-    return [word.strip().replace("(", "[").replace(")", "]") if word.strip()[:1] == "(" else word.strip() for word in words]
+    return [word.strip() for word in words]
 
 
 def _takes_numbers(kind: Any) -> bool:

@@ -53,13 +53,13 @@ class TpeTrials:
         lock = JournalFileOpenLock(str(path))
         try:
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-            self._study = optuna.create_study(
-                study_name=_STUDY, storage=storage, direction="maximize", load_if_exists=True
-            )
+            self._study = optuna.create_study(study_name=_STUDY, storage=storage, direction="maximize", load_if_exists=True)
         except OSError:
             raise
         except Exception as error:  # the journal was written by anybody
-            raise QuickstudyError(f"{path} cannot be read as Optuna's journal: {error}. Start again with --overwrite.") from error
+            raise QuickstudyError(
+                f"{path} cannot be read as Optuna's journal: {error}. Start again with --overwrite."
+            ) from error
         self._over, self._seed, self._optuna = over, seed, optuna
         self._open = {one.user_attrs.get(_NUMBER): one.number for one in self._study.trials if not one.state.is_finished()}
         known = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
