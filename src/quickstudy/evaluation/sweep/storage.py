@@ -92,8 +92,8 @@ class SweepFolder:
                 _check_same(field.name, before, now)
         if asked.trials < len(stored.results):
             raise UsageError(
-                f"the sweep in {self.path} has {len(stored.results)} trials; came --trials {asked.trials}. Give that number, or "
-                "more."
+                f"the sweep in {self.path} has {len(stored.results)} trials; came --trials {asked.trials}. Give that "
+                "number, or more."
             )
         winners = stored.winners if stored.trials == asked.trials else ()
         return dataclasses.replace(asked, results=stored.results, winners=winners)
