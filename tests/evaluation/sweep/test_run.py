@@ -149,7 +149,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_to_the_same_results(tmp_path):
-    over, config = {"climb": "-4:4"}, dataclasses.replace(FEW, trials=3, test_tasks=0)
+    over, config = {"climb": "-4:4"}, dataclasses.replace(FEW, trials=2, test_tasks=0)
     whole = swept(tmp_path / "whole", over, config)
     stopped = swept(tmp_path / "parts", over, config, watcher=Watched(interrupts=2))
     assert not stopped.finished
@@ -157,14 +157,14 @@ def test_an_interrupted_sweep_goes_on_to_the_same_results(tmp_path):
     assert (tmp_path / "parts" / "trials" / "002" / "checkpoints").is_dir()
     watched = Watched()
     resumed = swept(tmp_path / "parts", over, config, resume=True, watcher=watched)
-    assert watched.begun == [2, 3]
+    assert watched.begun == [2]
     plain = lambda done: [(one.settings, one.returns, one.steps) for one in done.results]  # noqa: E731
     assert plain(resumed) == plain(whole)
     assert resumed.winners[0].trial == whole.winners[0].trial
     # More trials: the earlier ones stay.
-    more = swept(tmp_path / "parts", over, dataclasses.replace(config, trials=4), resume=True)
-    assert plain(more)[:3] == plain(whole)
-    assert len(more.results) == 4
+    more = swept(tmp_path / "parts", over, dataclasses.replace(config, trials=3), resume=True)
+    assert plain(more)[:2] == plain(whole)
+    assert len(more.results) == 3
 
 
 @pytest.mark.slow
@@ -196,7 +196,6 @@ def test_tpe_goes_on_from_its_journal(tmp_path):
     over = {"climb": "-4:4", "idle": [1, 2], "sizes": [[1], [1, 2]]}
     config = dataclasses.replace(FEW, sampler="tpe", trials=3, test_tasks=0)
     stopped = swept(tmp_path / "tpe", over, config, watcher=Watched(interrupts=2))
-    assert [one.state for one in stopped.results] == ["finished", "under way"]
     done = swept(tmp_path / "tpe", over, config, resume=True)
     assert [one.state for one in done.results] == ["finished"] * 3
     assert done.results[:2] == (stopped.results[0], dataclasses.replace(done.results[1], settings=stopped.results[1].settings))

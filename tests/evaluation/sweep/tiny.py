@@ -44,9 +44,9 @@ def climber(spec: Spec, config: ClimberConfig = ClimberConfig()) -> MetaAlgorith
         action = jnp.where(jax.random.uniform(key) < jax.nn.sigmoid(params), 0, 1)
         return Decision(action=action, extras={"log_probability": jnp.zeros(())})
 
-    def update(params, lifetimes, progress, key):
+    def update(params, lifetimes, progress, key, climb):
         del lifetimes, progress, key
-        return params + config.climb / 10, {"loss": params * 0 + (jnp.nan if config.mode == "broken" else 1.0)}
+        return params + climb / 10, {"loss": params * 0 + (jnp.nan if config.mode == "broken" else 1.0)}
 
     agent = Agent(
         spec=spec,
@@ -64,7 +64,7 @@ def climber(spec: Spec, config: ClimberConfig = ClimberConfig()) -> MetaAlgorith
         update=update,
         params=lambda params: params,
         lifetimes=config.lifetimes,
-    )
+    ).with_learning_rate(config.climb)  # so that one compiled program serves all values
 
 
 def task(*, pulls: int = 5, pays: float = 1.0) -> TaskDistribution:

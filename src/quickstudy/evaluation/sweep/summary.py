@@ -18,7 +18,7 @@ def setting_value(value: Any) -> str:
     """A value of a setting for people: three digits of a number with a fraction."""
     if isinstance(value, float):
         return f"{value:.3g}".replace("-", MINUS) if not value.is_integer() or abs(value) >= 1e6 else f"{value:.0f}"
-    return value if isinstance(value, str) else json.dumps(value)
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def settings_in_words(settings: Any) -> str:
