@@ -53,7 +53,12 @@ def trial(number, rate, cell, value, spread=0.1):
 def known():
     """The return falls with the square of the distance from 1e-3 in decades; the cell changes nothing."""
     results = [
-        trial(number, rate, ("gru", "linear", None)[number % 3], 10 - 4 * (math.log10(rate) + 3) ** 2 + 0.05 * (-1) ** (number + 1))
+        trial(
+            number,
+            rate,
+            ("gru", "linear", None)[number % 3],
+            10 - 4 * (math.log10(rate) + 3) ** 2 + 0.05 * (-1) ** (number + 1),
+        )
         for number, rate in enumerate(RATES, start=1)
     ]
     results.append(

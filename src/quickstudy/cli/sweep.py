@@ -53,12 +53,16 @@ def run(arguments: list[str]) -> int:
         general = {"run": SweepArguments, "sweep": SweepConfig, "training": TrainingConfig, "collecting": CollectingConfig}
         parts = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in general.items()]
         parse(dataclasses.make_dataclass("General", parts), flags, program="quickstudy sweep", description=_SAID)
-    asked = parse_run(*words, flags, verb="sweep", description=_SAID, own={"run": SweepArguments, "sweep": SweepConfig})
+    algorithm, distribution = words
+    asked = parse_run(
+        algorithm, distribution, flags, verb="sweep", description=_SAID, own={"run": SweepArguments, "sweep": SweepConfig}
+    )
     name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
     folder = asked.run.folder or f"runs/sweep-{name}"
     with _Shown() as shown:
         done = sweep(
-            *words,
+            algorithm,
+            distribution,
             asked.run.over,
             asked.sweep,
             folder=folder,

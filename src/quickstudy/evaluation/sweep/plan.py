@@ -46,8 +46,10 @@ def plan_sweep(
     """
     fixed = _fixed(algorithm, distribution, settings)
     kinds = _kinds(algorithm, distribution)
-    named = isinstance(over, Mapping)
-    varied = {name: swept_setting(name, one, kinds) for name, one in over.items()} if named else read_over(over, kinds)
+    if isinstance(over, Mapping):
+        varied = {name: swept_setting(name, one, kinds) for name, one in over.items()}
+    else:
+        varied = read_over(over, kinds)
     if not varied:
         raise UsageError("a sweep needs a setting to vary; came none.")
     trials = trial_count(varied, config.sampler, config.trials)
