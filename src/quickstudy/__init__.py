@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from quickstudy.evaluation.guarded import guarded_agent
     from quickstudy.evaluation.raw_returns import RawReturns
     from quickstudy.evaluation.results import Evaluation
+    from quickstudy.evaluation.sweep.records import SweepConfig
+    from quickstudy.evaluation.sweep.run import sweep
     from quickstudy.evaluation.video import Video, adaptation_video
     from quickstudy.protocol.agent import Agent, memory_bytes, slot_key
     from quickstudy.protocol.errors import QuickstudyError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from quickstudy.reports.adaptation_speed_table import speed_table
     from quickstudy.reports.comparison_page import write_comparison
     from quickstudy.reports.page import write_report
+    from quickstudy.reports.sweep_page import write_sweep
     from quickstudy.reports.video_files import write_video
     from quickstudy.reports.wording import Wording
     from quickstudy.rollout.actor import Actor
@@ -68,6 +71,7 @@ _HOMES = {
     "Run": "training.loop",
     "Spec": "protocol.records",
     "StepResult": "protocol.host_distribution",
+    "SweepConfig": "evaluation.sweep.records",
     "TaskDistribution": "protocol.task_distribution",
     "TrainingConfig": "training.loop",
     "Transition": "protocol.records",
@@ -96,6 +100,7 @@ _HOMES = {
     "save_readout": "evaluation.belief_probe.storage",
     "slot_key": "protocol.agent",
     "speed_table": "reports.adaptation_speed_table",
+    "sweep": "evaluation.sweep.run",
     "task_hash": "protocol.task_distribution",
     "use_whole_machine": "training.devices",
     "with_envelope": "rollout.envelope.guard",
@@ -105,6 +110,7 @@ _HOMES = {
     "write_comparison": "reports.comparison_page",
     "write_report": "reports.page",
     "write_speed_picture": "reports.adaptation_speed_chart",
+    "write_sweep": "reports.sweep_page",
     "write_video": "reports.video_files",
 }
 
@@ -130,6 +136,7 @@ __all__ = [
     "Run",
     "Spec",
     "StepResult",
+    "SweepConfig",
     "TaskDistribution",
     "TrainingConfig",
     "Transition",
@@ -159,6 +166,7 @@ __all__ = [
     "save_readout",
     "slot_key",
     "speed_table",
+    "sweep",
     "task_hash",
     "tasks",
     "use_whole_machine",
@@ -169,6 +177,7 @@ __all__ = [
     "write_comparison",
     "write_report",
     "write_speed_picture",
+    "write_sweep",
     "write_video",
 ]
 

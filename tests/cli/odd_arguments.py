@@ -50,6 +50,7 @@ from quickstudy.cli import (
     report,
     serve,
     speed,
+    sweep,
     token,
     track,
     train,
@@ -58,6 +59,7 @@ from quickstudy.cli import (
 from quickstudy.cli.arguments import settings_class
 from quickstudy.dashboard.server import DashboardSettings
 from quickstudy.evaluation.belief_probe.fit import ReadoutConfig
+from quickstudy.evaluation.sweep.records import SweepConfig
 from quickstudy.protocol.errors import QuickstudyError
 from quickstudy.protocol.registry import config_class, resolve
 from quickstudy.protocol.settings import annotations_of
@@ -259,6 +261,13 @@ class OddLines:
             factory = resolve("task distribution", distribution, tasks.DISTRIBUTIONS)
             kinds.append(settings_class(distribution, factory))
         return [algorithm, distribution], kinds
+
+    def _sweep(self):
+        words, kinds = self._train()
+        over = self._pick(
+            ["learning_rate=1e-4,1e-3", "seed=0:9", "budget=1s,2s"], [*TEXTS, "x=1", "seed=0:9:log", "seed=1,=,2"]
+        )
+        return [*words, "--over", over], [sweep.SweepArguments, SweepConfig, *kinds[1:]]
 
     def _evaluate(self):
         return self._bundles(), [evaluate.EvaluateArguments, CollectingConfig]

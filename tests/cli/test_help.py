@@ -20,7 +20,8 @@ PRIVATE = re.compile(
 """Words with a meaning of their own in earlier versions, for which the field has another word."""
 FRAGMENT = re.compile(r"(of|in|by|at|from|as|to) ", re.IGNORECASE)
 FLAG = re.compile(
-    r"--([\w-]+)(?:, --no-[\w-]+)?\s+(?:\{[^}]*\}(?:\|\S+)?|\[\w+ \[\w+ \.\.\.\]\]|[A-Z]+)?\s*(.*?)\s*\(default:", re.S
+    r"--([\w-]+)(?:, --no-[\w-]+)?\s+(?:\{[^}]*\}(?:\|\S+)?|\[\w+ \[\w+ \.\.\.\]\]|[A-Z]+)?\s*(.*?)\s*\((?:default:|rep)",
+    re.S,
 )
 SOURCE = pathlib.Path(quickstudy.__file__).parent
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 _VERB_LINES = {
     "list": ("print algorithms, task distributions and baselines", ""),
     "train": ("meta-train an agent", "train rl2 bernoulli-bandit --arms 10 --budget 5m"),
+    "sweep": ("train with many settings", "sweep rl2 bernoulli-bandit --over learning_rate=1e-4:1e-2:log"),
     "evaluate": ("measure runs and bundles", "evaluate runs/rl2-bernoulli-bandit"),
     "speed": ("count episodes, beside a baseline", "speed runs/maml-point-navigation"),
     "readout": ("what an agent believes", "readout runs/rl2-point-navigation"),

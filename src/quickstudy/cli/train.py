@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import types
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -145,15 +146,35 @@ def _times(spent: Mapping[str, float]) -> str:
     return f"time: {', '.join(f'{activity} {duration(seconds)}' for activity, seconds in longest)}"
 
 
-def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
-    """Flags and configuration file as one record with the fields run, training, algorithm and distribution."""
+def parse_run(
+    algorithm: str,
+    distribution: str,
+    flags: list[str],
+    *,
+    verb: str = "train",
+    description: str = "Meta-trains an agent on a distribution of tasks.",
+    own: Mapping[str, type] = types.MappingProxyType({"run": RunArguments, "processes": ProcessesConfig}),
+) -> Any:
+    """Flags and configuration file as one record with the fields training, collecting, algorithm, distribution and those of
+    the verb.
+
+    Args:
+      algorithm: its name.
+      distribution: name of the task distribution.
+      flags: as they came.
+      verb: whose flags they are.
+      description: of the verb, for its help.
+      own: records of flags that belong to the verb, by field; `run` has `config`, the path of the configuration file.
+    Raises:
+      UsageError, UnknownNameError: as of `parse`; or two parts have a setting of one name.
+    """
     sections = {
         "training": TrainingConfig,
         "collecting": CollectingConfig,
         "algorithm": config_class(algorithms.factory_of(algorithm)),
         "distribution": settings_class(distribution, resolve("task distribution", distribution, tasks.DISTRIBUTIONS)),
     }
-    kinds = {"run": RunArguments, "processes": ProcessesConfig} | sections
+    kinds = dict(own) | sections
     taken: dict[str, str] = {}
     for part, kind in kinds.items():
         for name in flat_settings(kind()):
@@ -161,14 +182,15 @@ def parse_run(algorithm: str, distribution: str, flags: list[str]) -> Any:
                 raise UsageError(f"{name!r} is a setting of both the {taken[name]} and the {part}. Rename the latter.")
             taken[name] = part
     fields = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
-    everything = dataclasses.make_dataclass("Train", fields, frozen=True, kw_only=True)
-    program = f"quickstudy train {algorithm} {distribution}"
-    options: dict[str, Any] = {"program": program, "description": "Meta-trains an agent on a distribution of tasks."}
+    everything = dataclasses.make_dataclass(verb.capitalize(), fields, frozen=True, kw_only=True)
+    program = f"quickstudy {verb} {algorithm} {distribution}"
+    options: dict[str, Any] = {"program": program, "description": description}
     asked = parse(everything, flags, **options)
     if asked.run.config is None:
         return asked
     content = read_toml(asked.run.config, sections)
     given = {part: with_settings(kind(), content.get(part, {}), of=part) for part, kind in sections.items()}
     # Flags for the run and for its processes are parsed again, but of the latter some exclude others' defaults.
-    beneath = everything(processes=asked.processes, **given)
+    kept = {part: getattr(asked, part) for part in own if part != "run"}
+    beneath = everything(**kept, **given)
     return parse(everything, flags, default=beneath, **options)

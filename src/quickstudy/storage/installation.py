@@ -33,6 +33,7 @@ EXTRAS = {
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
     "ray": "collectors on several machines",
+    "sweep": "sweeps whose settings Optuna chooses",
 }
 """The extras that users install, and what each is for; others are for tests and benchmarks of this project."""
 
