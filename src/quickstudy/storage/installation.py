@@ -28,6 +28,7 @@ EXTRAS = {
     "openfeature": "served agents as feature flags",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
+    "data": "tasks from real records",
     "ray": "collectors on several machines",
 }
 """The extras that users install, and what each is for; others are for tests and benchmarks of this project."""
