@@ -63,7 +63,7 @@ def test_nothing_is_fitted_to_people_who_are_held_out(made):
 
 
 def test_own_records_are_the_recorded_shares(made):
-    people, _, drawn = made
+    _, _, drawn = made
     own = drawn["ood:own-records"]
     for person, offered, chances in zip(own.person[:20], own.offered[:20], own.chances[:20], strict=True):
         shows, clicks = RECORDS.shows[int(person)], RECORDS.clicks[int(person)]
