@@ -4,6 +4,7 @@
     python benchmarks/real_users.py --source movielens          # on one
     python benchmarks/real_users.py --source movielens --train 60s
     python benchmarks/real_users.py --source movielens --bundle runs/films
+    python benchmarks/real_users.py --hidden                    # how well chances predict views that were hidden
 
 `--train` trains an agent for that budget first, by `quickstudy train`, and `--bundle` takes one that was trained on the source.
 Both were trained on `train` alone: on people of training and on the clusters that were fitted to them.
@@ -25,7 +26,8 @@ import tyro
 
 import quickstudy as qs
 from quickstudy import cli
-from quickstudy.tasks.suites.visitor_records import SOURCES
+from quickstudy.numerics.visitor_tastes import completed_chances, tastes_of
+from quickstudy.tasks.suites.visitor_records import SOURCES, read_records
 
 HERE = Path(__file__).parent
 NUMBERS, PAGE = HERE / "real_users.json", HERE.parent / "docs" / "recommendation.md"
@@ -50,6 +52,8 @@ class Settings:
     """Of that training."""
     visits: int = 8
     seed: int = 0
+    hidden: bool = False
+    """Measure only how well the chances of held-out people predict a fifth of their records that was hidden."""
 
 
 def trained(settings):
@@ -113,9 +117,35 @@ def tables(found):
     return "\n".join(text)
 
 
+def loss_of_hidden(source):
+    """Mean loss in nats of a hidden view, by chances of the model, completed ones, and the rates of items in training."""
+    records = read_records(source, items=100)
+    others = records.held_out(0.25)
+    shows, clicks = records.shows[~others], records.clicks[~others]
+    tastes = tastes_of(shows, clicks, clusters=8, seed=0)
+    random, of_others = np.random.default_rng(0), records.clicks[others].astype(int)
+    refused = records.shows[others].astype(int) - of_others
+    clicked, not_clicked = random.binomial(of_others, 0.8), random.binomial(refused, 0.8)
+    chances = {
+        "completed": completed_chances(clicked + not_clicked, clicked, tastes, trust=2.0),
+        "model": completed_chances(clicked + not_clicked, clicked, tastes, trust=1e9),
+        "rate of the item": np.tile((clicks.sum(0) + 1) / (shows.sum(0) + 2), (len(of_others), 1)),
+    }
+    hidden, hidden_refused = of_others - clicked, refused - not_clicked
+    count = (hidden + hidden_refused).sum()
+    return {
+        name: round(float(-(hidden * np.log(one) + hidden_refused * np.log1p(-one)).sum() / count), 3)
+        for name, one in chances.items()
+    }
+
+
 def main():
     """Measures and prints."""
     settings = tyro.cli(Settings, description=__doc__)
+    if settings.hidden:
+        for source in SOURCES:
+            print(source, json.dumps(loss_of_hidden(source)), flush=True)
+        return
     if settings.source not in ("all", *SOURCES) or (settings.source == "all" and (settings.bundle or settings.train)):
         raise SystemExit(f"--source must be one of {', '.join(SOURCES)}; all of them only without an agent.")
     found = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
