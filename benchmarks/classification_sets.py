@@ -22,7 +22,6 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from sklearn.linear_model import LogisticRegression
 
 import quickstudy as qs
 from quickstudy.tasks.suites.classification_tables import SET_NAMES, read_table, whitened
@@ -61,6 +60,8 @@ def returns_of(agents, distribution, drawn, keys):
 
 def with_labels(drawn, distribution):
     """Returns of the two methods that know labels."""
+    from sklearn.linear_model import LogisticRegression
+
     arms, features = distribution.config["arms"], distribution.config["features"]
     tables = [read_table(name) for name in SET_NAMES]
     seen = [whitened(table, features=features) for table in tables]
@@ -81,7 +82,7 @@ def with_labels(drawn, distribution):
 
 
 def summary(returns, which, steps):
-    """Mean share of right answers and its interval, by method and set; the mean rank of the competitors."""
+    """Mean share of right answers and its interval, by method and set, and the mean rank of a competitor."""
     found = {name: {} for name in returns}
     for number, of_set in enumerate(SET_NAMES):
         for name, each in returns.items():
@@ -91,17 +92,25 @@ def summary(returns, which, steps):
     ranked = [name for name in returns if name not in NO_COMPETITORS]
     means = np.asarray([[found[name][of_set][0] for of_set in SET_NAMES] for name in ranked])
     ranks = (means[None] > means[:, None]).sum(1) + ((means[None] == means[:, None]).sum(1) + 1) / 2
-    return found, dict(zip(ranked, ranks.mean(1).round(2).tolist(), strict=True))
+    of_ranked = dict(zip(ranked, ranks.mean(1).round(2).tolist(), strict=True))
+    return {name: {"sets": each, "mean_rank": of_ranked.get(name)} for name, each in found.items()}
 
 
-def table(measured):
-    """The rows of the page, the best mean rank first."""
-    shares, ranks = measured["shares"], measured["mean_rank"]
+def table(agents):
+    """The rows of the page, the best mean rank first, and those that are no competitors at the end."""
     lines = [f"| method | {' | '.join(SET_NAMES)} | mean rank |", "|---" * (len(SET_NAMES) + 2) + "|"]
-    for name in [*sorted(ranks, key=ranks.get), *NO_COMPETITORS]:
-        cells = [f"{100 * mean:.1f} ± {50 * (high - low):.1f}" for mean, low, high in (shares[name][one] for one in SET_NAMES)]
-        lines.append(f"| {name} | {' | '.join(cells)} | {ranks.get(name, '')} |")
+    for name, one in sorted(agents.items(), key=lambda item: item[1]["mean_rank"] or len(agents)):
+        cells = [
+            f"{100 * mean:.1f} ± {50 * (high - low):.1f}" for mean, low, high in (one["sets"][of_set] for of_set in SET_NAMES)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} | {one['mean_rank'] or ''} |")
     return "\n".join(lines)
+
+
+def page_with(text, measured):
+    """The page with its table drawn anew."""
+    before, rest = text.split(FIRST)
+    return f"{before}{FIRST}\n{table(measured['agents'])}\n\n{LAST}{rest.split(LAST)[1]}"
 
 
 def main():
@@ -117,20 +126,18 @@ def main():
     drawn = distribution.sample_tasks("test", key_tasks, tasks=settings.tasks)
     returns = returns_of(agents, distribution, drawn, jax.random.split(key_lifetimes, settings.tasks))
     steps = distribution.spec.lifetime_steps
-    shares, ranks = summary(returns | with_labels(drawn, distribution), np.asarray(drawn.which), steps)
+    agents_found = summary(returns | with_labels(drawn, distribution), np.asarray(drawn.which), steps)
     measured = {
         "bundle": settings.bundle,
         "tasks": settings.tasks,
         "seed": settings.seed,
         "task_hash": qs.task_hash(drawn),
-        "shares": shares,
-        "mean_rank": ranks,
+        "agents": agents_found,
         "seconds": round(time.perf_counter() - start),
     }
-    print(table(measured))
+    print(table(measured["agents"]))
     NUMBERS.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    before, rest = PAGE.read_text(encoding="utf-8").split(FIRST)
-    PAGE.write_text(f"{before}{FIRST}\n{table(measured)}\n\n{LAST}{rest.split(LAST)[1]}", encoding="utf-8")
+    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

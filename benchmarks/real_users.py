@@ -117,6 +117,12 @@ def tables(found):
     return "\n".join(text)
 
 
+def page_with(text, found):
+    """The page with its tables drawn anew."""
+    before, rest = text.split(FIRST)
+    return f"{before}{FIRST}\n{tables(found)}\n{LAST}{rest.split(LAST)[1]}"
+
+
 def loss_of_hidden(source):
     """Mean loss in nats of a hidden view, by chances of the model, completed ones, and the rates of items in training."""
     records = read_records(source, items=100)
@@ -166,8 +172,7 @@ def main():
         }
         print(source, json.dumps(found[source]["splits"]), flush=True)
         NUMBERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        before, rest = PAGE.read_text(encoding="utf-8").split(FIRST)
-        PAGE.write_text(f"{before}{FIRST}\n{tables(found)}\n{LAST}{rest.split(LAST)[1]}", encoding="utf-8")
+        PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 if __name__ == "__main__":
