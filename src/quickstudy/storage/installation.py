@@ -32,6 +32,7 @@ EXTRAS = {
     "wandb": "Weights & Biases as a tracker, offline",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
+    "data": "tasks from real records",
     "ray": "collectors on several machines",
     "sweep": "sweeps whose settings Optuna chooses",
 }

@@ -15,6 +15,7 @@ __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 SUITES = {
     "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
+    "classification-sets": "quickstudy.tasks.suites.classification_sets:classification_sets",
     "half-cheetah-direction": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_direction",
     "half-cheetah-velocity": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_velocity",
     "hopper-parameters": "quickstudy.tasks.suites.locomotion.bodies:hopper_parameters",
@@ -22,6 +23,7 @@ SUITES = {
     "metaworld-ml10": "quickstudy.tasks.suites.meta_world.distribution:metaworld_ml10",
     "metaworld-ml45": "quickstudy.tasks.suites.meta_world.distribution:metaworld_ml45",
     "procgen": "quickstudy.tasks.suites.procgen:procgen",
+    "recorded-visitors": "quickstudy.tasks.suites.recorded_visitors:recorded_visitors",
     "walker-parameters": "quickstudy.tasks.suites.locomotion.bodies:walker_parameters",
     "xland-minigrid": "quickstudy.tasks.suites.xland.distribution:xland_minigrid",
 }

@@ -2,7 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.baselines.models.recommendation import Recommendation, click_chance, prior_for
 from quickstudy.protocol.agent import Agent
@@ -11,30 +12,38 @@ from quickstudy.protocol.records import Decision, Spec, Transition
 _VISITORS = 4096
 
 
-def popularity_agent(spec: Spec, *, prior: Recommendation | None = None) -> Agent:
+def popularity_agent(
+    spec: Spec, *, prior: Recommendation | None = None, rates: Float[np.ndarray, " items"] | None = None
+) -> Agent:
     """An agent that shows the allowed item with the highest rate of clicks over the visitors of the prior.
 
     Args:
       spec: of the tasks; observations as `baselines.models.recommendation` has them.
       prior: of the visitors; the default one if not given.
+      rates: of clicks on each item in the past; those of visitors of the prior if not given.
     Raises:
       SpecError: other observations or actions.
     """
     prior = prior_for(spec, prior)
-    key_cluster, key_offset = jax.random.split(jax.random.key(0))
-    cluster = jax.random.randint(key_cluster, (_VISITORS,), 0, prior.clusters)
-    offsets = prior.offset * jax.random.normal(key_offset, (_VISITORS, prior.size))
-    tastes = jnp.asarray(prior.cluster_centres)[cluster] + offsets
-    vectors = jnp.asarray(prior.item_vectors)
-    rates = jax.vmap(lambda taste: click_chance(prior, vectors, taste))(tastes).mean(0)
-    best = jnp.argmax(rates).astype(jnp.int32)
+    rates_of_all = _simulated_rates(prior) if rates is None else jnp.asarray(rates, jnp.float32)
+    best = jnp.argmax(rates_of_all).astype(jnp.int32)
 
     def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
         del params, memory, observation, key
-        return Decision(action=best, extras={"scores": rates})
+        return Decision(action=best, extras={"scores": rates_of_all})
 
     def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
         del params, experience, key
         return memory
 
     return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+
+
+def _simulated_rates(prior: Recommendation) -> Float[Array, " items"]:
+    """Rates of clicks over visitors of the prior."""
+    key_cluster, key_offset = jax.random.split(jax.random.key(0))
+    cluster = jax.random.randint(key_cluster, (_VISITORS,), 0, prior.clusters)
+    offsets = prior.offset * jax.random.normal(key_offset, (_VISITORS, prior.size))
+    tastes = jnp.asarray(prior.cluster_centres)[cluster] + offsets
+    vectors = jnp.asarray(prior.item_vectors)
+    return jax.vmap(lambda taste: click_chance(prior, vectors, taste))(tastes).mean(0)

@@ -199,7 +199,7 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
         ceiling=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).max(-1)),
         # The variants that are there are seen, and so is what follows from when they come and go.
         shown=("comes", "goes"),
-        baselines=_baselines(spec, prior),
+        baselines=site_experts(spec, prior),
     )
 
 
@@ -210,6 +210,23 @@ def describe(task: Site) -> dict[str, Array]:
         "step in which each variant comes": task.comes,
         "step in which each variant goes": task.goes,
         "step in which each variant dies": task.dies,
+    }
+
+
+def site_experts(spec: Spec, prior: ContextualVariants) -> dict[str, Callable[[], Agent]]:
+    """Makers of the experts. All of them see what an agent sees; those of a site know its prior, and no weights.
+
+    Args:
+      spec: of the tasks.
+      prior: that the tasks were made with, or that an expert takes for that of other sites.
+    """
+    return {
+        "random": partial(random_agent, spec),
+        "variant LinUCB": partial(variant_ucb_agent, spec, prior=prior),
+        "greedy linear": partial(variant_greedy_agent, spec, prior=prior),
+        "logistic Thompson sampling": partial(logistic_thompson_agent, spec, prior=prior),
+        "site Thompson sampling": partial(site_thompson_agent, spec, prior=prior),
+        "site greedy": partial(site_greedy_agent, spec, prior=prior),
     }
 
 
@@ -244,15 +261,3 @@ def _site(prior: ContextualVariants, split: str, key: PRNGKeyArray) -> Site:
 def _users(features: int) -> Float[np.ndarray, "users m"]:
     """Features of users who fill the normal distribution evenly."""
     return np.asarray(ndtri(jnp.asarray(evenly(_USERS, features))))
-
-
-def _baselines(spec: Spec, prior: ContextualVariants) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. All of them see what an agent sees; those of a site know its prior, and no weights."""
-    return {
-        "random": partial(random_agent, spec),
-        "variant LinUCB": partial(variant_ucb_agent, spec, prior=prior),
-        "greedy linear": partial(variant_greedy_agent, spec, prior=prior),
-        "logistic Thompson sampling": partial(logistic_thompson_agent, spec, prior=prior),
-        "site Thompson sampling": partial(site_thompson_agent, spec, prior=prior),
-        "site greedy": partial(site_greedy_agent, spec, prior=prior),
-    }

@@ -174,16 +174,15 @@ def recommendation(
 def recommendation_of(prior: Recommendation) -> TaskDistribution:
     """The tasks of a prior, such as one that was fitted to records."""
     spec = prior.spec
-    item_vectors, scale = jnp.asarray(prior.item_vectors), prior.size**0.5
+    item_vectors = jnp.asarray(prior.item_vectors)
 
     def reset(task: Visitor, key: PRNGKeyArray) -> tuple[Visit, Array]:
         del task
-        state = Visit(steps=jnp.int32(0), shown=jnp.zeros(prior.items), allowed=_allowed(prior, key))
+        state = Visit(steps=jnp.int32(0), shown=jnp.zeros(prior.items), allowed=allowed_items(prior, key))
         return state, seen(state, jnp.zeros(prior.size))
 
     def seen(state: Visit, signed: Float[Array, " d"]) -> Float[Array, " numbers"]:
-        clock = state.steps.astype(jnp.float32)[None] / prior.steps
-        return jnp.concatenate([scale * signed, clock, state.allowed.astype(jnp.float32)])
+        return shop_observation(prior, steps=state.steps, allowed=state.allowed, signed=signed)
 
     def step(task: Visitor, state: Visit, action: Array, key: PRNGKeyArray) -> tuple[Visit, Outcome]:
         key_other, key_click, key_allowed = jax.random.split(key, 3)
@@ -194,7 +193,7 @@ def recommendation_of(prior: Recommendation) -> TaskDistribution:
         # One number decides for all items: with one key, agents that show different items meet common random numbers.
         clicked = jax.random.uniform(key_click) < chance
         shown = (FADING * state.shown).at[action].add(1.0)
-        following = Visit(steps=state.steps + 1, shown=shown, allowed=_allowed(prior, key_allowed))
+        following = Visit(steps=state.steps + 1, shown=shown, allowed=allowed_items(prior, key_allowed))
         signed = jnp.where(clicked, 1.0, -1.0) * item_vectors[action]
         no = jnp.asarray(False)
         reward = clicked.astype(jnp.float32)
@@ -218,7 +217,7 @@ def recommendation_of(prior: Recommendation) -> TaskDistribution:
         describe=describe,
         floor=None if prior.satiation else lambda task: expected(task, jnp.mean),
         ceiling=lambda task: expected(task, lambda chances: best_of_available(chances, prior.available)),
-        baselines=_baselines(spec, prior),
+        baselines=visitor_experts(spec, prior),
     )
 
 
@@ -232,6 +231,46 @@ def describe(task: Visitor) -> dict[str, Array]:
         "step from which on the second taste holds": task.changes,
         "chance that the other person is there": task.other,
         "share of adversarial responses": task.adversarial,
+    }
+
+
+def allowed_items(prior: Recommendation, key: PRNGKeyArray) -> Bool[Array, " items"]:
+    """Which items may be shown at a step, at random; all of them in the rare case that none would be."""
+    drawn = jax.random.uniform(key, (prior.items,)) < prior.available
+    return drawn | ~drawn.any()
+
+
+def shop_observation(
+    prior: Recommendation, *, steps: Int[Array, ""], allowed: Bool[Array, " items"], signed: Float[Array, " d"]
+) -> Float[Array, " numbers"]:
+    """What the shop sees at a step.
+
+    Args:
+      prior: of the sizes.
+      steps: items shown before.
+      allowed: items that may be shown now.
+      signed: vector of the last item, with a minus sign if there was no click; 0 before the first response.
+    """
+    clock = steps.astype(jnp.float32)[None] / prior.steps
+    return jnp.concatenate([prior.size**0.5 * signed, clock, allowed.astype(jnp.float32)])
+
+
+def visitor_experts(spec: Spec, prior: Recommendation) -> dict[str, Callable[[], Agent]]:
+    """Makers of the experts. All of them see what an agent sees; those with a prior know the clusters, and no visitor.
+
+    Args:
+      spec: of the tasks.
+      prior: that the tasks were made with, or that was fitted to other visitors.
+    """
+    return {
+        "random": partial(random_agent, spec),
+        "popularity": partial(popularity_agent, spec, prior=prior),
+        "item LinUCB": partial(item_ucb_agent, spec, prior=prior),
+        "item Thompson sampling": partial(item_thompson_agent, spec, prior=prior),
+        "item Bayes-UCB": partial(item_bayes_ucb_agent, spec, prior=prior),
+        "fold-in": partial(fold_in_agent, spec, prior=prior),
+        "mixture-prior Bayes": partial(mixture_prior_agent, spec, prior=prior),
+        "careful mixture-prior Bayes": partial(careful_mixture_prior_agent, spec, prior=prior),
     }
 
 
@@ -272,26 +311,6 @@ def _directions(key: PRNGKeyArray, count: int, size: int) -> Float[Array, "count
     return drawn / jnp.sqrt(jnp.square(drawn).sum(axis=1, keepdims=True))
 
 
-def _allowed(prior: Recommendation, key: PRNGKeyArray) -> Bool[Array, " items"]:
-    """Which items may be shown at a step; all of them in the rare case that none would be."""
-    drawn = jax.random.uniform(key, (prior.items,)) < prior.available
-    return drawn | ~drawn.any()
-
-
 def _answered(chance: Array, adversarial: Array) -> Array:
     """Probability of a click where a share of the responses is the opposite one."""
     return (1 - adversarial) * chance + adversarial * (1 - chance)
-
-
-def _baselines(spec: Spec, prior: Recommendation) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. All of them see what an agent sees; those with a prior know the clusters, and no visitor."""
-    return {
-        "random": partial(random_agent, spec),
-        "popularity": partial(popularity_agent, spec, prior=prior),
-        "item LinUCB": partial(item_ucb_agent, spec, prior=prior),
-        "item Thompson sampling": partial(item_thompson_agent, spec, prior=prior),
-        "item Bayes-UCB": partial(item_bayes_ucb_agent, spec, prior=prior),
-        "fold-in": partial(fold_in_agent, spec, prior=prior),
-        "mixture-prior Bayes": partial(mixture_prior_agent, spec, prior=prior),
-        "careful mixture-prior Bayes": partial(careful_mixture_prior_agent, spec, prior=prior),
-    }
