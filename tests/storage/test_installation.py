@@ -14,6 +14,7 @@ from quickstudy.storage.installation import EXTRAS, Requirement, findings, is_wi
 
 DEVELOPMENT = {
     "test", "check", "peers", "ray-serve", "api-check", "browser-check", "deploy-check",
+    "classic-series",
 }  # fmt: skip
 
 

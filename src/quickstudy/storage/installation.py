@@ -28,6 +28,8 @@ EXTRAS = {
     "openfeature": "served agents as feature flags",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
+    "data": "real series of forecasting competitions",
+    "sktime": "agents as forecasters of sktime",
     "ray": "collectors on several machines",
 }
 """The extras that users install, and what each is for; others are for tests and benchmarks of this project."""

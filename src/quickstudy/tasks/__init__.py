@@ -15,6 +15,7 @@ __all__ = ["DISTRIBUTIONS", "SUITES", "make"]
 SUITES = {
     "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
+    "competition-series": "quickstudy.tasks.suites.competition_series.distribution:competition_tasks",
     "half-cheetah-direction": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_direction",
     "half-cheetah-velocity": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_velocity",
     "hopper-parameters": "quickstudy.tasks.suites.locomotion.bodies:hopper_parameters",

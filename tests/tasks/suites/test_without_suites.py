@@ -12,7 +12,7 @@ from quickstudy import cli, tasks
 from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.protocol.task_distribution import mark_split
 from quickstudy.tasks.suites.locomotion.distribution import marked
-from quickstudy.tasks.suites.suite import META_WORLD, MUJOCO, PROCGEN, XLAND
+from quickstudy.tasks.suites.suite import COMPETITION_SERIES, META_WORLD, MUJOCO, PROCGEN, XLAND
 
 LOCOMOTION = [name for name, home in tasks.SUITES.items() if ".locomotion." in home]
 
@@ -26,7 +26,7 @@ def test_one_line_says_how_to_install_mujoco(name, missing, monkeypatch):
     assert str(error.value) == "MuJoCo is not installed. Install it with: pip install 'quickstudy[mujoco]'"
 
 
-@pytest.mark.parametrize("suite", [MUJOCO, META_WORLD, PROCGEN, XLAND], ids=lambda suite: suite.extra)
+@pytest.mark.parametrize("suite", [MUJOCO, META_WORLD, PROCGEN, XLAND, COMPETITION_SERIES], ids=lambda suite: suite.extra)
 def test_the_list_says_what_to_install_behind_each_name_of_a_suite(suite, monkeypatch, capsys):
     for package in suite.packages:
         monkeypatch.setitem(sys.modules, package, None)
@@ -48,7 +48,7 @@ def test_extras_of_suites_are_those_of_the_package():
     extras = tomllib.loads((pathlib.Path(__file__).parents[3] / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
-    assert {suite.extra for suite in (MUJOCO, META_WORLD, PROCGEN, XLAND)} <= set(extras)
+    assert {suite.extra for suite in (MUJOCO, META_WORLD, PROCGEN, XLAND, COMPETITION_SERIES)} <= set(extras)
 
 
 def test_marked_numbers_are_those_of_mark_split():
