@@ -33,9 +33,7 @@ def classic_series():
         column("macrodata", "unemp"),
         carried_forward(column("co2", "co2")),
         column("elec_equip", "STS.M.I7.W.TOVT.NS0016.4.000"),
-        np.concatenate([table("elnino")[month] for month in itertools.islice(table("elnino"), 1, 13)])
-        .reshape(12, -1)
-        .T.ravel(),
+        np.stack(list(table("elnino").values())[1:], axis=1).ravel(),  # a row of the table is a year, a column a month
         np.asarray(Seatbelts.y, np.float64),
     )
     return dict(zip(PERIODS, values, strict=True))
