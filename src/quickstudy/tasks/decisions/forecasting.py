@@ -16,6 +16,7 @@ So the mean reward of a lifetime is the negative mean absolute scaled error of o
 - `kind = "mixed"`: half of the series are autocorrelated, a third wanders, a third has a trend, half have a season of 7, 12 or
   52 steps. Mean, slope, variance or season change, or there are outliers. The hazard is between 0.005 and 0.05, and the size of
   changes between 1 and 5 standard deviations of the noise. Three of ten changes return to the regime before.
+- `periods` are those of the seasons, of both kinds. Real series also have 4 steps, or no season, which is a period of 1.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the phase of the season, which each series
 has, even if its season has the amplitude 0.
