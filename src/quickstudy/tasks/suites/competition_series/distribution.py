@@ -126,9 +126,9 @@ def task_of(values: np.ndarray, *, period: int, horizon: int, number: int = 0) -
     filled = np.concatenate([np.full(first, history[0]), history, known[-horizon:]])
     return RealSeries(
         values=((filled - history.mean()) / scale).astype(np.float32),
-        first=np.int32(first),
-        period=np.int32(period),
-        number=np.int32(number),
+        first=np.asarray(first, np.int32),
+        period=np.asarray(period, np.int32),
+        number=np.asarray(number, np.int32),
     )
 
 
@@ -206,7 +206,8 @@ def describe(task: RealSeries) -> dict[str, Array]:
 
 def _reset(see: Callable[[Forecasters, Array], Array], task: RealSeries, key: PRNGKeyArray) -> tuple[Forecast, Array]:
     del key
-    forecasters = after_padded_history(jnp.asarray(task.values[:MOST_HISTORY]), jnp.asarray(task.period), task.first)
+    history, period, first = (jnp.asarray(part) for part in (task.values[:MOST_HISTORY], task.period, task.first))
+    forecasters = after_padded_history(history, period, first)
     state = Forecast(forecasters=forecasters, step=jnp.int32(MOST_HISTORY))
     return state, see(state.forecasters, state.step)
 
