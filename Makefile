@@ -67,5 +67,5 @@ $(VENV)/installed-check: $(VENV)/installed  # mypy reads the records of msgspec 
 	@touch $@
 
 $(VENV)/installed-suites: $(VENV)/installed-test
-	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,ray-serve,onnx,litert,openfeature,track,mlflow,wandb,track-check,sweep,data,deploy-check,api-check,browser-check]'
+	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,ray-serve,onnx,litert,openfeature,track,mlflow,wandb,track-check,sweep,data,sktime,classic-series,deploy-check,api-check,browser-check]'
 	@touch $@

@@ -56,7 +56,10 @@ TRAINED = {
         {"cell": "gru", "reads_allowed": False, "teacher": "careful-mixture-prior-bayes", "imitation": 0.8},
         "5e5 steps",
     ),
-    "forecasting": ({"cell": "gru", "discount": 0.5, "trace_decay": 0.5, "entropy_bonus": 0.0, "teacher": "bocpd"}, "1e6 steps"),
+    "forecasting": (
+        {"cell": "gru", "discount": 0.5, "trace_decay": 0.5, "entropy_bonus": 0.0, "teacher": "bocpd"},
+        "1e6 steps",
+    ),
 }
 """Settings of RL² and the budget of each seed. Teachers that rest on numbers of a prior take those of the tasks."""
 

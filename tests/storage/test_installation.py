@@ -15,6 +15,7 @@ from quickstudy.storage.installation import EXTRAS, Requirement, findings, is_wi
 DEVELOPMENT = {
     "test", "check", "peers", "ray-serve", "api-check", "browser-check", "deploy-check",
     "track-check",
+    "classic-series",
 }  # fmt: skip
 
 

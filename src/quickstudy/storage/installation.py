@@ -32,7 +32,8 @@ EXTRAS = {
     "wandb": "Weights & Biases as a tracker, offline",
     "onnx": "export to ONNX",
     "litert": "export to LiteRT",
-    "data": "tasks from real records",
+    "data": "tasks from real records, and real series",
+    "sktime": "agents as forecasters of sktime",
     "ray": "collectors on several machines",
     "sweep": "sweeps whose settings Optuna chooses",
 }

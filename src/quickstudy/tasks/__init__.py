@@ -16,6 +16,7 @@ SUITES = {
     "ant-direction": "quickstudy.tasks.suites.locomotion.ant:ant_direction",
     "ant-goal": "quickstudy.tasks.suites.locomotion.ant:ant_goal",
     "classification-sets": "quickstudy.tasks.suites.classification_sets:classification_sets",
+    "competition-series": "quickstudy.tasks.suites.competition_series.distribution:competition_tasks",
     "half-cheetah-direction": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_direction",
     "half-cheetah-velocity": "quickstudy.tasks.suites.locomotion.half_cheetah:half_cheetah_velocity",
     "hopper-parameters": "quickstudy.tasks.suites.locomotion.bodies:hopper_parameters",

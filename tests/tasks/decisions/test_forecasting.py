@@ -123,12 +123,20 @@ def test_mixed_series_are_drawn_from_their_prior():
         ({"hazard": 1.5}, "hazard"),
         ({"size_low": 4.0, "size_high": 2.0}, "size_low must not be above size_high; came 4.0 and 2.0"),
         ({"recent": 52}, "recent"),
+        ({"periods": ()}, "periods must name at least one period"),
+        ({"periods": (12, 53)}, "periods"),
         ({f"{kind}_share": 0.0 for kind in KINDS}, "must be above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, said):
     with pytest.raises(UsageError, match=said):
         tasks.make("forecasting", **settings)
+
+
+def test_seasons_are_of_the_periods_that_are_asked_for():
+    distribution = tasks.make("forecasting", periods=[1, 4], **SMALL)
+    drawn = distribution.sample_tasks("train", KEY, tasks=50)
+    assert set(np.asarray(drawn.process.period).tolist()) == {1, 4}
 
 
 def test_make_knows_every_setting_and_stores_it():

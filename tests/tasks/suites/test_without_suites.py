@@ -12,9 +12,17 @@ from quickstudy import cli, tasks
 from quickstudy.protocol.errors import MissingExtraError
 from quickstudy.protocol.task_distribution import mark_split
 from quickstudy.tasks.suites.locomotion.distribution import marked
-from quickstudy.tasks.suites.suite import CLASSIFICATION_SETS, META_WORLD, MUJOCO, PROCGEN, VISITOR_RECORDS, XLAND
+from quickstudy.tasks.suites.suite import (
+    CLASSIFICATION_SETS,
+    COMPETITION_SERIES,
+    META_WORLD,
+    MUJOCO,
+    PROCGEN,
+    VISITOR_RECORDS,
+    XLAND,
+)
 
-REAL = [CLASSIFICATION_SETS, VISITOR_RECORDS]
+REAL = [CLASSIFICATION_SETS, COMPETITION_SERIES, VISITOR_RECORDS]
 LOCOMOTION = [name for name, home in tasks.SUITES.items() if ".locomotion." in home]
 
 

