@@ -4,9 +4,9 @@
     python benchmarks/fitted_prior.py --kinds pricing --tasks 500 --seeds 1
 
 For each kind of records, a table of 50 or 500 past tasks is drawn from a known distribution, and `quickstudy fit` reads it. Two
-agents are then trained alike, one on the true distribution and one on the fitted one. Both are measured on the same held-out tasks
-of the true distribution, beside a method of experts that knows no prior. The last column is the part of the true agent's gain over
-that method which the fitted one has. Numbers go to `benchmarks/fitted_prior.json`.
+agents are then trained alike, one on the true distribution and one on the fitted one. Both are measured on the same held-out
+tasks of the true distribution, beside a method that knows no prior. A share is the part of the true agent's gain over
+this method that the fitted one has. Numbers go to `benchmarks/fitted_prior.json`.
 """
 
 import csv
