@@ -14,7 +14,6 @@ from typing import Any
 
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.printable import shell_word
 from quickstudy.storage.run_description import read_description
 
 MEAN = "mean"
@@ -145,7 +144,8 @@ def evaluations_of(folder: Path, *, step: int, seconds: float) -> Iterator[tuple
       UsageError: a file that holds no evaluation.
     """
     for path in sorted(folder.glob(_EVALUATIONS)):
-        evaluation, values = Evaluation.load(path), {}
+        evaluation = Evaluation.load(path)
+        values: dict[str, float] = {}
         for contender, result in evaluation.results.items():
             for measure in ("lifetime_return", "normalised_score", "regret", "asymptote"):
                 estimate = getattr(result, measure)
@@ -155,11 +155,11 @@ def evaluations_of(folder: Path, *, step: int, seconds: float) -> Iterator[tuple
         yield path.stem, Point(step=step, seconds=seconds, values=values)
 
 
-def other_run_error(name: str, where: str, *, program: str = "quickstudy track RUN") -> UsageError:
+def other_run_error(name: str, where: str) -> UsageError:
     """Says that a tracker holds another run of this name."""
     return UsageError(
-        f"{where} holds another run that is named {name!r:.120}. Give this one another name: {program} --name NAME, "
-        f"or write it elsewhere with --address, as in --address {shell_word('tracked/other')}."
+        f"{where} holds another run that is named {name!r:.120}. Give this one another name with --name, or write it "
+        "elsewhere with --address."
     )
 
 

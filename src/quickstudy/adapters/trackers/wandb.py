@@ -11,6 +11,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from quickstudy.storage.results_folder import check_results_folder
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it is read when the package is imported
 try:
     import wandb
-    from wandb.proto.wandb_internal_pb2 import Record
+
+    # Its classes are made when it is imported, so a type checker sees none of them.
+    _messages: Any = import_module("wandb.proto.wandb_internal_pb2")
 except ImportError as error:
     raise MissingExtraError("wandb", "wandb") from error
 
@@ -115,7 +118,7 @@ def history_of(folder: Path, key: str) -> Iterator[tuple[int, dict[str, float]]]
     """
     for path in sorted(folder.glob(f"wandb/offline-run-*-{key}/run-{key}.wandb")):
         for data in _records(path.read_bytes()):
-            record = Record.FromString(data)
+            record = _messages.Record.FromString(data)
             if record.WhichOneof("record_type") == "history":
                 values = {(item.key or ".".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item}
                 yield record.history.step.num, {name: value for name, value in values.items() if not name.startswith("_")}
