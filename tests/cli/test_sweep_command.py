@@ -1,5 +1,6 @@
 """`quickstudy sweep` as a command: what it prints, how it goes on, and what it refuses."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ def test_a_sweep_from_the_command_line(tmp_path, capsys):
     assert "trial 2 of 2  climb 4  return " in said
     assert "Trial 2 is the best of 2: climb 4." in said
     assert (folder / "sweep.html").is_file()
-    command = said.splitlines()[-1].split()
+    command = shlex.split(said.splitlines()[-1])
     assert command[:2] == ["quickstudy", "train"]
-    asked = parse_run(ALGORITHM, TASKS, [word for word in command[4:] if word != "steps'"])
+    asked = parse_run(ALGORITHM, TASKS, command[4:])
     assert (asked.algorithm.climb, asked.training.seed) == (4, 1)
     assert main(line) == 2
     assert "already holds a sweep" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from quickstudy.evaluation.sweep.command import train_command
 from quickstudy.evaluation.sweep.effects import effects_of
 from quickstudy.evaluation.sweep.records import Sweep, Trial, Winner, best_first
 from quickstudy.evaluation.sweep.space import SweptSetting
-from quickstudy.evaluation.sweep.summary import difference_from_best, effect_sentences, sweep_sentences
+from quickstudy.evaluation.sweep.summary import difference_from_best, effect_sentences, notes, sweep_sentences
 from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.settings import flat_settings, plain_settings
@@ -122,6 +122,15 @@ def test_too_few_trials_say_so():
     assert effects.settings == {}
     (said,) = effect_sentences(effects)
     assert said.startswith("Nothing can be said about single settings: 2 trials were measured, and at least 4 are needed")
+
+
+def test_a_value_with_which_every_trial_failed_is_named():
+    failed = [
+        Trial(number=number, settings={"learning_rate": rate, "cell": None}, state="failed", fault="no.")
+        for number, rate in ((3, 1e-3), (4, 1e-4))
+    ]
+    sweep = made([trial(1, 1e-3, "gru", 5.0), trial(2, 1e-2, "linear", 6.0), *failed])
+    assert "All 2 trials with cell none failed." in notes(sweep, effects_of(sweep))
 
 
 def test_the_command_gives_the_settings_of_the_trial(known):

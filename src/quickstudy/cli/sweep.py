@@ -107,7 +107,8 @@ class _Shown:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Takes the bar away."""
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def begin(self, sweep: Sweep, trial: Trial) -> None:
         """Shows which trial is trained."""

@@ -45,7 +45,7 @@ def write_sweep(sweep: Sweep, *, folder: str | Path) -> Path:
         ("Seeds of each", str(sweep.settings["training"]["seeds"])),
         ("Budget of each", str(sweep.settings["training"]["budget"])),
         ("Choice of trials", sweep.sampler),
-        ("Validation tasks", f"{sweep.validation_tasks:,} of the train split, unseen in training"),
+        ("Validation tasks", f"{sweep.validation_tasks:,} of the train split, drawn apart from training"),
     ]
     opening = (
         f'<header><p class="kicker">{text(name)}</p><h1>{text(first)}</h1>'

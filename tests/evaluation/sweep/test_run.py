@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.evaluation.sweep.effects import effects_of
 from quickstudy.evaluation.sweep.records import SweepConfig
 from quickstudy.evaluation.sweep.run import SilentSweepWatcher, sweep
@@ -183,11 +184,19 @@ def test_settings_that_cannot_be_trained_are_told_and_left_out(tmp_path):
 
 
 @pytest.mark.slow
-def test_each_set_of_tasks_has_its_own_best(tmp_path):
+def test_each_set_of_tasks_has_its_own_best_and_the_test_split_chooses_nothing(tmp_path, monkeypatch):
+    splits = []
+
+    def draw(distribution, *, split, **more):
+        splits.append(split)
+        return draw_tasks(distribution, split=split, **more)
+
+    monkeypatch.setattr("quickstudy.evaluation.sweep.run.draw_tasks", draw)
     config = dataclasses.replace(FEW, sampler="grid", test_tasks=200)
     done = swept(tmp_path / "tasks", {"climb": [-4, 4], "pays": [1, 2]}, config)
     assert [(one.trial, dict(one.tasks)) for one in done.winners] == [(3, {"pays": 1.0}), (4, {"pays": 2.0})]
     assert done.winners[1].test_return.value == pytest.approx(2 * expected(4), abs=0.7)
+    assert splits == ["train"] * 4
 
 
 @pytest.mark.slow

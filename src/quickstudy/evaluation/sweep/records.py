@@ -23,7 +23,7 @@ class SweepConfig:
     sampler_seed: Seed = 0
     """Seed of the choice of settings."""
     validation_tasks: Count = 1000
-    """Tasks that every trial is measured on. They are drawn from the train split, and no training sees them."""
+    """Tasks of the train split that every trial is measured on; training draws its tasks with other random keys."""
     test_tasks: Annotated[int, Range(least=0)] = 1000
     """Tasks of the test split that the best settings are measured on at the end; 0 measures nothing there."""
 

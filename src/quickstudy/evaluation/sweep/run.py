@@ -158,7 +158,9 @@ class _Sweeping:
                 return self._sweep
             self._keep(done)
             source.note(done)
-            remove_at_once(trial_folder(self._home.path, number) / "checkpoints")
+            checkpoints = trial_folder(self._home.path, number) / "checkpoints"
+            if checkpoints.is_dir():
+                remove_at_once(checkpoints)
             self._watcher.end(self._sweep, done)
             gc.collect()  # programs of the trial
         if not self._sweep.measured:

@@ -59,7 +59,7 @@ class SweptSetting:
         low, high = self.ends
         if self.whole:  # every whole number has the same share of the range
             return min(int(high), max(int(low), round(self.number(place, low - 0.5, high + 0.5))))
-        return min(high, max(low, self.number(place, low, high)))
+        return min(high, max(low, float(f"{self.number(place, low, high):.6g}")))
 
     def number(self, place: float, low: float, high: float) -> float:
         """The number at a place in [0, 1] between two ends."""

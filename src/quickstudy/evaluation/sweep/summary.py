@@ -69,8 +69,8 @@ def notes(sweep: Sweep, effects: Effects) -> list[str]:
         )
     if sweep.sampler == "tpe" and effects.settings:
         told.append(
-            "TPE chose later trials by the returns of earlier ones, so intervals and p values are only approximate. "
-            "--sampler random gives exact ones."
+            "TPE chose later trials by the returns of earlier ones, so intervals and p values are only approximate. Trials of "
+            "--sampler random are independent of each other."
         )
     if sweep.failed:
         first = sweep.failed[0]
@@ -78,8 +78,20 @@ def notes(sweep: Sweep, effects: Effects) -> list[str]:
             f"{counted(len(sweep.failed), 'trial')} failed and {'is' if len(sweep.failed) == 1 else 'are'} left out of the "
             f"effects. Trial {first.number}: {first.fault}"
         )
+        told += _always_failed(sweep)
     if sweep.winners:
         told.append(SELECTION)
+    return told
+
+
+def _always_failed(sweep: Sweep) -> list[str]:
+    """One sentence for every value with which two trials or more failed and none was measured."""
+    told = []
+    for name, one in sweep.over.items():
+        for value in one.values:
+            failed = [trial for trial in sweep.failed if trial.settings[name] == value]
+            if len(failed) > 1 and not any(trial.settings[name] == value for trial in sweep.measured):
+                told.append(f"All {len(failed)} trials with {name} {setting_value(value)} failed.")
     return told
 
 
