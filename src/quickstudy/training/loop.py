@@ -275,10 +275,10 @@ def _train(
             interval = evaluation_interval(
                 config.evaluation_seconds, seconds=accounts["evaluating"], evaluations=len(record.evaluations)
             )
-            due = time.monotonic() - last_evaluation >= interval or is_spent()
-            due, updates = agreed(due, schedule.updates or 0)
+            is_due = time.monotonic() - last_evaluation >= interval or is_spent()
+            evaluates, updates = agreed(is_due, schedule.updates or 0)
             schedule.updates = updates or None
-            if due:
+            if evaluates:
                 with accounts.timed("evaluating"):
                     held_out = source.held_out(state.train)
                     metrics |= held_out.metrics

@@ -23,6 +23,8 @@ from quickstudy.protocol.setting_values import Count
 from quickstudy.training.interrupts import end_with_command
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+_BROKEN = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
+"""How JAX begins the message of a computation that failed while it ran, unless it had too little memory."""
 _JOINING_SECONDS = 300
 _LAST_SAVING_SECONDS = 7 * 24 * 3600
 """Process 0 saves and measures baselines while the others wait for it at the end."""
@@ -172,8 +174,8 @@ def naming_lost_processes(latest_checkpoint: Callable[[], str]) -> Iterator[None
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # JAX raises either, depending on when it sees the fault
+        if jax.process_count() == 1 or not _BROKEN.match(str(error)):
             raise
         others = ", ".join(str(number) for number in range(jax.process_count()) if number != jax.process_index())
         known = f"; {latest_checkpoint()}" if is_first() else ""
