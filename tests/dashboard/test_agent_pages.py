@@ -67,7 +67,9 @@ def test_champion_and_challenger_have_the_estimates_of_the_audit(registry, tmp_p
             said = text_of(client.get(f"/agents/one?{asked}"))
             header, rows = table(client.get(f"/agents/one.csv?{asked}").text)
             other = text_of(client.get("/agents/one?name=bandit&second=challenger&decisions=2"))
-    assert said.count("SWITCH-DR") == 2
+    assert said.count("SWITCH-DR") == 4  # in two tables of estimates, in that of their difference, and in its sentence
+    assert "There is no significant difference between the two. This rests on SWITCH-DR." in said
+    assert {(value, low, high) for version, _, value, low, high in rows if version == f"{same} minus champion"} == {(0, 0, 0)}
     assert other.count("SWITCH-DR") == 1
     assert "The log does not support this policy" in other  # it takes actions that were never taken
     assert header[:3] == ["version", "estimator", "return (reward units)"]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from numerics.off_policy_simulator import ARMS, coverage, returns_by_histories, simulated
 from quickstudy.numerics.action_values import fitted_action_values
-from quickstudy.numerics.off_policy import ActionValues, off_policy_value
+from quickstudy.numerics.off_policy import ActionValues, off_policy_value, policy_differences
 from quickstudy.protocol.errors import UsageError
 
 GREEDY = (6.0, 0.1)
@@ -96,6 +97,20 @@ def test_the_same_policy_earns_what_was_logged():
         assert estimate.value == pytest.approx(report.logged.value)
         assert report.differences[name].value == pytest.approx(0)
     assert (report.effective_sessions, report.unsupported_share) == (pytest.approx(100), 0)
+
+
+def test_two_policies_are_compared_row_by_row():
+    rewards, fair = np.array([[1.0], [3.0]] * 40), np.full((80, 1), 0.5)
+    often = np.tile([[0.6], [0.4]], (40, 1))  # of the action with reward 1, and of the one with reward 3
+    first, second = off_policy_value(rewards, fair, fair), off_policy_value(rewards, fair, often)
+    found = policy_differences(first, second)["IPS"]
+    # Rows change by 1 (1.2 - 1) and 3 (0.8 - 1): a mean of -0.2, and a standard deviation of 0.4 with 79 degrees of freedom.
+    assert found.value == pytest.approx(-0.2)
+    error = 0.4 * (80 / 79) ** 0.5 / 80**0.5
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, second.effective_sessions - 1) * error)
+    assert second.effective_sessions < 80
+    with pytest.raises(UsageError, match="same sessions"):
+        policy_differences(first, off_policy_value(rewards[:60], fair[:60], fair[:60]))
 
 
 def test_models_do_not_see_the_rewards_that_they_predict():

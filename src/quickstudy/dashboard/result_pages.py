@@ -147,7 +147,7 @@ class ResultPages:
                 rows.append([evaluation.split, evaluation.tasks, name, own.value, own.low, own.high, *scores])
         return csv_response(header, rows, name="splits")
 
-    def _worst(self, name: str, evaluations: list[Evaluation]) -> list[tuple[str, str, list]]:
+    def _worst(self, name: str, evaluations: list[Evaluation]) -> list[tuple[str, str, list[WorstTask], set[int], str]]:
         """The worst tasks of each split, with the name of the agent and the numbers of those whose lifetime is stored.
 
         Results of earlier versions have no table of tasks; then the raw returns tell, where they were stored.
