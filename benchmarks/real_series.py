@@ -98,7 +98,7 @@ def of_competitions(paths, settings):
         last = (errors * official).sum(axis=1) / official.sum(axis=1)
         each = {name: (errors.mean(axis=1)[group == name], last[group == name]) for name in counts}
         found[contender] = {
-            name: [float(one.mean()), float(one.std(ddof=1) / len(one) ** 0.5), float(own.mean())]
+            name: [round(float(number), 4) for number in (one.mean(), one.std(ddof=1) / len(one) ** 0.5, own.mean())]
             for name, (one, own) in each.items()
         }
     return counts, found
@@ -125,7 +125,7 @@ def of_classics(paths):
     for contender, own_unit in errors_of_all(paths, distribution, tasks).items():
         errors = own_unit * np.array(factors)[:, None]
         of_series = {name: (np.array(names) == name)[:, None] & counted for name in PERIODS}
-        found[contender] = {name: float(errors[own].mean()) for name, own in of_series.items()}
+        found[contender] = {name: round(float(errors[own].mean()), 4) for name, own in of_series.items()}
     return found
 
 
@@ -170,8 +170,7 @@ def main():
             found["series"] |= counts
             for name, groups in one.items():
                 found["agents"][name].setdefault("competitions", {}).update(groups)
-        rounded = jax.tree.map(lambda number: round(number, 4), found)
-        NUMBERS.write_text(json.dumps(rounded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        NUMBERS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     found = json.loads(NUMBERS.read_text(encoding="utf-8"))
     PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
 

@@ -9,7 +9,8 @@
 Needs `pip install 'quickstudy[sktime]'`. The file is not part of `quickstudy.adapters`, since it imports pandas and sktime.
 
 - `fit` writes no parameter of the agent. It begins a lifetime: the first values are the history, the others are taken in.
-- `update` takes in further values, whatever `update_params` says. A lifetime that is over is followed by a new one.
+- `update` takes in further values, whatever `update_params` says. A lifetime that is over is followed by a new one, which
+  takes in the values of the second half of the old one again.
 - `predict` uses one decision of the agent for all steps of the horizon. The agent was trained on the next value only.
 - `predict_interval` is symmetric around the forecast. Its width comes from the forecaster's own errors so far, as many steps
   ahead. Where there are fewer than ten such errors, those of fewer steps are enlarged by the square root of the steps.
@@ -41,6 +42,8 @@ except ImportError as error:
 FEW_ERRORS = 10
 """Fewer errors than these are not used for intervals."""
 _STEPS = 100
+_KEPT = 4 * MOST_HISTORY
+"""So many of the newest values are kept: enough for the history of a new lifetime, and for errors of many steps ahead."""
 _LEAST_HISTORY = 8
 
 
@@ -91,7 +94,7 @@ class AdaptiveForecaster(BaseForecaster):
             raise UsageError(f"history must be 1 or more; came {self.history!r:.40}. None takes two seasons.")
         programs = self._programs()
         least = max(_LEAST_HISTORY, 2 * self.period) if self.history is None else self.history
-        count = min(len(y), max(least, len(y) - programs.steps))
+        count = min(len(y), max(least, len(y) - programs.steps + 1))  # the next forecast is of the same lifetime
         values = self._finite(y)
         self._values, self._past = values[:count], [(count, programs.begun(values[:count], period=self.period))]
         self._take_in(values[count:])
@@ -128,21 +131,24 @@ class AdaptiveForecaster(BaseForecaster):
         """Lets the agent decide before each value, and take it in."""
         programs = self._programs()
         count, state = self._past[-1]
-        begun = self._past[-1][0] - self._lived(state)
         for value in values:
-            if count - begun == programs.steps:
-                state, begun = programs.begun(self._values, period=self.period), count
             state, count = programs.after(state, float(value)), count + 1
-            self._values = np.append(self._values, value)[-2 * MOST_HISTORY :]
+            self._values = np.append(self._values, value)[-_KEPT:]
+            if int(state.session.slot) == programs.steps:
+                state = self._renewed()
             self._past = [*self._past[1 - MOST_HISTORY :], (count, state)]
         _, weights, strength = programs.ahead(state, 1)
         self.weights_ = dict(zip(NAMES, weights.tolist(), strict=True))
         self.reset_ = strength
 
-    @staticmethod
-    def _lived(state: SeriesState) -> int:
-        """Values that were taken in since the beginning of the lifetime."""
-        return int(state.session.slot)
+    def _renewed(self) -> SeriesState:
+        """A new lifetime, which begins in the middle of the old one: so the agent knows the series again."""
+        programs = self._programs()
+        again = min(programs.steps, len(self._values)) // 2
+        state = programs.begun(self._values[: len(self._values) - again], period=self.period)
+        for value in self._values[len(self._values) - again :]:
+            state = programs.after(state, float(value))
+        return state
 
     def _errors(self, steps: int) -> list[np.ndarray]:
         """For each number of steps ahead the absolute errors so far; before them the changes from value to value."""
