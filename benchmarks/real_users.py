@@ -102,11 +102,13 @@ def estimate(values):
 
 
 def tables(found):
-    """The tables of the page: one for each split, a column for each source."""
+    """The tables of the page: one for each split, a column for each source, the method of the least mean regret first."""
     text = []
     for split, title in SPLITS.items():
         sources = [name for name in SOURCES if name in found]
         methods = list(dict.fromkeys(name for source in sources for name in found[source]["splits"][split]["regret"]))
+        mean_over = {name: [found[one]["splits"][split]["regret"].get(name, [])[:1] for one in sources] for name in methods}
+        methods.sort(key=lambda name: np.mean([value for one in mean_over[name] for value in one]))
         counts = [f"{name} ({found[name]['splits'][split]['people']})" for name in sources]
         text += [f"{title} (`{split}`):", "", f"| method | {' | '.join(counts)} |", "|---" * (len(sources) + 1) + "|"]
         for method in methods:

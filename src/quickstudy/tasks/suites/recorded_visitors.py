@@ -101,7 +101,7 @@ def recorded_visitors(
     """Recommendation of items to visitors who are fitted to real people.
 
     Args:
-      source: of the records: ratings of films, or purchases of catsup, crackers, ketchup, tuna or yogurt.
+      source: ratings of films, or purchases of catsup, crackers, ketchup, tuna or yogurt.
       items: films of `movielens`, those with most ratings. Other sources have as many offers as were recorded, 17 to 23.
       clusters: of visitors, which is also the number of numbers in the vector of an item.
       steps: items that are shown in one lifetime.
