@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_help_does_not_import_jax():
     assert time.monotonic() - began < 30  # it takes a twentieth of a second; only a hang should fail here
 
 
+SHIPPED = str(Path(__file__).parents[2] / "bundles" / "bandit-n10-k5")
 WRONG = {
     "readout: no such baseline": (
         ["readout", "drifting-control", "--baseline", "certainty"],
@@ -69,6 +71,8 @@ WRONG = {
     "setting out of range": (["train", "rl2", "bernoulli-bandit", "--discount", "2"], "discount must lie within 0 and 1"),
     "check: no file": (["check", "nowhere.py:make"], "there is no file 'nowhere.py'"),
     "check: not a path": (["check", "nowhere"], "unknown task distribution 'nowhere'"),
+    "a baseline that there is not": (["evaluate", SHIPPED, "--against", "UBC1"], "Did you mean 'UCB1'?"),
+    "baselines and none": (["evaluate", SHIPPED, "--against", "UCB1", "--no-baselines"], "Give one of the two"),
     "no bundle": (["evaluate", "nowhere"], "there is no folder 'nowhere'"),
     "nothing to report": (["report", "."], "holds no evaluation yet"),
     "rollouts that do not fit": (["train", "maml", "point-navigation", "--episodes", "30"], "20 rollouts and 30 episodes"),

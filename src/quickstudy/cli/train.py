@@ -39,6 +39,8 @@ class RunArguments:
     """Start again in a folder that holds a run."""
     begin_with: str | None = None
     """A run or bundle whose trained parameters this run begins with; give it again with --resume."""
+    measure_baselines: bool = True
+    """Measure the baselines on held-out tasks after training, for the page; what was measured once is kept for later runs."""
     config: str | None = None
     """A TOML file of settings, beneath the flags."""
     print_config: bool = False
@@ -102,6 +104,7 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
             extend=asked.run.resume,
             overwrite=asked.run.overwrite,
             begin_with=begun,
+            measure_baselines=asked.run.measure_baselines,
             command=command,
             collecting=asked.collecting,
             watcher=watcher,
