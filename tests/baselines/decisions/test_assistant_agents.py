@@ -142,6 +142,7 @@ def test_the_posterior_is_a_sum_over_all_users_and_times_of_a_change(outside):
     np.testing.assert_allclose(found.mean, table / table.sum(1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_few_times_of_a_change_are_close_to_all():
     prior = Assistant(steps=40, drift_chance=0.6)
     seen = [(0, 2, KEPT)] * 10 + [(0, 2, UNDONE)] * 6
