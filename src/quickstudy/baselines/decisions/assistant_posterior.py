@@ -53,7 +53,7 @@ def information_agent(
       spec: of the tasks; observations as `baselines.models.assistant` has them.
       prior: of the users; the default one if not given.
       outside: prior probability that a user belongs to no cluster.
-      looks_ahead: at 1 it explores too much, since later moments would teach the same.
+      looks_ahead: part of the moments left over which a lesson counts, since later moments would teach some of it too.
     Raises:
       SpecError: other observations or actions.
     Source: the knowledge gradient of Frazier et al. 2008. Changed: rewards are those of three kinds of action.
