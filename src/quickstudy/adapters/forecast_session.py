@@ -96,7 +96,7 @@ class ForecastPrograms:
           state: after the newest value.
           steps: number of values to forecast.
         Returns:
-          Forecasts `[steps]` in the unit of the series, their weights `[8]`, and the strength of the reset before them.
+          Forecasts `[steps]` in the unit of the series, their weights `[9]`, and the strength of the reset before them.
         """
         # Programs for few different numbers of steps; whoever asks for three gets the first three of four.
         compiled = 1 << max(0, steps - 1).bit_length()

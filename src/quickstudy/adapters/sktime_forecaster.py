@@ -48,7 +48,7 @@ _LEAST_HISTORY = 8
 
 
 class AdaptiveForecaster(BaseForecaster):
-    """Forecasts by the weights that an agent gives to naive, seasonal naive, mean, SES, Holt, AR, ETS and Theta.
+    """Forecasts by the weights that an agent gives to naive, seasonal naive, mean, SES, Holt, AR, ETS, Theta and level shifts.
 
     Args:
       agent: path of a run or a bundle that was trained on `forecasting`; or the name of a baseline of such tasks, as

@@ -185,6 +185,7 @@ def forecasts_ahead(state: Forecasters, steps: int) -> Float[Array, "steps forec
             scan(regress, (newest, state.recent[1]), limit)[1],
             best @ state.ets[:, 0] + damped * (best @ state.ets[:, 1]) + season,
             state.theta + drift + season,
+            jnp.full(steps, level_shifts.expected_level(state.level)),
         ],
         axis=1,
     )
