@@ -53,7 +53,7 @@ SMALL_DISTRIBUTIONS = {
     "metaworld-ml10": {"horizon": 8, "episodes": 2},
     "metaworld-ml45": {"horizon": 8, "episodes": 2},
     "procgen": {"horizon": 8, "episodes": 2},
-    "classification-sets": {"arms": 3, "features": 2, "steps": 6},
+    "classification-sets": {"source": "wine", "arms": 3, "features": 2, "steps": 6},
     "recorded-visitors": {"items": 20, "clusters": 3, "steps": 6},
     "xland-minigrid": {"size": 7, "horizon": 6, "episodes": 2, "rulesets": 10_000},
 }
