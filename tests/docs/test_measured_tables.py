@@ -20,11 +20,10 @@ def benchmark(name, monkeypatch):
     return module
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("name", ["exported", "quantised", "microcontroller", "envelope", "real_series", "real_users"])
-=======
-@pytest.mark.parametrize("name", ["exported", "quantised", "microcontroller", "envelope", "real_users", "classification_sets"])
->>>>>>> users
+TABLES = ["exported", "quantised", "microcontroller", "envelope", "real_series", "real_users", "classification_sets"]
+
+
+@pytest.mark.parametrize("name", TABLES)
 def test_the_table_is_that_of_the_stored_numbers(name, monkeypatch):
     module = benchmark(name, monkeypatch)
     text, stored = module.PAGE.read_text(), json.loads(module.NUMBERS.read_text())
