@@ -122,10 +122,10 @@ class AbTest:
             came = f"{self.null_share} and {self.weekday_amplitude}"
             raise SpecError(f"null_share must be within 0 and 1, and weekday_amplitude 0 or more and below 1; came {came}.")
         if self.expected_rewards and (self.arms > 2 or self.novelty_deviation or self.weekday_amplitude or self.delay_looks):
-            came = (self.arms, self.novelty_deviation, self.weekday_amplitude, self.delay_looks)
+            given = (self.arms, self.novelty_deviation, self.weekday_amplitude, self.delay_looks)
             raise SpecError(
                 "expected_rewards needs 2 arms without novelty, weekdays and delays, which the belief does not know; "
-                f"came arms, novelty_deviation, weekday_amplitude and delay_looks {came}."
+                f"came arms, novelty_deviation, weekday_amplitude and delay_looks {given}."
             )
         if self.horizon_users < self.test_users:
             raise SpecError(
