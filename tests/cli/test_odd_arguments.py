@@ -63,7 +63,8 @@ def test_what_is_no_clear_line_is_found(odd, monkeypatch):
 
 
 def test_every_flag_of_a_record_is_found():
-    assert set(flags_of(RunArguments)) == {"folder", "resume", "overwrite", "begin_with", "config", "print_config"}
+    expected = {"folder", "resume", "overwrite", "begin_with", "config", "print_config", "measure_baselines"}
+    assert set(flags_of(RunArguments)) == expected
 
 
 def test_lines_reach_the_work_and_are_refused(odd):

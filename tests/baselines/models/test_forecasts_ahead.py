@@ -24,7 +24,8 @@ def test_the_first_step_is_the_forecast_of_one_step(state):
     np.testing.assert_allclose(ahead(state, 1)[0], forecasts(state), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "Theta"])
+# Told its own forecasts, `level shifts` would trust its level more; ahead it keeps to what it believes now.
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("Theta", "level shifts")])
 def test_it_goes_on_as_if_its_own_forecasts_came(state, name):
     place, expected, told = NAMES.index(name), [], state
     for _ in range(STEPS):

@@ -101,9 +101,9 @@ def recorded_visitors(
     """Recommendation of items to visitors who are fitted to real people.
 
     Args:
-      source: ratings of films, or purchases of catsup, crackers, ketchup, tuna or yogurt.
-      items: films of `movielens`, those with most ratings. Other sources have as many offers as were recorded, 17 to 23.
-      clusters: of visitors, which is also the number of numbers in the vector of an item.
+      source: ratings by users of MovieLens, or purchases of catsup, crackers, ketchup, tuna or yogurt.
+      items: number of items of `movielens`, those with most ratings. Other sources have all that were recorded, 17 to 23.
+      clusters: number of clusters of visitors, and of numbers in the vector of an item.
       steps: items that are shown in one lifetime.
       available: share of the items that are allowed at a step, above 0; 1 allows all of them.
       train_clusters: share of the visitors of `train` who are drawn from the clusters rather than being people of training.

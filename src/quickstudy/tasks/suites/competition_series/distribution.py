@@ -67,7 +67,7 @@ class CompetitionTasks:
     """Series of M1, M3 and Tourism, to be forecast by weighing simple forecasters.
 
     Args:
-      frequency: of the series; `all` takes those of every frequency that are long enough.
+      frequency: which series; `all` takes those of every frequency that are long enough.
       history: least number of values before the first forecast.
       horizon: number of values to forecast, the last ones of each series.
       recent: number of values before the newest one that an observation shows.
