@@ -85,6 +85,7 @@ class AdaptiveForecaster(BaseForecaster):
         self.history = history
         self.seed = seed
         super().__init__()
+        self._y = None  # where a user sets `remember_data`, sktime looks for it before the first fit
 
     def _fit(self, y: Any, X: Any, fh: Any) -> "AdaptiveForecaster":  # noqa: N803  # as sktime names it
         del X, fh

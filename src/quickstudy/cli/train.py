@@ -120,7 +120,7 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
     if not trained.finished:
         kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
         again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
-        where = " in every process, each with its own --process-id" if asked.processes.processes > 1 else ""
+        where = " in every process, each with its own --process-id," if asked.processes.processes > 1 else ""
         console.print(f"Interrupted and saved. Go on{where} with:\n  {again}", soft_wrap=True)
         return 130
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
