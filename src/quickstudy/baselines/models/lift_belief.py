@@ -72,7 +72,12 @@ def ranked(belief: LiftBelief) -> tuple[Array, Array]:
 
 
 def expected_conversions_lost(belief: LiftBelief, users: Float[Array, " arms"]) -> Float[Array, ""]:
-    """Expected conversions lost by so many users of each of two arms, against showing all of them the better one."""
+    """Expected conversions lost in a test of two arms, against showing the better one to all its users.
+
+    Args:
+      belief: about the lift of the one treatment.
+      users: `[2]`, who were shown the control and the treatment.
+    """
     better = expected_positive(belief.mean[0], belief.deviation[0])
     worse = expected_positive(-belief.mean[0], belief.deviation[0])
     return belief.unit * (1 - belief.null[0]) * (users[0] * better + users[1] * worse)

@@ -10,7 +10,7 @@ A test has k arms, and arm 0 is the control. Users come in looks (the batches af
 - Reward: minus the expected conversions that were lost against showing the best arm to all users from the start. It is paid
   when the test ends, since earlier it would tell the lifts. So the ceiling is exactly 0, and regret is conversions lost.
 - With `expected_rewards`, tests of `train` pay the expectation of this loss, given counts and prior. Its mean over tests
-  is the same, up to a normal approximation, and its standard deviation is about a third. Other splits pay the loss itself.
+  is the same, up to a normal approximation, and its standard deviation is less than half. Other splits pay the loss itself.
 - `objective="regret"`: any arm may be shipped at any look. Going on after the last look ships the arm that looks best.
 - `objective="inference"`: a treatment may be shipped only once the gate agrees (`baselines.models.gate`), so a treatment that
   is not better is shipped in at most 5 % of tests, whatever the agent does. The observation ends with a mask of allowed
