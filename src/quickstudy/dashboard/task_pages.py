@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
@@ -119,13 +120,16 @@ class TaskPages:
 
     def evaluation(self, name: str, split: str) -> Evaluation:
         """The evaluation of a split in a folder; read again only if its file has changed."""
-        path = self._folder / name / f"evaluation-{split}.json"
+        path = self._folder / name / f"evaluation-{file_word(split)}.json"
         return self._files.read(path, Evaluation.load, path)
 
     def table(self, name: str, split: str) -> TaskTable | None:
-        """The tasks of an evaluation; None where an earlier version has stored it."""
+        """The tasks of an evaluation; None where an earlier version has stored it, or they are those of another agent."""
         path = table_path(self._folder / name, split)
-        return self._files.read(path, TaskTable.load, path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        found = self._files.read(path, TaskTable.load, path)
+        return found if printable(agent_of(self.evaluation(name, split))[0]) in found.returns else None
 
     def lifetimes(self, name: str, split: str) -> WorstLifetimes | None:
         """The lifetimes on the worst tasks; None where there are none."""
@@ -143,7 +147,7 @@ def chosen_parameters(asked: Asked, table: TaskTable) -> tuple[str, str] | None:
     return first, second if second != first else next(name for name in names if name != first)
 
 
-def map_of(table: TaskTable, agent: str, chosen: tuple[str, str]) -> Any:
+def map_of(table: TaskTable, agent: str, chosen: tuple[str, str]) -> Markup:
     """The map of an agent's returns as a drawing.
 
     Args:
