@@ -87,6 +87,19 @@ def test_without_a_holdback_there_is_no_uplift(tmp_path):
     store.close()
 
 
+def test_a_reward_that_never_came_leaves_its_lifetime_out_or_has_a_value(tmp_path):
+    url = f"sqlite:{tmp_path / 'a.db'}"
+    engine = Engine(served_within(tmp_path, HALF), open_store(url))
+    engine.start()
+    engine.ask_and_wait(Act(name=SessionName("default", "a"), observation=0))
+    engine.stop()
+    store = open_store(url, serves=False)
+    with pytest.raises(UsageError, match="1 with a reward is unknown"):
+        holdback_log(store, tenant="default", decisions=1)
+    assert holdback_log(store, tenant="default", decisions=1, unknown_reward=0.5).rewards.tolist() == [[0.5]]
+    store.close()
+
+
 def test_the_fallback_would_have_done_what_it_did_where_it_acted(served):
     store, seen, folder = served
     fallback = served_within(folder, dataclasses.replace(HALF, mode="fallback"))
