@@ -73,6 +73,8 @@ def test_the_arms_are_those_that_clients_saw(served):
 def test_lifetimes_that_are_too_short_are_named(served):
     with pytest.raises(UsageError, match=r"16 with fewer than 4 decisions so far.*look at fewer decisions"):
         holdback_log(served[0], tenant="default", decisions=4)
+    with pytest.raises(UsageError, match="1 or more; came 0"):
+        holdback_log(served[0], tenant="default", decisions=0)
 
 
 def test_without_a_holdback_there_is_no_uplift(tmp_path):

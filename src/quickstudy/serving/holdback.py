@@ -61,9 +61,11 @@ def holdback_log(
       agent: digest of the version whose sessions are read, or its beginning; all versions if not given.
       unknown_reward: stands for rewards that never came; without it, lifetimes with such a decision are left out.
     Raises:
-      UsageError: no version was served with a holdback, or no lifetime has enough decisions.
+      UsageError: decisions is below 1, or no lifetime with a holdback has enough decisions.
       UnknownNameError: the store has no such version.
     """
+    if decisions < 1:
+        raise UsageError(f"decisions must be a whole number of 1 or more; came {decisions!r}.")
     rows: list[list[float]] = []
     arms: list[bool] = []
     streams: list[str] = []
