@@ -13,6 +13,7 @@ from dashboard.made import table
 from dashboard.test_agent_pages import CHAMPION, MEANS
 from dashboard.test_pages import text_of
 from quickstudy.cli.guards import guard_of
+from quickstudy.dashboard.fallbacks import Fallbacks
 from quickstudy.dashboard.sources import Sources, dashboard
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.http.server import served_from_bundle
@@ -74,6 +75,11 @@ def test_uplift_and_choices_of_the_fallback_are_shown(tmp_path):
         assert [row[-2] for row in rows] == [row[5] for row in rows]
     with running(dashboard(Sources(runs=tmp_path / "runs", store=store))) as url, httpx.Client(base_url=url) as client:
         assert "no registry was given" in text_of(client.get(f"/sessions/one?name={name}&fallback=yes"))
+    late = Registry(tmp_path / "late")
+    fallbacks = Fallbacks(store, late)
+    assert "the registry holds no version" in fallbacks.choices(SessionName("default", name))
+    late.put("bandit", CHAMPION, seed=0, load=load, envelope=envelope)
+    assert len(fallbacks.choices(SessionName("default", name))) == STEPS  # the sentence was not kept
     store.close()
 
 

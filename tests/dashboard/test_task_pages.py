@@ -1,5 +1,6 @@
 """Tasks of an evaluation: the map over two parameters, and the lifetime on one of the worst ones."""
 
+import dataclasses
 import html
 import re
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.made import RUN_WITH_RESULTS, table
+from dashboard.made import LEVELS, RUN_WITH_RESULTS, TABLE, table
 from dashboard.test_pages import text_of
 from quickstudy.dashboard.drawings import binned_tasks, task_map
 from reports.made_lifetime import LIFETIME
+from reports.test_page import made
 
 FAR = "folder=study/best&split=ood-far"
 
@@ -61,7 +63,9 @@ def test_a_worst_task_is_one_click_from_its_lifetime(client, runs):
     assert "Task 2 of ood:far" in said
     assert "quickstudy video" in said
     assert re.search(r"--split ood:far --task 2 --tasks 4 --seed 0 --folder \S+/study/best/videos/ood-far-2", said)
-    for chart in re.findall(r'data-csv="([^"]+)"', lifetime.text):
+    charts = re.findall(r'data-csv="([^"]+)"', lifetime.text)
+    assert [html.unescape(chart).rpartition("&part=")[2] for chart in charts] == ["return", "actions", "task"]
+    for chart in charts:
         assert len(client.get(html.unescape(chart)).text.splitlines()) > 1, chart
     header, rows = table(client.get(f"/generalisation/lifetime.csv?{FAR}&task=2").text)
     assert header[:2] == ["step", "episode"]
@@ -72,6 +76,15 @@ def test_a_worst_task_is_one_click_from_its_lifetime(client, runs):
     Image.new("RGB", (20, 10)).save(path / "adaptation.png")
     assert 'class="strip"' in client.get(html.unescape(address)).text
     assert client.get(f"/generalisation/strip.png?{FAR}&task=2").headers["content-type"] == "image/png"
+
+
+def test_a_table_of_another_agent_is_not_shown(empty, tmp_path):
+    folder = tmp_path / "runs" / "old"
+    made(LEVELS, split="ood:far").save(folder)
+    dataclasses.replace(TABLE, returns={"maml": TABLE.returns["rl2"]}).save(folder)
+    said = text_of(empty.get("/generalisation?folder=old"))
+    assert "These results do not hold the parameters of their tasks." in said
+    assert empty.get("/generalisation/map.csv?folder=old&split=ood-far").status_code == 400
 
 
 @pytest.mark.parametrize(

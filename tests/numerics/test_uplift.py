@@ -45,3 +45,5 @@ def test_the_interval_covers_the_truth_and_the_lift_follows():
 def test_an_arm_needs_two_sessions():
     with pytest.raises(UsageError, match="the fallback has 1"):
         uplift_of(np.ones(5), np.array([False, False, False, True, True]), np.array([0, 1, 2, 3, 3]))
+    with pytest.raises(UsageError, match="the agent has 0"):
+        uplift_of(np.ones(0), np.ones(0, bool), np.ones(0, int))

@@ -73,6 +73,8 @@ def test_the_arms_are_those_that_clients_saw(served):
 def test_lifetimes_that_are_too_short_are_named(served):
     with pytest.raises(UsageError, match=r"16 with fewer than 4 decisions so far.*look at fewer decisions"):
         holdback_log(served[0], tenant="default", decisions=4)
+    with pytest.raises(UsageError, match="1 or more; came 0"):
+        holdback_log(served[0], tenant="default", decisions=0)
 
 
 def test_without_a_holdback_there_is_no_uplift(tmp_path):
@@ -84,6 +86,19 @@ def test_without_a_holdback_there_is_no_uplift(tmp_path):
     store = open_store(url, serves=False)
     with pytest.raises(UsageError, match="1 with no holdback in its envelope"):
         holdback_log(store, tenant="default", decisions=1)
+    store.close()
+
+
+def test_a_reward_that_never_came_leaves_its_lifetime_out_or_has_a_value(tmp_path):
+    url = f"sqlite:{tmp_path / 'a.db'}"
+    engine = Engine(served_within(tmp_path, HALF), open_store(url))
+    engine.start()
+    engine.ask_and_wait(Act(name=SessionName("default", "a"), observation=0))
+    engine.stop()
+    store = open_store(url, serves=False)
+    with pytest.raises(UsageError, match="1 with a reward is unknown"):
+        holdback_log(store, tenant="default", decisions=1)
+    assert holdback_log(store, tenant="default", decisions=1, unknown_reward=0.5).rewards.tolist() == [[0.5]]
     store.close()
 
 

@@ -1,12 +1,11 @@
 """The pages of the agents in a registry: versions, aliases, history, and champion against challenger."""
 
-import threading
-from collections import OrderedDict
 from typing import Any
 
 from starlette.responses import Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
+from quickstudy.dashboard.kept import Kept
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.protocol.errors import QuickstudyError, UsageError
 from quickstudy.serving.evaluated import Evaluated, differences, evaluate_policy
@@ -32,8 +31,7 @@ class AgentPages:
 
     def __init__(self, registry: Registry, pages: Pages, *, store: Store | None):
         self._registry, self._pages, self._store = registry, pages, store
-        self._kept: OrderedDict[tuple, Evaluated | str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = Kept[Evaluated | str](_MOST_KEPT)
 
     def routes(self) -> list[PageRoute]:
         """The paths of these pages."""
@@ -108,12 +106,7 @@ class AgentPages:
         assert store is not None  # only asked for where there is one
         digest, tenant = self._registry.find(name, word), asked.caller.tenant
         key = (name, digest, decisions, tenant, tuple(sorted((shard, link.seq) for shard, link in store.heads().items())))
-        with self._lock:  # one at a time: it takes seconds, and every core
-            if key not in self._kept:
-                self._kept[key] = self._evaluated(store, name, digest, decisions, tenant)
-                while len(self._kept) > _MOST_KEPT:
-                    self._kept.popitem(last=False)
-            found = self._kept[key]
+        found = self._kept.answer(key, lambda: self._evaluated(store, name, digest, decisions, tenant))
         return (None, found) if isinstance(found, str) else (found, "")
 
     def _evaluated(self, store: Store, name: str, digest: str, decisions: int, tenant: str) -> Evaluated | str:

@@ -65,8 +65,13 @@ def task_map(
       ranges: smallest and largest value of each parameter over training tasks; None where unknown.
     """
     lows, highs = zip(*(_reach(edge, known) for edge, known in zip(bins.edges, ranges, strict=True)), strict=True)
-    across = lambda x: _LEFT + _MAP * (x - lows[0]) / (highs[0] - lows[0])  # noqa: E731
-    down = lambda y: _TOP + _MAP * (1 - (y - lows[1]) / (highs[1] - lows[1]))  # noqa: E731
+
+    def across(x: float) -> float:
+        return _LEFT + _MAP * (x - lows[0]) / (highs[0] - lows[0])
+
+    def down(y: float) -> float:
+        return _TOP + _MAP * (1 - (y - lows[1]) / (highs[1] - lows[1]))
+
     known = bins.means[bins.counts > 0]
     least, most = float(known.min()), float(known.max())
     parts = [Markup('<rect class="ground" x="{}" y="{}" width="{}" height="{}"/>').format(_LEFT, _TOP, _MAP, _MAP)]

@@ -1,10 +1,9 @@
 """What the fallbacks of envelopes would have done in sessions: their agents, from a registry, and what was found before."""
 
 import dataclasses
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 
+from quickstudy.dashboard.kept import Kept
 from quickstudy.evaluation.guarded import guarded_agent
 from quickstudy.protocol.errors import QuickstudyError, UsageError
 from quickstudy.protocol.printable import shell_word
@@ -32,35 +31,24 @@ class Fallbacks:
 
     def __init__(self, store: Store, registry: Registry | None):
         self._store, self._registry = store, registry
-        self._agents: OrderedDict[str, ServedAgent] = OrderedDict()
-        self._kept: OrderedDict[tuple, Mapping[str, FallbackChoice] | str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._agents = Kept[ServedAgent](_MOST_AGENTS)
+        self._choices = Kept[Mapping[str, FallbackChoice]](_MOST_SESSIONS)
 
     def choices(self, name: SessionName) -> Mapping[str, FallbackChoice] | str:
         """The fallback's choice at each decision of a session, by its id; or a sentence that says why there is none."""
         stored = self._store.load([name]).get(name)
         if stored is None:
             return "There is no such session."
-        key = (name, stored.version)
-        with self._lock:  # one at a time: it takes seconds, and every core
-            if key not in self._kept:
-                try:
-                    self._kept[key] = self._found(name, stored.agent)
-                except QuickstudyError as error:
-                    self._kept[key] = str(error)
-                while len(self._kept) > _MOST_SESSIONS:
-                    self._kept.popitem(last=False)
-            return self._kept[key]
+        try:
+            return self._choices.answer((name, stored.version), lambda: self._found(name, stored.agent))
+        except QuickstudyError as error:  # not kept: the remedy may be a bundle that comes into the registry
+            return str(error)
 
     def _found(self, name: SessionName, digest: str) -> Mapping[str, FallbackChoice]:
         events = [event_of(event) for event in self._store.events(name)]
         if len(events) > _MOST_EVENTS:
             raise UsageError(f"this session has {len(events):,} events; at most {_MOST_EVENTS:,} are replayed.")
-        if digest not in self._agents:
-            self._agents[digest] = self._loaded(digest)
-            while len(self._agents) > _MOST_AGENTS:
-                self._agents.popitem(last=False)
-        return fallback_choices(events, self._agents[digest])
+        return fallback_choices(events, self._agents.answer(digest, lambda: self._loaded(digest)))
 
     def _loaded(self, digest: str) -> ServedAgent:
         registry = self._registry

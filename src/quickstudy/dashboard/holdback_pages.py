@@ -1,14 +1,13 @@
 """The page of the holdback: what a served agent earns beyond its fallback, from lifetimes that chance gave to the fallback."""
 
-import threading
 import urllib.parse
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from starlette.responses import Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
+from quickstudy.dashboard.kept import Kept
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.protocol.errors import QuickstudyError, UsageError
 from quickstudy.serving.holdback import HoldbackLog, holdback_log
@@ -32,8 +31,7 @@ class HoldbackPages:
 
     def __init__(self, store: Store, pages: Pages):
         self._store, self._pages = store, pages
-        self._kept: OrderedDict[tuple, HoldbackLog | str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = Kept[HoldbackLog | str](_MOST_KEPT)
 
     def routes(self) -> list[PageRoute]:
         """The paths of these pages."""
@@ -72,13 +70,8 @@ class HoldbackPages:
     def _log(self, asked: Asked, decisions: int, version: str) -> tuple[HoldbackLog | None, str]:
         """What the uplift rests on, or why there is nothing. It is kept until the sessions change."""
         heads = tuple(sorted((shard, link.seq) for shard, link in self._store.heads().items()))
-        key = (decisions, version, asked.caller.tenant, heads)
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = self._read(asked.caller.tenant, decisions, version)
-                while len(self._kept) > _MOST_KEPT:
-                    self._kept.popitem(last=False)
-            found = self._kept[key]
+        tenant = asked.caller.tenant
+        found = self._kept.answer((decisions, version, tenant, heads), lambda: self._read(tenant, decisions, version))
         return (None, found) if isinstance(found, str) else (found, "")
 
     def _read(self, tenant: str, decisions: int, version: str) -> HoldbackLog | str:

@@ -6,17 +6,19 @@ Evaluations during training write it beside the metrics of a run (`within.jsonl`
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from quickstudy.dashboard.stored_evaluations import Measure
 from quickstudy.storage.metrics_sample import evenly_chosen_lines
 from quickstudy.storage.run_folder import WITHIN
 
 MOST = 12
 """Moments that are shown. They are closer together at the beginning of training, where more is learned."""
 _LOOKED_AT = 240
+"""Lines of the file that are parsed, evenly chosen. The moments are chosen among them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Moments:
       values: `[moments, points]`, return or regret so far, mean over seeds and held-out tasks, reward units.
     """
 
-    measure: Literal["return", "regret"]
+    measure: Measure
     trained_steps: tuple[int, ...]
     steps: tuple[int, ...]
     values: Float[np.ndarray, "moments points"]
@@ -44,7 +46,7 @@ class Moments:
         return self.values[:, int(np.searchsorted(self.steps, share * self.steps[-1]))].tolist()
 
 
-def read_moments(folder: Path, measure: Literal["return", "regret"], *, ceiling: float | None) -> Moments | None:
+def read_moments(folder: Path, measure: Measure, *, ceiling: float | None) -> Moments | None:
     """The moments of a run; None where there are none.
 
     Args:

@@ -2,7 +2,7 @@
 
 import urllib.parse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.dashboard.runs import MEASURES, RunCurve, Runs, binned
 from quickstudy.dashboard.stored_evaluations import (
     AdaptationCurve,
+    Measure,
     WorstTask,
     adaptation_curves,
     agent_of,
@@ -24,7 +25,7 @@ from quickstudy.dashboard.stored_evaluations import (
 from quickstudy.dashboard.task_pages import TaskPages, chosen_parameters, map_of, worst_in_table
 from quickstudy.evaluation.results import Evaluation
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.printable import file_word, printable
+from quickstudy.protocol.printable import file_word
 
 _BINS = 200
 _MOST_LINES = 1000
@@ -99,10 +100,10 @@ class ResultPages:
         asked_for = asked.one("folder")
         return values["name"] or (asked_for if asked_for in self._runs.names() else None)
 
-    def _moments(self, name: str, measure: Literal["return", "regret"]) -> Moments | None:
+    def _moments(self, name: str, measure: Measure) -> Moments | None:
         """The curves within a task during the training of a run; its ceiling is that of the evaluation on test tasks."""
         path, ceiling = self._folder / name / "evaluation-test.json", None
-        if path.is_file() and (known := self._load(name, "test").ceiling) is not None:
+        if path.is_file() and (known := self._tasks.evaluation(name, "test").ceiling) is not None:
             ceiling = known.value
         return read_moments(self._folder / name, measure, ceiling=ceiling)
 
@@ -112,7 +113,7 @@ class ResultPages:
         if name is None:
             return self._pages.page("generalisation.html", title="Generalisation", **values)
         splits = sorted(found[name], key=lambda split: (_ORDER.index(split) if split in _ORDER else 2, split))
-        evaluations = [self._load(name, split) for split in splits]
+        evaluations = [self._tasks.evaluation(name, split) for split in splits]
         rows = [(one, *agent_of(one)) for one in evaluations]
         worst = self._worst(name, evaluations)
         has_run = name in self._runs.names() and len(self._runs.curve(name, "held_out_return", most=_MOST_LINES).steps) > 0
@@ -140,7 +141,7 @@ class ResultPages:
         header = ["split", "tasks", "agent", "return (reward units)", "95 % from", "95 % to", "score", "95 % from", "95 % to"]
         rows = []
         for split in found.get(values["name"], []):
-            evaluation = self._load(values["name"], split)
+            evaluation = self._tasks.evaluation(values["name"], split)
             for name, result in evaluation.results.items():
                 own, score = result.lifetime_return, result.normalised_score
                 scores = [None] * 3 if score is None else [score.value, score.low, score.high]
@@ -158,7 +159,7 @@ class ResultPages:
             agent, split = agent_of(evaluation)[0], evaluation.split
             baselines = [one for one, result in evaluation.results.items() if not result.trained and result.control is None]
             table, rows = self._tasks.table(name, split), list[WorstTask]()
-            if table is not None and printable(agent) in table.returns:
+            if table is not None:
                 rows = worst_in_table(table, agent, baselines, most=_WORST)
             elif files:
                 rows = worst_tasks(folder / files[0], split=split, agent=agent, baselines=baselines, most=_WORST)
@@ -178,7 +179,7 @@ class ResultPages:
         chosen = None if table is None else chosen_parameters(asked, table)
         if table is None or chosen is None:
             return {"map": None, "held": held, "tabled": table is not None}
-        agent = agent_of(self._load(name, on))[0]
+        agent = agent_of(self._tasks.evaluation(name, on))[0]
         link = urllib.parse.urlencode({"folder": name, "split": on, "across": chosen[0], "up": chosen[1]})
         return {
             "map": map_of(table, agent, chosen), "held": held, "on": on, "chosen": chosen, "map_link": link, "tabled": True,
@@ -205,20 +206,15 @@ class ResultPages:
         }
         return found, values
 
-    def _load(self, name: str, split: str) -> Evaluation:
-        return self._tasks.evaluation(name, split)
-
-    def _curves(
-        self, asked: Asked, values: dict[str, Any]
-    ) -> tuple[Evaluation, Literal["return", "regret"], list[AdaptationCurve]]:
+    def _curves(self, asked: Asked, values: dict[str, Any]) -> tuple[Evaluation, Measure, list[AdaptationCurve]]:
         if values["name"] is None:
             raise UsageError("there are no results here. Measure a run first: quickstudy evaluate RUN.")
-        evaluation = self._load(values["name"], values["split"])
+        evaluation = self._tasks.evaluation(values["name"], values["split"])
         measure = _measure(asked)
         return evaluation, measure, adaptation_curves(evaluation, measure)
 
 
-def _measure(asked: Asked) -> Literal["return", "regret"]:
+def _measure(asked: Asked) -> Measure:
     return "regret" if asked.one("measure") == "regret" else "return"
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from starlette.responses import Response, StreamingResponse
 
 from quickstudy.dashboard.asked import Asked, PageRoute
+from quickstudy.dashboard.kept import stamp_of
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.dashboard.runs import MEASURES, Runs, RunState, binned, comparable
 from quickstudy.protocol.errors import UsageError
@@ -89,7 +89,7 @@ class RunPages:
     def _events(self, asked: Asked) -> Response:
         name = asked.one("name")
         path = self._runs.folder_of(name) / "metrics.jsonl"
-        return event_stream(lambda: _stamp(path))
+        return event_stream(lambda: stamp_of(path))
 
     def _compare(self, asked: Asked) -> Response:
         measure = _measure(asked)
@@ -138,14 +138,6 @@ def event_stream(stamp: Callable[[], Any]) -> Response:
             before = now
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 def _measure(asked: Asked) -> str:

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from quickstudy.dashboard.kept import KeptFiles
 from quickstudy.evaluation.training_runs import has_spent_its_budget, planned_updates
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.folder_lock import in_use
@@ -27,7 +27,6 @@ _DEPTH = 3
 _RECENT_LINES = 20
 _STALLED_SECONDS = 600.0
 _LARGEST = 1e100
-Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,8 +83,7 @@ class Runs:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self._kept: dict[tuple[Any, ...], tuple[tuple, Any]] = {}
-        self._lock = threading.Lock()
+        self._files = KeptFiles(4 * MOST_RUNS)
 
     def names(self) -> list[str]:
         """Paths of the run folders below the folder, at most three folders deep, in alphabetical order."""
@@ -109,8 +107,8 @@ class Runs:
         """One run as it is now; `name` must be one of `names`."""
         folder = self.folder / name
         try:
-            description = self._until_changed(folder / "run.json", read_description, folder)
-            return _state_of(name, folder, description, self._until_changed)
+            description = self._files.read(folder / "run.json", read_description, folder)
+            return _state_of(name, folder, description, self._files)
         except (UsageError, OSError) as error:
             return RunState(name=name, folder=folder, state="damaged", alerts=(str(error),), changed=_changed(folder))
 
@@ -125,22 +123,7 @@ class Runs:
     def curve(self, name: str, measure: str, *, most: int) -> RunCurve:
         """A measure of a run along its training, from at most so many lines of its file of metrics."""
         path = self.folder / name / "metrics.jsonl"
-        return self._until_changed(path, _curve_of, path, measure, most)
-
-    def _until_changed(self, path: Path, read: Callable[..., Found], *arguments: Any) -> Found:
-        """What a function reads of a file, read again only if the file has changed."""
-        found = path.stat() if path.exists() else None
-        stamp = (None, None) if found is None else (found.st_mtime_ns, found.st_size)
-        key = (read.__name__, str(path), *arguments)
-        with self._lock:
-            kept = self._kept.get(key)
-        if kept is None or kept[0] != stamp:
-            kept = (stamp, read(*arguments))
-            with self._lock:
-                if len(self._kept) > 4 * MOST_RUNS:
-                    self._kept.clear()
-                self._kept[key] = kept
-        return kept[1]
+        return self._files.read(path, _curve_of, path, measure, most)
 
 
 def comparable(states: Sequence[RunState]) -> list[list[RunState]]:
@@ -176,9 +159,9 @@ def binned(curves: Sequence[RunCurve], *, bins: int) -> tuple[Float[np.ndarray, 
     return steps[filled] / lines[filled], means[filled]
 
 
-def _state_of(name: str, folder: Path, description: Mapping[str, Any], until_changed: Callable[..., Any]) -> RunState:
+def _state_of(name: str, folder: Path, description: Mapping[str, Any], files: KeptFiles) -> RunState:
     path = folder / "metrics.jsonl"
-    sample = until_changed(path, _newest_lines, path)
+    sample = files.read(path, _newest_lines, path)
     lines = [line for line in sample.lines if all(_is_number(line.get(key)) for key in ("steps", "seconds"))]
     algorithm, distribution, training = (_part(description, part) for part in ("algorithm", "distribution", "training"))
     last = lines[-1] if lines else {"update": 0, "steps": 0, "seconds": 0.0}

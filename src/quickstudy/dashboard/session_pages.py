@@ -149,7 +149,7 @@ class SessionPages:
         return found
 
     def _fallback(self, asked: Asked, log: SessionLog) -> Mapping[str, FallbackChoice] | str | None:
-        """What the fallback would have done, by decision, or why nobody knows; None where the page was not asked for it."""
+        """What the fallback would have done, by decision, or why that is not known; None where it was not asked for."""
         return self._fallbacks.choices(log.name) if asked.one("fallback") == "yes" else None
 
     def _name(self, tenant: str, session: str) -> SessionName:

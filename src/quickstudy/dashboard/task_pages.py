@@ -1,16 +1,17 @@
 """Tasks of an evaluation: a map of returns over two parameters, the worst tasks, and the lifetime on one of them."""
 
-import functools
 import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.belief_pages import lifetime_csv
 from quickstudy.dashboard.drawings import Bins, binned_tasks, task_map
+from quickstudy.dashboard.kept import KeptFiles
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.dashboard.stored_evaluations import WorstTask, agent_of, folders_with_evaluations
 from quickstudy.evaluation.example_lifetime import ExampleLifetime
@@ -21,6 +22,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.printable import file_word, printable, shell_word
 
 _MOST_BINS = 12
+_MOST_FILES = 64
 _VIDEOS = "videos"
 
 
@@ -34,6 +36,7 @@ class TaskPages:
 
     def __init__(self, folder: Path, pages: Pages):
         self._folder, self._pages = folder, pages
+        self._files = KeptFiles(_MOST_FILES)
 
     def routes(self) -> list[PageRoute]:
         """The paths of these pages."""
@@ -117,17 +120,21 @@ class TaskPages:
 
     def evaluation(self, name: str, split: str) -> Evaluation:
         """The evaluation of a split in a folder; read again only if its file has changed."""
-        return _read(Evaluation, self._folder / name / f"evaluation-{split}.json")
+        path = self._folder / name / f"evaluation-{file_word(split)}.json"
+        return self._files.read(path, Evaluation.load, path)
 
     def table(self, name: str, split: str) -> TaskTable | None:
-        """The tasks of an evaluation; None where an earlier version has stored it."""
+        """The tasks of an evaluation; None where an earlier version has stored it, or they are those of another agent."""
         path = table_path(self._folder / name, split)
-        return _read(TaskTable, path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        found = self._files.read(path, TaskTable.load, path)
+        return found if printable(agent_of(self.evaluation(name, split))[0]) in found.returns else None
 
     def lifetimes(self, name: str, split: str) -> WorstLifetimes | None:
         """The lifetimes on the worst tasks; None where there are none."""
         path = lifetimes_path(self._folder / name, split)
-        return _read(WorstLifetimes, path) if path.is_file() else None
+        return self._files.read(path, WorstLifetimes.load, path) if path.is_file() else None
 
 
 def chosen_parameters(asked: Asked, table: TaskTable) -> tuple[str, str] | None:
@@ -140,7 +147,7 @@ def chosen_parameters(asked: Asked, table: TaskTable) -> tuple[str, str] | None:
     return first, second if second != first else next(name for name in names if name != first)
 
 
-def map_of(table: TaskTable, agent: str, chosen: tuple[str, str]) -> Any:
+def map_of(table: TaskTable, agent: str, chosen: tuple[str, str]) -> Markup:
     """The map of an agent's returns as a drawing.
 
     Args:
@@ -182,15 +189,3 @@ def _rows(lifetime: ExampleLifetime) -> list[dict[str, Any]]:
         {"step": slot + 1, "episode": slot // lifetime.horizon + 1, "action": action, "reward": reward, "so_far": total}
         for slot, action, reward, total in zip(lifetime.slots, lifetime.actions, lifetime.rewards, so_far, strict=True)
     ]
-
-
-def _read(kind: Any, path: Path) -> Any:
-    found = path.stat()
-    return _loaded(kind, path, found.st_mtime_ns, found.st_size)
-
-
-@functools.lru_cache(maxsize=64)
-def _loaded(kind: Any, path: Path, changed: int, size: int) -> Any:
-    """What a file holds, read again only if it has changed."""
-    del changed, size
-    return kind.load(path)

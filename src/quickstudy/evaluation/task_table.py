@@ -97,7 +97,7 @@ def task_table(
     of_training = parameters
     if split != "train":
         of_training = _numbers(distribution, draw_tasks(distribution, split="train", tasks=_TRAINING_TASKS, seed=seed)[0])
-    differ = [name for name, values in parameters.items() if np.isfinite(values).all() and (values != values[0]).any()]
+    differ = [name for name, values in parameters.items() if (values != values[0]).any()]
     differ += [name for name, values in of_training.items() if name in parameters and (values != values[0]).any()]
     kept = [name for name in dict.fromkeys(differ) if np.isfinite(parameters[name]).all()][:MOST_PARAMETERS]
     known = [name for name in kept if name in of_training and np.isfinite(of_training[name]).all()]

@@ -73,11 +73,9 @@ def uplift_of(
       >>> found.difference.value
       2.0
     """
-    number = np.unique(session, return_inverse=True)[1]
+    names, number = np.unique(session, return_inverse=True)
     arms = {"agent": ~held_back, "fallback": held_back}
-    counts = {
-        name: np.bincount(number, weights=chosen.astype(float), minlength=number.max() + 1) for name, chosen in arms.items()
-    }
+    counts = {name: np.bincount(number, weights=chosen.astype(float), minlength=len(names)) for name, chosen in arms.items()}
     sessions = {name: int((count > 0).sum()) for name, count in counts.items()}
     for name, count in sessions.items():
         if count < LEAST_SESSIONS:
@@ -88,7 +86,7 @@ def uplift_of(
     means = {name: float(returns[chosen].mean()) for name, chosen in arms.items()}
     linearised = {
         name: (
-            np.bincount(number, weights=np.where(chosen, returns - means[name], 0.0), minlength=len(counts[name]))
+            np.bincount(number, weights=np.where(chosen, returns - means[name], 0.0), minlength=len(names))
             / counts[name].mean()
         )
         for name, chosen in arms.items()

@@ -61,9 +61,11 @@ def holdback_log(
       agent: digest of the version whose sessions are read, or its beginning; all versions if not given.
       unknown_reward: stands for rewards that never came; without it, lifetimes with such a decision are left out.
     Raises:
-      UsageError: no version was served with a holdback, or no lifetime has enough decisions.
+      UsageError: decisions is below 1, or no lifetime with a holdback has enough decisions.
       UnknownNameError: the store has no such version.
     """
+    if decisions < 1:
+        raise UsageError(f"decisions must be a whole number of 1 or more; came {decisions!r}.")
     rows: list[list[float]] = []
     arms: list[bool] = []
     streams: list[str] = []
@@ -110,7 +112,7 @@ def holdback_log(
 
 def _share_of(lifetime: LoggedLifetime) -> float:
     """The holdback of the envelope; 0 where there is none."""
-    rules = (lifetime.envelope or {}).get("rules", {})
+    rules = (lifetime.described.get("envelope") or {}).get("rules", {})
     share = rules.get("holdback", 0.0) if isinstance(rules, dict) else 0.0
     return float(share)
 
@@ -119,7 +121,7 @@ def _arm_of(lifetime: LoggedLifetime, decisions: int) -> bool | None:
     """Whether the lifetime was held back; None where its first decisions do not agree, or a kill switch decided."""
     reasons = set()
     for step in lifetime.steps[:decisions]:
-        decided = leaves_by(lifetime.layouts["decision"], step.decision)
+        decided = leaves_by(lifetime.described["layouts"]["decision"], step.decision)
         reasons.add(int(decided[GUARD_REASON]) if GUARD_REASON in decided else None)
     if None in reasons or MODE in reasons or (HOLDBACK in reasons and len(reasons) > 1):
         return None

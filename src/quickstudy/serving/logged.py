@@ -77,8 +77,9 @@ class LoggedLifetime:
       number: of the lifetime within the session, from 0.
       stream: of the session; forks share it.
       policy: of the session.
-      layouts: of the words of observations and decisions.
-      envelope: digest and rules of the envelope of the version that the session has now; None where it has none.
+      agent: digest of the version that the session has now.
+      described: that version as the store describes it: its spec, the `layouts` of the words of observations and decisions,
+        and, if it has one, the digest and the rules of its `envelope`.
       steps: in the order of their slots.
       over: whether no decision can follow.
       late: ids of the decisions that were made before an earlier reward had come.
@@ -88,8 +89,8 @@ class LoggedLifetime:
     number: int
     stream: str
     policy: SessionPolicy
-    layouts: dict[str, list]
-    envelope: dict[str, Any] | None
+    agent: str
+    described: dict[str, Any]
     steps: list[Step]
     over: bool
     late: set[str]
@@ -118,7 +119,8 @@ def logged_decisions(
     left_out: Counter[str] = Counter()
     longest = 0
     seen: set[tuple] = set()
-    for lifetime in logged_lifetimes(store, tenant=tenant, agent=agent, used=used):
+    for lifetime in logged_lifetimes(store, tenant=tenant, agent=agent):
+        used[lifetime.agent] = lifetime.described
         first = lifetime.steps[:steps]
         longest = max(longest, len(lifetime.steps))
         rewards = [reward_of(step, lifetime, unknown_reward) for step in first]
@@ -151,31 +153,27 @@ def _versions(store: Store, agent: str | None) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def logged_lifetimes(
-    store: Store, *, tenant: str, agent: str | None = None, used: dict[str, dict[str, Any]] | None = None
-) -> Iterator[LoggedLifetime]:
+def logged_lifetimes(store: Store, *, tenant: str, agent: str | None = None) -> Iterator[LoggedLifetime]:
     """Every lifetime of a tenant's sessions, in the order of their names; what a rollback undid is left out.
 
     Args:
       store: with the sessions.
       tenant: whose sessions are read.
       agent: digest of the version whose sessions are read, or its beginning; all versions if not given.
-      used: gets the descriptions of the versions that were met, by digest.
     Raises:
       UnknownNameError: the store has no such version.
     """
-    described, used = _versions(store, agent), {} if used is None else used
+    described = _versions(store, agent)
     after = ""
     while names := store.names(tenant, after=after, limit=_NAMES_AT_ONCE):
         after = names[-1]
         for name, stored in sorted(store.load([SessionName(tenant, name) for name in names]).items()):
             if stored.agent in described:
-                used[stored.agent] = described[stored.agent]
                 log = counted([event_of(event) for event in store.events(name)])
-                yield from _lifetimes_of(name.session, log, used[stored.agent])
+                yield from _lifetimes_of(name.session, log, stored.agent, described[stored.agent])
 
 
-def _lifetimes_of(name: str, log: list[Event], described: dict[str, Any]) -> Iterator[LoggedLifetime]:
+def _lifetimes_of(name: str, log: list[Event], agent: str, described: dict[str, Any]) -> Iterator[LoggedLifetime]:
     spec = spec_from_description(described["spec"])
     record = Record(spec, cadence=1, policy=SessionPolicy())
     awaited: set[str] = set()
@@ -187,8 +185,8 @@ def _lifetimes_of(name: str, log: list[Event], described: dict[str, Any]) -> Ite
             number=record.lifetime,
             stream=record.stream,
             policy=record.policy,
-            layouts=described["layouts"],
-            envelope=described.get("envelope"),
+            agent=agent,
+            described=described,
             steps=[record.steps[slot] for slot in sorted(record.steps)],
             over=over,
             late=set(late),
@@ -225,7 +223,7 @@ def reward_of(step: Step, lifetime: LoggedLifetime, unknown_reward: float | None
 
 
 def _row(step: Step, lifetime: LoggedLifetime, unknown_reward: float | None) -> tuple:
-    layouts = lifetime.layouts
+    layouts = lifetime.described["layouts"]
     seen = next(iter(leaves_by(layouts["observation"], step.observation).values()))
     after = next(iter(leaves_by(layouts["observation"], step.successor or step.observation).values()))
     decision = leaves_by(layouts["decision"], step.decision)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from quickstudy.storage.plain import to_plain
 from quickstudy.training.lifetime_source import HeldOut
 
 MOST_POINTS = 64
@@ -31,5 +32,4 @@ def within_line(held_out: HeldOut) -> dict[str, Any]:
     Args:
       held_out: an evaluation during training.
     """
-    rows = [[float(f"{value:.{_DIGITS}g}") for value in row] for row in held_out.so_far.tolist()]
-    return {"points": list(held_out.steps), "return_so_far": rows}
+    return {"points": list(held_out.steps), "return_so_far": to_plain(held_out.so_far.tolist(), digits=_DIGITS)}
