@@ -65,14 +65,14 @@ def plan_sweep(
         sampler=config.sampler,
         sampler_seed=config.sampler_seed,
         trials=trials,
-        validation_tasks=measured_tasks(config.validation_tasks, made),
+        validation_tasks=measured_task_count(config.validation_tasks, made),
         command=command,
     )
     _check_values(asked, made)
     return asked
 
 
-def measured_tasks(asked: int, distribution: AnyDistribution) -> int:
+def measured_task_count(asked: int, distribution: AnyDistribution) -> int:
     """The number of tasks to measure on: as asked for, and fewer where lifetimes are long, as during training."""
     where = distribution.runs_in
     return affordable_tasks(asked, distribution.spec, most_steps=_MOST_STEPS[where], least=_LEAST_TASKS[where])

@@ -53,8 +53,8 @@ def effect_sentences(effects: Effects) -> list[str]:
     if rest:
         told.append(f"No significant effect was found of {listed(rest)}.")
     shares = f"All settings together explain {percent(effects.explained)} of the variance between trials."
-    if effects.of_seeds is not None:
-        shares += f" Seeds account for {percent(effects.of_seeds)} of it."
+    if effects.share_of_seeds is not None:
+        shares += f" Seeds account for {percent(effects.share_of_seeds)} of it."
     return [*told, shares]
 
 
