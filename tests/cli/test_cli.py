@@ -117,6 +117,9 @@ def test_printed_configuration_can_be_fed_back(capsys, tmp_path):
     assert "entropy_bonus = 0.01" in given
     _, above, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, "--arms", "4", "--print-config", capsys=capsys)
     assert above == given.replace("arms = 3", "arms = 4")
+    second = ["--processes", "2", "--process-id", "1", "--coordinator", "10.0.0.1:8476"]  # none of them fits without the others
+    _, beside, _ = run("train", "rl2", "bernoulli-bandit", "--config", file, *second, "--print-config", capsys=capsys)
+    assert beside == given
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_the_curve_is_found_and_the_cell_is_not(known):
     assert rate.difference.low > 3
     assert effects.explained > 0.95
     # Seeds differ by 0.2, so a trial's mean has the variance 0.02 / 2.
-    assert 0 < effects.of_seeds < 0.02
+    assert 0 < effects.share_of_seeds < 0.02
 
 
 def test_sentences(known):

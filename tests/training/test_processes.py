@@ -32,8 +32,8 @@ from quickstudy import algorithms, tasks
 from quickstudy.protocol.errors import UsageError
 from quickstudy.training.loop import TrainingConfig, meta_train
 from quickstudy.training.processes import ProcessesConfig, joined
-number = int(sys.argv[4])
-with joined(ProcessesConfig(processes=2, process_id=number, coordinator=sys.argv[6])):
+number = int(sys.argv[6])
+with joined(ProcessesConfig(processes=2, process_id=number, coordinator=sys.argv[4])):
     distribution = tasks.make("bernoulli-bandit", arms=2, pulls=5)
     algorithm = algorithms.make("rl2", distribution.spec, hidden_size=8, lifetimes=32)
     config = TrainingConfig(budget="640 steps", evaluation_seconds=0.0, held_out_tasks=16)

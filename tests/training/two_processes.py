@@ -25,25 +25,9 @@ def with_devices(count):
 def started(program, *arguments, folders):
     """Both processes. Each gets the arguments, its number and one address, and has a working folder of its own."""
     address, streams = free_address(), {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-c", program, *arguments, "--processes", "2", "--coordinator", address, "--process-id"]
     return [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                program,
-                *arguments,
-                "--processes",
-                "2",
-                "--process-id",
-                str(number),
-                "--coordinator",
-                address,
-            ],
-            cwd=folder,
-            env=with_devices(1),
-            text=True,
-            **streams,
-        )
+        subprocess.Popen([*command, str(number)], cwd=folder, env=with_devices(1), text=True, **streams)
         for number, folder in enumerate(folders)
     ]
 

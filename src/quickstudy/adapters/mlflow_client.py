@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
+from quickstudy.protocol.printable import first_line
 from quickstudy.storage.results_folder import check_results_folder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it is read when MLflow is imported
@@ -51,7 +52,7 @@ def open_client(address: str) -> Any:
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments(max_results=1)
     except Exception as error:  # of SQLAlchemy, of MLflow or of the network
-        raise UsageError(f"MLflow cannot use {address!r:.200}: {said(error)}. Name another with --address.") from error
+        raise UsageError(f"MLflow cannot use {address!r:.200}: {first_line(error)}. Name another with --address.") from error
     return client
 
 
@@ -87,10 +88,4 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^\w.\- :/]", "_", unicodedata.normalize("NFKC", name), flags=re.ASCII)
 
 
-def said(error: Exception) -> str:
-    """The first line of an error, without its end mark."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
-
-
-__all__ = ["MlflowClient", "MlflowException", "experiment_of", "open_client", "plain_name", "said", "sqlite_file"]
+__all__ = ["MlflowException", "experiment_of", "open_client", "plain_name", "sqlite_file"]

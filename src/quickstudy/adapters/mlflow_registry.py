@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from quickstudy.adapters.mlflow_client import MlflowException, experiment_of, open_client, said, sqlite_file
+from quickstudy.adapters.mlflow_client import MlflowException, experiment_of, open_client, sqlite_file
 from quickstudy.protocol.errors import BundleError, UnknownNameError, UsageError
+from quickstudy.protocol.printable import first_line
 from quickstudy.serving.registry import Load, Registry
 from quickstudy.storage.envelope_file import ENVELOPE
 from quickstudy.storage.reading import is_file
@@ -146,4 +147,4 @@ def _refusals(address: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise UsageError(f"MLflow at {address!r:.200} refuses: {said(error)}.") from error
+        raise UsageError(f"MLflow at {address!r:.200} refuses: {first_line(error)}.") from error

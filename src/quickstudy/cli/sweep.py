@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -12,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import Console, progress_bars
-from quickstudy.cli.train import parse_run
+from quickstudy.cli.train import command_to_resume, folder_name, parse_run, record_of
 from quickstudy.evaluation.numbers import counted, duration
 from quickstudy.evaluation.sweep.effects import effects_of
 from quickstudy.evaluation.sweep.records import Sweep, SweepConfig, Trial, Winner, best_first
@@ -51,14 +50,12 @@ def run(arguments: list[str]) -> int:
         print(f"usage: {_USAGE}\n\n`quickstudy list` prints the names.")
         print("If you name both, --help also shows the flags of the algorithm and of the distribution. The general flags:\n")
         general = {"run": SweepArguments, "sweep": SweepConfig, "training": TrainingConfig, "collecting": CollectingConfig}
-        parts = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in general.items()]
-        parse(dataclasses.make_dataclass("General", parts), flags, program="quickstudy sweep", description=_SAID)
+        parse(record_of("General", general), flags, program="quickstudy sweep", description=_SAID)
     algorithm, distribution = words
     asked = parse_run(
         algorithm, distribution, flags, verb="sweep", description=_SAID, own={"run": SweepArguments, "sweep": SweepConfig}
     )
-    name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
-    folder = asked.run.folder or f"runs/sweep-{name}"
+    folder = asked.run.folder or f"runs/sweep-{folder_name(words)}"
     with _Shown() as shown:
         done = sweep(
             algorithm,
@@ -77,9 +74,7 @@ def run(arguments: list[str]) -> int:
         )
     console = Console()
     if not done.finished:
-        kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
-        again = shlex.join(["quickstudy", "sweep", *words, *kept, "--resume"])
-        console.print(f"Interrupted and saved. Go on with:\n  {again}", soft_wrap=True)
+        console.print(f"Interrupted and saved. Go on with:\n  {command_to_resume('sweep', words, flags)}", soft_wrap=True)
         return 130
     for sentence in sweep_sentences(done, effects_of(done)):
         console.print(sentence, soft_wrap=True)

@@ -61,10 +61,7 @@ def run(arguments: list[str]) -> int:
     if len(words) < 2:
         print(f"usage: {_USAGE}\n\n`quickstudy list` prints the names.")
         print("If you name both, --help also shows the flags of the algorithm and of the distribution. The general flags:\n")
-        parts = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in _GENERAL.items()]
-        parse(
-            dataclasses.make_dataclass("General", parts), flags, program="quickstudy train", description="Meta-trains an agent."
-        )
+        parse(record_of("General", _GENERAL), flags, program="quickstudy train", description="Meta-trains an agent.")
     asked = parse_run(words[0], words[1], flags)
     sections = {name: getattr(asked, name) for name in ("training", "collecting", "algorithm", "distribution")}
     if asked.run.print_config:
@@ -88,8 +85,7 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
     algorithm_name, distribution_name = words
     distribution = tasks.make(distribution_name, **dataclasses.asdict(asked.distribution))
     algorithm = algorithms.make(algorithm_name, distribution.spec, asked.algorithm)
-    name = "-".join(Path(word).name.replace(".py:", "-") for word in words)
-    folder = asked.run.folder or f"runs/{name}"
+    folder = asked.run.folder or f"runs/{folder_name(words)}"
     begun = None if asked.run.begin_with is None else _bundle_of(asked.run.begin_with, algorithm_name)
     shown: AbstractContextManager[Watcher] = nullcontext(SilentWatcher())
     if is_first():
@@ -118,10 +114,10 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
     if trained.lost:
         console.print(f"Nothing was learned from {trained.lost:,} lifetimes: their environments failed.")
     if not trained.finished:
-        kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
-        again = shlex.join(["quickstudy", "train", *words, *kept, "--resume"])
         where = " in every process, each with its own --process-id," if asked.processes.processes > 1 else ""
-        console.print(f"Interrupted and saved. Go on{where} with:\n  {again}", soft_wrap=True)
+        console.print(
+            f"Interrupted and saved. Go on{where} with:\n  {command_to_resume('train', words, flags)}", soft_wrap=True
+        )
         return 130
     own = [("--algorithm", algorithm_name, algorithms.ALGORITHMS), ("--on", distribution_name, tasks.DISTRIBUTIONS)]
     named = [word for flag, name, known in own if name not in known for word in (flag, name)]
@@ -135,6 +131,39 @@ def _train(words: list[str], flags: list[str], asked: Any, *, command: str) -> i
         console.print(said, soft_wrap=True)
     console.print(f"Trained: {folder}/bundle, in {updates}. Measure it on held-out tasks with:\n  {then}", soft_wrap=True)
     return 0
+
+
+def record_of(name: str, kinds: Mapping[str, type]) -> type:
+    """A record with one field for each part of the flags.
+
+    Args:
+      name: of the record.
+      kinds: the record of each part, by field; all its settings have defaults.
+    """
+    fields = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
+    return dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
+
+
+def folder_name(words: list[str]) -> str:
+    """The usual name of a folder for an algorithm and a distribution; of a user's file, its name and its function.
+
+    Example:
+      >>> folder_name(["rl2", "my/tasks.py:arms"])
+      'rl2-tasks-arms'
+    """
+    return "-".join(Path(word).name.replace(".py:", "-") for word in words)
+
+
+def command_to_resume(verb: str, words: list[str], flags: list[str]) -> str:
+    """The command that goes on with what was interrupted.
+
+    Args:
+      verb: of the command.
+      words: names of the algorithm and of the distribution.
+      flags: of the command that was interrupted.
+    """
+    kept = [flag for flag in flags if flag not in ("--overwrite", "--resume")]
+    return shlex.join(["quickstudy", verb, *words, *kept, "--resume"])
 
 
 def _bundle_of(path: str, algorithm: str) -> Bundle:
@@ -184,8 +213,7 @@ def parse_run(
             if name in taken:
                 raise UsageError(f"{name!r} is a setting of both the {taken[name]} and the {part}. Rename the latter.")
             taken[name] = part
-    fields = [(part, kind, dataclasses.field(default_factory=kind)) for part, kind in kinds.items()]
-    everything = dataclasses.make_dataclass(verb.capitalize(), fields, frozen=True, kw_only=True)
+    everything = record_of(verb.capitalize(), kinds)
     program = f"quickstudy {verb} {algorithm} {distribution}"
     options: dict[str, Any] = {"program": program, "description": description}
     asked = parse(everything, flags, **options)
@@ -193,7 +221,5 @@ def parse_run(
         return asked
     content = read_toml(asked.run.config, sections)
     given = {part: with_settings(kind(), content.get(part, {}), of=part) for part, kind in sections.items()}
-    # Flags for the run and for its processes are parsed again, but of the latter some exclude others' defaults.
-    kept = {part: getattr(asked, part) for part in own if part != "run"}
-    beneath = everything(**kept, **given)
+    beneath = everything(**given)
     return parse(everything, flags, default=beneath, **options)

@@ -6,7 +6,7 @@ import shlex
 # Control characters (C0, delete, C1), line separators, marks that turn the direction of text, invisible tags, lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]")
 _SAFE_IN_LINES = frozenset("\n\t")
-_LONGEST_WORD = 60
+_LONGEST_WORD, _LONGEST_MESSAGE = 60, 300
 
 
 def printable(text: object, *, lines: bool = False) -> str:
@@ -38,6 +38,17 @@ def file_word(text: object) -> str:
       '..-ood-two-arms'
     """
     return re.sub(r"[^\w.]+", "-", printable(text)).strip("-")[:_LONGEST_WORD] or "unnamed"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of an error of another library, without its full stop, to be quoted in one of ours.
+
+    Example:
+      >>> first_line(ValueError("no such host.\\nTraceback ...")), first_line(TimeoutError())
+      ('no such host', 'TimeoutError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_MESSAGE].rstrip(" .")
 
 
 def _visible(character: str) -> str:

@@ -11,7 +11,7 @@ from quickstudy.evaluation.training_summary import OTHER_TASKS, run_notes, run_s
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.canvas import Picture
 from quickstudy.reports.comparison_charts import MOST_RUNS, comparison_curves, run_pens
-from quickstudy.reports.page_parts import document, grid, section, text
+from quickstudy.reports.page_parts import document, grid, section, table, table_row, text
 from quickstudy.storage.atomic import write_atomically
 
 
@@ -136,23 +136,10 @@ def _table(ordered: Sequence[TrainingRun], *, run_places: dict[str, int]) -> str
         ]
         colour = f"var(--series-{run_places[run.name]})"
         swatch = f'<span class="swatch" style="border-color: {colour}; border-top-style: solid" aria-hidden="true"></span>'
-        rows.append(_row(f"{swatch}{text(run.name)}", cells))
-    return _scrolled(heads, rows, label="Runs")
+        rows.append(table_row(f"{swatch}{text(run.name)}", cells))
+    return table(heads, rows, label="Runs")
 
 
 def _settings(ordered: Sequence[TrainingRun], values: dict[str, list[str]]) -> str:
-    rows = [_row(text(name), cells) for name, cells in values.items()]
-    return _scrolled(["setting", *(run.name for run in ordered)], rows, label="Settings that differ")
-
-
-def _row(head: str, cells: Sequence[str]) -> str:
-    """A row of a table; the head is HTML, the cells are text of anybody."""
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{text(cell)}</td>" for cell in cells)}</tr>'
-
-
-def _scrolled(heads: Sequence[str], rows: Sequence[str], *, label: str) -> str:
-    cells = "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    rows = [table_row(text(name), cells) for name, cells in values.items()]
+    return table(["setting", *(run.name for run in ordered)], rows, label="Settings that differ")

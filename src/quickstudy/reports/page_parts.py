@@ -38,6 +38,31 @@ def grid(shown: Sequence[Picture]) -> str:
     return f'<div class="pictures">{"".join(cells)}</div>'
 
 
+def table(heads: Sequence[str], rows: Sequence[str], *, label: str) -> str:
+    """A table that scrolls sideways where it is wider than the page.
+
+    Args:
+      heads: text above each column.
+      rows: HTML of the rows, as `table_row` makes them.
+      label: names the table for screen readers; words of ours.
+    """
+    cells = "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def table_row(head: str, cells: Sequence[str]) -> str:
+    """A row of a table.
+
+    Args:
+      head: HTML of its first cell.
+      cells: text of anybody, for the other cells.
+    """
+    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{text(cell)}</td>" for cell in cells)}</tr>'
+
+
 def text(value: Any) -> str:
     """Text of anybody as text of a page: no markup, nothing that steers."""
     return html.escape(printable(value, lines=True))

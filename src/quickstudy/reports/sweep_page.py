@@ -1,6 +1,5 @@
 """The page of a sweep: the best settings, which settings matter, a chart for each of them, and the table of trials."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from quickstudy.evaluation.numbers import bounded, counted, duration, percent
@@ -15,7 +14,7 @@ from quickstudy.evaluation.sweep.summary import (
     trial_return,
 )
 from quickstudy.protocol.errors import UsageError
-from quickstudy.reports.page_parts import document, grid, section, text
+from quickstudy.reports.page_parts import document, grid, section, table, table_row, text
 from quickstudy.reports.sweep_charts import setting_pictures
 from quickstudy.storage.atomic import write_atomically
 
@@ -82,7 +81,7 @@ def _winners(sweep: Sweep) -> str:
 def _effects(effects: Effects) -> str:
     heads = ("setting", "best", "worst", "difference in return", "p", "share of variance")
     rows = [
-        _row(
+        table_row(
             text(name),
             (
                 setting_value(one.best),
@@ -99,7 +98,7 @@ def _effects(effects: Effects) -> str:
         "95 % intervals that hold for every pair of values (Scheffé). p values are of F tests, adjusted for the number of "
         "settings (Holm). Interactions of settings are not in the model."
     )
-    return f'{_table(heads, rows, label="Effects of the settings")}<p class="note">{note}</p>'
+    return f'{table(heads, rows, label="Effects of the settings")}<p class="note">{note}</p>'
 
 
 def _trials(sweep: Sweep) -> str:
@@ -116,19 +115,7 @@ def _trials(sweep: Sweep) -> str:
             "–" if trial.seconds is None else duration(trial.seconds),
             trial.state if trial.fault is None else f"{trial.state}: {trial.fault}",
         ]
-        rows.append(_row(str(trial.number), cells))
+        rows.append(table_row(str(trial.number), cells))
     left = len(sweep.results) - _MOST_SHOWN
     more = f'<p class="note">{counted(left, "more trial")} in trials.csv.</p>' if left > 0 else ""
-    return _table(heads, rows, label="Trials") + more
-
-
-def _row(head: str, cells: Sequence[str]) -> str:
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{text(cell)}</td>" for cell in cells)}</tr>'
-
-
-def _table(heads: Sequence[str], rows: Sequence[str], *, label: str) -> str:
-    cells = "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return table(heads, rows, label="Trials") + more

@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from quickstudy.protocol.errors import LostProcessError, UsageError
+from quickstudy.protocol.printable import first_line
 from quickstudy.protocol.setting_values import Count
 from quickstudy.training.interrupts import end_with_command
 
@@ -91,7 +92,7 @@ def joined(config: ProcessesConfig) -> Iterator[None]:
     except RuntimeError as error:
         end_with_command()
         raise UsageError(
-            f"the {config.processes} processes at {config.coordinator} could not be joined: {_first_line(error)}"
+            f"the {config.processes} processes at {config.coordinator} could not be joined: {first_line(error)}"
         ) from error
     try:
         yield
@@ -182,7 +183,7 @@ def naming_lost_processes(latest_checkpoint: Callable[[], str]) -> Iterator[None
         raise LostProcessError(
             f"process {jax.process_index()} lost the connection to another process of this run (of {others}), so the run "
             f"ends{known}. Look at the output of the others for the cause, then start all of them again with --resume. "
-            f"What JAX says: {_first_line(error)}"
+            f"What JAX says: {first_line(error)}"
         ) from error
 
 
@@ -206,8 +207,3 @@ def _ended_if_not_all_come(config: ProcessesConfig) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

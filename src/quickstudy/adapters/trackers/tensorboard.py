@@ -50,10 +50,8 @@ class TensorBoard:
 
     def last_step(self, series: str) -> int:
         """As of `Tracker`."""
-        steps = [
-            event.step for event in events_of(self._folder / series) if any(one.tag != "settings" for one in _values(event))
-        ]
-        return max(steps, default=NOTHING)
+        events = _events_of(self._folder / series)
+        return max((event.step for event in events if any(map(_is_of_a_point, event.summary.value))), default=NOTHING)
 
     def write(self, series: str, points: Sequence[Point]) -> None:
         """As of `Tracker`."""
@@ -95,7 +93,7 @@ def open_tensorboard(run: TrackedRun, address: str) -> TensorBoard:
     return TensorBoard(run, Path(address))
 
 
-def events_of(folder: Path) -> Iterator[Any]:
+def _events_of(folder: Path) -> Iterator[Any]:
     """All events in the files of a folder, file by file; of a file that was cut off, those before the cut."""
     for path in sorted(folder.glob(_FILES)):
         data, place = path.read_bytes(), 0
@@ -108,8 +106,8 @@ def events_of(folder: Path) -> Iterator[Any]:
             place = end + _AFTER
 
 
-def _values(event: Any) -> Sequence[Any]:
-    return event.summary.value
+def _is_of_a_point(value: Any) -> bool:
+    return value.WhichOneof("value") == "simple_value"
 
 
 def _identity(path: Path) -> str:

@@ -7,7 +7,6 @@ record in one or several parts. Weights & Biases tells runs apart by their ident
 """
 
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -52,7 +51,7 @@ class Wandb:
 
     def last_step(self, series: str) -> int:
         """As of `Tracker`."""
-        return max((step for step, _ in history_of(self._folder, self._id(series))), default=NOTHING)
+        return max(_steps_of(self._folder, self._id(series)), default=NOTHING)
 
     def write(self, series: str, points: Sequence[Point]) -> None:
         """As of `Tracker`."""
@@ -109,8 +108,8 @@ def open_wandb(run: TrackedRun, address: str) -> Wandb:
     return Wandb(run, folder)
 
 
-def history_of(folder: Path, key: str) -> Iterator[tuple[int, dict[str, float]]]:
-    """Steps and values in the offline runs of one identity; of a file that was cut off, those before the cut.
+def _steps_of(folder: Path, key: str) -> Iterator[int]:
+    """Steps of the points in the offline runs of one identity; of a file that was cut off, those before the cut.
 
     Args:
       folder: that holds the folder `wandb`.
@@ -120,8 +119,7 @@ def history_of(folder: Path, key: str) -> Iterator[tuple[int, dict[str, float]]]
         for data in _records(path.read_bytes()):
             record = _messages.Record.FromString(data)
             if record.WhichOneof("record_type") == "history":
-                values = {(item.key or ".".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item}
-                yield record.history.step.num, {name: value for name, value in values.items() if not name.startswith("_")}
+                yield record.history.step.num
 
 
 def _records(data: bytes) -> Iterator[bytes]:

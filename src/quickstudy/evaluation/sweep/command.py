@@ -1,17 +1,11 @@
 """The `quickstudy train` command of a trial."""
 
-import dataclasses
-import inspect
 import shlex
 from typing import Any
 
-from quickstudy import algorithms, tasks
+from quickstudy.evaluation.sweep.plan import all_settings
 from quickstudy.evaluation.sweep.records import Sweep, Trial
-from quickstudy.evaluation.sweep.space import as_stored
 from quickstudy.protocol.printable import printable
-from quickstudy.protocol.registry import config_class, resolve, settings_of
-from quickstudy.protocol.settings import plain_settings
-from quickstudy.training.loop import TrainingConfig
 
 
 def train_command(sweep: Sweep, trial: Trial, *, folder: str | None = None, other_seeds: bool = False) -> str:
@@ -27,12 +21,12 @@ def train_command(sweep: Sweep, trial: Trial, *, folder: str | None = None, othe
     wanted = sweep.settings_of(trial)
     if other_seeds:
         wanted["training"]["seed"] = (wanted["training"]["seed"] + wanted["training"]["seeds"]) % 2**32
-    usual = _defaults(sweep)
+    usual = all_settings(sweep.algorithm, sweep.distribution)
     flags = [
         word
         for part, settings in wanted.items()
         for name, value in settings.items()
-        if name not in usual[part] or as_stored(name, usual[part][name]) != value or name in sweep.over
+        if name not in usual[part] or usual[part][name] != value or name in sweep.over
         for word in flag(name, value)
     ]
     where = [] if folder is None else ["--folder", folder]
@@ -57,14 +51,3 @@ def flag(name: str, value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     return "None" if value is None else repr(value) if isinstance(value, float) else str(value)
-
-
-def _defaults(sweep: Sweep) -> dict[str, dict[str, Any]]:
-    factory = resolve("task distribution", sweep.distribution, tasks.DISTRIBUTIONS)
-    return {
-        "training": dataclasses.asdict(TrainingConfig()),
-        "algorithm": plain_settings(config_class(algorithms.factory_of(sweep.algorithm))()),
-        "distribution": {
-            name: one.default for name, one in settings_of(factory).items() if one.default is not inspect.Parameter.empty
-        },
-    }

@@ -59,14 +59,14 @@ class Effects:
     Args:
       settings: by name, the one that explains most first; empty where nothing can be said.
       explained: share of the variance between trials that all settings together explain.
-      of_seeds: share of the variance between trials that comes from their seeds; None with one seed.
+      share_of_seeds: share of the variance between trials that comes from their seeds; None with one seed.
       trials: the number of trials that were measured.
       trials_needed: the least number of trials from which effects can be told.
     """
 
     settings: Mapping[str, SettingEffect]
     explained: float
-    of_seeds: float | None
+    share_of_seeds: float | None
     trials: int
     trials_needed: int
 
@@ -100,7 +100,7 @@ def effects_of(sweep: Sweep) -> Effects:
     return Effects(
         settings=dict(sorted(found.items(), key=lambda item: (-item[1].share, item[1].p_value))),
         explained=0.0 if fit is None else fit.explained,
-        of_seeds=_share_of_seeds(trials, returns),
+        share_of_seeds=_share_of_seeds(trials, returns),
         trials=len(trials),
         trials_needed=needed,
     )

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quickstudy import algorithms, tasks
@@ -44,7 +45,7 @@ def plan_sweep(
       MissingExtraError: TPE is asked for, and Optuna is not installed.
       UsageError: a value that a setting cannot have, or another number of trials than possible.
     """
-    fixed = _fixed(algorithm, distribution, settings)
+    fixed = all_settings(algorithm, distribution, settings)
     kinds = _kinds(algorithm, distribution)
     if isinstance(over, Mapping):
         varied = {name: swept_setting(name, one, kinds) for name, one in over.items()}
@@ -64,17 +65,46 @@ def plan_sweep(
         sampler=config.sampler,
         sampler_seed=config.sampler_seed,
         trials=trials,
-        validation_tasks=measured_tasks(config.validation_tasks, made),
+        validation_tasks=measured_task_count(config.validation_tasks, made),
         command=command,
     )
     _check_values(asked, made)
     return asked
 
 
-def measured_tasks(asked: int, distribution: AnyDistribution) -> int:
+def measured_task_count(asked: int, distribution: AnyDistribution) -> int:
     """The number of tasks to measure on: as asked for, and fewer where lifetimes are long, as during training."""
     where = distribution.runs_in
     return affordable_tasks(asked, distribution.spec, most_steps=_MOST_STEPS[where], least=_LEAST_TASKS[where])
+
+
+def all_settings(
+    algorithm: str, distribution: str, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """All settings of a training by part, in their stored form.
+
+    A setting of the tasks that has no default is there only if it is given.
+
+    Args:
+      algorithm: its name.
+      distribution: name of the task distribution.
+      given: settings that are not the default, by part and name.
+    Raises:
+      UnknownNameError: no such algorithm, distribution or setting.
+      UsageError: no such part, or a value that a setting cannot have.
+    """
+    for part in given:
+        if part not in PARTS:
+            raise UsageError(f"settings belong to {', '.join(PARTS)}; came {part!r}.")
+    config = config_class(algorithms.factory_of(algorithm))()
+    factory = resolve("task distribution", distribution, tasks.DISTRIBUTIONS)
+    of_tasks = {name: one.default for name, one in settings_of(factory).items() if one.default is not inspect.Parameter.empty}
+    whole = {
+        "training": plain_settings(training_config(given.get("training", {}))),
+        "algorithm": plain_settings(with_settings(config, given.get("algorithm", {}), of=algorithm)),
+        "distribution": {**of_tasks, **given.get("distribution", {})},
+    }
+    return {part: {name: as_stored(name, value) for name, value in one.items()} for part, one in whole.items()}
 
 
 def make_distribution(name: str, settings: Mapping[str, Any]) -> AnyDistribution:
@@ -101,22 +131,6 @@ def _kinds(algorithm: str, distribution: str) -> dict[Part, dict[str, Any]]:
         "algorithm": flat_annotations(config_class(algorithms.factory_of(algorithm))()),
         "distribution": {name: one.annotation for name, one in settings_of(factory).items()},
     }
-
-
-def _fixed(algorithm: str, distribution: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """All settings by part, in their stored form."""
-    for part in given:
-        if part not in PARTS:
-            raise UsageError(f"settings belong to {', '.join(PARTS)}; came {part!r}.")
-    config = config_class(algorithms.factory_of(algorithm))()
-    factory = resolve("task distribution", distribution, tasks.DISTRIBUTIONS)
-    of_tasks = {name: one.default for name, one in settings_of(factory).items() if one.default is not inspect.Parameter.empty}
-    whole = {
-        "training": plain_settings(training_config(given.get("training", {}))),
-        "algorithm": plain_settings(with_settings(config, given.get("algorithm", {}), of=algorithm)),
-        "distribution": {**of_tasks, **given.get("distribution", {})},
-    }
-    return {part: {name: as_stored(name, value) for name, value in one.items()} for part, one in whole.items()}
 
 
 def _check_values(asked: Sweep, distribution: AnyDistribution) -> None:

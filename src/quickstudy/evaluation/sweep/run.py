@@ -20,7 +20,7 @@ from quickstudy.evaluation.sweep.command import train_command
 from quickstudy.evaluation.sweep.plan import (
     make_algorithm,
     make_distribution,
-    measured_tasks,
+    measured_task_count,
     plan_sweep,
     training_config,
 )
@@ -243,7 +243,7 @@ class _Sweeping:
         own = None if self._sweep.algorithm in algorithms.ALGORITHMS else self._sweep.algorithm
         bundle = load_bundle(trial_folder(self._home.path, trial.number), algorithm=own)
         agent = Contender(agent=bundle.agent_for(distribution.spec), params=bundle.params, trained=True)
-        tasks = measured_tasks(test_tasks, distribution)
+        tasks = measured_task_count(test_tasks, distribution)
         measured = evaluate(
             {"best settings": agent}, distribution, split="test", tasks=tasks, seed=_TEST_SEED, collecting=self._collecting
         )

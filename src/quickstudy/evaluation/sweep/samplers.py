@@ -43,7 +43,7 @@ class PlannedTrials:
         del trial
 
 
-def combinations(over: Mapping[str, SweptSetting]) -> int | None:
+def _combinations(over: Mapping[str, SweptSetting]) -> int | None:
     """How many combinations of values there are; None where a setting has a range of numbers that are not whole."""
     if any(one.is_range and not one.whole for one in over.values()):
         return None
@@ -60,7 +60,7 @@ def trial_count(over: Mapping[str, SweptSetting], sampler: Sampler, asked: int |
     Raises:
       UsageError: a grid over a range, another number than that of the combinations of a grid, or too many trials.
     """
-    count = combinations(over)
+    count = _combinations(over)
     if sampler == "grid":
         ranges = [name for name, one in over.items() if one.is_range]
         if count is None or ranges:

@@ -124,8 +124,6 @@ def swept_setting(name: str, over: Any, kinds: Mapping[Part, Mapping[str, Any]])
     if part is None:
         raise UnknownNameError("setting to vary,", name, [one for known in kinds.values() for one in known])
     kind = kinds[part][name]
-    if isinstance(over, SweptSetting):
-        return over
     if not isinstance(over, str):
         if not isinstance(over, Sequence) or not over:
             raise UsageError(f"{name} must have a list of values or a text such as 'LOW:HIGH'; came {shown(over)}.")

@@ -107,7 +107,7 @@ class SweepFolder:
         try:
             document = to_document(sweep, version=_FORMAT, digits=_DIGITS)
             write_atomically(self.path / FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-            write_atomically(self.path / ROWS, rows(sweep))
+            write_atomically(self.path / ROWS, _rows(sweep))
         except OSError as error:
             raise QuickstudyError(
                 f"the sweep could not be written: {in_words(error)}. Trials that had ended before are kept. Make room, then "
@@ -119,7 +119,7 @@ class SweepFolder:
         self._lock.release()
 
 
-def rows(sweep: Sweep) -> str:
+def _rows(sweep: Sweep) -> str:
     """The trials as CSV: one line for each seed; a trial without returns has one line."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

@@ -53,8 +53,8 @@ def effect_sentences(effects: Effects) -> list[str]:
     if rest:
         told.append(f"No significant effect was found of {listed(rest)}.")
     shares = f"All settings together explain {percent(effects.explained)} of the variance between trials."
-    if effects.of_seeds is not None:
-        shares += f" Seeds account for {percent(effects.of_seeds)} of it."
+    if effects.share_of_seeds is not None:
+        shares += f" Seeds account for {percent(effects.share_of_seeds)} of it."
     return [*told, shares]
 
 
@@ -63,9 +63,10 @@ def notes(sweep: Sweep, effects: Effects) -> list[str]:
     told = []
     of_tasks = sweep.names_of("distribution")
     if of_tasks:
+        what, its = ("is a setting", "Its") if len(of_tasks) == 1 else ("are settings", "Their")
         told.append(
-            f"{listed(of_tasks)} {'is a setting' if len(of_tasks) == 1 else 'are settings'} of the tasks. Effects of it are "
-            "differences between tasks, and each set of tasks has its own best settings."
+            f"{listed(of_tasks)} {what} of the tasks. {its} effects are differences between tasks, and each set of tasks has "
+            "its own best settings."
         )
     if sweep.sampler == "tpe" and effects.settings:
         told.append(

@@ -1,8 +1,8 @@
 """Trials that Optuna's TPE sampler chooses from the results of earlier ones.
 
 Its study is kept in the folder of the sweep, in `optuna.journal`, which Optuna's own tools read. The records of the sweep
-decide: a trial that Optuna knows and the sweep does not is told to have failed. The generator of each choice is seeded with the
-number of the trial, so a sweep that was interrupted goes on as if it had not been.
+decide: if Optuna knows a trial and the sweep does not, Optuna is told that this trial has failed. The generator of each choice
+is seeded with the number of the trial, so a sweep that was interrupted goes on as if it had not been.
 """
 
 import json
@@ -56,7 +56,7 @@ class TpeTrials:
             self._study = optuna.create_study(study_name=_STUDY, storage=storage, direction="maximize", load_if_exists=True)
         except OSError:
             raise
-        except Exception as error:  # the journal was written by anybody
+        except Exception as error:  # a damaged journal makes Optuna raise errors of many kinds
             raise QuickstudyError(
                 f"{path} cannot be read as Optuna's journal: {error}. Start again with --overwrite."
             ) from error

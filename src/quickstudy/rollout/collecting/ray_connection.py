@@ -12,6 +12,7 @@ from typing import Any
 
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.protocol.machine import usable_cores
+from quickstudy.protocol.printable import first_line
 from quickstudy.rollout.collecting.process_groups import forget_processes, guard_processes
 
 _ANSWERING_SECONDS = 5.0
@@ -154,8 +155,3 @@ def _check_that_a_server_answers(address: str) -> None:
     host, _, port = address.removeprefix("ray:").removeprefix("//").rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERING_SECONDS).close()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return str(error).strip().partition("\n")[0].rstrip(".")

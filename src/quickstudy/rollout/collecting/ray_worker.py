@@ -15,9 +15,9 @@ import jax
 import quickstudy
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import QuickstudyError
+from quickstudy.protocol.printable import first_line
 from quickstudy.rollout.collecting.batch import CollectedBatch
 from quickstudy.rollout.collecting.config import CollectingConfig
-from quickstudy.rollout.collecting.ray_connection import first_line
 from quickstudy.rollout.collecting.remote_end import (
     STARTING_SECONDS,
     AgentCache,
