@@ -106,23 +106,20 @@ class ForecastPrograms:
     def _seen(self, known: Forecasters, step: Array) -> Array:
         return forecast_view.observation_of(known, step=step, change=jnp.zeros(()), window=self._window)
 
-    def _decided(self, params: PyTree, session: Session, known: Forecasters, step: Array) -> tuple[Session, Array, Array]:
-        session = sessions.decide(self._agent, params, session, self._seen(known, step))
-        return session, *forecast_view.decided(session.decision.action)
+    def _decided(self, params: PyTree, session: Session, known: Forecasters, step: Array) -> Session:
+        return sessions.decide(self._agent, params, session, self._seen(known, step))
 
     def _advanced(
         self, params: PyTree, session: Session, known: Forecasters, step: Array, value: Array
     ) -> tuple[Session, Forecasters]:
-        session, weights, strength = self._decided(params, session, known, step)
-        known = forecasters.reset(known, strength)
-        reward = -jnp.abs(value - weights @ forecasters.forecasts(known))
-        known, no = forecasters.take_in(known, value), jnp.asarray(False)
+        session, no = self._decided(params, session, known, step), jnp.asarray(False)
+        known, reward = forecast_view.forecast_step(known, session.decision.action, value)
         outcome = Outcome(observation=self._seen(known, step + 1), reward=reward, terminated=no, truncated=no)
         return sessions.observe(self._agent, params, session, outcome), known
 
     def _said(self, params: PyTree, at: tuple[Session, Forecasters], step: Array, steps: int) -> tuple[Array, Array, Array]:
         session, known = at
-        _, weights, strength = self._decided(params, session, known, step)
+        weights, strength = forecast_view.decided(self._decided(params, session, known, step).decision.action)
         return forecasters.forecasts_ahead(forecasters.reset(known, strength), steps) @ weights, weights, strength
 
 

@@ -36,14 +36,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.models.forecast_view import WINDOW, decided, forecast_spec, observation_of
+from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec, forecast_step, observation_of
 from quickstudy.baselines.models.forecasters import (
     LONGEST,
     Forecasters,
     after_padded_history,
-    forecasts,
-    reset,
-    take_in,
 )
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.made_of import made_of
@@ -216,11 +213,8 @@ def _step(
     see: Callable[[Forecasters, Array], Array], task: RealSeries, state: Forecast, action: Array, key: PRNGKeyArray
 ) -> tuple[Forecast, Outcome]:
     del key
-    weights, strength = decided(action)
-    forecasters = reset(state.forecasters, strength)
-    value = jnp.asarray(task.values)[state.step]
-    reward = -jnp.abs(value - weights @ forecasts(forecasters))
-    following = Forecast(forecasters=take_in(forecasters, value), step=state.step + 1)
+    forecasters, reward = forecast_step(state.forecasters, action, jnp.asarray(task.values)[state.step])
+    following = Forecast(forecasters=forecasters, step=state.step + 1)
     no = jnp.asarray(False)
     seen = see(following.forecasters, following.step)
     return following, Outcome(observation=seen, reward=reward, terminated=no, truncated=no)
