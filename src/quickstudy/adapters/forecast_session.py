@@ -27,9 +27,6 @@ from quickstudy.rollout import session as sessions
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.session import Session
 
-MOST_HISTORY = 2 * forecasters.LONGEST
-"""Values before the first forecast that are used, as in training."""
-
 
 class SeriesState(NamedTuple):
     """One series: its unit, and after its newest value the session of the agent, the forecasters, and the number of values.
@@ -74,12 +71,12 @@ class ForecastPrograms:
             unit is 1.
           period: steps of a season, at most 52; 1 if there is none.
         """
-        newest = np.asarray(history, np.float64)[-MOST_HISTORY:]
+        padded, first = forecasters.padded_history(np.asarray(history, np.float64))
+        newest = padded[first:]
         changes = np.abs(np.diff(newest))
         scale = float(changes.mean()) if changes.sum() > 0 else 1.0
-        first = MOST_HISTORY - len(newest)
-        padded = (np.concatenate([np.full(first, newest[0]), newest]) - newest.mean()) / scale
-        known = self._history(padded.astype(np.float32), np.int32(period), np.int32(first))
+        relative = (padded - newest.mean()) / scale
+        known = self._history(relative.astype(np.float32), np.int32(period), np.int32(first))
         session = self._begin(self._params, jax.random.key(self._seed))
         return _on_host(SeriesState(float(newest.mean()), scale, session, known, len(newest)))
 

@@ -48,6 +48,7 @@ from quickstudy.baselines.decisions.single_forecaster import best_single_agent, 
 from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec, forecast_step, observation_of
 from quickstudy.baselines.models.forecasters import (
     LONGEST,
+    MOST_HISTORY,
     NAMES,
     PERIODS,
     Forecasters,
@@ -133,7 +134,7 @@ class Forecasting:
     seasonal: Share = 0.5
     amplitude: NotNegative = 4.0
     periods: tuple[Annotated[int, Range(least=1, most=LONGEST)], ...] = PERIODS
-    history: Annotated[int, Range(least=2, most=10_000)] = 2 * LONGEST
+    history: Annotated[int, Range(least=2, most=10_000)] = MOST_HISTORY
     horizon: Count = 100
     recent: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
     shows_changes: bool = False

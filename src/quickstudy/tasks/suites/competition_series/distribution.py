@@ -39,8 +39,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec, forecast_step, observation_of
 from quickstudy.baselines.models.forecasters import (
     LONGEST,
+    MOST_HISTORY,
     Forecasters,
     after_padded_history,
+    padded_history,
 )
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.made_of import made_of
@@ -54,8 +56,6 @@ from quickstudy.tasks.suites.suite import COMPETITION_SERIES
 
 SUITE = COMPETITION_SERIES
 
-MOST_HISTORY = 2 * LONGEST
-"""Values of the history that are used; in `forecasting` the history is as long."""
 FREQUENCIES = ("yearly", "quarterly", "monthly", "other")
 
 
@@ -118,11 +118,10 @@ def task_of(values: np.ndarray, *, period: int, horizon: int, number: int = 0) -
             f"a series to forecast needs finite values, and before the last {horizon} at least 2 that differ; came "
             f"{len(known)} values. Leave the series out, or forecast fewer values."
         )
-    history = known[:-horizon][-MOST_HISTORY:]
-    first = MOST_HISTORY - len(history)
-    filled = np.concatenate([np.full(first, history[0]), history, known[-horizon:]])
+    history, first = padded_history(known[:-horizon])
+    filled = np.concatenate([history, known[-horizon:]])
     return RealSeries(
-        values=((filled - history.mean()) / scale).astype(np.float32),
+        values=((filled - history[first:].mean()) / scale).astype(np.float32),
         first=np.asarray(first, np.int32),
         period=np.asarray(period, np.int32),
         number=np.asarray(number, np.int32),
