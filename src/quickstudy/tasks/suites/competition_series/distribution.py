@@ -56,8 +56,6 @@ from quickstudy.tasks.suites.suite import COMPETITION_SERIES
 
 SUITE = COMPETITION_SERIES
 
-FREQUENCIES = ("yearly", "quarterly", "monthly", "other")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompetitionTasks:
