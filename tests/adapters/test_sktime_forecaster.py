@@ -143,7 +143,7 @@ class TestWithSktime:
             ({"period": 60}, UsageError, "period must lie within 1 and 52; came 60"),
             ({"history": 0}, UsageError, "history must be 1 or more; came 0"),
             ({"agent": "fixed-shore"}, UnknownNameError, "unknown run, bundle or baseline 'fixed-shore'"),
-            ({"agent": "greedy"}, SpecError, "."),
+            ({"agent": "greedy"}, SpecError, "a bandit agent needs Discrete actions"),
         ],
     )
     def test_settings_that_are_wrong_are_refused(self, settings, error, said):
