@@ -45,11 +45,11 @@ class ForecastPrograms:
     """The compiled functions of one agent.
 
     Args:
-      agent: that weighs forecasters.
-      params: of it.
-      seed: of its randomness.
+      agent: one that weighs forecasters, for the spec of `forecasting`.
+      params: parameters of the agent, of one training seed.
+      seed: seed of the agent's random numbers; each series begins with the same ones.
     Raises:
-      SpecError: an agent of other tasks.
+      SpecError: the agent was made for other tasks.
     """
 
     def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0):
