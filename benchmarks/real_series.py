@@ -88,19 +88,20 @@ def of_competitions(paths, settings):
     """Group of series -> their number; and contender -> group -> MASE, its standard error, MASE of the official test part."""
     series, distribution = competition_series(), competition_tasks(**settings)
     numbers = [number for split, some in chosen(CompetitionTasks(**settings)).items() if split != "train" for number in some]
-    tasks, steps = stack_of(series, numbers, horizon=distribution.spec.horizon), distribution.spec.horizon
+    steps = distribution.spec.horizon
+    tasks = stack_of(series, numbers, horizon=steps)
     official = np.arange(steps) >= steps - np.array([series[number].official for number in numbers])[:, None]
     group = np.array([f"{steps} steps" if steps == STEPS else series[number].frequency for number in numbers])
     counts = {name: int((group == name).sum()) for name in ("monthly", "quarterly", "other", *group)}
     counts = {name: count for name, count in counts.items() if count > FEW}
     found = {}
     for contender, errors in errors_of_all(paths, distribution, tasks).items():
-        last = (errors * official).sum(axis=1) / official.sum(axis=1)
-        each = {name: (errors.mean(axis=1)[group == name], last[group == name]) for name in counts}
-        found[contender] = {
-            name: [round(float(number), 4) for number in (one.mean(), one.std(ddof=1) / len(one) ** 0.5, own.mean())]
-            for name, (one, own) in each.items()
-        }
+        all_steps, last = errors.mean(axis=1), (errors * official).sum(axis=1) / official.sum(axis=1)
+        found[contender] = {}
+        for name in counts:
+            mase, part = all_steps[group == name], last[group == name]
+            measured = mase.mean(), mase.std(ddof=1) / len(mase) ** 0.5, part.mean()
+            found[contender][name] = [round(float(number), 4) for number in measured]
     return counts, found
 
 

@@ -27,9 +27,6 @@ from quickstudy.rollout import session as sessions
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.session import Session
 
-MOST_HISTORY = 2 * forecasters.LONGEST
-"""Values before the first forecast that are used, as in training."""
-
 
 class SeriesState(NamedTuple):
     """One series: its unit, and after its newest value the session of the agent, the forecasters, and the number of values.
@@ -48,11 +45,11 @@ class ForecastPrograms:
     """The compiled functions of one agent.
 
     Args:
-      agent: that weighs forecasters.
-      params: of it.
-      seed: of its randomness.
+      agent: one that weighs forecasters, for the spec of `forecasting`.
+      params: parameters of the agent, of one training seed.
+      seed: seed of the agent's random numbers; each series begins with the same ones.
     Raises:
-      SpecError: an agent of other tasks.
+      SpecError: the agent was made for other tasks.
     """
 
     def __init__(self, agent: Agent, params: PyTree, *, seed: int = 0):
@@ -74,12 +71,12 @@ class ForecastPrograms:
             unit is 1.
           period: steps of a season, at most 52; 1 if there is none.
         """
-        newest = np.asarray(history, np.float64)[-MOST_HISTORY:]
+        padded, first = forecasters.padded_history(np.asarray(history, np.float64))
+        newest = padded[first:]
         changes = np.abs(np.diff(newest))
         scale = float(changes.mean()) if changes.sum() > 0 else 1.0
-        first = MOST_HISTORY - len(newest)
-        padded = (np.concatenate([np.full(first, newest[0]), newest]) - newest.mean()) / scale
-        known = self._history(padded.astype(np.float32), np.int32(period), np.int32(first))
+        relative = (padded - newest.mean()) / scale
+        known = self._history(relative.astype(np.float32), np.int32(period), np.int32(first))
         session = self._begin(self._params, jax.random.key(self._seed))
         return _on_host(SeriesState(float(newest.mean()), scale, session, known, len(newest)))
 
@@ -106,23 +103,20 @@ class ForecastPrograms:
     def _seen(self, known: Forecasters, step: Array) -> Array:
         return forecast_view.observation_of(known, step=step, change=jnp.zeros(()), window=self._window)
 
-    def _decided(self, params: PyTree, session: Session, known: Forecasters, step: Array) -> tuple[Session, Array, Array]:
-        session = sessions.decide(self._agent, params, session, self._seen(known, step))
-        return session, *forecast_view.decided(session.decision.action)
+    def _decided(self, params: PyTree, session: Session, known: Forecasters, step: Array) -> Session:
+        return sessions.decide(self._agent, params, session, self._seen(known, step))
 
     def _advanced(
         self, params: PyTree, session: Session, known: Forecasters, step: Array, value: Array
     ) -> tuple[Session, Forecasters]:
-        session, weights, strength = self._decided(params, session, known, step)
-        known = forecasters.reset(known, strength)
-        reward = -jnp.abs(value - weights @ forecasters.forecasts(known))
-        known, no = forecasters.take_in(known, value), jnp.asarray(False)
+        session, no = self._decided(params, session, known, step), jnp.asarray(False)
+        known, reward = forecast_view.forecast_step(known, session.decision.action, value)
         outcome = Outcome(observation=self._seen(known, step + 1), reward=reward, terminated=no, truncated=no)
         return sessions.observe(self._agent, params, session, outcome), known
 
     def _said(self, params: PyTree, at: tuple[Session, Forecasters], step: Array, steps: int) -> tuple[Array, Array, Array]:
         session, known = at
-        _, weights, strength = self._decided(params, session, known, step)
+        weights, strength = forecast_view.decided(self._decided(params, session, known, step).decision.action)
         return forecasters.forecasts_ahead(forecasters.reset(known, strength), steps) @ weights, weights, strength
 
 

@@ -25,9 +25,9 @@ import jax
 import numpy as np
 
 from quickstudy import baselines
-from quickstudy.adapters.forecast_session import MOST_HISTORY, ForecastPrograms, SeriesState
+from quickstudy.adapters.forecast_session import ForecastPrograms, SeriesState
 from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec
-from quickstudy.baselines.models.forecasters import LONGEST, NAMES
+from quickstudy.baselines.models.forecasters import LONGEST, MOST_HISTORY, NAMES
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import bundle_folder

@@ -59,8 +59,7 @@ def visitors_section(evaluations: Sequence[Evaluation]) -> VisitorsSection:
     reward, lost = pictures
     lost = dataclasses.replace(lost, title=_LOST, caption="Lower is better. Bands are pointwise 95 % intervals.")
     pictures = said_once([lost, reward])
-    sentences = [*_saved(usual), *_harm(by_split[USUAL], by_split[OUTSIDE])]
-    said = "".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
+    said = "".join(f"<p>{text(sentence)}</p>" for sentence in visitors_sentences(evaluations))
     return VisitorsSection(
         markup=section(HEADING, said + grid(pictures) + contender_tables(shown, pens, say)), pictures=pictures
     )
@@ -73,7 +72,7 @@ def visitors_sentences(evaluations: Sequence[Evaluation]) -> list[str]:
       evaluations: as of `visitors_section`, both splits.
     """
     by_split = {one.split: one for one in evaluations}
-    return [*_saved(_without(by_split[USUAL], GUARDED)), *_harm(by_split[USUAL], by_split[OUTSIDE])]
+    return [*_saved(_without(by_split[USUAL], GUARDED)), _harm(by_split[USUAL], by_split[OUTSIDE])]
 
 
 def _saved(usual: Evaluation) -> list[str]:
@@ -89,14 +88,14 @@ def _saved(usual: Evaluation) -> list[str]:
     ]
 
 
-def _harm(usual: Evaluation, outside: Evaluation) -> list[str]:
+def _harm(usual: Evaluation, outside: Evaluation) -> str:
     """What the agent and its guard cost where the prior is wrong, and what the guard costs where it is right."""
-    return [
+    return (
         f"The agent may harm visitors who are outside of all clusters of the past. "
         f"There it has {_against(outside, AGENT, LINUCB)}, "
         f"and with its guard {_against(outside, GUARDED, LINUCB)}. On usual visitors the guarded agent has "
         f"{_against(usual, GUARDED, AGENT)}."
-    ]
+    )
 
 
 def _against(evaluation: Evaluation, first: str, second: str) -> str:

@@ -13,11 +13,12 @@ from quickstudy.baselines.models.forecast_view import (
     check_forecast_spec,
     decided,
     forecast_spec,
+    forecast_step,
     observation_of,
     view_of,
     weights_for,
 )
-from quickstudy.baselines.models.forecasters import after_history, forecasts
+from quickstudy.baselines.models.forecasters import NAMES, after_history, forecasts
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
 
@@ -44,6 +45,22 @@ def test_weights_are_divided_by_their_sum_and_half_a_reset_is_none():
     weights, strength = decided(jnp.zeros(10).at[9].set(0.5))
     np.testing.assert_allclose(weights, 1 / 9, atol=1e-6)
     assert float(strength) == 0.0
+
+
+def test_a_reset_counts_for_the_forecast_and_the_value_is_taken_in_after_it():
+    """After 3, 1, 2, 5 the naive forecast is 5. A full reset moves the level of SES there, too."""
+    state = jax.jit(after_history)(jnp.float32([3.0, 1.0, 2.0, 5.0]), jnp.int32(12))
+
+    def after(name, reset):
+        action = jnp.zeros(10).at[NAMES.index(name)].set(1.0).at[9].set(reset)
+        return jax.jit(forecast_step)(state, action, jnp.float32(7.0))
+
+    for name, reset in (("naive", 0.0), ("naive", 1.0), ("SES", 1.0)):
+        following, reward = after(name, reset)
+        assert float(reward) == pytest.approx(-2, abs=1e-3)
+        assert following.recent[:2].tolist() == [7.0, 5.0]
+        assert int(following.count) == (2 if reset else 5)
+    assert float(after("SES", 0.0)[1]) < -3
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from quickstudy import algorithms, tasks
+from quickstudy.baselines.models.forecasters import MOST_HISTORY
 from quickstudy.protocol.errors import MissingExtraError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.decisions.forecasting import forecasting
-from quickstudy.tasks.suites.competition_series import distribution as suite
 from quickstudy.tasks.suites.competition_series.distribution import CompetitionTasks, chosen, describe, scale_of, task_of
 from quickstudy.tasks.suites.competition_series.records import competition_series, copies_among, split_of
 
@@ -36,7 +36,7 @@ def lived(distribution, agent, task, params=()):
 
 def test_units_come_from_the_history_alone():
     task = task_of(VALUES, period=12, horizon=HORIZON)
-    past = task.values[: suite.MOST_HISTORY][int(task.first) :]
+    past = task.values[:MOST_HISTORY][int(task.first) :]
     assert len(past) == len(VALUES) - HORIZON
     assert past.mean() == pytest.approx(0, abs=1e-4)
     assert np.abs(np.diff(past)).mean() == pytest.approx(1, rel=1e-5)
@@ -48,7 +48,7 @@ def test_units_come_from_the_history_alone():
 
 
 def test_of_a_long_series_the_newest_values_are_the_history():
-    values = np.concatenate([np.full(50, 1e6), np.arange(suite.MOST_HISTORY) % 3, np.ones(HORIZON)])
+    values = np.concatenate([np.full(50, 1e6), np.arange(MOST_HISTORY) % 3, np.ones(HORIZON)])
     task = task_of(values, period=1, horizon=HORIZON)
     assert int(task.first) == 0
     assert np.abs(task.values).max() < 3

@@ -105,7 +105,8 @@ def item_bayes_ucb_agent(spec: Spec, *, prior: Recommendation | None = None, wid
     Args:
       spec: of the tasks; observations as `baselines.models.recommendation` has them.
       prior: whose item vectors, click model, and length of tastes are used, and nothing else of it.
-      width: α, in standard deviations. The default was chosen among 0, 0.5 and 1.
+      width: α, in standard deviations. The default was chosen among 0, 0.5 and 1 on visitors of `test`. So the figures of
+        this agent on `test` are not those of visitors that nothing was chosen on.
     Raises:
       SpecError: other observations or actions.
     Source: Kaufmann et al. 2012. Changed: the quantile is constant, and the model is linear with shared weights.

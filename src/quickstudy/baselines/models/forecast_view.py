@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.baselines.models.forecasters import NAMES, PERIODS, Forecasters, forecasts
+from quickstudy.baselines.models.forecasters import NAMES, PERIODS, Forecasters, forecasts, reset, take_in
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
 
@@ -106,6 +106,23 @@ def decided(action: Float[Array, " action"]) -> tuple[Float[Array, " forecasters
     """Weights, which sum to 1, and the strength of the reset. If all weights are zero, they become equal."""
     positive = jnp.clip(action[:-1], 0.0, 1.0) + 1e-6
     return positive / positive.sum(), jnp.clip(2 * action[-1] - 1, 0.0, 1.0)
+
+
+def forecast_step(
+    state: Forecasters, action: Float[Array, " action"], value: Float[Array, ""]
+) -> tuple[Forecasters, Float[Array, ""]]:
+    """One decision and the value that follows it.
+
+    Args:
+      state: after the newest value.
+      action: `[10]`, the decision for the next value.
+      value: `[]`, the next value, in units of the mean absolute change.
+    Returns:
+      The forecasters after the reset and the value; and the reward `[]`, minus the absolute error of the weighted forecast.
+    """
+    weights, strength = decided(action)
+    state = reset(state, strength)
+    return take_in(state, value), -jnp.abs(value - weights @ forecasts(state))
 
 
 def action_of(weights: Float[Array, " forecasters"]) -> Float[Array, " action"]:

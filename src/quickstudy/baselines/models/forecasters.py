@@ -43,6 +43,8 @@ NAMES = ("naive", "seasonal naive", "mean", "SES", "Holt", "AR", "ETS", "Theta",
 PERIODS = (7, 12, 52)
 LONGEST = 52
 """The longest period; so many values are kept."""
+MOST_HISTORY = 2 * LONGEST
+"""Most values before the first forecast that are used of a real series. By default a simulated series has as many."""
 KEPT_ERRORS = 0.9
 """Factor of older errors in the mean absolute error that is shown."""
 
@@ -122,6 +124,19 @@ def begin(value: Float[Array, ""], period: Int[Array, ""]) -> Forecasters:
 def after_history(values: Float[Array, " history"], period: Int[Array, ""]) -> Forecasters:
     """What is remembered after several values `[history]`, at least one."""
     return scan(lambda state, value: (take_in(state, value), None), begin(values[0], period), values[1:])[0]
+
+
+def padded_history(history: Float[np.ndarray, " values"]) -> tuple[Float[np.ndarray, " history"], int]:
+    """The newest values of a history in an array of always the same length, for `after_padded_history`.
+
+    Args:
+      history: at least one value, in the order of time.
+    Returns:
+      `[104]`: the values at the end, and before them copies of the first of these. And the place of that first value.
+    """
+    newest = history[-MOST_HISTORY:]
+    first = MOST_HISTORY - len(newest)
+    return np.concatenate([np.full(first, newest[0]), newest]), first
 
 
 def after_padded_history(values: Float[Array, " history"], period: Int[Array, ""], first: Int[Array, ""]) -> Forecasters:

@@ -29,7 +29,7 @@ def with_monitor(agent: Agent, monitor: Agent) -> Agent:
         each `[]` in [0, 1].
     Raises:
       SpecError: a monitor for other tasks.
-      UsageError: a monitor without p-values, or one that adapts less often than the agent.
+      UsageError: a monitor without p-values, or one whose cadence is neither 1 nor that of the agent.
     """
     check_fit(monitor, agent.spec)
     if monitor.cadence not in (1, agent.cadence):

@@ -45,16 +45,14 @@ from quickstudy.baselines.decisions.bocpd import bocpd_agent
 from quickstudy.baselines.decisions.fixed_share import fixed_share_agent
 from quickstudy.baselines.decisions.known_changes import known_changes_agent
 from quickstudy.baselines.decisions.single_forecaster import best_single_agent, single_forecaster_agent
-from quickstudy.baselines.models.forecast_view import WINDOW, decided, forecast_spec, observation_of
+from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec, forecast_step, observation_of
 from quickstudy.baselines.models.forecasters import (
     LONGEST,
+    MOST_HISTORY,
     NAMES,
     PERIODS,
     Forecasters,
     after_history,
-    forecasts,
-    reset,
-    take_in,
 )
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import Agent
@@ -136,7 +134,7 @@ class Forecasting:
     seasonal: Share = 0.5
     amplitude: NotNegative = 4.0
     periods: tuple[Annotated[int, Range(least=1, most=LONGEST)], ...] = PERIODS
-    history: Annotated[int, Range(least=2, most=10_000)] = 2 * LONGEST
+    history: Annotated[int, Range(least=2, most=10_000)] = MOST_HISTORY
     horizon: Count = 100
     recent: Annotated[int, Range(least=1, most=LONGEST - 1)] = WINDOW
     shows_changes: bool = False
@@ -248,11 +246,8 @@ def forecasting(settings: Forecasting) -> TaskDistribution:
 
     def step(task: Series, state: Forecast, action: Array, key: PRNGKeyArray) -> tuple[Forecast, Outcome]:
         del key
-        weights, strength = decided(action)
-        forecasters = reset(state.forecasters, strength)
-        value = task.values[state.step]
-        reward = -jnp.abs(value - weights @ forecasts(forecasters))
-        state = Forecast(forecasters=take_in(forecasters, value), step=state.step + 1)
+        forecasters, reward = forecast_step(state.forecasters, action, task.values[state.step])
+        state = Forecast(forecasters=forecasters, step=state.step + 1)
         no = jnp.asarray(False)
         return state, Outcome(observation=see(task, state), reward=reward, terminated=no, truncated=no)
 

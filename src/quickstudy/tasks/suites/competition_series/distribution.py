@@ -36,14 +36,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.models.forecast_view import WINDOW, decided, forecast_spec, observation_of
+from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec, forecast_step, observation_of
 from quickstudy.baselines.models.forecasters import (
     LONGEST,
+    MOST_HISTORY,
     Forecasters,
     after_padded_history,
-    forecasts,
-    reset,
-    take_in,
+    padded_history,
 )
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.made_of import made_of
@@ -56,10 +55,6 @@ from quickstudy.tasks.suites.competition_series.records import CompetitionSeries
 from quickstudy.tasks.suites.suite import COMPETITION_SERIES
 
 SUITE = COMPETITION_SERIES
-
-MOST_HISTORY = 2 * LONGEST
-"""Values of the history that are used; in `forecasting` the history is as long."""
-FREQUENCIES = ("yearly", "quarterly", "monthly", "other")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,11 +116,10 @@ def task_of(values: np.ndarray, *, period: int, horizon: int, number: int = 0) -
             f"a series to forecast needs finite values, and before the last {horizon} at least 2 that differ; came "
             f"{len(known)} values. Leave the series out, or forecast fewer values."
         )
-    history = known[:-horizon][-MOST_HISTORY:]
-    first = MOST_HISTORY - len(history)
-    filled = np.concatenate([np.full(first, history[0]), history, known[-horizon:]])
+    history, first = padded_history(known[:-horizon])
+    filled = np.concatenate([history, known[-horizon:]])
     return RealSeries(
-        values=((filled - history.mean()) / scale).astype(np.float32),
+        values=((filled - history[first:].mean()) / scale).astype(np.float32),
         first=np.asarray(first, np.int32),
         period=np.asarray(period, np.int32),
         number=np.asarray(number, np.int32),
@@ -216,11 +210,8 @@ def _step(
     see: Callable[[Forecasters, Array], Array], task: RealSeries, state: Forecast, action: Array, key: PRNGKeyArray
 ) -> tuple[Forecast, Outcome]:
     del key
-    weights, strength = decided(action)
-    forecasters = reset(state.forecasters, strength)
-    value = jnp.asarray(task.values)[state.step]
-    reward = -jnp.abs(value - weights @ forecasts(forecasters))
-    following = Forecast(forecasters=take_in(forecasters, value), step=state.step + 1)
+    forecasters, reward = forecast_step(state.forecasters, action, jnp.asarray(task.values)[state.step])
+    following = Forecast(forecasters=forecasters, step=state.step + 1)
     no = jnp.asarray(False)
     seen = see(following.forecasters, following.step)
     return following, Outcome(observation=seen, reward=reward, terminated=no, truncated=no)
