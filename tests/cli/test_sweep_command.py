@@ -1,5 +1,6 @@
 """`quickstudy sweep` as a command: what it prints, how it goes on, and what it refuses."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import evaluation.sweep.tiny as tiny
 from quickstudy.cli import main
 from quickstudy.cli.train import parse_run
+from quickstudy.evaluation.sweep.records import Sweep, Trial
 
 ALGORITHM, TASKS = f"{Path(tiny.__file__)}:climber", f"{Path(tiny.__file__)}:task"
+SEEDS = {"seeds": 1, "budget": "40 steps"}
 SMALL = ["--budget", "40 steps", "--validation-tasks", "50", "--test-tasks", "50", "--held-out-tasks", "4"]
 
 
@@ -29,6 +32,24 @@ def test_a_sweep_from_the_command_line(tmp_path, capsys):
     assert (asked.algorithm.climb, asked.training.seed) == (4, 1)
     assert main(line) == 2
     assert "already holds a sweep" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_a_trial_compiles_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*asked, watcher, **settings):
+        trial = Trial(number=1, settings={"climb": -4})
+        made = Sweep(
+            **dict.fromkeys((field.name for field in dataclasses.fields(Sweep)), 0) | {"settings": {"training": SEEDS}}
+        )
+        watcher.begin(made, trial)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quickstudy.cli.sweep.sweep", interrupted)
+    assert main(["sweep", ALGORITHM, TASKS, "--over", "climb=-4,4", "--folder", str(tmp_path / "swept")]) == 130
+    told = capsys.readouterr()
+    command = shlex.split(told.out.splitlines()[-1])
+    assert command[:2] == ["quickstudy", "sweep"]
+    assert command[-1] == "--resume"
+    assert told.err == "quickstudy: interrupted.\n"
 
 
 @pytest.mark.parametrize(

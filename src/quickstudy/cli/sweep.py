@@ -55,26 +55,33 @@ def run(arguments: list[str]) -> int:
     asked = parse_run(
         algorithm, distribution, flags, verb="sweep", description=_SAID, own={"run": SweepArguments, "sweep": SweepConfig}
     )
+    going_on = f"Go on with:\n  {command_to_resume('sweep', words, flags)}"
     folder = asked.run.folder or f"runs/sweep-{folder_name(words)}"
     with _Shown() as shown:
-        done = sweep(
-            algorithm,
-            distribution,
-            asked.run.over,
-            asked.sweep,
-            folder=folder,
-            training=asked.training,
-            algorithm_settings=flat_settings(asked.algorithm),
-            distribution_settings=dataclasses.asdict(asked.distribution),
-            collecting=asked.collecting,
-            resume=asked.run.resume,
-            overwrite=asked.run.overwrite,
-            command=shlex.join(["quickstudy", "sweep", *arguments]),
-            watcher=shown,
-        )
+        try:
+            done = sweep(
+                algorithm,
+                distribution,
+                asked.run.over,
+                asked.sweep,
+                folder=folder,
+                training=asked.training,
+                algorithm_settings=flat_settings(asked.algorithm),
+                distribution_settings=dataclasses.asdict(asked.distribution),
+                collecting=asked.collecting,
+                resume=asked.run.resume,
+                overwrite=asked.run.overwrite,
+                command=shlex.join(["quickstudy", "sweep", *arguments]),
+                watcher=shown,
+            )
+        except KeyboardInterrupt:
+            # While it compiles or measures, it cannot end in order. Trials that have ended are saved.
+            if shown.begun:
+                print(going_on)
+            raise
     console = Console()
     if not done.finished:
-        console.print(f"Interrupted and saved. Go on with:\n  {command_to_resume('sweep', words, flags)}", soft_wrap=True)
+        console.print(f"Interrupted and saved. {going_on}", soft_wrap=True)
         return 130
     for sentence in sweep_sentences(done, effects_of(done)):
         console.print(sentence, soft_wrap=True)
@@ -104,6 +111,11 @@ class _Shown:
         """Takes the bar away."""
         if self._console.is_terminal:
             self._bars.stop()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a trial has begun."""
+        return self._here > 0
 
     def begin(self, sweep: Sweep, trial: Trial) -> None:
         """Shows which trial is trained."""
