@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent
+from quickstudy.baselines.bandits.linear_evidence import linear_agent, upper_confidence
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.assistant import (
     ASK,
     KEPT,
@@ -115,27 +116,19 @@ def situation_ucb_agent(spec: Spec, *, prior: Assistant | None = None, width: fl
     """
     prior = prior_for_assistant(spec, prior)
 
-    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
-        del key
-        return (evidence.mean * features).sum(axis=-1) + width * evidence.deviation(features)
-
     def features(observation: Array) -> Array:
         here = jnp.arange(prior.situations) == moment_of(observation, prior).situation
         return jnp.broadcast_to(here[None].astype(jnp.float32), (prior.actions + 2, prior.situations))
 
-    return linear_agent(spec, score, features=features, ridge=ridge, shared=False)
+    return linear_agent(spec, upper_confidence(width), features=features, ridge=ridge, shared=False)
 
 
 def _always(spec: Spec, prior: Assistant | None, action: int) -> Agent:
     """An agent that always takes one action."""
     prior_for_assistant(spec, prior)
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, observation, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del observation, key
         return Decision(action=jnp.int32(action), extras={})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)
