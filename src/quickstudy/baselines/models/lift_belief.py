@@ -72,7 +72,14 @@ def ranked(belief: LiftBelief) -> tuple[Array, Array]:
 
 
 def expected_conversions_lost(belief: LiftBelief, users: Float[Array, " arms"]) -> Float[Array, ""]:
-    """Expected conversions lost by so many users of each of two arms, against showing all of them the better one."""
+    """Expected conversions that are lost against showing the better one of two arms to all users.
+
+    Args:
+      belief: about one treatment.
+      users: `[2]`, how many were shown the control, and how many the treatment.
+    Returns:
+      `[]`, conversions.
+    """
     better = expected_positive(belief.mean[0], belief.deviation[0])
     worse = expected_positive(-belief.mean[0], belief.deviation[0])
     return belief.unit * (1 - belief.null[0]) * (users[0] * better + users[1] * worse)

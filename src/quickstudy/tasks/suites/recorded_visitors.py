@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.baselines.decisions.popularity import popularity_agent
-from quickstudy.baselines.models.recommendation import Recommendation, click_chance
+from quickstudy.baselines.models.recommendation import Recommendation, best_of_offered, click_chance
 from quickstudy.numerics.visitor_tastes import completed_chances, tastes_of
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Outcome, record
@@ -221,20 +221,6 @@ def describe(task: RecordedVisitor) -> dict[str, Array]:
         "items that may be shown": task.offered,
         "person in the records (-1: none)": task.person,
     }
-
-
-def best_of_offered(chances: Float[Array, " items"], offered: Bool[Array, " items"], available: float) -> Float[Array, ""]:
-    """Expected largest of the offered numbers, where each of them is there with this chance, and all where none would be.
-
-    Args:
-      chances: of all items, 0 or more.
-      offered: at least one.
-      available: in (0, 1].
-    """
-    falling = -jnp.sort(-jnp.where(offered, chances, -1.0))
-    place, count = jnp.arange(len(chances)), offered.sum()
-    weights = jnp.where(place < count, available * (1 - available) ** place.astype(jnp.float32), 0.0)
-    return falling @ weights + falling[0] * (1 - available) ** count.astype(jnp.float32)
 
 
 def _allowed(prior: Recommendation, task: RecordedVisitor, key: PRNGKeyArray) -> Bool[Array, " items"]:

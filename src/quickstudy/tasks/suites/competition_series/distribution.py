@@ -59,7 +59,6 @@ SUITE = COMPETITION_SERIES
 
 MOST_HISTORY = 2 * LONGEST
 """Values of the history that are used; in `forecasting` the history is as long."""
-FREQUENCIES = ("yearly", "quarterly", "monthly", "other")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
