@@ -26,7 +26,7 @@ are few people in `test`, so lifetimes on many tasks repeat them: an interval ha
 
 import dataclasses
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -147,16 +147,8 @@ def people_of(records: VisitorRecords, *, prior: Recommendation, held_out: float
     tastes = tastes_of(shows, clicks, clusters=prior.clusters, seed=0)
     known = completed_chances(shows, clicks, tastes, trust=trust)
     shows_of_others, clicks_of_others = records.shows[others], records.clicks[others]
-    fitted = dataclasses.replace(
-        prior,
-        items=len(records.items),
-        size=tastes.vectors.shape[1],
-        offset=tastes.offset,
-        strength=tastes.strength,
-        base=tastes.base,
-        centres=tuple(tastes.centres.ravel().tolist()),
-        vectors=tuple(tastes.vectors.ravel().tolist()),
-    )
+    settings: dict[str, Any] = {**tastes.settings, "items": len(records.items), "size": tastes.vectors.shape[1]}
+    fitted = dataclasses.replace(prior, **settings)
     return People(
         prior=fitted,
         rates=known.mean(0),
