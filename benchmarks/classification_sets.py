@@ -22,6 +22,7 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
+from side_by_side import compiled_returns, contenders
 
 import quickstudy as qs
 from quickstudy.tasks.suites.classification_tables import SET_NAMES, read_table, whitened
@@ -31,8 +32,6 @@ NUMBERS, PAGE = HERE / "classification_sets.json", HERE.parent / "docs" / "conte
 FIRST, LAST = "<!-- measured sets: begin -->\n", "<!-- measured sets: end -->\n"
 """The lines of the page between which its table stands."""
 NO_COMPETITORS = ("most frequent class", "linear classifier, all labels")
-# Compiling takes longer than running here, and half as long at this level.
-QUICKLY = {"xla_backend_optimization_level": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,24 +44,11 @@ class Settings:
     seed: int = 0
 
 
-def returns_of(agents, distribution, drawn, keys):
-    """Mean return of every agent on every task `[tasks]`; agents are (agent, list of params, one for each seed)."""
-
-    def play(task, key):
-        return {
-            name: sum(qs.run_lifetime(agent, distribution, each, task, key)[0].outcome.reward.sum() for each in params)
-            / len(params)
-            for name, (agent, params) in agents.items()
-        }
-
-    return {name: np.asarray(found) for name, found in jax.jit(jax.vmap(play), compiler_options=QUICKLY)(drawn, keys).items()}
-
-
 def with_labels(drawn, distribution):
     """Returns of the two methods that know labels."""
     from sklearn.linear_model import LogisticRegression
 
-    arms, features = distribution.config["arms"], distribution.config["features"]
+    features = distribution.config["features"]
     tables = [read_table(name) for name in SET_NAMES]
     seen = [whitened(table, features=features) for table in tables]
     fits = [
@@ -72,7 +58,7 @@ def with_labels(drawn, distribution):
     frequent, linear = [], []
     for task in range(len(drawn.which)):
         which, rows = int(drawn.which[task]), np.asarray(drawn.rows[task])
-        classes = np.asarray(drawn.classes[task])[: min(arms, int(drawn.arms[task]))]
+        classes = np.asarray(drawn.classes[task])[: int(drawn.arms[task])]
         labels = tables[which].labels[rows]
         frequent.append((labels[:, None] == classes[None]).sum(0).max())
         odds = fits[which].decision_function(seen[which][rows])
@@ -118,13 +104,10 @@ def main():
     settings = tyro.cli(Settings, description=__doc__)
     start = time.perf_counter()
     distribution = qs.tasks.make("classification-sets")
-    agents = {name: (make(), [()]) for name, make in distribution.baselines.items()}
-    if settings.bundle:
-        bundle = qs.load_bundle(settings.bundle)
-        agents["agent"] = bundle.agent_for(distribution.spec), [bundle.params_of(seed) for seed in range(bundle.seeds)]
     key_tasks, key_lifetimes = jax.random.split(jax.random.key(settings.seed))
     drawn = distribution.sample_tasks("test", key_tasks, tasks=settings.tasks)
-    returns = returns_of(agents, distribution, drawn, jax.random.split(key_lifetimes, settings.tasks))
+    run = compiled_returns(distribution, contenders(distribution, settings.bundle))
+    returns = {name: np.asarray(one) for name, one in run(drawn, jax.random.split(key_lifetimes, settings.tasks)).items()}
     steps = distribution.spec.lifetime_steps
     agents_found = summary(returns | with_labels(drawn, distribution), np.asarray(drawn.which), steps)
     measured = {

@@ -23,6 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from side_by_side import compiled_returns, contenders
 
 import quickstudy as qs
 from quickstudy import cli
@@ -35,8 +36,6 @@ FIRST, LAST = "<!-- measured people: begin -->\n", "<!-- measured people: end --
 """The lines of the page between which its tables stand."""
 TRAINED_LIKE = ("--cell", "gru", "--no-reads-allowed", "--teacher", "careful-mixture-prior-bayes", "--imitation", "0.8")
 SPLITS = {"test": "Chances of held-out people, completed by the model", "ood:own-records": "Recorded answers alone"}
-# Compiling takes longer than running here, and half as long at this level.
-QUICKLY = {"xla_backend_optimization_level": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,22 +72,15 @@ def per_person(values, person):
 def measured(distribution, agents, settings):
     """Regret by split and method, with intervals over people."""
 
-    def play(task, key):
-        rewards = {
-            name: sum(qs.run_lifetime(agent, distribution, each, task, key)[0].outcome.reward.sum() for each in params)
-            / len(params)
-            for name, (agent, params) in agents.items()
-        }
-        return rewards, distribution.ceiling(task)
-
-    run, found = jax.jit(jax.vmap(play), compiler_options=QUICKLY), {}
+    run, found = compiled_returns(distribution, agents), {}
     people = len(np.unique(distribution.sample_tasks("test", jax.random.key(1), tasks=4000).person))
     key_tasks, key_lifetimes = jax.random.split(jax.random.key(settings.seed))
     for split in SPLITS:
         drawn = distribution.sample_tasks(split, key_tasks, tasks=settings.visits * people)
-        returns, ceiling = run(drawn, jax.random.split(key_lifetimes, settings.visits * people))
+        returns = run(drawn, jax.random.split(key_lifetimes, settings.visits * people))
+        ceiling = np.asarray(jax.vmap(distribution.ceiling)(drawn))
         person = np.asarray(drawn.person)
-        regrets = {name: per_person(np.asarray(ceiling) - np.asarray(one), person) for name, one in returns.items()}
+        regrets = {name: per_person(ceiling - np.asarray(one), person) for name, one in returns.items()}
         found[split] = {"people": len(np.unique(person)), "regret": {name: estimate(one) for name, one in regrets.items()}}
         if "agent" in regrets:
             best = min((name for name in regrets if name != "agent"), key=lambda name: regrets[name].mean())
@@ -161,15 +153,11 @@ def main():
     for source in SOURCES if settings.source == "all" else (settings.source,):
         start = time.perf_counter()
         distribution = qs.tasks.make("recorded-visitors", source=source)
-        agents = {name: (make(), [()]) for name, make in distribution.baselines.items()}
-        if folder:
-            bundle = qs.load_bundle(folder)
-            agents["agent"] = bundle.agent_for(distribution.spec), [bundle.params_of(seed) for seed in range(bundle.seeds)]
         found[source] = {
             "bundle": folder,
             "budget": settings.train,
             "visits": settings.visits,
-            "splits": measured(distribution, agents, settings),
+            "splits": measured(distribution, contenders(distribution, folder), settings),
             "seconds": round(time.perf_counter() - start),
         }
         print(source, json.dumps(found[source]["splits"]), flush=True)

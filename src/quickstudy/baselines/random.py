@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.records import Decision, Spec
 from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, parts_of
 
 
@@ -67,19 +68,8 @@ def random_agent(spec: Spec) -> Agent:
     """
     space = spec.action_space
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, observation
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del observation
         return Decision(action=uniform_action(space, key), extras={"log_probability": uniform_log_probability(space)})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(
-        spec=spec,
-        init=lambda key: (),
-        begin=lambda params, key: (),
-        act=act,
-        adapt=adapt,
-        exchangeable=True,
-    )
+    return memoryless_agent(spec, choose)

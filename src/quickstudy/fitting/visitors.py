@@ -116,13 +116,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
         rows=past.rows,
         tasks=len(known),
         held_out=count,
-        fitted={
-            "offset": tastes.offset,
-            "strength": tastes.strength,
-            "base": tastes.base,
-            "centres": tuple(tastes.centres.ravel().tolist()),
-            "vectors": tuple(tastes.vectors.ravel().tolist()),
-        },
+        fitted=tastes.settings,
         chosen={
             "items": len(past.items),
             "size": tastes.vectors.shape[1],
@@ -140,13 +134,12 @@ def _check(
     shows: np.ndarray, clicks: np.ndarray, tastes: Tastes, *, seed: int
 ) -> tuple[tuple[Match, ...], tuple[Histogram, ...]]:
     random = np.random.default_rng(seed)
-    at_centres = 1 / (1 + np.exp(-(tastes.base + tastes.strength * tastes.centres @ tastes.vectors.T)))
+    at_centres = tastes.chances(tastes.centres)
     numbers, rates = [], []
     for _ in range(_TABLES):
         centre = tastes.centres[random.integers(len(tastes.centres), size=len(shows))]
         taste = centre + tastes.offset * random.standard_normal(centre.shape)
-        chance = 1 / (1 + np.exp(-(tastes.base + tastes.strength * taste @ tastes.vectors.T)))
-        simulated = random.binomial(shows.astype(int), chance).astype(float)
+        simulated = random.binomial(shows.astype(int), tastes.chances(taste)).astype(float)
         numbers.append(_quantities(at_centres, shows, simulated))
         rates.append(_rates(shows, simulated))
     real = _quantities(at_centres, shows, clicks)

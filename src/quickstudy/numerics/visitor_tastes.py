@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from quickstudy.numerics.latent_classes import class_weights, fit_classes, log_likelihood
 
@@ -28,6 +29,21 @@ class Tastes:
     base: float
     strength: float
     offset: float
+
+    def chances(self, tastes: Float[np.ndarray, "visitors d"]) -> Float[np.ndarray, "visitors items"]:
+        """Probability of a click of visitors of these tastes on each item."""
+        return expit(self.base + self.strength * tastes @ self.vectors.T)
+
+    @property
+    def settings(self) -> dict[str, float | tuple[float, ...]]:
+        """What is fitted, as settings of the tasks `recommendation`."""
+        return {
+            "offset": self.offset,
+            "strength": self.strength,
+            "base": self.base,
+            "centres": tuple(self.centres.ravel().tolist()),
+            "vectors": tuple(self.vectors.ravel().tolist()),
+        }
 
 
 def tastes_of(
@@ -99,14 +115,11 @@ def completed_chances(
     slopes = tastes.strength * tastes.vectors
     taste = np.tile(middle, (len(shows), 1))
 
-    def chances() -> np.ndarray:
-        return 1 / (1 + np.exp(-(tastes.base + taste @ slopes.T)))
-
     for _ in range(_NEWTON_STEPS):
-        now = chances()
+        now = tastes.chances(taste)
         gradient = (clicks - shows * now) @ slopes - (taste - middle) / variance
         curvature = np.einsum("vi,id,ie->vde", shows * now * (1 - now), slopes, slopes) + np.eye(len(middle)) / variance
         step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
         # A whole Newton step may overshoot where the curvature is small; a bounded one ends at the same optimum.
         taste = taste + step / np.maximum(1.0, np.linalg.norm(step, axis=1, keepdims=True))
-    return (trust * chances() + clicks) / (trust + shows)
+    return (trust * tastes.chances(taste) + clicks) / (trust + shows)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.baselines.models.recommendation import Recommendation
+from quickstudy.baselines.models.recommendation import Recommendation, best_of_offered
 from quickstudy.protocol.errors import MissingExtraError, UsageError
-from quickstudy.tasks.suites.recorded_visitors import best_of_offered, people_of, recorded_visitors_of
+from quickstudy.tasks.suites.recorded_visitors import people_of, recorded_visitors_of
 from quickstudy.tasks.suites.visitor_records import VisitorRecords, counted, price_levels, read_records
 
 KEY = jax.random.key(0)

@@ -60,6 +60,23 @@ Score = Callable[[LinearEvidence, Float[Array, "arms n"], PRNGKeyArray], Float[A
 """`(evidence, features, key) -> scores [arms]`."""
 
 
+def upper_confidence(width: float) -> Score:
+    """The score of LinUCB, where every arm has its own weights.
+
+        θ_aᵀ φ + α √(φᵀ A_a⁻¹ φ)        θ_a = A_a⁻¹ b_a
+
+    Args:
+      width: α, in reward units; 0 is greedy.
+    Source: Li et al. 2010, algorithm 1. Changed: nothing.
+    """
+
+    def score(evidence: LinearEvidence, features: Float[Array, "arms n"], key: PRNGKeyArray) -> Float[Array, " arms"]:
+        del key
+        return (evidence.mean * features).sum(axis=-1) + width * evidence.deviation(features)
+
+    return score
+
+
 def linear_agent(
     spec: Spec,
     score: Score,

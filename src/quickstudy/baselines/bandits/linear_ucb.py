@@ -1,8 +1,6 @@
 """LinUCB with a separate regression for every arm: the arm with the highest upper confidence bound."""
 
-from jaxtyping import Array, PRNGKeyArray
-
-from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent, same_for_all_arms
+from quickstudy.baselines.bandits.linear_evidence import linear_agent, same_for_all_arms, upper_confidence
 from quickstudy.baselines.models.low_rank import NOISE
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Spec
@@ -23,9 +21,4 @@ def linear_ucb_agent(spec: Spec, *, width: float = 0.5, ridge: float = NOISE**2)
       posterior mean where weights have variance 1. Both defaults are the best of eight pairs on 200 low-rank bandits of `train`
       (α of 0.1 to 1, λ of 0.25 and 1): their return is 65.6 (3.1), of 117, and that of the worst pair 61.2 (2.7).
     """
-
-    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
-        del key
-        return (evidence.mean * features).sum(axis=-1) + width * evidence.deviation(features)
-
-    return linear_agent(spec, score, features=same_for_all_arms(spec), ridge=ridge, shared=False)
+    return linear_agent(spec, upper_confidence(width), features=same_for_all_arms(spec), ridge=ridge, shared=False)

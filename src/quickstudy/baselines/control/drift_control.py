@@ -8,6 +8,7 @@ import gymnasium
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.drift import EFFORT, NOISE, START, WIND, system
 from quickstudy.numerics.beliefs.gaussian import GaussianBelief, condition, independent, isotropic, marginal, moved
 from quickstudy.numerics.linear_quadratic import stationary_control
@@ -88,15 +89,11 @@ def no_adaptation_agent(spec: Spec, *, effort: float = EFFORT) -> Agent:
     dimensions, low, high = _pushes_of(spec)
     feedback = jnp.float32(stationary_control(*system(dimensions), effort=effort)[0])
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del key
         return Decision(action=jnp.clip(-feedback @ observation, low, high), extras={})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)
 
 
 def _pushes_of(spec: Spec) -> tuple[int, Float[Array, " n"], Float[Array, " n"]]:

@@ -22,7 +22,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from quickstudy.baselines.models.assistant import ASK, DISMISSED, KEPT, NOTHING_SEEN, UNDONE, WISH, Assistant, Moment, willing
+from quickstudy.baselines.models.assistant import (
+    ASK,
+    DISMISSED,
+    KEPT,
+    NOTHING_SEEN,
+    UNDONE,
+    WISH,
+    Assistant,
+    Moment,
+    heard_chances,
+    willing,
+    wish_chances,
+)
 from quickstudy.numerics.beliefs.belief import CategoricalBelief, JointBelief
 from quickstudy.numerics.beliefs.particles import ParticleBelief
 from quickstudy.protocol.records import record
@@ -90,10 +102,10 @@ class UserModel:
         self.chance = prior.drift_chance / max(1, len(later))
         """Prior probability of each time of a change."""
         self.grid = jnp.linspace(prior.patience_low, prior.patience_high, _GRID)
-        self.wish_chances = jnp.asarray(prior.wish_chances)
-        heard = (1 - prior.misheard) * self.wish_chances + prior.misheard / prior.actions * (1 - self.wish_chances)
-        log = lambda chances: jnp.log(jnp.maximum(chances, _LEAST)).T  # noqa: E731
-        self.log_seen, self.log_heard, self.log_undone = log(self.wish_chances), log(heard), log(1 - self.wish_chances)
+        self.wish_chances = wish_chances(jnp.arange(prior.wishes), prior.steady, prior.wishes)
+        """Probability of each wish `[favourites, wishes]`."""
+        chances = (self.wish_chances, heard_chances(prior, self.wish_chances), 1 - self.wish_chances)
+        self.log_seen, self.log_heard, self.log_undone = (jnp.log(jnp.maximum(one, _LEAST)).T for one in chances)
         """Log-likelihood of the favourites `[wishes, favourites]`, if this wish was seen, was heard, or was not the wish."""
 
     def begin(self) -> UserEvidence:

@@ -11,6 +11,7 @@ from quickstudy.baselines.models.assistant import (
     Assistant,
     Moment,
     expected_values,
+    heard_chances,
     moment_of,
     prior_for_assistant,
     willing,
@@ -77,8 +78,7 @@ def information_agent(
 
         gains = worth(model.after_each(evidence, posterior, moment.situation, rows)) - worth(table)
         seen, heard, undone = jnp.split(gains, [prior.wishes, 2 * prior.wishes])
-        hears = (1 - prior.misheard) * wishes + prior.misheard / prior.actions * (1 - wishes)
-        silent, asks = prior.watched * wishes @ seen, answers * hears @ heard
+        silent, asks = prior.watched * wishes @ seen, answers * heard_chances(prior, wishes) @ heard
         acts = wishes[1:] * seen[1:] + (1 - wishes[1:]) * undone
         left = jnp.maximum(prior.steps - moment.step - 1, 0).astype(jnp.float32)
         return now + looks_ahead * left * jnp.concatenate([silent[None], asks[None], acts])

@@ -1,9 +1,10 @@
 """Rules for an assistant that need no prior: always silent, always ask, ask first, and LinUCB in each situation."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import LinearEvidence, linear_agent
+from quickstudy.baselines.bandits.linear_evidence import linear_agent, upper_confidence
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.assistant import (
     ASK,
     KEPT,
@@ -20,10 +21,15 @@ from quickstudy.protocol.sequences import scan, where
 
 
 @record
-class WishCounts:
-    """`counts` `[situations, wishes]`: how often each wish was seen or heard, less how often it was undone; at least 0."""
+class Answers:
+    """What `ask_first_agent` remembers of a user.
+
+    `counts` `[situations, wishes]`: how often each wish was seen or heard, less how often it was undone; at least 0.
+    `dismissed` `[]`: questions that were dismissed since the last answer, in all situations together.
+    """
 
     counts: Float[Array, "situations wishes"]
+    dismissed: Int[Array, ""]
 
 
 def always_silent_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
@@ -53,44 +59,41 @@ def always_ask_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
 def ask_first_agent(spec: Spec, *, prior: Assistant | None = None, most_questions: int = 3) -> Agent:
     """Asks in each situation until there is an answer, then does what was wished most often there.
 
-    An action that is undone takes one from its count. After some questions in a situation without an answer it stays silent.
+    An action that is undone takes one from its count. After `most_questions` dismissed questions in a row it asks no more: it
+    stays silent in situations in which it knows no wish.
 
     Args:
       spec: of the tasks; observations as `baselines.models.assistant` has them.
-      prior: of which only the sizes and `pause` are used.
-      most_questions: questions in a row that were dismissed, in all situations together, after which it asks no more.
+      prior: of which only the sizes are used.
+      most_questions: dismissed questions in a row, in all situations together, after which it asks no more.
     Raises:
       SpecError: other observations or actions.
     """
     prior = prior_for_assistant(spec, prior)
 
-    def begin(params: tuple, key: PRNGKeyArray) -> tuple[WishCounts, Array]:
+    def begin(params: tuple, key: PRNGKeyArray) -> Answers:
         del params, key
-        return WishCounts(counts=jnp.zeros((prior.situations, prior.wishes))), jnp.int32(0)
+        return Answers(counts=jnp.zeros((prior.situations, prior.wishes)), dismissed=jnp.int32(0))
 
-    def act(params: tuple, memory: tuple[WishCounts, Array], observation: Array, key: PRNGKeyArray) -> Decision:
+    def act(params: tuple, memory: Answers, observation: Array, key: PRNGKeyArray) -> Decision:
         del params, key
-        moment, (seen, dismissed) = moment_of(observation, prior), memory
-        here = seen.counts[moment.situation]
+        here = memory.counts[moment_of(observation, prior).situation]
         wish = jnp.argmax(here)
         known = jnp.where(wish == 0, SILENT, wish + 1)
-        unknown = jnp.where(dismissed < most_questions, ASK, SILENT)
+        unknown = jnp.where(memory.dismissed < most_questions, ASK, SILENT)
         return Decision(action=jnp.where(here.max() > 0, known, unknown).astype(jnp.int32), extras={})
 
-    def take_in(memory: tuple[WishCounts, Array], step: Transition) -> tuple[tuple[WishCounts, Array], None]:
-        seen, dismissed = memory
+    def take_in(memory: Answers, step: Transition) -> tuple[Answers, None]:
         moment, came = moment_of(step.observation, prior), moment_of(step.outcome.observation, prior).came
         action = step.decision.action
         done = jnp.clip(action - 1, 0, prior.wishes - 1)
         wish = jnp.where(came >= WISH, came - WISH, done)
         change = jnp.where((came >= WISH) | (came == KEPT), 1.0, jnp.where(came == UNDONE, -1.0, 0.0))
-        counts = jnp.maximum(seen.counts.at[moment.situation, wish].add(change), 0.0)
-        again = jnp.where(action == ASK, jnp.where(came >= WISH, 0, dismissed + 1), dismissed)
-        return where(step.valid, (WishCounts(counts=counts), again), memory), None
+        counts = jnp.maximum(memory.counts.at[moment.situation, wish].add(change), 0.0)
+        dismissed = jnp.where(action == ASK, jnp.where(came >= WISH, 0, memory.dismissed + 1), memory.dismissed)
+        return where(step.valid, Answers(counts=counts, dismissed=dismissed), memory), None
 
-    def adapt(
-        params: tuple, memory: tuple[WishCounts, Array], experience: Transition, key: PRNGKeyArray
-    ) -> tuple[WishCounts, Array]:
+    def adapt(params: tuple, memory: Answers, experience: Transition, key: PRNGKeyArray) -> Answers:
         del params, key
         return scan(take_in, memory, experience)[0]
 
@@ -115,27 +118,19 @@ def situation_ucb_agent(spec: Spec, *, prior: Assistant | None = None, width: fl
     """
     prior = prior_for_assistant(spec, prior)
 
-    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
-        del key
-        return (evidence.mean * features).sum(axis=-1) + width * evidence.deviation(features)
-
     def features(observation: Array) -> Array:
         here = jnp.arange(prior.situations) == moment_of(observation, prior).situation
         return jnp.broadcast_to(here[None].astype(jnp.float32), (prior.actions + 2, prior.situations))
 
-    return linear_agent(spec, score, features=features, ridge=ridge, shared=False)
+    return linear_agent(spec, upper_confidence(width), features=features, ridge=ridge, shared=False)
 
 
 def _always(spec: Spec, prior: Assistant | None, action: int) -> Agent:
     """An agent that always takes one action."""
     prior_for_assistant(spec, prior)
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, observation, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del observation, key
         return Decision(action=jnp.int32(action), extras={})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)

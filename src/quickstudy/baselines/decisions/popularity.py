@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.recommendation import Recommendation, click_chance, prior_for
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.records import Decision, Spec
 
 _VISITORS = 4096
 
@@ -28,15 +29,11 @@ def popularity_agent(
     rates_of_all = _simulated_rates(prior) if rates is None else jnp.asarray(rates, jnp.float32)
     best = jnp.argmax(rates_of_all).astype(jnp.int32)
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, observation, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del observation, key
         return Decision(action=best, extras={"scores": rates_of_all})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)
 
 
 def _simulated_rates(prior: Recommendation) -> Float[Array, " items"]:

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.pricing import Market, Sales, log_weights, prices_of, profit_moments, sales_of
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import SpecError
-from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.records import Decision, Spec
 
 Rule = Callable[[Sales, PRNGKeyArray], Float[Array, " prices"]]
 """`(sales, key) -> scores [prices]`; the price with the highest score is set."""
@@ -29,16 +30,11 @@ def price_agent(spec: Spec, rule: Rule, market: Market) -> Agent:
     if prices_of(spec) != market.prices:
         raise SpecError(f"the market has {market.prices} prices and the tasks {prices_of(spec)}; give the market of the tasks.")
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
         scores = rule(sales_of(observation, spec), key)
         return Decision(action=jnp.argmax(scores).astype(jnp.int32), extras={"scores": scores})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)
 
 
 def fixed_price_agent(spec: Spec, *, market: Market = Market()) -> Agent:

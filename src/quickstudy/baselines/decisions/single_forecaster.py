@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.forecast_view import action_of, check_forecast_spec, view_of
 from quickstudy.baselines.models.forecasters import NAMES
 from quickstudy.protocol.agent import Agent
@@ -26,15 +27,11 @@ def single_forecaster_agent(spec: Spec, *, name: str) -> Agent:
     check_forecast_spec(spec)
     weights = jax.nn.one_hot(NAMES.index(name), len(NAMES))
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, observation, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del observation, key
         return Decision(action=action_of(weights), extras={})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)
 
 
 def best_single_agent(spec: Spec) -> Agent:

@@ -16,10 +16,11 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.ab_test import Experiment, actions_of, arms_of_test, experiment_of, standardised
 from quickstudy.numerics.group_sequential import boundary_constant
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.records import Decision, Spec
 
 LEVEL = 0.05
 
@@ -39,18 +40,13 @@ def rule_agent(spec: Spec, rule: Rule, *, valid_by_itself: bool = False) -> Agen
     """
     arms_of_test(spec)
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
         scores = rule(experiment_of(observation, spec), key)
         return Decision(action=jnp.argmax(scores).astype(jnp.int32), extras={"scores": scores})
 
-    act.held_to_allowed = valid_by_itself  # type: ignore[attr-defined]  # then the mask of the gate is not applied to it
-
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    agent = memoryless_agent(spec, choose)
+    agent.act.held_to_allowed = valid_by_itself  # type: ignore[attr-defined]  # then the mask of the gate is not applied to it
+    return agent
 
 
 def scores_of(ships: Array, arm: Array, *, arms: int, otherwise: Array | int = 0) -> Float[Array, " actions"]:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from quickstudy.baselines.memoryless import memoryless_agent
 from quickstudy.baselines.models.market_view import MarketView, nearest_level, positions_of, view_of
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.records import Decision, Spec, Transition
+from quickstudy.protocol.records import Decision, Spec
 
 Rule = Callable[[MarketView], Array]
 """`(what is seen) -> target position []`."""
@@ -102,12 +103,8 @@ def _agent_of_rule(spec: Spec, rule: Rule) -> Agent:
     """An agent without memory: all that the rule reads is in the observation."""
     positions = positions_of(spec)
 
-    def act(params: tuple, memory: tuple, observation: Array, key: PRNGKeyArray) -> Decision:
-        del params, memory, key
+    def choose(observation: Array, key: PRNGKeyArray) -> Decision:
+        del key
         return Decision(action=nearest_level(positions, rule(view_of(observation))), extras={})
 
-    def adapt(params: tuple, memory: tuple, experience: Transition, key: PRNGKeyArray) -> tuple:
-        del params, experience, key
-        return memory
-
-    return Agent(spec=spec, init=lambda key: (), begin=lambda params, key: (), act=act, adapt=adapt, exchangeable=True)
+    return memoryless_agent(spec, choose)

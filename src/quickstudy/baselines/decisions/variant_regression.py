@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.baselines.bandits.linear_evidence import Features, LinearEvidence, linear_agent
+from quickstudy.baselines.bandits.linear_evidence import Features, LinearEvidence, linear_agent, upper_confidence
 from quickstudy.baselines.models.contextual_variants import ContextualVariants, regressors, site_prior_for
 from quickstudy.numerics.linear_algebra import cholesky, solve_lower, solve_upper
 from quickstudy.protocol.agent import Agent
@@ -39,12 +39,7 @@ def variant_ucb_agent(spec: Spec, *, prior: ContextualVariants | None = None, wi
     Source: Li et al. 2010, algorithm 1. Changed: nothing.
     """
     prior = site_prior_for(spec, prior)
-
-    def score(evidence: LinearEvidence, features: Array, key: PRNGKeyArray) -> Array:
-        del key
-        return (evidence.mean * features).sum(axis=-1) + width * evidence.deviation(features)
-
-    return linear_agent(spec, score, features=_apart(prior), ridge=ridge, shared=False)
+    return linear_agent(spec, upper_confidence(width), features=_apart(prior), ridge=ridge, shared=False)
 
 
 def variant_greedy_agent(spec: Spec, *, prior: ContextualVariants | None = None, ridge: float = 1.0) -> Agent:

@@ -28,6 +28,7 @@ import dataclasses
 from typing import Annotated
 
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -128,12 +129,6 @@ class Assistant:
         return drawn.integers(0, self.wishes, shape).astype(np.int32)
 
     @property
-    def wish_chances(self) -> Float[np.ndarray, "favourites wishes"]:
-        """Probability of each wish, given the favourite."""
-        other = (1 - self.steady) / self.actions
-        return (other + (self.steady - other) * np.eye(self.wishes)).astype(np.float32)
-
-    @property
     def spec(self) -> Spec:
         """Observations and actions of a lifetime."""
         size = _BEFORE + self.situations + WISH + self.wishes
@@ -208,6 +203,27 @@ def moment_of(observation: Float[Array, " numbers"], prior: Assistant) -> Moment
         situation=jnp.argmax(situation).astype(jnp.int32),
         came=jnp.where(came.sum() > 0.5, jnp.argmax(came), -1).astype(jnp.int32),
     )
+
+
+def wish_chances(
+    favourites: Int[Array, "*rows"], steady: Float[Array, ""] | float, wishes: int
+) -> Float[Array, "*rows wishes"]:
+    """Probability of each wish.
+
+    Args:
+      favourites: `[...]`, from 0 to K.
+      steady: `[]`, probability that the wish is the favourite.
+      wishes: how many there are, K + 1.
+    Returns:
+      `[..., K + 1]`.
+    """
+    other = (1 - steady) / (wishes - 1)
+    return other + (steady - other) * jax.nn.one_hot(favourites, wishes)
+
+
+def heard_chances(prior: Assistant, wishes: Float[Array, "*rows wishes"]) -> Float[Array, "*rows wishes"]:
+    """Probability that an answer is heard as each wish, given the probability of each wish `[..., K + 1]`."""
+    return (1 - prior.misheard) * wishes + prior.misheard / prior.actions * (1 - wishes)
 
 
 def willing(prior: Assistant, patience: Float[Array, "*users"], rest: Int[Array, ""]) -> Float[Array, "*users"]:

@@ -72,11 +72,13 @@ def ranked(belief: LiftBelief) -> tuple[Array, Array]:
 
 
 def expected_conversions_lost(belief: LiftBelief, users: Float[Array, " arms"]) -> Float[Array, ""]:
-    """Expected conversions lost in a test of two arms, against showing the better one to all its users.
+    """Expected conversions that are lost against showing the better one of two arms to all users.
 
     Args:
-      belief: about the lift of the one treatment.
-      users: `[2]`, who were shown the control and the treatment.
+      belief: about one treatment.
+      users: `[2]`, how many were shown the control, and how many the treatment.
+    Returns:
+      `[]`, conversions.
     """
     better = expected_positive(belief.mean[0], belief.deviation[0])
     worse = expected_positive(-belief.mean[0], belief.deviation[0])

@@ -20,7 +20,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
@@ -154,12 +154,22 @@ def click_chance(prior: Recommendation, vectors: Float[Array, "*items d"], taste
 
 
 def best_of_available(chances: Float[Array, " items"], available: float) -> Float[Array, ""]:
-    """Expected largest of these numbers among a random set that holds each of them with this chance.
+    """`best_of_offered`, where all items are offered."""
+    return best_of_offered(chances, jnp.ones(len(chances), bool), available)
+
+
+def best_of_offered(chances: Float[Array, " items"], offered: Bool[Array, " items"], available: float) -> Float[Array, ""]:
+    """Expected largest number of a random set that holds each of the offered ones with this chance.
 
     With the numbers in falling order, number j is the largest if it is there and the j before it are not. If none is there, all
-    of them are, as in the tasks.
+    of the offered ones are, as in the tasks.
+
+    Args:
+      chances: of all items, 0 or more.
+      offered: at least one.
+      available: in (0, 1].
     """
-    falling = -jnp.sort(-chances)
-    missing = (1 - available) ** jnp.arange(len(chances), dtype=jnp.float32)
-    weights = available * missing
-    return falling @ weights + falling[0] * (1 - available) ** len(chances)
+    falling = -jnp.sort(-jnp.where(offered, chances, -1.0))
+    place, count = jnp.arange(len(chances)), offered.sum()
+    weights = jnp.where(place < count, available * (1 - available) ** place.astype(jnp.float32), 0.0)
+    return falling @ weights + falling[0] * (1 - available) ** count.astype(jnp.float32)

@@ -119,7 +119,7 @@ def assistant(prior: Assistant) -> TaskDistribution:
 
     def values_by_rest(task: User, step: Array) -> Float[Array, "rests situations actions"]:
         """Expected reward of every action at a step, for each rest and situation, if the user is known."""
-        chances = wish_chances(task.favourites, task.steady, wishes)
+        chances = model.wish_chances(task.favourites, task.steady, wishes)
         first = (1 - task.other) * chances[0] + task.other * chances[1]
         now = jnp.where(step >= task.changes, chances[1], first)
         answers = jax.vmap(lambda rest: model.willing(prior, task.patience, rest))(jnp.arange(prior.pause + 1))
@@ -155,12 +155,6 @@ def assistant(prior: Assistant) -> TaskDistribution:
         ceiling=ceiling,
         baselines=_baselines(spec, prior),
     )
-
-
-def wish_chances(favourites: Int[Array, "*rows"], steady: Float[Array, ""], wishes: int) -> Float[Array, "*rows wishes"]:
-    """Probability of each wish, given the favourites and how steady a user is."""
-    other = (1 - steady) / (wishes - 1)
-    return other + (steady - other) * jax.nn.one_hot(favourites, wishes)
 
 
 def drawn_user(prior: Assistant, split: str, key: PRNGKeyArray) -> User:

@@ -41,7 +41,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.baselines.decisions.variant_logistic import logistic_thompson_agent
 from quickstudy.baselines.decisions.variant_regression import (
@@ -151,11 +151,8 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
         return state, seen(task, state)
 
     def seen(task: Site, state: Arrival) -> Float[Array, " numbers"]:
-        time = state.steps.astype(jnp.float32)
-        angle = 2 * jnp.pi * time / prior.period
         allowed = (task.comes <= state.steps) & (state.steps < task.goes)
-        season = jnp.stack([jnp.sin(angle), jnp.cos(angle), time / prior.steps])
-        return jnp.concatenate([state.features, season, allowed.astype(jnp.float32)])
+        return site_observation(prior, steps=state.steps, features=state.features, allowed=allowed)
 
     def chances(task: Site, observation: Float[Array, "*users numbers"], steps: Array) -> Float[Array, "*users arms"]:
         x = regressors(observation, prior.features)
@@ -211,6 +208,23 @@ def describe(task: Site) -> dict[str, Array]:
         "step in which each variant goes": task.goes,
         "step in which each variant dies": task.dies,
     }
+
+
+def site_observation(
+    prior: ContextualVariants, *, steps: Int[Array, ""], features: Float[Array, " m"], allowed: Bool[Array, " arms"]
+) -> Float[Array, " numbers"]:
+    """What is seen when a user arrives.
+
+    Args:
+      prior: of the period of the season and the steps of a lifetime.
+      steps: users before.
+      features: of the user.
+      allowed: variants that may be shown.
+    """
+    time = steps.astype(jnp.float32)
+    angle = 2 * jnp.pi * time / prior.period
+    season = jnp.stack([jnp.sin(angle), jnp.cos(angle), time / prior.steps])
+    return jnp.concatenate([features, season, allowed.astype(jnp.float32)])
 
 
 def site_experts(spec: Spec, prior: ContextualVariants) -> dict[str, Callable[[], Agent]]:

@@ -33,8 +33,8 @@ from quickstudy.baselines.models.contextual_variants import ContextualVariants
 from quickstudy.protocol.records import Outcome, record
 from quickstudy.protocol.setting_values import Count, Range
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.tasks.decisions.contextual_variants import site_experts
-from quickstudy.tasks.suites.classification_tables import SET_NAMES, ClassificationTable, read_table, whitened
+from quickstudy.tasks.decisions.contextual_variants import site_experts, site_observation
+from quickstudy.tasks.suites.classification_tables import SET_NAMES, ClassificationTable, SetName, read_table, whitened
 from quickstudy.tasks.suites.suite import CLASSIFICATION_SETS
 
 SUITE = CLASSIFICATION_SETS
@@ -66,7 +66,7 @@ class Progress:
 
 def classification_sets(
     *,
-    source: Literal["all", "breast-cancer", "digits", "image-segments", "phishing", "wine"] = "all",
+    source: Literal["all", SetName] = "all",
     arms: Annotated[int, Range(least=2, most=50)] = 5,
     features: Annotated[int, Range(least=1, most=64)] = 8,
     steps: Count = 100,
@@ -131,11 +131,8 @@ def classification_sets_of(tables: list[ClassificationTable], *, prior: Contextu
 
     def shown(task: RowOrder, steps: Int[Array, ""]) -> Float[Array, " numbers"]:
         row = task.rows[jnp.minimum(steps, prior.steps - 1)]
-        time = steps.astype(jnp.float32)
-        angle = 2 * jnp.pi * time / prior.period
         features = task.signs * jnp.asarray(seen)[task.which, row][task.components]
-        allowed = (jnp.arange(prior.arms) < task.arms).astype(jnp.float32)
-        return jnp.concatenate([features, jnp.stack([jnp.sin(angle), jnp.cos(angle), time / prior.steps]), allowed])
+        return site_observation(prior, steps=steps, features=features, allowed=jnp.arange(prior.arms) < task.arms)
 
     def reset(task: RowOrder, key: PRNGKeyArray) -> tuple[Progress, Array]:
         del key

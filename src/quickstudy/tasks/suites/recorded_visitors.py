@@ -26,7 +26,7 @@ are few people in `test`, so lifetimes on many tasks repeat them: an interval ha
 
 import dataclasses
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.baselines.decisions.popularity import popularity_agent
-from quickstudy.baselines.models.recommendation import Recommendation, click_chance
+from quickstudy.baselines.models.recommendation import Recommendation, best_of_offered, click_chance
 from quickstudy.numerics.visitor_tastes import completed_chances, tastes_of
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Outcome, record
@@ -147,16 +147,8 @@ def people_of(records: VisitorRecords, *, prior: Recommendation, held_out: float
     tastes = tastes_of(shows, clicks, clusters=prior.clusters, seed=0)
     known = completed_chances(shows, clicks, tastes, trust=trust)
     shows_of_others, clicks_of_others = records.shows[others], records.clicks[others]
-    fitted = dataclasses.replace(
-        prior,
-        items=len(records.items),
-        size=tastes.vectors.shape[1],
-        offset=tastes.offset,
-        strength=tastes.strength,
-        base=tastes.base,
-        centres=tuple(tastes.centres.ravel().tolist()),
-        vectors=tuple(tastes.vectors.ravel().tolist()),
-    )
+    settings: dict[str, Any] = {**tastes.settings, "items": len(records.items), "size": tastes.vectors.shape[1]}
+    fitted = dataclasses.replace(prior, **settings)
     return People(
         prior=fitted,
         rates=known.mean(0),
@@ -221,20 +213,6 @@ def describe(task: RecordedVisitor) -> dict[str, Array]:
         "items that may be shown": task.offered,
         "person in the records (-1: none)": task.person,
     }
-
-
-def best_of_offered(chances: Float[Array, " items"], offered: Bool[Array, " items"], available: float) -> Float[Array, ""]:
-    """Expected largest of the offered numbers, where each of them is there with this chance, and all where none would be.
-
-    Args:
-      chances: of all items, 0 or more.
-      offered: at least one.
-      available: in (0, 1].
-    """
-    falling = -jnp.sort(-jnp.where(offered, chances, -1.0))
-    place, count = jnp.arange(len(chances)), offered.sum()
-    weights = jnp.where(place < count, available * (1 - available) ** place.astype(jnp.float32), 0.0)
-    return falling @ weights + falling[0] * (1 - available) ** count.astype(jnp.float32)
 
 
 def _allowed(prior: Recommendation, task: RecordedVisitor, key: PRNGKeyArray) -> Bool[Array, " items"]:
