@@ -95,10 +95,17 @@ BASELINES = {
     "own-information": "quickstudy.baselines.decisions.assistant_posterior:own_information_agent",
     "value-of-information": "quickstudy.baselines.decisions.assistant_posterior:information_agent",
     "careful-value-of-information": "quickstudy.baselines.decisions.assistant_posterior:careful_information_agent",
+    "daily-ab-test": "quickstudy.baselines.decisions.daily_rules:ab_test_agent",
+    "daily-thompson": "quickstudy.baselines.decisions.daily_rules:daily_thompson_agent",
+    "thompson-then-best": "quickstudy.baselines.decisions.daily_rules:thompson_then_best_agent",
+    "discounted-daily-thompson": "quickstudy.baselines.decisions.daily_rules:discounted_daily_thompson_agent",
+    "best-persistent": "quickstudy.baselines.decisions.daily_rules:best_persistent_agent",
+    "novelty-bayes": "quickstudy.baselines.decisions.novelty_bayes:novelty_bayes_agent",
     "known-change-points": "quickstudy.baselines.decisions.known_changes:known_changes_agent",
 }
 
 _IN_TABLES = {
+    "a/b test (28 days)": "daily-ab-test",
     "bayes optimum (exact)": "bayes-optimal",
     "energy shaping (self-tuning)": "self-tuning",
     "linear control (finds the direction)": "direction-finding",
@@ -110,6 +117,7 @@ _IN_TABLES = {
     "o'brien-fleming": "obrien-fleming",
     "posterior with bonus": "price-bonus",
     "price process (gp-ucb)": "price-process",
+    "thompson (28 days), then the best": "thompson-then-best",
     "ε-greedy": "epsilon-greedy",
 }
 """Names that tables show, in small letters, where they are not those above with spaces."""

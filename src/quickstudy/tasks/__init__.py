@@ -36,6 +36,7 @@ DISTRIBUTIONS = {
     "bernoulli-bandit": "quickstudy.tasks.bandits.bernoulli:bernoulli_bandit",
     "cart-pole": "quickstudy.tasks.control.cart_pole:cart_pole",
     "contextual-variants": "quickstudy.tasks.decisions.contextual_variants:contextual_variants",
+    "daily-variants": "quickstudy.tasks.decisions.daily_variants:daily_variants",
     "dark-room": "quickstudy.tasks.navigation.dark_room:dark_room",
     "dependent-bandit": "quickstudy.tasks.bandits.dependent:dependent_bandit",
     "drifting-control": "quickstudy.tasks.control.drifting_control:drifting_control",

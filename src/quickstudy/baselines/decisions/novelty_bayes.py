@@ -11,7 +11,6 @@ from quickstudy.baselines.models.daily_variants import (
     CONTRASTS,
     EQUAL,
     MOST_TO,
-    VARIANTS,
     check_daily_spec,
     summary_of,
 )
@@ -19,7 +18,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.records import Decision, Spec
 
 
-def novelty_bayes_agent(spec: Spec, *, equal_above: float = 0.3, most_above: float = 0.05) -> Agent:
+def novelty_bayes_agent(spec: Spec, *, equal_above: float = 0.6, most_above: float = 0.1) -> Agent:
     """Shows the variant with the highest expected value for the days that are left, and explores while that may be wrong.
 
     The doubt about a decision is the largest expected gain of another variant, times the part of the days that is left:
@@ -59,6 +58,3 @@ def expected_positive(mean: Float[Array, " pairs"], spread: Float[Array, " pairs
     scale = jnp.maximum(spread, 1e-6)
     ratio = mean / scale
     return scale * (jnp.exp(-jnp.square(ratio) / 2) / np.sqrt(2 * np.pi) + ratio * jax.scipy.special.ndtr(ratio))
-
-
-assert VARIANTS == 3

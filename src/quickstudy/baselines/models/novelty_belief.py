@@ -16,16 +16,17 @@ a novelty is Gaussian rather than half-normal, and rates of fading and of arriva
 """
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quickstudy.baselines.models.daily_variants import CONTRASTS, VARIANTS, Counts, DailyVariants, regressors
+from quickstudy.baselines.models.daily_variants import VARIANTS, Counts, DailyVariants, regressors
 from quickstudy.protocol.records import record
 
-_NUMBERS, _GRID = 3 + 2 * (VARIANTS - 1), 3
+_NUMBERS, _GRID = 3 + 2 * (VARIANTS - 1), 2
 _STEPS_OF_NEWTON = 5
 _LIFT, _NOVELTY = 3, 5
 _LEAST = 1e-6
@@ -118,8 +119,7 @@ def after_day(
             slopes=slopes,
             offsets=offsets,
         )
-        for variant in range(VARIANTS):
-            learned = _after_count(learned, newly[variant], arrives, variant)
+        learned, _ = jax.lax.scan(partial(_after_count, arrives=arrives), learned, (jnp.arange(VARIANTS), newly))
         left = 1 - arrives
         return NoveltyBelief(
             log_weights=learned.log_weights,
@@ -141,8 +141,9 @@ def after_day(
     )
 
 
-def _after_count(belief: NoveltyBelief, count: Array, arrives: Array, variant: int) -> NoveltyBelief:
+def _after_count(belief: NoveltyBelief, new: tuple[Array, Array], *, arrives: Array) -> tuple[NoveltyBelief, None]:
     """One hypothesis after the count of one variant. Where nobody can convert, nothing is learned."""
+    variant, count = new
     waiting = belief.waiting[variant]
     shown, known = waiting > _LEAST, jnp.maximum(waiting, _LEAST)
     direction = jax.nn.one_hot(0, _NUMBERS) + belief.slopes[variant] / known
@@ -156,7 +157,7 @@ def _after_count(belief: NoveltyBelief, count: Array, arrives: Array, variant: i
     curved = variance * jnp.exp(found)
     log_chance = count * found - jnp.exp(found) - jnp.square(found - before) / (2 * variance) - jnp.log1p(curved) / 2
     kept = gain[:, None] * gain[None, :] * (jnp.exp(found) / (1 + curved))
-    return NoveltyBelief(
+    learned = NoveltyBelief(
         log_weights=belief.log_weights + jnp.where(shown, log_chance, 0.0),
         mean=belief.mean + jnp.where(shown, gain * (found - before) / variance, 0.0),
         covariance=belief.covariance - jnp.where(shown, kept, 0.0),
@@ -164,6 +165,7 @@ def _after_count(belief: NoveltyBelief, count: Array, arrives: Array, variant: i
         slopes=belief.slopes,
         offsets=belief.offsets,
     )
+    return learned, None
 
 
 def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: DailyVariants) -> Float[Array, " numbers"]:
@@ -187,19 +189,9 @@ def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: 
     # Σ_{j < left} exp(-(age + j) / fade) / left; a variant that was never shown begins at age 0.
     start = jnp.exp(-jnp.maximum(counts.age, 0.0)[None] / fades)
     fresh = start * -jnp.expm1(-left / fades) / -jnp.expm1(-1 / fades) / left
-    lifts = jnp.eye(VARIANTS)[:, 1:]
-    # [hypotheses, variants, numbers]: how a variant's value follows from θ.
-    longrun = jnp.broadcast_to(
-        jnp.concatenate([jnp.zeros((VARIANTS, _LIFT)), lifts, jnp.zeros((VARIANTS, 2))], axis=1)[None],
-        (weights.size, VARIANTS, _NUMBERS),
-    )
-    coming = longrun.at[:, :, _NOVELTY:].set(lifts[None] * fresh[:, :, None])
-    first, second = np.asarray(CONTRASTS).T
     parts = []
-    for values in (coming, longrun):
-        pairs = values[:, first] - values[:, second]
-        means = (pairs * belief.mean[:, None]).sum(-1)
-        variances = jnp.einsum("hpi,hij,hpj->hp", pairs, belief.covariance, pairs)
+    for novel in (fresh[:, 1:], jnp.zeros_like(fresh[:, 1:])):
+        means, variances = _differences(belief, novel)
         mean = (weights[:, None] * means).sum(0)
         spread = jnp.sqrt(jnp.maximum((weights[:, None] * (variances + jnp.square(means - mean[None]))).sum(0), 0.0))
         parts += [mean / settings.lift_deviation, spread / settings.lift_deviation]
@@ -211,3 +203,17 @@ def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: 
         left / settings.days,
     ]
     return jnp.concatenate([*parts, nulls, jnp.stack(others)])
+
+
+def _differences(belief: NoveltyBelief, novel: Float[Array, "hypotheses 2"]) -> tuple[Array, Array]:
+    """Means and variances `[hypotheses, pairs]` of lift + novel · novelty: variants 1 and 2 against the control, 2 against 1."""
+    lift, novelty = slice(_LIFT, _NOVELTY), slice(_NOVELTY, _NUMBERS)
+    of_lifts, mixed = belief.covariance[:, lift, lift], belief.covariance[:, lift, novelty] * novel[:, None, :]
+    of_novelties = belief.covariance[:, novelty, novelty] * novel[:, :, None] * novel[:, None, :]
+    together = of_lifts + mixed + jnp.swapaxes(mixed, 1, 2) + of_novelties
+    means = belief.mean[:, lift] + novel * belief.mean[:, novelty]
+    first, second, both = together[:, 0, 0], together[:, 1, 1], together[:, 0, 1]
+    return (
+        jnp.concatenate([means, means[:, 1:] - means[:, :1]], axis=1),
+        jnp.stack([first, second, first + second - 2 * both], axis=1),
+    )

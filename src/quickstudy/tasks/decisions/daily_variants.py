@@ -38,13 +38,12 @@ RATES = (0.002, 0.3)
 class Test:
     """What is hidden in one test.
 
-    `place` `[]`: position of the base rate, with the mark of the split. `base` `[]`: log-odds of the control without weekday.
-    `week` `[2]`: s and c, log-odds. `lift`, `novelty` `[2]`: log-odds, in the long run and on the first day. `fade` `[]`: days
+    `base_rate` `[]`: of the control, without weekday. `week` `[2]`: s and c, log-odds. `lift`, `novelty` `[2]`: log-odds, in the long run and on the first day. `fade` `[]`: days
     until a novelty is 1/e. `arrives` `[]`: part of the conversions not known yet that becomes known each day. `flip` `[]`: the
     day from which lifts have the other sign.
     """
 
-    base: Float[Array, ""]
+    base_rate: Float[Array, ""]
     week: Float[Array, "2"]
     lift: Float[Array, " new"]
     novelty: Float[Array, " new"]
@@ -114,7 +113,6 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
         describe=describe,
         floor=lambda task: random_gain(task, settings),
         ceiling=lambda task: informed_gain(task, settings),
-        shown=(),
         baselines=experts(spec, settings),
     )
 
@@ -132,7 +130,7 @@ def drawn_test(settings: DailyVariants, split: str, key: PRNGKeyArray) -> Test:
     flip = jnp.round(jax.random.uniform(keys[5], minval=FLIPS[0], maxval=FLIPS[1]) * settings.days / 90)
     flips = split == "ood:trend-flip"
     return Test(
-        base=jnp.log(rate) - jnp.log1p(-rate),
+        base_rate=rate,
         week=settings.weekday_deviation * jax.random.normal(keys[6], (2,)),
         lift=jnp.abs(lift) if flips else lift,
         novelty=novelty * (STRONGER_NOVELTY if split == "ood:strong-novelty" else 1.0),
@@ -151,7 +149,8 @@ def rates(task: Test, day: Float[Array, ""], age: Float[Array, " variants"]) -> 
       age: `[variants]`, days since each was first shown.
     """
     sign = jnp.where(day < task.flip, 1.0, -1.0)
-    effects = jnp.concatenate([task.base[None], task.week, sign * task.lift, task.novelty])
+    base = jnp.log(task.base_rate) - jnp.log1p(-task.base_rate)
+    effects = jnp.concatenate([base[None], task.week, sign * task.lift, task.novelty])
     return jax.nn.sigmoid((model.regressors(day, jnp.exp(-age / task.fade)) * effects[None]).sum(1))
 
 
@@ -203,7 +202,7 @@ def random_gain(task: Test, settings: DailyVariants) -> Float[Array, ""]:
 def describe(task: Test) -> dict[str, Array]:
     """The hidden numbers by names for people."""
     return {
-        "base rate": jax.nn.sigmoid(task.base),
+        "base rate": task.base_rate,
         "weekday (sine, cosine; log-odds)": task.week,
         "lift (log-odds)": task.lift,
         "novelty (log-odds)": task.novelty,
@@ -217,9 +216,10 @@ def experts(spec: Spec, settings: DailyVariants) -> dict[str, Callable[[], Agent
     """Makers of the experts by the names that tables show."""
     return {
         "random": partial(random_agent, spec),
-        "A/B test": partial(ab_test_agent, spec, settings=settings),
+        "A/B test (28 days)": partial(ab_test_agent, spec, settings=settings),
         "daily Thompson": partial(daily_thompson_agent, spec, settings=settings),
-        "Thompson, then the best": partial(thompson_then_best_agent, spec, settings=settings),
+        "Thompson (28 days), then the best": partial(thompson_then_best_agent, spec, settings=settings),
         "discounted daily Thompson": partial(discounted_daily_thompson_agent, spec, settings=settings),
         "novelty Bayes": partial(novelty_bayes_agent, spec),
+        **({"best persistent": partial(best_persistent_agent, spec)} if settings.shows_gains else {}),
     }
