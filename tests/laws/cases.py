@@ -14,6 +14,7 @@ from laws.hidden_goal_problem import problem_of_hidden_goal
 from laws.toy_agents import tally_agent, trace_agent
 from laws.toy_distributions import aiming, console, corridor, shown_as_image, shown_as_symbols, switches
 from quickstudy import algorithms, tasks
+from quickstudy.baselines.decisions.daily_rules import best_persistent_agent
 from quickstudy.baselines.mdps.bayes_adaptive import bayes_adaptive_agent, sampled_plan_agent
 from quickstudy.baselines.models.hidden_goal import HiddenGoal
 from quickstudy.baselines.random import random_agent
@@ -34,6 +35,7 @@ SMALL_DISTRIBUTIONS = {
     "bernoulli-bandit": {"arms": 3, "pulls": 6},
     "cart-pole": {"horizon": 4, "episodes": 2},
     "contextual-variants": {"arms": 3, "features": 2, "steps": 6},
+    "daily-variants": {"days": 6, "users_per_day": 100.0},
     "dark-room": {"size": 3, "horizon": 4, "episodes": 2},
     "dependent-bandit": {"pulls": 6},
     "drifting-control": {"horizon": 4, "episodes": 2},
@@ -257,6 +259,8 @@ def others():
         "envelope of a readout on drifting-control": (drifting, enveloped),
         "envelope of rl2 on corridor": (corridor, explored_within_envelope),
     }
+    told = functools.partial(tasks.make, "daily-variants", days=6, shows_gains=True)
+    cases["best persistent on daily-variants that show gains"] = (told, best_persistent_agent)
     for kind in (bayes_adaptive_agent, sampled_plan_agent):
         make = lambda spec, kind=kind: kind(hidden_goal_of(spec))  # noqa: E731
         cases[f"{kind.__name__} of hypotheses on grid-navigation"] = (grid, make)
@@ -271,6 +275,7 @@ ALGORITHM_CASES, SLOW_UPDATES = algorithms_on_toys()
 SLOW_AGENTS = SLOW_UPDATES | {label for label, (name, *_) in ALGORITHM_CASES.items() if name not in QUICK_AGENTS}
 BASELINE_CASES, SLOW_BASELINES = baselines_of_all()
 SLOW_OTHERS = {
+    "best persistent on daily-variants that show gains",
     "readout of certainty equivalence on drifting-control",
     "envelope of a readout on drifting-control",
     "envelope of rl2 on corridor",

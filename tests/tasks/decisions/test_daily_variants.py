@@ -18,7 +18,7 @@ from quickstudy.protocol.records import Decision, Outcome, Transition
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.decisions.daily_variants import (
     SPLITS,
-    Test,
+    Quarter,
     daily_variants,
     informed_gain,
     persistent_gains,
@@ -35,7 +35,7 @@ def hidden(**others):
     """Odds of 1 to 9 for the control; the first new variant has twice these odds, and on its first day six times."""
     known = {"base_rate": 0.1, "week": [0.0, 0.0], "lift": [LOG2, 0.0], "novelty": [LOG3, 0.0], "fade": 1.0}
     known |= {"arrives": 1.0, "flip": 1e6} | others
-    return Test(**{name: jnp.float32(value) for name, value in known.items()})
+    return Quarter(**{name: jnp.float32(value) for name, value in known.items()})
 
 
 def gained(distribution, task, actions):

@@ -158,7 +158,7 @@ def discounted_daily_thompson_agent(
 
 
 def best_persistent_agent(spec: Spec) -> Agent:
-    """The variant that gains most if all users see it on all days, which is read from the observation. It is no method but a bound.
+    """The variant that gains most if all users see it on all days, as the observation says. It is no method but a bound.
 
     Args:
       spec: of tasks with `shows_gains`.

@@ -1,4 +1,4 @@
-"""Bayesian allocation for three variants over a quarter, by a belief that knows that novelty fades and conversions come late."""
+"""Bayesian allocation for three variants over a quarter, by a belief that knows of fading novelty and late conversions."""
 
 import jax
 import jax.numpy as jnp

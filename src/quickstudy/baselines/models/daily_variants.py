@@ -8,7 +8,7 @@ the log-odds
 Novelty depends on the age of the variant and not on what one user has seen before: users are not followed. A variant that is
 shown first on day 50 is new on day 50.
 
-Conversions are Poisson, and each that is not known yet becomes known with the chance `arrives` on each day, the day of the visit
+Conversions are Poisson. Each that is not known yet becomes known with the chance `arrives` on each day, the day of the visit
 included. So the counts that become known on day d are independent Poisson counts with the means
 
     arrives · waiting_k,        waiting_k = Σ_{s ≤ d} (1 - arrives)^(d - s) users_k(s) rate_k(s)
@@ -119,8 +119,8 @@ class Counts:
     """What a platform shows before a day.
 
     `day` `[]`: days done. `users`, `known` `[variants]`: users and known conversions so far. `newly` `[variants]`: conversions
-    that became known on the day before. `age` `[variants]`: days since the variant was first shown, 0 on the day itself and -1
-    before.
+    that became known on the day before. `age` `[variants]`: days since the variant was first shown, -1 for one that never
+    was. It is shown at the age 0 on its first day.
     """
 
     day: Float[Array, ""]
@@ -149,7 +149,7 @@ def counted(counts: Counts, users: Float[Array, " variants"], newly: Float[Array
         users=counts.users + users,
         known=counts.known + newly,
         newly=newly,
-        age=jnp.where((counts.age >= 0) | (users > 0), counts.age + 1, counts.age),
+        age=jnp.where((counts.age >= 0) | (users > 0), jnp.maximum(counts.age, 0.0) + 1, counts.age),
     )
 
 

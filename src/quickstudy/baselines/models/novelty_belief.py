@@ -71,9 +71,13 @@ def first_belief(settings: DailyVariants) -> NoveltyBelief:
     alpha, beta = settings.base_rate_alpha, settings.base_rate_beta
     novelty = settings.novelty_deviation
     half_normal = (2 / np.pi) ** 0.5
-    # Mean and variance of the logarithm of the odds of a Beta distribution, nearly.
-    mean = np.asarray([np.log(alpha / beta), 0, 0, 0, 0, novelty * half_normal, novelty * half_normal])
-    base, week = (1 / alpha + 1 / beta) ** 0.5 + 0.2, settings.weekday_deviation
+    # Log-odds of a Beta distribution have the mean ψ(α) - ψ(β) and the variance ψ'(α) + ψ'(β); these are their first terms.
+    digamma, trigamma = (
+        (lambda a: np.log(a) - 1 / (2 * a) - 1 / (12 * a**2)),
+        (lambda a: 1 / a + 1 / (2 * a**2) + 1 / (6 * a**3)),
+    )
+    mean = np.asarray([digamma(alpha) - digamma(beta), 0, 0, 0, 0, novelty * half_normal, novelty * half_normal])
+    base, week = (trigamma(alpha) + trigamma(beta)) ** 0.5, settings.weekday_deviation
     lift, spread = settings.lift_deviation, novelty * (1 - half_normal**2) ** 0.5
     deviations = np.tile(np.asarray([base, week, week, lift, lift, spread, spread]), (count, 1))
     deviations[:, _LIFT:_NOVELTY] = np.where(hypotheses.nulls, 0.0, lift)
@@ -206,7 +210,7 @@ def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: 
 
 
 def _differences(belief: NoveltyBelief, novel: Float[Array, "hypotheses 2"]) -> tuple[Array, Array]:
-    """Means and variances `[hypotheses, pairs]` of lift + novel · novelty: variants 1 and 2 against the control, 2 against 1."""
+    """Means and variances `[hypotheses, pairs]` of lift + novel · novelty: variants 1, 2 against the control, 2 against 1."""
     lift, novelty = slice(_LIFT, _NOVELTY), slice(_NOVELTY, _NUMBERS)
     of_lifts, mixed = belief.covariance[:, lift, lift], belief.covariance[:, lift, novelty] * novel[:, None, :]
     of_novelties = belief.covariance[:, novelty, novelty] * novel[:, :, None] * novel[:, None, :]
