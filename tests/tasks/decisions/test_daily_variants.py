@@ -34,7 +34,7 @@ LOG2, LOG3 = math.log(2.0), math.log(3.0)
 def hidden(**others):
     """Odds of 1 to 9 for the control; the first new variant has twice these odds, and on its first day six times."""
     known = {"base_rate": 0.1, "week": [0.0, 0.0], "lift": [LOG2, 0.0], "novelty": [LOG3, 0.0], "fade": 1.0}
-    known |= {"arrives": 1.0, "flip": 1e6} | others
+    known |= {"arrives": 1.0, "flip": 1e6, "offset": 0.0} | others
     return Quarter(**{name: jnp.float32(value) for name, value in known.items()})
 
 
@@ -74,6 +74,17 @@ def test_age_begins_when_a_variant_is_first_shown():
     # Only on the last day, when it is new: 90 users with rates 0.4 and 0.1. The gain is paid after the last day.
     assert [float(outcome.reward) for outcome in outcomes] == [0.0, 0.0, pytest.approx(27.0, rel=1e-5)]
     assert not outcomes[-1].terminated  # the end is a time limit
+
+
+def test_training_takes_off_what_the_best_persistent_variant_gains():
+    distribution = daily_variants(**dataclasses.asdict(FEW))
+    task = distribution.sample("train", KEY)
+    assert float(task.offset) == pytest.approx(float(persistent_gains(task, FEW).max()))
+    assert float(distribution.sample("test", KEY).offset) == 0.0
+    away = distribution.ceiling(dataclasses.replace(task, offset=jnp.float32(0.0))) - distribution.ceiling(task)
+    assert float(away) == pytest.approx(float(task.offset), rel=1e-4, abs=1e-3)
+    _, outcomes = gained(distribution, hidden(offset=7.0), [ALL_TO, ALL_TO, ALL_TO + 1])
+    assert [float(outcome.reward) for outcome in outcomes] == [0.0, 0.0, pytest.approx(20.0, rel=1e-5)]
 
 
 def test_conversions_arrive_late():

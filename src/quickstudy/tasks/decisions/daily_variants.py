@@ -11,6 +11,8 @@ the seven allocations and the observations are in `baselines.models.daily_varian
 
   Paid earlier, it would tell the lifts before any conversion is known. Chance enters a return through decisions only, so
   differences between agents have small errors. The ceiling is exact, and so is the floor.
+- In `train`, the gain of the best persistent policy is taken off the return. No decision changes it, and without it returns
+  vary eight times as much from quarter to quarter.
 - All variants of a day share one random number, so agents meet common random numbers.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the base rate.
@@ -79,7 +81,8 @@ class Quarter:
 
     `base_rate` `[]`: of the control, without the weekday. `week` `[2]`: s and c, log-odds. `lift`, `novelty` `[2]`: log-odds,
     in the long run and on the first day. `fade` `[]`: days until a novelty is 1/e. `arrives` `[]`: chance that a conversion
-    that is not known yet becomes known on a day. `flip` `[]`: the day from which lifts have the other sign.
+    that is not known yet becomes known on a day. `flip` `[]`: the day from which lifts have the other sign. `offset` `[]`: what
+    is taken off the return; 0 but in `train`.
     """
 
     base_rate: Float[Array, ""]
@@ -89,6 +92,7 @@ class Quarter:
     fade: Float[Array, ""]
     arrives: Float[Array, ""]
     flip: Float[Array, ""]
+    offset: Float[Array, ""]
 
 
 @record
@@ -137,7 +141,7 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
             waiting=(1 - task.arrives) * waiting,
             gained=state.gained + (users * (rate - rate[0])).sum(),
         )
-        reward = jnp.where(after.counts.day >= days, after.gained, 0.0)
+        reward = jnp.where(after.counts.day >= days, after.gained - task.offset, 0.0)
         no = jnp.asarray(False)
         return after, Outcome(observation=seen(task, after), reward=reward, terminated=no, truncated=no)
 
@@ -150,8 +154,8 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
         reset=reset,
         step=step,
         describe=describe,
-        floor=lambda task: random_gain(task, settings),
-        ceiling=lambda task: informed_gain(task, settings),
+        floor=lambda task: random_gain(task, settings) - task.offset,
+        ceiling=lambda task: informed_gain(task, settings) - task.offset,
         baselines=experts(spec, settings),
     )
 
@@ -168,7 +172,7 @@ def drawn_test(settings: DailyVariants, split: str, key: PRNGKeyArray) -> Quarte
     delay = LONG_DELAY if split == "ood:long-delays" else settings.longest_delay * jax.random.uniform(keys[4])
     flip = jnp.round(jax.random.uniform(keys[5], minval=FLIPS[0], maxval=FLIPS[1]) * settings.days / 90)
     flips = split == "ood:trend-flip"
-    return Quarter(
+    quarter = Quarter(
         base_rate=rate,
         week=settings.weekday_deviation * jax.random.normal(keys[6], (2,)),
         lift=jnp.abs(lift) if flips else lift,
@@ -176,7 +180,11 @@ def drawn_test(settings: DailyVariants, split: str, key: PRNGKeyArray) -> Quarte
         fade=jax.random.uniform(keys[7], minval=settings.fade_low, maxval=settings.fade_high),
         arrives=1 / (1 + jnp.float32(delay)),
         flip=flip if flips else jnp.full_like(flip, 1e6),
+        offset=jnp.float32(0.0),
     )
+    if split != "train":
+        return quarter
+    return dataclasses.replace(quarter, offset=persistent_gains(quarter, settings).max())
 
 
 def rates(task: Quarter, day: Float[Array, ""], age: Float[Array, " variants"]) -> Float[Array, " variants"]:
@@ -209,7 +217,9 @@ def _gains(task: Quarter, settings: DailyVariants) -> Float[Array, "new days day
 
 def persistent_gains(task: Quarter, settings: DailyVariants) -> Float[Array, " variants"]:
     """Expected gain of each variant if all users see it on all days; that of the control is 0."""
-    return jnp.concatenate([jnp.zeros(1), _gains(task, settings)[:, 0].sum(-1)])
+    day = jnp.arange(float(settings.days))
+    rate = jax.vmap(lambda day: rates(task, day, jnp.broadcast_to(day, (VARIANTS,))))(day)
+    return settings.users_per_day * (rate - rate[:, :1]).sum(0)
 
 
 def informed_gain(task: Quarter, settings: DailyVariants) -> Float[Array, ""]:
