@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
 from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
@@ -51,6 +51,11 @@ class LifetimePPOConfig:
     entropy_bonus: float | None = None
     """Weight of the policy's entropy at the start; it falls linearly to zero.
     If not given: 0.05 if actions are choices among ids, and 0.003 if they are numbers, which 0.05 would keep random."""
+    early_exploration: float | None = None
+    """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t). The
+    number falls linearly to zero over the first half of the budget. An action that pays only by what it tells is then tried for
+    long enough to learn what it is good for.
+    If not given: 16 if actions are choices, an episode has one step and there is no teacher, else 0."""
     value_weight: float = 2.0
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
@@ -62,7 +67,7 @@ class LifetimePPOConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
-        check_at_least(self, 0, "entropy_bonus", "value_weight")
+        check_at_least(self, 0, "entropy_bonus", "early_exploration", "value_weight")
         check_fractions(self, "discount", "trace_decay", "imitation")
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
@@ -122,14 +127,15 @@ def lifetime_ppo(
         behaviour = lifetimes.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=ppo.clip)
         scale = statistics.scale(statistics.value)
+        entropy = extras["policy"].entropy()
         parts = {
             "policy_loss": -masked_mean(surrogate, lifetimes.valid),
             "value_loss": masked_mean(jnp.square((extras["value"] - target) / scale), lifetimes.valid),
-            "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
+            "entropy": masked_mean(entropy, lifetimes.valid),
             "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
         }
-        bonus = entropy_bonus(spec, ppo) * (1 - progress)
-        policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
+        weighted = entropy_bonuses(spec, ppo, progress=progress, steps=len(entropy))[:, None] * entropy
+        policy_loss = parts["policy_loss"] - masked_mean(weighted, lifetimes.valid)
         if imitated is not None:
             parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(imitated), lifetimes.valid)
             weight = jnp.maximum(0.0, 1 - progress / ppo.imitation)
@@ -192,6 +198,22 @@ def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:
     if config.entropy_bonus is not None:
         return config.entropy_bonus
     return 0.05 if is_choice(spec.action_space) else 0.003
+
+
+def entropy_bonuses(spec: Spec, config: LifetimePPOConfig, *, progress: Array | float, steps: int) -> Float[Array, " steps"]:
+    """The weight of the entropy at each step of a lifetime.
+
+    Args:
+      spec: of the tasks.
+      config: its settings.
+      progress: `[]`, spent part of the budget.
+      steps: of a lifetime.
+    """
+    early = config.early_exploration
+    if early is None:
+        early = 16.0 if is_choice(spec.action_space) and spec.horizon == 1 and not config.teacher else 0.0
+    left = jnp.maximum(0.0, 1 - 2 * progress)
+    return entropy_bonus(spec, config) * (1 - progress + early * left / (1 + jnp.arange(float(steps))))
 
 
 def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
