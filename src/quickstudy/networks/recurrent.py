@@ -168,8 +168,8 @@ class Linear(eqx.Module):
     gradients survive a thousand steps. At the start the units forget within 2 to 1,000 steps, evenly on a logarithmic scale:
     some count over a whole lifetime, others hold the last step alone.
 
-    With a layer before it, x is followed by relu(D x + d). A unit that counts products, such as action times context times reward,
-    then has simple ones to begin with.
+    With a layer before it, x is followed by relu(D x + d). A unit that counts products, such as action times context times
+    reward, then has simple ones to begin with.
 
     Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
