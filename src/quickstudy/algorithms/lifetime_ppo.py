@@ -17,12 +17,13 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
+from quickstudy.algorithms.drawing import without_draws
 from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.action_spaces import is_choice
-from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
@@ -60,6 +61,9 @@ class LifetimePPOConfig:
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
+    draws: bool = True
+    """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices. The
+    lifetimes of training are drawn in any case."""
     teacher: str = ""
     """A baseline that is imitated first, such as `gittins-index` or PATH.py:FUNCTION; none if empty."""
     imitation: float = 0.5
@@ -184,7 +188,8 @@ def lifetime_ppo(
     return MetaAlgorithm(
         name=name,
         config=config,
-        agent=agent,
+        agent=agent if ppo.draws else without_draws(agent),
+        collects=None if ppo.draws else agent,
         init=init,
         update=update,
         params=lambda state: state.params,
@@ -214,20 +219,6 @@ def entropy_bonuses(spec: Spec, config: LifetimePPOConfig, *, progress: Array | 
         early = 16.0 if is_choice(spec.action_space) and spec.horizon == 1 and not config.teacher else 0.0
     left = jnp.maximum(0.0, 1 - 2 * progress)
     return entropy_bonus(spec, config) * (1 - progress + early * left / (1 + jnp.arange(float(steps))))
-
-
-def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
-    """An action from `extras["policy"]` at one step, with its log-probability beside the extras."""
-    action = extras["policy"].sample(key)
-    return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
-
-
-def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: Spec) -> Decision:
-    """`drawn` at every step of lifetimes `[T, *lifetimes]`, with the keys that `act` is given there; `key` `[*lifetimes]`."""
-    draw = lambda extras, key: jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])  # noqa: E731
-    for _ in range(key.ndim):
-        draw = jax.vmap(draw, (1, 0), 1)
-    return draw(extras, key)
 
 
 def _teacher_actions(
