@@ -45,6 +45,7 @@ def test_the_entropy_counts_more_early_in_a_lifetime_and_early_in_training():
     [
         ("bernoulli-bandit", LifetimePPOConfig(teacher="gittins-index")),
         ("bernoulli-bandit", LifetimePPOConfig(early_exploration=0.0)),
+        ("dependent-bandit", LifetimePPOConfig()),
         ("tabular-mdp", LifetimePPOConfig()),
         ("point-navigation", LifetimePPOConfig()),
     ],

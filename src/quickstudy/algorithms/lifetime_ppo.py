@@ -29,6 +29,7 @@ from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
 from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
+from quickstudy.protocol.spaces import flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ class LifetimePPOConfig:
     """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t). The
     number falls linearly to zero over the first half of the budget. An action that pays only by what it tells is then tried for
     long enough to learn what it is good for.
-    If not given: 16 if actions are choices, an episode has one step and there is no teacher, else 0."""
+    If not given: 16 if there are more than two actions, an episode has one step and there is no teacher, else 0. Where it is of
+    no use it costs a little: with two arms, of which one is hardly better, the regret was 2.52 in place of 2.45."""
     value_weight: float = 2.0
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
@@ -216,7 +218,8 @@ def entropy_bonuses(spec: Spec, config: LifetimePPOConfig, *, progress: Array | 
     """
     early = config.early_exploration
     if early is None:
-        early = 16.0 if is_choice(spec.action_space) and spec.horizon == 1 and not config.teacher else 0.0
+        many = is_choice(spec.action_space) and flat_size(spec.action_space) > 2
+        early = 16.0 if many and spec.horizon == 1 and not config.teacher else 0.0
     left = jnp.maximum(0.0, 1 - 2 * progress)
     return entropy_bonus(spec, config) * (1 - progress + early * left / (1 + jnp.arange(float(steps))))
 
