@@ -2,10 +2,10 @@
 
     python benchmarks/exploration.py
 
-RL² trains on `revealing-arm` with its default settings, without early exploration, and with a larger entropy bonus throughout.
-The return of each seed on 4,000 held-out tasks stands beside the Bayes optimum. Then RL² trains on `bernoulli-bandit`, where
-there is nothing to be found in this way. Numbers go to `benchmarks/exploration.json`. A part that is measured again replaces its own
-numbers only.
+RL² trains on `revealing-arm` with its default settings, without early exploration, and with a larger entropy bonus
+throughout. The return of each seed on 4,000 held-out tasks stands beside the Bayes optimum. Then RL² trains on `bernoulli-
+bandit`, where there is nothing to be found in this way. Numbers go to `benchmarks/exploration.json`. A part that is measured
+again replaces its own numbers only.
 """
 
 import dataclasses
