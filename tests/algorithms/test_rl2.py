@@ -4,10 +4,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from quickstudy import tasks
-from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, entropy_bonus
+from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, entropy_bonus, entropy_bonuses
 from quickstudy.algorithms.rl2 import RL2Config, rl2
 from quickstudy.networks.memory_network import MemoryNetworkConfig
 from quickstudy.networks.reward_change import RewardChangeCore
@@ -23,6 +24,35 @@ def test_the_entropy_bonus_suits_the_actions_unless_it_is_given(name, suits):
     assert entropy_bonus(spec, LifetimePPOConfig()) == suits
     for given in (0.0, 0.2):
         assert entropy_bonus(spec, LifetimePPOConfig(entropy_bonus=given)) == given
+
+
+def test_the_entropy_counts_more_early_in_a_lifetime_and_early_in_training():
+    """At first 0.05 (1 + 16 / (1 + t)); after a quarter of the budget 0.05 (3/4 + 8 / (1 + t)); after half of it 0.025."""
+    spec, steps = tasks.make("bernoulli-bandit").spec, 4
+    for progress, expected in (
+        (0.0, [0.85, 0.45, 0.95 / 3, 0.25]),
+        (0.25, [0.4375, 0.2375, 0.5125 / 3, 0.1375]),
+        (0.5, [0.025] * 4),
+    ):
+        bonuses = entropy_bonuses(spec, LifetimePPOConfig(), progress=progress, steps=steps)
+        np.testing.assert_allclose(bonuses, expected, rtol=1e-6)
+    given = LifetimePPOConfig(early_exploration=2.0, entropy_bonus=0.5)
+    np.testing.assert_allclose(entropy_bonuses(spec, given, progress=0.0, steps=2), [1.5, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("bernoulli-bandit", LifetimePPOConfig(teacher="gittins-index")),
+        ("bernoulli-bandit", LifetimePPOConfig(early_exploration=0.0)),
+        ("dependent-bandit", LifetimePPOConfig()),
+        ("tabular-mdp", LifetimePPOConfig()),
+        ("point-navigation", LifetimePPOConfig()),
+    ],
+)
+def test_the_entropy_counts_alike_at_all_steps_with_a_teacher_long_episodes_or_numbers_as_actions(name, config):
+    bonuses = entropy_bonuses(tasks.make(name).spec, config, progress=0.0, steps=3)
+    np.testing.assert_array_equal(bonuses, bonuses[0])
 
 
 @pytest.mark.parametrize(("name", "suits"), [("bernoulli-bandit", False), ("point-navigation", True)])

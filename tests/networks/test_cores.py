@@ -17,6 +17,7 @@ CELLS = {
     "gru": {},
     "lstm": {},
     "linear": {},
+    "linear, a layer before it": {"input_layer": 6},
     "associative": {"associative": AssociativeConfig(beside=0)},
     "associative, two heads, stored numbers, a recurrence": {
         "associative": AssociativeConfig(heads=2, addresses=5, stored=3, beside=4)

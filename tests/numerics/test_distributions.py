@@ -35,6 +35,23 @@ def test_truncated_normal_agrees_with_scipy(location, scale):
     np.testing.assert_allclose(samples.mean(0), reference.mean(), atol=0.05)
     np.testing.assert_allclose(policy.log_probability(jnp.asarray(samples[0])), reference.logpdf(samples[0]).sum(), rtol=1e-3)
     np.testing.assert_allclose(policy.entropy(), reference.entropy().sum(), atol=1e-3)
+    certain = policy.certain()
+    np.testing.assert_allclose(certain.mean, reference.mean(), atol=1e-4)
+    few = jax.vmap(certain.sample)(jax.random.split(jax.random.key(2), 20))
+    np.testing.assert_allclose(few, np.broadcast_to(reference.mean(), few.shape), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("space", "likeliest"),
+    [(gymnasium.spaces.Discrete(3), 2), (gymnasium.spaces.MultiDiscrete([3]), [2])],
+)
+def test_a_certain_choice_is_the_likeliest_and_the_next_one_where_that_is_forbidden(space, likeliest):
+    policy = policy_over(jnp.log(jnp.array([0.1, 0.44, 0.46])), space).certain()
+    for key in jax.random.split(jax.random.key(0), 20):
+        np.testing.assert_array_equal(policy.sample(key), likeliest)
+    assert float(policy.log_probability(jnp.asarray(likeliest))) == pytest.approx(0.0, abs=1e-6)
+    if isinstance(space, gymnasium.spaces.Discrete):
+        assert int(policy.only(jnp.array([True, True, False])).sample(jax.random.key(0))) == 1
 
 
 def test_parameters_and_time_axes():

@@ -46,7 +46,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
+from quickstudy.algorithms.drawing import drawn, drawn_along
+from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, lifetime_ppo
 from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.energy import EnergyNetwork, EnergyNetworkConfig, Evidence, Step, no_evidence
 from quickstudy.networks.normalisation import see

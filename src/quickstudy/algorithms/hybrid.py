@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
+from quickstudy.algorithms.drawing import drawn, drawn_along
+from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, lifetime_ppo
 from quickstudy.networks.actor_critic import ActorCritic
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics

@@ -14,20 +14,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
+from quickstudy.algorithms.drawing import without_draws
 from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
 from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.action_spaces import is_choice
-from quickstudy.protocol.agent import Agent, slot_keys
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
 from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
+from quickstudy.protocol.spaces import flat_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,10 +53,19 @@ class LifetimePPOConfig:
     entropy_bonus: float | None = None
     """Weight of the policy's entropy at the start; it falls linearly to zero.
     If not given: 0.05 if actions are choices among ids, and 0.003 if they are numbers, which 0.05 would keep random."""
+    early_exploration: float | None = None
+    """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t). The
+    number falls linearly to zero over the first half of the budget. An action that pays only by what it tells is then tried for
+    long enough to learn what it is good for.
+    If not given: 16 if there are more than two actions, an episode has one step and there is no teacher, else 0. Where it is of
+    no use it costs a little: with two arms, of which one is hardly better, the regret was 2.52 in place of 2.45."""
     value_weight: float = 2.0
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
+    draws: bool = True
+    """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices. The
+    lifetimes of training are drawn in any case."""
     teacher: str = ""
     """A baseline that is imitated first, such as `gittins-index` or PATH.py:FUNCTION; none if empty."""
     imitation: float = 0.5
@@ -62,7 +73,7 @@ class LifetimePPOConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "lifetimes", "epochs", "minibatches", "learning_rate", "clip", "max_gradient_norm")
-        check_at_least(self, 0, "entropy_bonus", "value_weight")
+        check_at_least(self, 0, "entropy_bonus", "early_exploration", "value_weight")
         check_fractions(self, "discount", "trace_decay", "imitation")
         if self.teacher and not self.imitation:
             raise UsageError("imitation must be above zero where there is a teacher; came 0.")
@@ -122,14 +133,15 @@ def lifetime_ppo(
         behaviour = lifetimes.decision.extras["log_probability"]
         surrogate = clipped_surrogate(log_probability, behaviour, advantage, clip=ppo.clip)
         scale = statistics.scale(statistics.value)
+        entropy = extras["policy"].entropy()
         parts = {
             "policy_loss": -masked_mean(surrogate, lifetimes.valid),
             "value_loss": masked_mean(jnp.square((extras["value"] - target) / scale), lifetimes.valid),
-            "entropy": masked_mean(extras["policy"].entropy(), lifetimes.valid),
+            "entropy": masked_mean(entropy, lifetimes.valid),
             "kl": masked_mean(behaviour - log_probability, lifetimes.valid),
         }
-        bonus = entropy_bonus(spec, ppo) * (1 - progress)
-        policy_loss = parts["policy_loss"] - bonus * parts["entropy"]
+        weighted = entropy_bonuses(spec, ppo, progress=progress, steps=len(entropy))[:, None] * entropy
+        policy_loss = parts["policy_loss"] - masked_mean(weighted, lifetimes.valid)
         if imitated is not None:
             parts["imitation_loss"] = -masked_mean(extras["policy"].log_probability(imitated), lifetimes.valid)
             weight = jnp.maximum(0.0, 1 - progress / ppo.imitation)
@@ -178,7 +190,8 @@ def lifetime_ppo(
     return MetaAlgorithm(
         name=name,
         config=config,
-        agent=agent,
+        agent=agent if ppo.draws else without_draws(agent),
+        collects=None if ppo.draws else agent,
         init=init,
         update=update,
         params=lambda state: state.params,
@@ -194,18 +207,21 @@ def entropy_bonus(spec: Spec, config: LifetimePPOConfig) -> float:
     return 0.05 if is_choice(spec.action_space) else 0.003
 
 
-def drawn(extras: dict[str, PyTree], key: PRNGKeyArray) -> Decision:
-    """An action from `extras["policy"]` at one step, with its log-probability beside the extras."""
-    action = extras["policy"].sample(key)
-    return Decision(action=action, extras=extras | {"log_probability": extras["policy"].log_probability(action)})
+def entropy_bonuses(spec: Spec, config: LifetimePPOConfig, *, progress: Array | float, steps: int) -> Float[Array, " steps"]:
+    """The weight of the entropy at each step of a lifetime.
 
-
-def drawn_along(extras: dict[str, PyTree], key: Key[Array, "*lifetimes"], spec: Spec) -> Decision:
-    """`drawn` at every step of lifetimes `[T, *lifetimes]`, with the keys that `act` is given there; `key` `[*lifetimes]`."""
-    draw = lambda extras, key: jax.vmap(drawn)(extras, slot_keys(key, spec)[:-1, 1])  # noqa: E731
-    for _ in range(key.ndim):
-        draw = jax.vmap(draw, (1, 0), 1)
-    return draw(extras, key)
+    Args:
+      spec: of the tasks.
+      config: its settings.
+      progress: `[]`, spent part of the budget.
+      steps: of a lifetime.
+    """
+    early = config.early_exploration
+    if early is None:
+        many = is_choice(spec.action_space) and flat_size(spec.action_space) > 2
+        early = 16.0 if many and spec.horizon == 1 and not config.teacher else 0.0
+    left = jnp.maximum(0.0, 1 - 2 * progress)
+    return entropy_bonus(spec, config) * (1 - progress + early * left / (1 + jnp.arange(float(steps))))
 
 
 def _teacher_actions(

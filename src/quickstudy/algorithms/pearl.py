@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
-from quickstudy.algorithms.lifetime_ppo import drawn
+from quickstudy.algorithms.drawing import drawn
 from quickstudy.networks.critics import critic, soft_value, values_of
 from quickstudy.networks.encoders import statistics_for
 from quickstudy.networks.layers import Perceptron

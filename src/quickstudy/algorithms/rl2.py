@@ -36,7 +36,8 @@ import dataclasses
 import jax
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
-from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, drawn, drawn_along, lifetime_ppo
+from quickstudy.algorithms.drawing import drawn, drawn_along
+from quickstudy.algorithms.lifetime_ppo import LifetimePPOConfig, Params, lifetime_ppo
 from quickstudy.networks.action_scores import chosen_core, network_for
 from quickstudy.networks.memory_network import MemoryNetworkConfig, first_statistics
 from quickstudy.protocol.agent import Agent

@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -22,7 +23,7 @@ from quickstudy.networks.recurrent import GRU, LSTM, Linear
 from quickstudy.networks.reward_change import RewardChangeCore
 from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.records import Spec, Transition
-from quickstudy.protocol.settings import check_above_zero, check_sizes
+from quickstudy.protocol.settings import check_above_zero, check_at_least, check_sizes
 from quickstudy.protocol.spaces import encode, flat_size
 
 
@@ -35,6 +36,9 @@ class MemoryNetworkConfig:
     If not given: `associative` in `rl2` where observations and actions are Discrete, else `gru`."""
     hidden_size: int = 64
     """Size of the hidden state, and of the layer that actor and critic share."""
+    input_layer: int = 0
+    """Units of a layer before the `linear` core, if it is the one; 0 for none. It helps if products must be counted, such as
+    action times context times reward."""
     associative: AssociativeConfig = AssociativeConfig()
     attention: AttentionConfig = AttentionConfig()
     scores_alike: bool | None = None
@@ -57,6 +61,7 @@ class MemoryNetworkConfig:
 
     def __post_init__(self) -> None:
         check_above_zero(self, "hidden_size", "score_size")
+        check_at_least(self, 0, "input_layer")
         check_sizes(self, "image_channels")
 
     def reads_changes(self, spec: Spec) -> bool:
@@ -154,7 +159,8 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
     inputs, size = 2 * seen + flat_size(spec.action_space) + rewards + 1, config.hidden_size
     if config.cell == "attention":
         return Attention(inputs, seen, size, config.attention, key=key)
-    recurrent: dict[str, Callable[..., Core]] = {"gru": GRU, "lstm": LSTM, "linear": Linear}
+    linear = functools.partial(Linear, layer=config.input_layer)
+    recurrent: dict[str, Callable[..., Core]] = {"gru": GRU, "lstm": LSTM, "linear": linear}
     return recurrent[config.cell or "gru"](inputs, size, key=key)
 
 

@@ -168,6 +168,9 @@ class Linear(eqx.Module):
     gradients survive a thousand steps. At the start the units forget within 2 to 1,000 steps, evenly on a logarithmic scale:
     some count over a whole lifetime, others hold the last step alone.
 
+    With a layer before it, x is followed by relu(D x + d). A unit that counts products, such as action times context times
+    reward, then has simple ones to begin with.
+
     Source: gates and candidate of Feng et al. 2024 (minGRU); the scale √z, which keeps noise of one size at every rate, and
     the spread of rates of Orvieto et al. 2023 (LRU). Changed: the candidate is not signed, the output is normalised.
     """
@@ -178,10 +181,20 @@ class Linear(eqx.Module):
     forget: Dense
     write: Dense
     project: Dense
+    layer: Dense | None
 
-    def __init__(self, inputs: int, hidden_size: int, *, key: PRNGKeyArray):
-        """Twice as many units as outputs; the rates start almost alike for every input."""
+    def __init__(self, inputs: int, hidden_size: int, *, layer: int = 0, key: PRNGKeyArray):
+        """Twice as many units as outputs; the rates start almost alike for every input.
+
+        Args:
+          inputs: numbers that a step is taken in as.
+          hidden_size: outputs.
+          layer: units of the layer before it; 0 for none.
+          key: of the first weights.
+        """
         keys, units = jax.random.split(key, 3), 2 * hidden_size
+        self.layer = Dense(inputs, layer, gain=2.0**0.5, key=jax.random.fold_in(key, 3)) if layer else None
+        inputs += layer
         rates = jnp.exp(-jnp.linspace(0.7, 7.0, units))
         forget = Dense(inputs, units, gain=0.1, key=keys[0])
         self.forget = eqx.tree_at(lambda dense: dense.bias, forget, jnp.log(rates / (1 - rates)))
@@ -219,6 +232,8 @@ class Linear(eqx.Module):
         self, state: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
     ) -> tuple[Array, Array]:
         """The state after the last step, and after each `[T, *lifetimes, units]`."""
+        if self.layer is not None:
+            inputs = jnp.concatenate([inputs, jax.nn.relu(self.layer(inputs))], axis=-1)
         rate = jax.nn.sigmoid(self.forget(inputs))
         # A little above zero, where the slope of the root would have no end.
         candidate = jnp.sqrt(rate + 1e-6) * jax.nn.relu(self.write(inputs))

@@ -1,6 +1,7 @@
 """Distributions over actions as plain trees, so that `vmap` and `scan` leave no stale batch shape.
 
-Each offers `sample(key)`, `mode()`, `log_probability(action)` and `entropy()`, natural logarithms throughout.
+Each offers `sample(key)`, `mode()`, `log_probability(action)` and `entropy()`, natural logarithms throughout. `certain()` is
+the policy that does not draw.
 """
 
 import dataclasses
@@ -14,13 +15,15 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from quickstudy.numerics.independent_choices import Categoricals, Joint, choice_counts
+from quickstudy.numerics.independent_choices import SHARPER, Categoricals, Joint, choice_counts
 from quickstudy.protocol.action_spaces import whole_numbers
 from quickstudy.protocol.records import record
 from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, Composite, flat_size, parts_of
 
 _FORBIDDEN = -1e9
 """Logit of a forbidden action. It is finite, so that entropy and gradients are."""
+_NARROW = 1e-4
+"""Deviation of a number that is certain, as a part of the width of its bounds."""
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -43,6 +46,10 @@ class Categorical:
     def mode(self) -> Array:
         """The likeliest action; the first of equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32) + self.start
+
+    def certain(self) -> Self:
+        """The choice that takes the likeliest action, or the likeliest of the others if that one is forbidden later."""
+        return dataclasses.replace(self, logits=jax.nn.log_softmax(SHARPER * self.logits))
 
     def only(self, allowed: Bool[Array, "*time n"]) -> Self:
         """The choice among the allowed actions; among all where none is."""
@@ -128,6 +135,18 @@ class TruncatedNormal:
     def mode(self) -> Array:
         """The mean before the cut, which is the likeliest action."""
         return self._action(self.mean)
+
+    def certain(self) -> Self:
+        """The distribution that takes the mean of this one, but for a ten-thousandth of the width of the bounds."""
+        alpha, beta, log_mass = self._cut()
+        below, above = (jnp.exp(-0.5 * (z**2 + _LOG_TWO_PI) - log_mass) for z in (alpha, beta))
+        mean = self.mean + self.deviation * (below - above)
+        low, high = (_beside(mean, bound) for bound in (self.low, self.high))
+        return dataclasses.replace(
+            self,
+            mean=_where_free(self.low, self.high, jnp.clip(mean, low, high), self.mean),
+            deviation=_where_free(self.low, self.high, jnp.broadcast_to(_NARROW * (high - low), mean.shape), self.deviation),
+        )
 
     def log_probability(self, action: Array) -> Array:
         """Log-density of an action, summed over its n numbers."""

@@ -18,6 +18,8 @@ from quickstudy.protocol.records import record
 from quickstudy.protocol.spaces import Composite, assembled
 
 _IMPOSSIBLE = -1e9
+SHARPER = 1e6
+"""Factor of the logits of a choice that is certain. A forbidden action stays below all others."""
 """Logit of a value that a choice does not have. It is finite, so that entropy and gradients are."""
 
 
@@ -104,6 +106,10 @@ class Categoricals:
         """The likeliest action; the first of equals."""
         return self._action(jnp.argmax(self.logits, axis=-1))
 
+    def certain(self) -> Self:
+        """The choices that take the likeliest action."""
+        return dataclasses.replace(self, logits=jax.nn.log_softmax(SHARPER * self.logits))
+
     def log_probability(self, action: Array) -> Array:
         """Log-probability of an action, summed over its choices."""
         numbers = action.astype(jnp.int32).reshape(*self.logits.shape[:-1])
@@ -146,6 +152,10 @@ class Joint:
     def mode(self) -> PyTree:
         """The likeliest action of each part."""
         return self._built([part.mode() for (part,) in self._each()])
+
+    def certain(self) -> Self:
+        """Each part as it is certain."""
+        return dataclasses.replace(self, parts=self._built([part.certain() for (part,) in self._each()]))
 
     def log_probability(self, action: PyTree) -> Array:
         """Log-probability of an action, or its density, summed over its parts."""

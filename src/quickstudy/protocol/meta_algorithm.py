@@ -47,6 +47,8 @@ class MetaAlgorithm(Generic[TrainState, Params]):
       name: the name of the algorithm, as on the command line.
       config: its configuration, a frozen dataclass of plain values.
       agent: the agent that it meta-trains.
+      collects: the agent that lives the lifetimes of training, with the same parameters and memory, if it is not `agent`: one
+        that draws its actions, say, where `agent` does not.
       init: `(key) -> state`: parameters, optimiser, and anything else that one update hands to the next.
       update: `(state, lifetimes, progress, key) -> (state, metrics)`. `lifetimes` depends on `wants`, below; it is this
         device's share. `progress` `[]` in [0, 1) is the spent part of the budget. `metrics` are scalars by name, `loss` among
@@ -69,6 +71,7 @@ class MetaAlgorithm(Generic[TrainState, Params]):
     lifetimes: int
     share_multiple: int = 1
     wants: Fresh | Replayed = Fresh()
+    collects: Agent | None = None
     learning_rate: LearningRate | None = None
 
     def with_learning_rate(self, rate: float) -> "MetaAlgorithm[TrainState, Params]":
@@ -78,6 +81,11 @@ class MetaAlgorithm(Generic[TrainState, Params]):
         is replaced later, it is given four arguments again.
         """
         return dataclasses.replace(self, learning_rate=LearningRate(rate, self.update))
+
+    @property
+    def collector(self) -> Agent:
+        """The agent that lives the lifetimes of training."""
+        return self.agent if self.collects is None else self.collects
 
     @property
     def rates(self) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Lifetimes on tasks written in JAX: they are run inside the compiled update, so that nothing leaves the devices."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
+from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.memory import bytes_of, check_memory, free_bytes_of_devices
 from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 from quickstudy.protocol.records import Transition
@@ -33,6 +35,14 @@ def held_out_tasks(distribution: TaskDistribution, *, tasks: int) -> tuple[PyTre
     return jax.jit(jax.vmap(lambda key: distribution.sample("test", key)))(split[:, 0]), split[:, 1]
 
 
+_Lifetime = Callable[[PyTree, PyTree, PRNGKeyArray], tuple[Transition, PyTree]]
+
+
+def _lifetime_of(agent: Agent, distribution: TaskDistribution) -> _Lifetime:
+    """`(params, task, key)` to a whole lifetime of an agent, guarded against numbers that are not finite."""
+    return jax.jit(functools.partial(run_lifetime, with_nonfinite_guard(agent), distribution), inline=True)
+
+
 class FreshSource:
     """Lifetimes on tasks written in JAX: they are run inside the compiled update.
 
@@ -45,10 +55,11 @@ class FreshSource:
     supplies = False
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
-        self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
+        self._distribution = distribution
         self._tasks, self._points = tasks, points_of(distribution.spec.lifetime_steps)
         # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
-        self._lifetime = jax.jit(functools.partial(run_lifetime, self._agent, distribution), inline=True)
+        self._lifetime = _lifetime_of(algorithm.collector, distribution)
+        self._evaluated = self._lifetime if algorithm.collects is None else _lifetime_of(algorithm.agent, distribution)
         self._held_out: Any = self._held_out_program(algorithm, tasks)
 
     def initial(self) -> PyTree:  # noqa: D102
@@ -76,7 +87,7 @@ class FreshSource:
 
     def next(self, kept: PyTree, params: PyTree, supplied: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[PyTree, Collected]:  # noqa: D102
         del supplied
-        return kept, self._run("train", params, keys)
+        return kept, self._run(self._lifetime, "train", params, keys)
 
     def held_out(self, train: PyTree) -> HeldOut:  # noqa: D102
         returns, so_far = self._held_out(train)
@@ -89,13 +100,13 @@ class FreshSource:
     def close(self) -> None:  # noqa: D102
         pass
 
-    def _run(self, split: str, params: PyTree, keys: Key[Array, " lifetimes"]) -> Collected:
+    def _run(self, lifetime: _Lifetime, split: str, params: PyTree, keys: Key[Array, " lifetimes"]) -> Collected:
         """One lifetime for each key `[lifetimes]`, each on a task of its own."""
 
         def one(key: PRNGKeyArray) -> Transition:
             key_task, key_lifetime = jax.random.split(key)
             task = self._distribution.sample(split, key_task)
-            return self._lifetime(params, task, key_lifetime)[0]
+            return lifetime(params, task, key_lifetime)[0]
 
         return collected(jax.vmap(one, 0, 1)(keys))
 
@@ -106,7 +117,7 @@ class FreshSource:
         keys = held_out_keys(tasks)
 
         def one_seed(train: PyTree, keys: Key[Array, " lifetimes"]) -> tuple[Float[Array, ""], Float[Array, " points"]]:
-            reward = self._run("test", algorithm.params(train), keys).fresh.outcome.reward
+            reward = self._run(self._evaluated, "test", algorithm.params(train), keys).fresh.outcome.reward
             so_far = reward.mean(1).cumsum()[np.asarray(self._points) - 1]
             return jax.lax.pmean((reward.sum(0).mean(), so_far), LIFETIMES_AXIS)
 

@@ -43,7 +43,8 @@ class HostSource:
     supplies = True
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: HostDistribution, *, tasks: int, collecting: CollectingConfig):
-        self._distribution, self._agent = distribution, with_nonfinite_guard(algorithm.agent)
+        self._distribution = distribution
+        self._agent, self._collector = with_nonfinite_guard(algorithm.agent), with_nonfinite_guard(algorithm.collector)
         self._params, self._lifetimes = jax.jit(jax.vmap(algorithm.params)), algorithm.lifetimes
         self._tasks = tasks
         self._seconds = {"environment": 0.0, "policy": 0.0, "transfer": 0.0}
@@ -69,7 +70,7 @@ class HostSource:
         for seed, params in enumerate(self._params_by_seed(train)):
             split = jax.vmap(jax.random.split)(keys[seed, 1:])
             tasks = self._distribution.sample_tasks("train", split[0, 0], tasks=self._lifetimes)
-            batch = self._pool.run(self._agent, params, tasks, split[:, 1])
+            batch = self._pool.run(self._collector, params, tasks, split[:, 1])
             for activity, seconds in batch.seconds.items():
                 self._seconds[activity] += seconds
             batches.append(batch)
