@@ -38,8 +38,9 @@ def test_an_observation_holds_values_forecasts_and_errors():
     np.testing.assert_allclose(seen[-7:], [np.log(5) / 4, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0], atol=1e-6)
 
 
-def test_weights_are_divided_by_their_sum_and_half_a_reset_is_none():
-    weights, strength = decided(jnp.float32([1.0, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.75]))
+def test_weights_are_fourth_powers_divided_by_their_sum_and_half_a_reset_is_none():
+    half = 0.5**0.25
+    weights, strength = decided(jnp.float32([1.0, 0.0, half, 0.0, half, 0.0, 0.0, 0.0, 0.0, 0.75]))
     np.testing.assert_allclose(weights, [0.5, 0.0, 0.25, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0], atol=1e-5)
     assert float(strength) == 0.5
     weights, strength = decided(jnp.zeros(10).at[9].set(0.5))

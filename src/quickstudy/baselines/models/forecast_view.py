@@ -11,8 +11,9 @@ Observation, in units of the mean absolute change, in this order:
     calendar                  5        sine and cosine of the next value's place in its season; one-hot period of 7, 12 or 52
     change                    1        1 where the next value begins a new regime and tasks show it; else 0
 
-Action `[10]` within 0 and 1: nine weights, which are divided by their sum, and the reset. A reset of up to 1/2 is none; from
-there its strength grows linearly to 1.
+Action `[10]` within 0 and 1: nine scores and the reset. Weights are the fourth powers of the scores, divided by their sum: an
+agent whose scores are never quite at the ends of their range can still give a forecaster nearly the whole weight. A reset of up
+to 1/2 is none; from there its strength grows linearly to 1.
 """
 
 from typing import NamedTuple
@@ -31,6 +32,8 @@ WINDOW = 16
 """Values before the newest that are shown, unless settings give another number."""
 
 _COUNT = len(NAMES)
+_POWER = 4
+"""Of a score, as a weight."""
 _OTHERS = 1 + 3 * _COUNT + 1 + 2 + len(PERIODS) + 1
 
 
@@ -103,8 +106,8 @@ def view_of(observation: Float[Array, "*time observation"]) -> View:
 
 
 def decided(action: Float[Array, " action"]) -> tuple[Float[Array, " forecasters"], Float[Array, ""]]:
-    """Weights, which sum to 1, and the strength of the reset. If all weights are zero, they become equal."""
-    positive = jnp.clip(action[:-1], 0.0, 1.0) + 1e-6
+    """Weights, which sum to 1, and the strength of the reset. If all scores are zero, the weights are equal."""
+    positive = jnp.clip(action[:-1], 0.0, 1.0) ** _POWER + 1e-6
     return positive / positive.sum(), jnp.clip(2 * action[-1] - 1, 0.0, 1.0)
 
 
@@ -126,8 +129,8 @@ def forecast_step(
 
 
 def action_of(weights: Float[Array, " forecasters"]) -> Float[Array, " action"]:
-    """The action of these weights, which are within 0 and 1, without a reset."""
-    return jnp.append(weights, 0.0)
+    """The action of these weights, which are not negative and not all zero, without a reset. The largest has the score 1."""
+    return jnp.append((weights / weights.max()) ** (1 / _POWER), 0.0)
 
 
 def weights_for(target: Float[Array, ""], said: Float[Array, " forecasters"]) -> Float[Array, " forecasters"]:
