@@ -54,18 +54,17 @@ class LifetimePPOConfig:
     """Weight of the policy's entropy at the start; it falls linearly to zero.
     If not given: 0.05 if actions are choices among ids, and 0.003 if they are numbers, which 0.05 would keep random."""
     early_exploration: float | None = None
-    """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t). The
-    number falls linearly to zero over the first half of the budget. An action that pays only by what it tells is then tried for
-    long enough to learn what it is good for.
-    If not given: 16 if there are more than two actions, an episode has one step and there is no teacher, else 0. Where it is of
-    no use it costs a little: with two arms, of which one is hardly better, the regret was 2.52 in place of 2.45."""
+    """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t).
+    The number falls linearly to zero over the first half of the budget.
+    An action that pays only by what it tells is then tried for long enough to learn what it is good for.
+    If not given: 16 if there are more than two actions, an episode has one step and there is no teacher, else 0."""
     value_weight: float = 2.0
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     draws: bool = True
-    """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices. The
-    lifetimes of training are drawn in any case."""
+    """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices.
+    The lifetimes of training are drawn in any case."""
     teacher: str = ""
     """A baseline that is imitated first, such as `gittins-index` or PATH.py:FUNCTION; none if empty."""
     imitation: float = 0.5
@@ -219,6 +218,7 @@ def entropy_bonuses(spec: Spec, config: LifetimePPOConfig, *, progress: Array | 
     early = config.early_exploration
     if early is None:
         many = is_choice(spec.action_space) and flat_size(spec.action_space) > 2
+        # With two arms, of which one is hardly better, the regret was 2.52 with it and 2.45 without.
         early = 16.0 if many and spec.horizon == 1 and not config.teacher else 0.0
     left = jnp.maximum(0.0, 1 - 2 * progress)
     return entropy_bonus(spec, config) * (1 - progress + early * left / (1 + jnp.arange(float(steps))))

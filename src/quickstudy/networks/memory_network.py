@@ -37,8 +37,8 @@ class MemoryNetworkConfig:
     hidden_size: int = 64
     """Size of the hidden state, and of the layer that actor and critic share."""
     input_layer: int = 0
-    """Units of a layer before the `linear` core, if it is the one; 0 for none. It helps if products must be counted, such as
-    action times context times reward."""
+    """Units of a layer before the `linear` core, if it is the one; 0 for none.
+    It helps if products must be counted, such as action times context times reward."""
     associative: AssociativeConfig = AssociativeConfig()
     attention: AttentionConfig = AttentionConfig()
     scores_alike: bool | None = None
