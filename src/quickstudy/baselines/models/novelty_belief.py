@@ -15,6 +15,7 @@ and the hypothesis is weighed by Laplace's approximation of the probability of y
 a novelty is Gaussian rather than half-normal, and rates of fading and of arrival lie on grids.
 """
 
+import dataclasses
 import itertools
 from functools import partial
 
@@ -111,38 +112,15 @@ def after_day(
         # e^base is taken out, so that what is waiting stays right while the base is learned.
         rate, base = jax.nn.sigmoid(odds), belief.mean[0]
         expected = users * rate * jnp.exp(-base)
-        slopes = expected[:, None] * ((1 - rate)[:, None] * x - jax.nn.one_hot(0, _NUMBERS)[None])
-        waiting = belief.waiting + expected
-        slopes = belief.slopes + slopes
+        slopes = belief.slopes + expected[:, None] * ((1 - rate)[:, None] * x - jax.nn.one_hot(0, _NUMBERS)[None])
         offsets = belief.offsets + ((slopes - belief.slopes) * belief.mean[None]).sum(1)
-        learned = NoveltyBelief(
-            log_weights=belief.log_weights,
-            mean=belief.mean,
-            covariance=belief.covariance,
-            waiting=waiting,
-            slopes=slopes,
-            offsets=offsets,
-        )
-        learned, _ = jax.lax.scan(partial(_after_count, arrives=arrives), learned, (jnp.arange(VARIANTS), newly))
+        came = dataclasses.replace(belief, waiting=belief.waiting + expected, slopes=slopes, offsets=offsets)
+        learned, _ = jax.lax.scan(partial(_after_count, arrives=arrives), came, (jnp.arange(VARIANTS), newly))
         left = 1 - arrives
-        return NoveltyBelief(
-            log_weights=learned.log_weights,
-            mean=learned.mean,
-            covariance=learned.covariance,
-            waiting=left * waiting,
-            slopes=left * slopes,
-            offsets=left * offsets,
-        )
+        return dataclasses.replace(learned, waiting=left * came.waiting, slopes=left * came.slopes, offsets=left * came.offsets)
 
     after = jax.vmap(of_one)(belief, jnp.asarray(known.fades), jnp.asarray(known.arrives))
-    return NoveltyBelief(
-        log_weights=jax.nn.log_softmax(after.log_weights),
-        mean=after.mean,
-        covariance=after.covariance,
-        waiting=after.waiting,
-        slopes=after.slopes,
-        offsets=after.offsets,
-    )
+    return dataclasses.replace(after, log_weights=jax.nn.log_softmax(after.log_weights))
 
 
 def _after_count(belief: NoveltyBelief, new: tuple[Array, Array], *, arrives: Array) -> tuple[NoveltyBelief, None]:
@@ -161,13 +139,11 @@ def _after_count(belief: NoveltyBelief, new: tuple[Array, Array], *, arrives: Ar
     curved = variance * jnp.exp(found)
     log_chance = count * found - jnp.exp(found) - jnp.square(found - before) / (2 * variance) - jnp.log1p(curved) / 2
     kept = gain[:, None] * gain[None, :] * (jnp.exp(found) / (1 + curved))
-    learned = NoveltyBelief(
+    learned = dataclasses.replace(
+        belief,
         log_weights=belief.log_weights + jnp.where(shown, log_chance, 0.0),
         mean=belief.mean + jnp.where(shown, gain * (found - before) / variance, 0.0),
         covariance=belief.covariance - jnp.where(shown, kept, 0.0),
-        waiting=belief.waiting,
-        slopes=belief.slopes,
-        offsets=belief.offsets,
     )
     return learned, None
 
