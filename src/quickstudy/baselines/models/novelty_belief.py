@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import polygamma, psi
 
 from quickstudy.baselines.models.daily_variants import VARIANTS, Counts, DailyVariants, regressors
 from quickstudy.protocol.records import record
@@ -72,13 +73,9 @@ def first_belief(settings: DailyVariants) -> NoveltyBelief:
     alpha, beta = settings.base_rate_alpha, settings.base_rate_beta
     novelty = settings.novelty_deviation
     half_normal = (2 / np.pi) ** 0.5
-    # Log-odds of a Beta distribution have the mean ψ(α) - ψ(β) and the variance ψ'(α) + ψ'(β); these are their first terms.
-    digamma, trigamma = (
-        (lambda a: np.log(a) - 1 / (2 * a) - 1 / (12 * a**2)),
-        (lambda a: 1 / a + 1 / (2 * a**2) + 1 / (6 * a**3)),
-    )
-    mean = np.asarray([digamma(alpha) - digamma(beta), 0, 0, 0, 0, novelty * half_normal, novelty * half_normal])
-    base, week = (trigamma(alpha) + trigamma(beta)) ** 0.5, settings.weekday_deviation
+    # Log-odds of a Beta distribution have the mean ψ(α) - ψ(β) and the variance ψ'(α) + ψ'(β).
+    mean = np.asarray([psi(alpha) - psi(beta), 0, 0, 0, 0, novelty * half_normal, novelty * half_normal])
+    base, week = (polygamma(1, alpha) + polygamma(1, beta)) ** 0.5, settings.weekday_deviation
     lift, spread = settings.lift_deviation, novelty * (1 - half_normal**2) ** 0.5
     deviations = np.tile(np.asarray([base, week, week, lift, lift, spread, spread]), (count, 1))
     deviations[:, _LIFT:_NOVELTY] = np.where(hypotheses.nulls, 0.0, lift)
