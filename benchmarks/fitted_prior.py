@@ -23,14 +23,14 @@ from quickstudy.fitting import fit_records
 
 FOUND = Path(__file__).parent / "fitted_prior.json"
 SETTINGS = {
-    "ab-test": {"null_share": 0.0},
+    "ab-test": {"null_share": 0.0, "expected_rewards": True},
     "pricing": {"periods": 10},
     "recommendation": {"items": 30, "clusters": 4, "size": 4, "strength": 3.0},
     "forecasting": {"kind": "shifts"},
 }
 """Of the true distributions, where they differ from the defaults."""
 KEPT = {
-    "ab-test": ("looks", "users_per_look", "horizon_users"),
+    "ab-test": ("looks", "users_per_look", "horizon_users", "expected_rewards"),
     "pricing": ("periods", "prices", "lowest_price", "highest_price"),
     "recommendation": ("steps", "available"),
     "forecasting": ("horizon", "history"),
@@ -43,21 +43,39 @@ WITHOUT_PRIOR = {
     "forecasting": "best single expert",
 }
 """The method that knows no prior."""
+LINEAR = {"cell": "linear", "hidden_size": 32, "discount": 1.0, "trace_decay": 0.97, "learning_rate": 0.003}
 TRAINED = {
     "ab-test": (
-        {"cell": "linear", "hidden_size": 32, "lifetimes": 512, "discount": 1.0, "trace_decay": 0.97, "entropy_bonus": 0.01},
-        "3e6 steps",
+        {
+            **LINEAR,
+            "lifetimes": 1024,
+            "entropy_bonus": 0.0,
+            "value_weight": 1.0,
+            "teacher": "stopping-programme",
+            "imitation": 0.3,
+        },
+        "4e6 steps",
     ),
     "pricing": (
         {"cell": "linear", "hidden_size": 32, "lifetimes": 256, "discount": 1.0, "trace_decay": 0.97, "entropy_bonus": 0.01},
         "2e6 steps",
     ),
     "recommendation": (
-        {"cell": "gru", "reads_allowed": False, "teacher": "careful-mixture-prior-bayes", "imitation": 0.8},
+        {"cell": "gru", "reads_allowed": False, "teacher": "careful-mixture-prior-bayes", "imitation": 0.8, "draws": False},
         "5e5 steps",
     ),
     "forecasting": (
-        {"cell": "gru", "discount": 0.5, "trace_decay": 0.5, "entropy_bonus": 0.0, "teacher": "bocpd"},
+        {
+            "cell": "gru",
+            "hidden_size": 48,
+            "discount": 0.0,
+            "trace_decay": 0.0,
+            "entropy_bonus": 0.0,
+            "learning_rate": 0.003,
+            "teacher": "bocpd",
+            "imitation": 0.2,
+            "draws": False,
+        },
         "1e6 steps",
     ),
 }

@@ -12,7 +12,16 @@ import pytest
 from quickstudy import baselines, tasks
 from quickstudy.baselines.decisions.daily_rules import ab_test_agent, best_persistent_agent, z_scores
 from quickstudy.baselines.decisions.novelty_bayes import expected_positive, novelty_bayes_agent
-from quickstudy.baselines.models.daily_variants import ACTIONS, ALL_TO, Counts, DailyVariants, counts_of, observed, shares
+from quickstudy.baselines.models.daily_variants import (
+    ACTIONS,
+    ALL_TO,
+    MOST_TO,
+    Counts,
+    DailyVariants,
+    counts_of,
+    observed,
+    shares,
+)
 from quickstudy.protocol.errors import SpecError, UsageError
 from quickstudy.protocol.records import Decision, Outcome, Transition
 from quickstudy.rollout.compiled import run_lifetime
@@ -173,15 +182,14 @@ def test_the_a_b_test_decides_once_and_by_z():
 def test_novelty_bayes_explores_while_it_doubts():
     assert float(expected_positive(jnp.float32([0.0]), jnp.float32([2.0]))[0]) == pytest.approx(2 / math.sqrt(2 * math.pi))
     settings = DailyVariants()
-    agent = novelty_bayes_agent(settings.spec, equal_above=0.6, most_above=0.1)
+    agent = novelty_bayes_agent(settings.spec, most_above=0.1)
 
     def chosen(means, spreads, left):
         summary = jnp.zeros(18).at[:3].set(jnp.float32(means)).at[3:6].set(jnp.float32(spreads)).at[-1].set(left)
         return int(agent.act((), (), observed(counts_at(1, [1.0] * 3, [0.0] * 3), summary, settings), KEY).action)
 
     # Differences 1 - 0, 2 - 0, 2 - 1. A standard deviation of 2 at equal means is a doubt of 0.8.
-    assert chosen([0.1, 0.0, -0.1], [0.1, 0.1, 2.0], left=1.0) == 0
-    assert chosen([0.1, 0.0, -0.1], [0.1, 0.1, 2.0], left=0.5) == 2
+    assert chosen([0.1, 0.0, -0.1], [0.1, 0.1, 2.0], left=1.0) == MOST_TO + 1
     assert chosen([0.1, 0.0, -0.1], [0.1, 0.1, 2.0], left=0.1) == ALL_TO + 1
     assert chosen([-1.0, -2.0, -1.0], [0.1, 0.1, 3.0], left=1.0) == ALL_TO  # the doubt is not about the control
     assert chosen([1.0, 3.0, 2.0], [0.1] * 3, left=1.0) == ALL_TO + 2
