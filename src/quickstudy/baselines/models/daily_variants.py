@@ -176,7 +176,7 @@ def observation_size(*, shows_gains: bool) -> int:
     return _CLOCK + _COUNTED + SUMMARY + (VARIANTS if shows_gains else 0)
 
 
-def observed(counts: Counts, summary: Float[Array, " numbers"], settings: DailyVariants) -> Float[Array, " numbers"]:
+def observed(counts: Counts, summary: Float[Array, " summary"], settings: DailyVariants) -> Float[Array, " observation"]:
     """The observation before a day, without the gains.
 
         days done / days, sine and cosine of the weekday,
@@ -220,6 +220,6 @@ def counts_of(observation: Float[Array, " numbers"], spec: Spec, *, users_per_da
     )
 
 
-def summary_of(observation: Float[Array, " numbers"]) -> Float[Array, " numbers"]:
+def summary_of(observation: Float[Array, " numbers"]) -> Float[Array, " summary"]:
     """The summary of the belief in an observation."""
     return jax.lax.dynamic_slice_in_dim(observation, _CLOCK + _COUNTED, SUMMARY)

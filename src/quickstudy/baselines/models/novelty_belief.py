@@ -145,7 +145,7 @@ def _after_count(belief: NoveltyBelief, new: tuple[Array, Array], *, arrives: Ar
     return learned, None
 
 
-def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: DailyVariants) -> Float[Array, " numbers"]:
+def summary(belief: NoveltyBelief, counts: Counts, known: Hypotheses, settings: DailyVariants) -> Float[Array, " summary"]:
     """The numbers of a belief that an observation shows.
 
         of each pair of variants in `CONTRASTS`: mean and standard deviation of the difference over the days that are left,
