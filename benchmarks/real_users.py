@@ -34,7 +34,8 @@ HERE = Path(__file__).parent
 NUMBERS, PAGE = HERE / "real_users.json", HERE.parent / "docs" / "recommendation.md"
 FIRST, LAST = "<!-- measured people: begin -->\n", "<!-- measured people: end -->\n"
 """The lines of the page between which its tables stand."""
-TRAINED_LIKE = ("--cell", "gru", "--no-reads-allowed", "--teacher", "careful-mixture-prior-bayes", "--imitation", "0.8")
+TEACHER = ("--teacher", "careful-mixture-prior-bayes", "--imitation", "0.8")
+TRAINED_LIKE = ("--cell", "gru", "--no-reads-allowed", *TEACHER, "--no-draws", "--seeds", "3")
 SPLITS = {"test": "Chances of held-out people, completed by the model", "ood:own-records": "Recorded answers alone"}
 
 
