@@ -84,8 +84,8 @@ def measured(distribution, agents, settings):
         regrets = {name: per_person(ceiling - np.asarray(one), person) for name, one in returns.items()}
         found[split] = {"people": len(np.unique(person)), "regret": {name: estimate(one) for name, one in regrets.items()}}
         if "agent" in regrets:
-            best = min((name for name in regrets if name != "agent"), key=lambda name: regrets[name].mean())
-            found[split]["agent_minus_best"] = [best, estimate(regrets["agent"] - regrets[best])]
+            others = {name: regrets["agent"] - one for name, one in regrets.items() if name != "agent"}
+            found[split]["agent_minus"] = {name: estimate(one) for name, one in others.items()}
     return found
 
 
