@@ -43,11 +43,14 @@ WITHOUT_PRIOR = {
     "forecasting": "best single expert",
 }
 """The method that knows no prior."""
-LINEAR = {"cell": "linear", "hidden_size": 32, "discount": 1.0, "trace_decay": 0.97, "learning_rate": 0.003}
 TRAINED = {
     "ab-test": (
         {
-            **LINEAR,
+            "cell": "linear",
+            "hidden_size": 32,
+            "discount": 1.0,
+            "trace_decay": 0.97,
+            "learning_rate": 0.003,
             "lifetimes": 1024,
             "entropy_bonus": 0.0,
             "value_weight": 1.0,

@@ -34,8 +34,20 @@ HERE = Path(__file__).parent
 NUMBERS, PAGE = HERE / "real_users.json", HERE.parent / "docs" / "recommendation.md"
 FIRST, LAST = "<!-- measured people: begin -->\n", "<!-- measured people: end -->\n"
 """The lines of the page between which its tables stand."""
-TRAINED_LIKE = ("--cell", "linear", "--no-reads-allowed", "--lifetimes", "256", "--discount", "0.9", "--learning-rate", "0.003")
-NOTHING_DRAWN = ("--no-draws", "--seeds", "3")
+TRAINED_LIKE = (
+    "--cell",
+    "linear",
+    "--no-reads-allowed",
+    "--lifetimes",
+    "256",
+    "--discount",
+    "0.9",
+    "--learning-rate",
+    "0.003",
+    "--no-draws",
+    "--seeds",
+    "3",
+)
 SPLITS = {"test": "Chances of held-out people, completed by the model", "ood:own-records": "Recorded answers alone"}
 
 
@@ -59,7 +71,7 @@ class Settings:
 def trained(settings):
     """The folder of an agent that was trained now."""
     where = f"{settings.folder}-{settings.source}"
-    words = ["train", "rl2", "recorded-visitors", "--source", settings.source, *TRAINED_LIKE, *NOTHING_DRAWN]
+    words = ["train", "rl2", "recorded-visitors", "--source", settings.source, *TRAINED_LIKE]
     if cli.main([*words, "--budget", settings.train, "--folder", where, "--overwrite"]):
         raise SystemExit(2)
     return where
