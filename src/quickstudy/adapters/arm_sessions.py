@@ -1,4 +1,4 @@
-"""Sessions of groups that are told rows of a log and asked for decisions: the compiled programs behind `Bandit`.
+"""Sessions of groups, which take in rows of a log and decide: the compiled programs behind `Bandit`.
 
     observation after a row     known with the group's next row, or with the next question
 

@@ -1,4 +1,4 @@
-"""Ask and tell: `ask` gives an action, `tell` says what it brought. The loop of an optimiser, or of a script by hand."""
+"""Ask and tell: `ask` gives an action, and `tell` takes its reward. It is the loop of an optimiser, or of a script."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ from quickstudy.storage.bundle import Bundle
 class AskTell:
     """One task under way, as two calls.
 
-    The observation after an action is often not known before the next question. So `tell` waits with what it was told until
-    the next `ask` brings it. Tasks with one observation only, such as bandits, need none at all.
+    The observation after an action is often not known before the next question. So `tell` keeps the reward until
+    the next `ask` brings the observation. Tasks with one observation only, such as bandits, need none at all.
 
     Args:
       source: a bundle, or an agent.
@@ -94,7 +94,7 @@ class AskTell:
         self._told, self._asked = told, None
 
     def begin(self) -> None:
-        """Starts a new task. What was told last of the old one is dropped."""
+        """Starts a new task. The last `tell` of the old task is dropped."""
         self._actor.begin()
         self._asked = self._told = None
 

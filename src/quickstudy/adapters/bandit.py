@@ -1,7 +1,7 @@
 """A contextual bandit with the methods that scikit-learn and MABWiser have, over one agent and one session for each group.
 
-A *group* is one lifetime on one task: a user, an experiment, a shop. The agent learns each group by itself, from that group's
-rows alone. What it knows of all groups stands in its parameters, which nothing here changes.
+A *group* is one lifetime on one task: a user, an experiment, a shop. The agent learns each group separately, from that group's
+rows alone. Knowledge about all groups is in its parameters, which nothing here changes.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from quickstudy.storage.bundle import Bundle
 class Bandit:
     """Chooses among arms, and learns each group from its own rows.
 
-    Rows of a group stand in the order of time. `fit` on all rows gives the same state as `fit` on the first and `partial_fit`
+    Rows of a group are in the order of time. `fit` on all rows gives the same state as `fit` on the first and `partial_fit`
     on the rest.
 
     Args:
@@ -123,8 +123,8 @@ class Bandit:
     def predict_expectations(self, contexts: Any = None, *, groups: Sequence | None = None) -> Any:
         """The numbers that arms are chosen by: for each question a dict from arm to number.
 
-        They are the probabilities of the policy. Of an agent that has scores and no policy, they are its scores. They are no
-        expected rewards, which a policy does not know.
+        They are the probabilities of the policy. Of an agent that has scores and no policy, they are its scores. They are not
+        expected rewards.
 
         Args:
           contexts, groups: as of `predict`.
@@ -141,7 +141,7 @@ class Bandit:
         return said[0] if contexts is None and groups is None else said
 
     def add_arm(self, arm: Arm) -> Self:
-        """One more arm, in every group. What groups have learned of the others stays.
+        """One more arm, in every group. Memory of the other arms stays.
 
         Raises:
           SpecError: the agent serves one number of arms only. Nothing is changed then.

@@ -1,11 +1,11 @@
-"""An agent that weighs forecasters, over the values of one series as they come in.
+"""An agent that sets weights for forecasters, over the values of one series as they come in.
 
     state = begun(history)                      mean and scale of the history, and the forecasters run on it
     state = after(state, value)                 decide, then take in the value that followed
     said = ahead(state, steps)                  the decision for the next value, on forecasts of several steps
 
-The agent decides on weights for the next value. `ahead` takes the same weights, after the same reset, for all steps. It was
-trained on the next value only, so nothing says that these weights are the best for later ones.
+The agent decides on weights for the next value. `ahead` takes the same weights, after the same reset, for all steps. The agent
+was trained on the next value only, so these weights need not be the best for later values.
 
 All of it is in arrays of NumPy and of JAX. A state can be copied and stored.
 """

@@ -1,7 +1,7 @@
 """A whole lifetime on one task as one episode of Gymnasium, for agents of other libraries.
 
-What quickstudy's agents are told between two decisions, an agent of Gymnasium must find in the observation: the action, the
-reward, whether an episode of the task has ended, and what followed then. An agent with a recurrent policy can learn to
+The observation has everything that quickstudy's agents receive between two decisions: the action, the reward, whether an
+episode of the task has ended, and the observation that followed. An agent with a recurrent policy can learn to
 adapt from it.
 
     episode of Gymnasium     lifetime on one task

@@ -1,4 +1,4 @@
-"""A client of MLflow for a database or a server, with nothing sent anywhere else."""
+"""A client of MLflow for a database or a server; it sends nothing anywhere else."""
 
 import logging
 import os

@@ -1,4 +1,7 @@
-"""Distributions of tasks, fitted to records of past ones: experiments, prices, visitors, series. A line for each kind."""
+"""Distributions of tasks, fitted to records of past ones: experiments, prices, visitors, series.
+
+`KINDS` has one line for each kind.
+"""
 
 from typing import Any
 

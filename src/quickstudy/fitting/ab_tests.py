@@ -32,7 +32,7 @@ LEAST_TESTS, FEW_TESTS = 8, 30
 _CONTROLS = ("control", "base", "baseline", "a", "0")
 _LOOKS, _TABLES = 40, 300
 _USERS_AFTER = 10
-"""Users who come after a test for each user in it, where nothing is said."""
+"""Users who come after a test for each user in it, if no setting says it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def fit_ab_tests(
 
     Args:
       records, control, missing_days: as of `read_tests`.
-      held_out: share of the tests that are only checked on.
+      held_out: share of the tests that are used for checks only.
       seed: which tests are held out, and of simulated tables.
       horizon_users: users in all, in a test and after it; ten times those of a usual test if not given.
     Raises:
@@ -218,7 +218,7 @@ def check_fit(
 def _quantities(
     users: np.ndarray, control: np.ndarray, n0: np.ndarray, x0: np.ndarray, n1: np.ndarray, x1: np.ndarray
 ) -> dict[str, float]:
-    """What a table of tests is judged by."""
+    """The quantities of a table of tests that checks compare."""
     rate = np.maximum(control, 0.5) / np.maximum(users, 1)
     lift = _lift(n0, x0, n1, x1)
     noise = np.sqrt(sum(1 / (count + 0.5) for count in (x0, n0 - x0, x1, n1 - x1)))

@@ -1,4 +1,4 @@
-"""Days in tables, and what goes wrong with them: mixed time zones, days that are missing."""
+"""Days in tables, and their faults: mixed time zones, missing days."""
 
 import dataclasses
 import datetime

@@ -1,4 +1,4 @@
-"""Columns that hold the future: the value of the next row, in a table whose rows stand in the order of time."""
+"""Columns that hold the future: the value of the next row, in a table whose rows are in the order of time."""
 
 from typing import Any
 

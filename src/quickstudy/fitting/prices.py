@@ -1,6 +1,6 @@
 """Products with their own prices: levels of demand and elasticities, fitted to a table of past sales.
 
-    product,price,sales,cost          rows of a product stand in the order of time
+    product,price,sales,cost          rows of a product are in the order of time
     product,day,price,sales,cost      or have a day
 
 Prices are counted in units of the cost, so products of any price have one grid. `numerics.demand_fit` has the estimates.
@@ -93,7 +93,7 @@ def fit_prices(records: Any, *, held_out: float = 0.2, seed: int = 0) -> Fitted:
 
     Args:
       records: as of `read_products`.
-      held_out: share of the products that are only checked on.
+      held_out: share of the products that are used for checks only.
       seed: which products are held out, and of simulated tables.
     Raises:
       UsageError: a fault of the table, or a share out of range.
@@ -180,7 +180,7 @@ def _check(
 
 
 def _quantities(logs: list[np.ndarray], sales: list[np.ndarray]) -> dict[str, float]:
-    """What a table of products is judged by."""
+    """The quantities of a table of products that checks compare."""
     means, slopes = _means(sales), _slopes(logs, sales)
     dispersion = [
         float(np.mean((y - m) ** 2 / np.maximum(m, 0.1)))

@@ -1,4 +1,4 @@
-"""Rows that stand in a table twice, found in bounded memory.
+"""Rows that occur twice in a table, found in bounded memory.
 
 A first pass marks the hash of every row in a field of bits. A hash that was marked before may be a repetition, or another row
 with the same mark. A second pass looks at these few rows exactly.

@@ -1,4 +1,4 @@
-"""What a fit gives: settings of a task distribution, and how well simulated tasks match real ones."""
+"""What a fit gives: settings of a task distribution, and a comparison of simulated tasks with real ones."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Match:
 
     @property
     def fits(self) -> bool:
-        """Whether the real number lies between those of simulated tables. One of ten does not, of a perfect fit."""
+        """Whether the real number lies within the range of simulated tables. For a perfect fit, one of ten does not."""
         return self.low <= self.real <= self.high
 
     @classmethod

@@ -1,13 +1,13 @@
-"""Series to forecast: how often their mean shifts and how far, fitted to a table of past series.
+"""Series to forecast: frequency and size of shifts of their mean, fitted to a table of past series.
 
-    series,value              rows of a series stand in the order of time
+    series,value              rows of a series are in the order of time
     series,day,value          or have a day, and no day is missing
 
-A series is brought to its own units first: around its median, in units of its noise. The noise is estimated from the changes
+A series is first scaled to its own units: around its median, in units of its noise. The noise is estimated from the changes
 between neighbours, robustly, since shifts are rare. `numerics.shifts` has the likelihood.
 
 The median of a series with few shifts lies near its levels, so sizes come out too small. This is corrected once: the fit is
-repeated on a simulated table, and what it changes there is taken off (indirect inference, Gouriéroux et al. 1993).
+repeated on a simulated table, and its error there is subtracted (indirect inference, Gouriéroux et al. 1993).
 """
 
 import array
@@ -99,7 +99,7 @@ def fit_series(records: Any, *, held_out: float = 0.2, seed: int = 0, missing_da
 
     Args:
       records, missing_days: as of `read_series`.
-      held_out: share of the series that are only checked on.
+      held_out: share of the series that are used for checks only.
       seed: which series are held out, and of simulated tables.
     Raises:
       UsageError: a fault of the table, or a share out of range.
@@ -197,7 +197,7 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 
 def _quantities(values: np.ndarray) -> dict[str, float]:
-    """What a table of series is judged by."""
+    """The quantities of a table of series that checks compare."""
     changes = np.diff(values, axis=1)
     first, second = changes[:, :-1], changes[:, 1:]
     both = np.isfinite(first) & np.isfinite(second)

@@ -1,6 +1,6 @@
-"""Tables as people have them, row by row: a CSV file of any length, or a frame of pandas or polars.
+"""Tables, read row by row: a CSV file of any length, or a frame of pandas or polars.
 
-Nothing here keeps rows, so a file may be larger than memory. A cell that is not what it must be is refused by line and column.
+Nothing here keeps rows, so a file may be larger than memory. A wrong cell raises an error that names line and column.
 """
 
 import csv

@@ -87,7 +87,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
 
     Args:
       records: as of `read_visitors`.
-      held_out: share of the visitors that are only checked on.
+      held_out: share of the visitors that are used for checks only.
       seed: which visitors are held out, and of simulated tables.
       clusters: of visitors; if not given, of `CLUSTERS` the number that predicts other visitors best.
     Raises:
@@ -153,7 +153,7 @@ def _check(
 
 
 def _quantities(at_centres: np.ndarray, shows: np.ndarray, clicks: np.ndarray) -> dict[str, float]:
-    """What a table of visitors is judged by."""
+    """The quantities of a table of visitors that checks compare."""
     rates = _rates(shows, clicks)
     of_items = (clicks.sum(0) + 0.5) / (shows.sum(0) + 1)
     weights = class_weights(at_centres, shows, clicks)

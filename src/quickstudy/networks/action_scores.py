@@ -1,11 +1,12 @@
-"""A network that scores all Discrete actions alike: one small network looks at every action in turn.
+"""One small network that scores every Discrete action in turn, with the same weights.
 
-    about_a = relu(W [what memory says of a, the clock, seen])          the same W for every action a
+    about_a = relu(W [what memory holds about a, the clock, seen])      the same W for every action a
     all     = relu(V [mean over a of about_a, largest of about_a, the clock, seen])
     score_a = U relu(X [about_a, all])                                  policy = softmax(score)          value = v(all)
 
-What it learns about one action it knows of all. Nothing in it depends on the number of actions, so trained weights serve tasks
-with more actions, or with fewer. If the actions' numbers mean something (moves on a grid), `names` tells the actions apart.
+Training on one action also trains the scores of the others. No weight depends on the number of actions, so trained weights
+serve tasks with more actions, or with fewer. If the actions' numbers mean something (moves on a grid), `names` identifies the
+actions.
 
 Source: deep sets, Zaheer et al. 2017. Changed: mean and largest are both pooled.
 """
@@ -52,7 +53,7 @@ class ActionScores(MemoryNetwork):
           config: the architecture.
           key: of the first weights.
         Raises:
-          SpecError: actions that are not Discrete, or a core that does not remember every action apart.
+          SpecError: actions that are not Discrete, or a core that does not store every action separately.
         """
         keys = jax.random.split(key, 10)
         super().__init__(spec, config, key_encoder=keys[0], key_core=keys[1])

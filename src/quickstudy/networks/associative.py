@@ -7,8 +7,8 @@ Every step is stored under a key, which is made of its observation. A read asks 
 where φ is one-hot for Discrete actions. If keys of different observations are orthogonal, the read holds exactly how often each
 action was taken under the present observation, and the sum of what followed. Sums have no order, so the memory is exchangeable.
 
-A recurrent state must hand on all that may ever be asked. A table is asked for one thing at a time, so it may hold much more
-than is read. docs/memory.md shows what this is worth.
+A recurrent state must carry everything that may be needed later. A read of the table needs one row, so the table may hold much
+more than is read. docs/memory.md has measurements.
 
 Source: outer products as fast weights, Schmidhuber 1992; linear attention, Katharopoulos et al. 2020; keys of experience and
 values by action, Pritzel et al. 2017 (neural episodic control). Changed: counts are kept apart from sums, for each action.
@@ -61,7 +61,7 @@ class AssociativeConfig:
     """Size of a learned code of the next observation, which is stored with count and reward; 0 for none."""
     overview: int = 16
     """Size of a summary of the whole table, if each observation has an address of its own; 0 for none.
-    The value head needs it: what was learned at one observation brings rewards at others."""
+    The value head needs it, because information from one observation brings rewards at others."""
     beside: int | None = None
     """Hidden size of a linear recurrence beside the table, for what the observation does not address; 0 for none.
     If not given: 32 if an episode has more than one step, else 0."""
@@ -221,7 +221,7 @@ class Associative(eqx.Module):
     def _survey_changes(
         self, table: Float[Array, "*lifetimes heads addresses values"], keys: Array, values: Array
     ) -> Float[Array, "T *lifetimes overview"]:
-        """By how much each step changes the survey: a step changes one row, so the others need not be looked at."""
+        """By how much each step changes the survey: a step changes one row, so the others are not computed."""
         assert self.overview is not None
         before = addressed_sums(table, keys, keys, values)[1][..., 0, :]
         happened = keys.sum((-2, -1))[..., None]
@@ -242,9 +242,9 @@ class Associative(eqx.Module):
         return 1 + self.rewards + self._stored
 
     def _addresses(self, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
-        """Keys, and queries alike: one-hot or linear for Discrete observations, random features of a kernel for others.
+        """Keys, which are also queries: one-hot or linear for Discrete observations, random features of a kernel for others.
 
-        Keys have length one, so that every observation matches itself alike.
+        Keys have length one, so that every observation matches itself equally well.
         """
         if self.key is None:
             return seen[..., None, :]
@@ -270,7 +270,7 @@ class Associative(eqx.Module):
         length: Float[Array, "*time"],
         more: list[Array | None],
     ) -> Float[Array, "*time features"]:
-        """Counts and sums as numbers that a small network can use: means under several priors, and how sure they are."""
+        """Counts and sums as numbers that a small network can use: means under several priors, and their certainty."""
         entries = read.reshape(*read.shape[:-1], -1, self._columns)
         left = jnp.maximum(1 - sums[..., :1] / length[..., None], 0.0)
         total = sums[..., 1:] / (1 + sums[..., :1])

@@ -1,4 +1,4 @@
-"""An attention core: the last steps are kept as keys and values, and the present observation asks them.
+"""An attention core: the last steps are kept as keys and values, and the present observation is the query.
 
 Every step that happened becomes one token, which attends to the tokens before it. A read sends a token of the present
 observation and of the clock through the same layers. It attends to all kept tokens and is not kept.
@@ -6,11 +6,11 @@ observation and of the clock through the same layers. It attends to all kept tok
     x ← x + O Σ_s α_s v_s        α = softmax over kept steps s of q · k_s, and over nothing (a learned logit with value zero)
     x ← x + D gelu(U norm(x))    queries, keys and values are made of norm(x)
 
-The share of nothing shows how many kept steps match. Keys and queries are turned by their step's number (rotary positions), so
-attention knows how long ago a step was. The cache is a ring of `window` slots; an older step is overwritten.
+The weight of nothing shows how many kept steps match. Keys and queries are turned by their step's number (rotary positions), so
+attention depends on the time since a step. The cache is a ring of `window` slots; an older step is overwritten.
 
 Source: Vaswani et al. 2017; normalisation before each part, Xiong et al. 2020; rotary positions, Su et al. 2021. Changed: the
-attention to nothing, and the token of the present observation, which only asks.
+attention to nothing, and the token of the present observation, which is a query only.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ class Layer(eqx.Module):
         self.down = Dense(2 * size, size, gain=0.5, key=keys[4])
 
     def queries(self, x: Float[Array, "*time size"], at: Int[Array, "*time"]) -> Float[Array, "*time heads part"]:
-        """What a token asks for, at the step of this number."""
+        """The queries of a token, at the step of this number."""
         return _turned(self._cut(self.ask(_normalised(x))), at)
 
     def stored(self, x: Float[Array, "*time size"], at: Int[Array, "*time"]) -> tuple[Array, Array]:
@@ -101,7 +101,7 @@ class Layer(eqx.Module):
         values: Float[Array, "kept *lifetimes heads part"],
         seen: Bool[Array, "tokens kept *lifetimes"],
     ) -> Float[Array, "tokens *lifetimes size"]:
-        """The tokens after this layer; each attends to what it may see."""
+        """The tokens after this layer; each attends to the steps that it may see."""
         logits = jnp.einsum("t...hd,s...hd->ts...h", queries, keys) / math.sqrt(queries.shape[-1])
         logits = jnp.where(seen[..., None], logits, _NEVER)
         nothing = jnp.broadcast_to(self.nothing, (len(x), 1, *logits.shape[2:]))

@@ -1,6 +1,6 @@
 """What every memory core offers, and what it takes in.
 
-A core holds the memory of an agent. It is asked rather than shown: a read names the present observation.
+A core holds the memory of an agent. A read takes the present observation as its query.
 
     initial(spec, *lifetimes) -> state                                before anything has happened
     take_in(state, inputs, valid) -> state                            after a step, or after a chunk of steps
@@ -8,7 +8,7 @@ A core holds the memory of an agent. It is asked rather than shown: a read names
     run(state, inputs, seen, valid) -> (last state, features)         whole lifetimes at once: features[t] is what `read`
                                                                       gives before step t is taken in
 
-`run` returns what was read and not a state for every step, so a core whose state is large costs no more than it must. A law
+`run` returns the reads and not a state for every step, so a core with a large state needs no memory for all of them. A law
 ties `run` to the other three. Lengths of lifetimes and numbers of actions are facts of the state and not of the weights: so
 trained weights serve lifetimes of other lengths, and some cores serve other numbers of actions.
 """
@@ -44,7 +44,7 @@ class CoreInputs:
 
 @runtime_checkable
 class Core(Protocol):
-    """The memory of an agent, which is asked: see the head of this file."""
+    """The memory of an agent: see the module's docstring."""
 
     def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives on these tasks."""

@@ -20,8 +20,8 @@ def of_counts(
 ) -> Float[Array, "*entries numbers"]:
     """Numbers about one action, from its count and its sums.
 
-    A posterior mean is (prior + sum) / (n + m), and an index adds what trying is still worth, which falls with the count n and
-    with the part of the lifetime that is left. All of these are close to linear in the numbers given here.
+    A posterior mean is (prior + sum) / (n + m), and an index adds a bonus for exploration, which falls with the count n and
+    with the part of the lifetime that is over. All of these are close to linear in the numbers given here.
     """
     count, sums, stored = entry[..., :1], entry[..., 1 : 1 + rewards], entry[..., 1 + rewards :]
     count = jnp.maximum(count, 0.0)

@@ -36,10 +36,10 @@ def add_bias(x: Float[Array, "*time size"], bias: Float[Array, " size"]) -> Floa
 
 
 def largest(x: Float[Array, "*time things size"]) -> Float[Array, "*time size"]:
-    """The largest of several things, number by number; the gradient flows to the first of those that tie.
+    """The largest of several arrays, number by number; the gradient flows to the first of those that tie.
 
-    The gradient of `max` divides by the number of ties. If a compiler computes the things a second time and rounds otherwise,
-    none ties, and the gradient is not a number.
+    The gradient of `max` divides by the number of ties. If a compiler computes the inputs a second time with other rounding,
+    none ties, and the gradient is NaN.
     """
     first = jax.nn.one_hot(jnp.argmax(jax.lax.stop_gradient(x), axis=-2), x.shape[-2], axis=-2)
     return (first * x).sum(-2)

@@ -1,7 +1,7 @@
 """Running sizes of rewards, values and observations, so that tasks in any unit train alike.
 
-They are written in meta-training only, once an update, and do not change within a lifetime. What a batch adds to them is cut to
-its bulk first (`numerics/bulk.py`), so that a glitch does not decide what counts as large.
+They are written in meta-training only, once an update, and do not change within a lifetime. The values of a batch are first
+clipped to the range of most of them (`numerics/bulk.py`), so that a glitch does not set the scale.
 """
 
 import dataclasses

@@ -107,5 +107,5 @@ def _random_bias_dense(inputs: int, outputs: int, *, gain: float, key: PRNGKeyAr
 def with_deviation(
     outputs: Float[Array, "*time outputs"], deviation: Float[Array, " actions"]
 ) -> Float[Array, "*time numbers"]:
-    """The numbers that make a policy: what the head says at each observation, and what holds at all of them."""
+    """The numbers that make a policy: the head's output at each observation, and the deviation, which is the same at all."""
     return jnp.concatenate([outputs, jnp.broadcast_to(deviation, (*outputs.shape[:-1], deviation.size))], axis=-1)

@@ -1,7 +1,7 @@
 """Numbers of an observation that are far out of scale are whitened; all others are read as they are declared.
 
 Policies without memory read an observation by its bounds, or as it is where there are none. Their first weights, and rates of
-inner steps, suit that. But bounds may be a guess, and numbers without bounds may be huge: a cue of ±1 under bounds of ±10,000
+inner steps, suit that. But bounds may be guesses, and numbers without bounds may be huge: a cue of ±1 under bounds of ±10,000
 is invisible, and a position of 5,000 saturates every unit. So the first batch of meta-training decides, number by number:
 
     under bounds       whitened if the deviation is below 0.01, in units of half the distance of the bounds

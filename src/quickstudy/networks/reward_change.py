@@ -1,7 +1,7 @@
 """A core that also reads by how much the reward has changed since the step before.
 
 Where rewards are dense, their change from step to step shows where the goal lies. A core that reads rewards alone must first
-learn to subtract two large numbers. docs/meta-world.md shows what the change is worth.
+learn to subtract two large numbers. docs/meta-world.md has measurements.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ class RewardChangeCore(eqx.Module):
 
     The two numbers of a reward are the reward around zero, and the reward in units of its changes. The core gets, in the place
     of the second, the difference to the reward of the step before. The difference is cut to ±10. It is 0 at the first step of
-    an episode. The heads also read the last reward and its change directly: so they learn
-    sooner to turn back where rewards fall.
+    an episode. The heads also read the last reward and its change directly: so the
+    policy learns sooner to turn back where rewards fall.
     """
 
     core: Core

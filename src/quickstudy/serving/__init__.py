@@ -1,6 +1,6 @@
 """Sessions that adapt: their meaning, their storage, and a server.
 
-`Sessions` is the meaning, in this process and without a disk. `quickstudy serve` is the same over HTTP, with a store.
+`Sessions` defines the meaning, in this process and without a disk. `quickstudy serve` is the same over HTTP, with a store.
 """
 
 from quickstudy.serving.policy import SessionPolicy

@@ -1,4 +1,4 @@
-"""Requests under way, with those who wait for their answers."""
+"""Requests in progress, with the callers that wait for their answers."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ class Together:
 
 
 class Asked:
-    """A request under way."""
+    """A request in progress."""
 
     __slots__ = ("_place", "_together", "request", "tries")
 
@@ -49,6 +49,6 @@ class Asked:
 
 
 def asked_together(requests: Sequence[Request], done: Answer) -> list[Asked]:
-    """Requests under way, from requests; at least one."""
+    """Requests in progress, from requests; at least one."""
     together = Together(len(requests), done)
     return [Asked(request, together, place) for place, request in enumerate(requests)]

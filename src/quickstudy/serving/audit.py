@@ -1,8 +1,8 @@
-"""The audit of a store: what was decided and why, and whether the log is whole.
+"""The audit of a store: what was decided and why, and whether the log is complete.
 
 `verify` recomputes the chain of every shard and the commitment of every event that was not deleted. It also compares the events
-of each session with the number that its state knows of. The end of a chain can only be checked against last links that were
-kept elsewhere: `heads` tells them, and `verify` takes them.
+of each session with the number in its state. The end of a chain can only be checked against last links that were kept
+elsewhere: `heads` returns them, and `verify` takes them.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Verified:
     Args:
       shards, links, events: how many there are.
       deleted: commitments whose events were deleted with their session.
-      wrong: a sentence for each thing that does not fit; empty where the log is whole.
+      wrong: one sentence for each fault; empty if the log is complete.
     """
 
     shards: int
@@ -51,7 +51,7 @@ def verify(store: Store, *, kept: Mapping[str, str] | None = None) -> Verified:
 
     Args:
       store: to check.
-      kept: last links that `heads` told before.
+      kept: last links that `heads` returned before.
     """
     shards = store.shards()
     chains = {shard: store.links(shard) for shard in shards}
@@ -80,7 +80,7 @@ def verify(store: Store, *, kept: Mapping[str, str] | None = None) -> Verified:
 
 
 def decision_report(store: Store, name: SessionName, decision_id: str) -> dict[str, Any]:
-    """Everything about one decision, as plain data: what was seen, done, rewarded, and where it stands in the chain.
+    """Everything about one decision, as plain data: its observation, action, rewards, and place in the chain.
 
     Raises:
       UsageError: there is no such decision.

@@ -1,11 +1,11 @@
-"""The audit chain: every event of every session is committed to, so that nothing can be changed or left out unseen.
+"""The audit chain: a commitment to every event of every session, so that every change or omission is found.
 
     commitment = SHA-256(salt | payload)                                 of an event; the salt is random
     link_n     = SHA-256(link_n-1 | shard | n | commitments of one transaction)
     link_0     = SHA-256(shard | last links of all other shards)
 
 Each server process has a shard of its own. Links hold commitments only. So a session can be deleted with its salts and
-payloads, and the chain still verifies; what was said cannot be found out by trying, because the salt is gone.
+payloads, and the chain still verifies. Deleted payloads cannot be found by trial, because the salts are gone.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def link_value(before: bytes, shard: str, seq: int, commitments: bytes) -> bytes
 
 
 def payload_of(tenant: str, session: str, number: int, kind: str, body: bytes) -> bytes:
-    """What is committed to: the event with its place, without ambiguity."""
+    """The bytes of a commitment: the event with its place, without ambiguity."""
     return "\0".join([tenant, session, str(number), kind, ""]).encode() + body
 
 

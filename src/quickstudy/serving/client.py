@@ -1,7 +1,7 @@
 """A client of a server of sessions. It needs the standard library only, so this file may be copied into another program.
 
-A request that meets no answer, or a busy server, is sent again. The decision has the same `decision_id` each time, and a reward
-has its own decision, so nothing is done twice.
+A request without an answer, or to a busy server, is sent again. A decision then has the same `decision_id`, and a reward names
+its decision, so no request takes effect twice.
 """
 
 import json
@@ -58,7 +58,7 @@ class Client:
         Args:
           session: of the customer, product or device; it is opened by its first decision.
           observation: an element of the agent's observation space.
-          decision_id: of your own, as the number of a visit; made here if not given.
+          decision_id: of your own, such as the number of a visit; made here if not given.
           new_episode: begin an episode, where the last reward is still open.
         Raises:
           ServerError: it is refused, or the server cannot be reached.

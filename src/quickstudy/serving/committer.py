@@ -1,4 +1,4 @@
-"""The thread that writes: it gathers what has been changed while the disk was busy, and commits it at once.
+"""The thread that writes: it gathers the changes that come while the disk is busy, and commits them together.
 
 One wait for the disk costs milliseconds, however much is written. So the rate of durable rewards grows with their number.
 """
@@ -14,13 +14,13 @@ from quickstudy.serving.stores.store import Store, StoredChange, StoreError
 
 _RETRY_SECONDS = 0.25
 _GATHER_SECONDS = 0.005
-"""How long changes that nobody waits for are gathered. It bounds what a kill can take, beside the time of a commit."""
+"""How long changes that nobody waits for are gathered. A kill loses at most the changes of this time and of one commit."""
 _MOST_BEHIND = 4096
-"""Changes that may wait to be written; whoever makes more has to wait."""
+"""Changes that may wait to be written; callers with more changes have to wait."""
 
 
 class CommitJob(NamedTuple):
-    """Changes to be written, and who waits for them.
+    """Changes to be written, and the answers that wait for them.
 
     Args:
       changes: each session at most once.
@@ -75,7 +75,7 @@ class Committer:
             self._urgent.set()
 
     def wait_for_room(self) -> None:
-        """Waits while too much is to be written. A store that fails keeps nobody waiting."""
+        """Waits while too many changes are to be written. If the store fails, it does not wait."""
         while self._given - self._over > _MOST_BEHIND and self.error is None:
             self._went_on.wait(_RETRY_SECONDS)
             self._went_on.clear()
@@ -88,7 +88,7 @@ class Committer:
         done.wait()
 
     def stop(self) -> None:
-        """Writes what there is, and stops."""
+        """Writes the remaining changes, and stops."""
         self._jobs.put(None)
         self._urgent.set()
         self._thread.join()

@@ -2,8 +2,8 @@
 
 The guard gives the fallback every step of a session, whatever acts. So its memory follows from the log, and its decision from
 that memory and the key of the decision. Here the session is replayed within the same envelope, with its kill switch at
-`fallback`. Then the guard answers with the action that the fallback would have had: with the same key, and within the same
-limits. Where the fallback did act, that is the logged action, to the last bit.
+`fallback`. Then the guard answers with the fallback's action, with the same key and within the same limits. Where the fallback
+acted, that is the logged action, to the last bit.
 
 The history stays the logged one: at each decision the fallback sees what the agent's actions before it have brought.
 """

@@ -1,4 +1,4 @@
-"""The heart of the server: it gathers requests, answers them by compiled programs, and has the answers stored.
+"""The engine of the server: it gathers requests, answers them by compiled programs, and has the answers stored.
 
     requests ──> inbox ──> one thread: load, fold, decide ──> commits ──> one thread: write ──> answers
                                           └── fast decisions are answered here
@@ -48,7 +48,7 @@ class Engine:
       most_waiting: requests that may wait; more are refused at once.
       most_sessions: of each tenant; None for no limit.
       most_live: sessions that are kept in memory.
-      moves: what becomes of sessions of other versions of the agent, as in `versions.MOVES`.
+      moves: what happens to sessions of other versions of the agent, as in `versions.MOVES`.
       versions: the agent and its other versions, in place of `served` alone and `moves`.
     """
 
@@ -112,7 +112,7 @@ class Engine:
         return self.call(lambda shelf: self._sessions.promote(served, moves=moves, shadow=shadow))
 
     def stop(self) -> None:
-        """Answers what was asked, stores it, and stops; requests that come from now on are refused."""
+        """Answers and stores the requests so far, and stops; later requests are refused."""
         self.draining = True
         self._inbox.put(None)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""What happens in a session, as records of plain values: the log of a session is a list of them, and it is all there is.
+"""What happens in a session, as records of plain values: the log of a session is the list of them, and defines the session.
 
 Words of observations and decisions are bytes, as `WordLayout` lays them out.
 """

@@ -15,7 +15,7 @@ _log = logging.getLogger("quickstudy.serving")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Named:
-    """What a registry says: the version, what becomes of sessions of others, and the version that shadows it."""
+    """The entries of a registry: the version, the rule for sessions of other versions, and the version that shadows it."""
 
     agent: str
     moves: str
@@ -58,7 +58,7 @@ class Following:
         self.trouble: str | None = None
 
     def look(self, engine: Engine) -> None:
-        """Promotes what the alias names by now. Where that fails, the engine goes on as before, and `trouble` says why."""
+        """Promotes the version that the alias names now. If that fails, nothing changes, and `trouble` says why."""
         try:
             named = self._named()
             if named != self._now:

@@ -1,8 +1,8 @@
 """The uplift of a served agent, from the lifetimes that its envelope gave to the fallback (`holdback`).
 
-The key of a lifetime chooses whether it is held back. So both arms are drawn alike, and their difference is what the agent
-earns beyond the fallback. The log of a session tells the arm: in a lifetime that is held back, the guard gives `holdback` as
-its reason at every decision.
+The key of a lifetime chooses whether it is held back. So both arms are random samples, and their difference is what the
+agent earns beyond the fallback. The log of a session tells the arm: in a lifetime that is held back, the guard gives
+`holdback` as its reason at every decision.
 """
 
 import dataclasses

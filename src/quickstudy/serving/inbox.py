@@ -1,4 +1,4 @@
-"""What an engine has to do, in turns: a tenant that asks for much does not keep the others waiting."""
+"""The work of an engine, in turns: a tenant with many requests does not delay the others."""
 
 import queue
 from collections import deque

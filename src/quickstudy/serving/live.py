@@ -1,4 +1,4 @@
-"""Live sessions, and the shelf that they stand on."""
+"""Live sessions, and the shelf that keeps them."""
 
 import dataclasses
 from typing import Any, Protocol

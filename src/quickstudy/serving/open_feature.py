@@ -6,7 +6,7 @@
     value of a tracking event              -> reward
 
 Every evaluation is a decision. If one visit evaluates a flag several times, give a `decision_id`, such as the number of the
-visit: then it gets the same value each time. A tracking event belongs to the `decision_id` of its context. Without one, it
+visit. Then the flag has the same value each time. A tracking event belongs to the `decision_id` of its context. Without one, it
 belongs to the last decision of the session that this provider knows of.
 """
 

@@ -66,11 +66,11 @@ class Registry:
         return sorted(path.parent.name for path in self.folder.glob(f"*/{_MODEL}"))
 
     def model(self, name: str) -> Model:
-        """What it says of an agent.
+        """The entry of an agent.
 
         Raises:
           UnknownNameError: there is no such agent.
-          UsageError: what it says is damaged.
+          UsageError: the entry is damaged.
         """
         path = self._path(name) / _MODEL
         if not is_file(path):

@@ -1,7 +1,7 @@
 """What another agent would have decided in logged lifetimes: its probability of every logged action.
 
 The agent is replayed step by step. At each decision it sees the logged observation, and its policy gives the probabilities.
-Then it is told that it had taken the logged action, and adapts on the logged outcome. It is given every outcome before its next
+Then it adapts on the logged action and outcome, as if it had taken that action. It receives every outcome before its next
 decision, as if no reward had come late. Outcomes that nothing was learned from are not valid, and change no memory.
 """
 

@@ -1,4 +1,4 @@
-"""What can be asked of sessions, and what comes back, as plain records."""
+"""Requests to sessions, and their results, as plain records."""
 
 import dataclasses
 from typing import Any, NamedTuple

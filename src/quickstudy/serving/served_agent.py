@@ -1,4 +1,4 @@
-"""An agent as it is served: its programs, its policy, and what clients see of its decisions."""
+"""An agent as it is served: its programs, its policy, and the part of its decisions that clients see."""
 
 import hashlib
 import json
@@ -156,8 +156,8 @@ class ServedAgent:
     def shown(self, decision: bytes) -> dict[str, Any]:
         """What an answer says of a decision: action, propensity, value, belief.
 
-        `propensity` is the probability of the action, or its density for continuous actions; None where the agent does not
-        tell. `belief` is left out where it is large. `guard` says what acted and why, if the agent has an envelope.
+        `propensity` is the probability of the action, or its density for continuous actions; None if the agent does not give
+        it. `belief` is left out where it is large. `guard` says what acted and why, if the agent has an envelope.
         """
         log_probability, value = (
             self._number(decision, ".extras['log_probability']"),

@@ -1,4 +1,4 @@
-"""Decisions whose steps were settled and forgotten: what a reward that comes again is told."""
+"""Decisions whose steps were settled and forgotten: the answer to a reward that comes again."""
 
 from typing import NamedTuple
 

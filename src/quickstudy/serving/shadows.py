@@ -1,4 +1,4 @@
-"""Shadows: an agent that decides beside the one that is obeyed, on the same observations and outcomes.
+"""Shadows: an agent whose decisions are only logged, on the same observations and outcomes as the agent that acts.
 
 The memory of a shadow is what the memory of the session would be if the session had moved to the shadow's version by replay. So
 a shadow's decision is the one that this version would have made, had it been promoted with `replay`.

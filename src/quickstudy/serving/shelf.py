@@ -1,4 +1,4 @@
-"""The live sessions of a server: those that were asked for lately, as they are in the store or a few events ahead of it."""
+"""The live sessions of a server: those with recent requests, as they are in the store or a few events ahead of it."""
 
 import itertools
 import time
@@ -24,7 +24,7 @@ class StoreShelf:
     Args:
       versions: of the agent.
       store: that holds everything.
-      most: sessions that stay live; the ones not asked for longest are let go of.
+      most: sessions that stay live; those without requests for longest are dropped.
     """
 
     def __init__(self, versions: Versions, store: Store, *, most: int = 100_000):
@@ -130,11 +130,11 @@ class StoreShelf:
         return session.agent if isinstance(session, LiveSession) else None
 
     def drop(self, name: SessionName) -> None:
-        """Lets go of a session, with all that is not stored of it."""
+        """Drops a session, with its events that are not stored."""
         self.live.pop(name, None)
 
     def make_room(self) -> None:
-        """Lets go of the sessions that were not asked for longest, where there are too many."""
+        """Drops the sessions without requests for longest, if there are too many."""
         for name in list(itertools.islice(self.live, max(0, len(self.live) - self._most))):
             session = self.live[name]
             if not isinstance(session, LiveSession) or not (session.sent or session.fresh):

@@ -1,7 +1,7 @@
 """The versions of an agent that one server has at hand.
 
-New sessions begin with the current version. A session of another version is moved to the current one, or stays with its own, as
-the rule for moves says.
+New sessions begin with the current version. The rule for moves says whether a session of another version
+moves to the current version or stays with its own.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.served_agent import ServedAgent
 
 MOVES = ("refuse", "pin", "replay", "restart")
-"""What becomes of a session of another version when it is asked for. `refuse`: its requests are refused. `pin`: it stays with
+"""What happens to a session of another version at its next request. `refuse`: its requests are refused. `pin`: it stays with
 its version. `replay`: it goes on with the current version, whose memory is the replay of all that was recorded. `restart`: it
 goes on with the current version, in a new lifetime with an empty memory."""
 
@@ -21,7 +21,7 @@ class Versions:
     Args:
       served: the current version.
       moves: one of `MOVES`.
-      shadow: decides beside the current version, and is not obeyed.
+      shadow: a version that also decides, but whose decisions are only logged.
       find: gives a version by its digest, ready to be served; None where there is none.
       named: digest of the version that is current by now, where servers learn of it one after another.
     Raises:

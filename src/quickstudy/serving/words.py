@@ -1,4 +1,4 @@
-"""Trees of arrays as rows of 32-bit words: how memories, decisions and steps are stored and cross to compiled programs.
+"""Trees of arrays as rows of 32-bit words: the form of stored memories, decisions and steps, and of those in compiled programs.
 
 Every leaf takes whole words: numbers of 32 bits by their bits, smaller numbers and truth values one word each. So a row holds
 the exact bits of every leaf, and a stored memory is the row itself.

@@ -1,1 +1,1 @@
-"""What an expert would use for the tasks in `tasks.decisions`."""
+"""Classical methods for the tasks in `tasks.decisions`."""

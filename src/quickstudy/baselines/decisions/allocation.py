@@ -1,4 +1,4 @@
-"""Bandit rules for A/B tests: every look is focused on the arm that the rule draws or prefers, and nothing stops early.
+"""Bandit rules for A/B tests: each look gives most users to the arm that the rule draws or prefers, and no test stops early.
 
 The arm in focus gets most users of the look (`FOCUS`). Rates have Beta posteriors. Before the last look's decision the rule
 ships the arm with the highest posterior mean; in `inference`, if the gate agrees.

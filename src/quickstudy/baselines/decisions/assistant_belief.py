@@ -1,12 +1,12 @@
 """The posterior of an assistant's user: cluster, favourites, patience, and whether the favourites have changed.
 
-Given the cluster g of a user, favourites of different situations are independent. What was seen in a situation c is kept as the
+Given the cluster g of a user, favourites of different situations are independent. The evidence from a situation c is the
 log-likelihood L[c, f] of each favourite f. So the evidence of a cluster, and the posterior of a favourite, are
 
     Z(g) = Π_c Σ_f P(f | g, c) exp L[c, f]        P(f | g, c, seen) ∝ P(f | g, c) exp L[c, f]
 
-Favourites change at most once, and to those of another draw from the same prior. So for each time τ of a change, what was seen
-before and after it is evidence of two users. A hypothesis (τ, g) has the weight
+Favourites change at most once, and to those of another draw from the same prior. So for each time τ of a change, the evidence
+before and after it is that of two users. A hypothesis (τ, g) has the weight
 
     P(τ) · Σ_g' P(g') Z_before(g') · P(g) Z_after(g)
 

@@ -29,7 +29,7 @@ Rule = Callable[[UserEvidence, Moment, PRNGKeyArray], Float[Array, " actions"]]
 
 
 def expected_value_agent(spec: Spec, *, prior: Assistant | None = None, outside: float = 0.0) -> Agent:
-    """Bayes with the clusters as prior: what has the highest expected reward at this moment. It never asks in order to learn.
+    """Bayes with the clusters as prior: takes the action of highest expected reward now. It never asks in order to learn.
 
     Args:
       spec: of the tasks; observations as `baselines.models.assistant` has them.
@@ -44,7 +44,7 @@ def expected_value_agent(spec: Spec, *, prior: Assistant | None = None, outside:
 def information_agent(
     spec: Spec, *, prior: Assistant | None = None, outside: float = 0.0, looks_ahead: float = LOOKS_AHEAD
 ) -> Agent:
-    """Bayes with the clusters as prior, and the value of what is learned.
+    """Bayes with the clusters as prior, and the value of information.
 
         score(a) = E[reward of a] + m · (E[V after what comes of a] - V now)        m = looks ahead · moments left after this
 
@@ -54,7 +54,7 @@ def information_agent(
       spec: of the tasks; observations as `baselines.models.assistant` has them.
       prior: of the users; the default one if not given.
       outside: prior probability that a user belongs to no cluster.
-      looks_ahead: part of the moments left over which a lesson counts, since later moments would teach some of it too.
+      looks_ahead: part of the moments left over which information counts, since later moments would give some of it too.
     Raises:
       SpecError: other observations or actions.
     Source: the knowledge gradient of Frazier et al. 2008. Changed: rewards are those of three kinds of action.
@@ -92,12 +92,12 @@ def careful_information_agent(spec: Spec, *, prior: Assistant | None = None) -> 
 
 
 def own_information_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
-    """`information_agent` that knows of no clusters: any favourite is as likely as another, in each situation apart."""
+    """`information_agent` without clusters: all favourites are equally likely, independently in each situation."""
     return information_agent(spec, prior=prior, outside=1.0)
 
 
 def wish_sampling_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
-    """Posterior sampling: what is best for a favourite that is drawn from the posterior.
+    """Posterior sampling: takes the best action for a favourite that is drawn from the posterior.
 
     An assistant that knows the favourite rarely asks, so this rule explores by acting.
 

@@ -33,7 +33,7 @@ class Answers:
 
 
 def always_silent_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
-    """Stays silent. It earns 0, and whatever earns less should be switched off.
+    """Stays silent. It earns 0, so an agent that earns less should be switched off.
 
     Args:
       spec: of the tasks; observations as `baselines.models.assistant` has them.
@@ -59,13 +59,13 @@ def always_ask_agent(spec: Spec, *, prior: Assistant | None = None) -> Agent:
 def ask_first_agent(spec: Spec, *, prior: Assistant | None = None, most_questions: int = 3) -> Agent:
     """Asks in each situation until there is an answer, then does what was wished most often there.
 
-    An action that is undone takes one from its count. After `most_questions` dismissed questions in a row it asks no more: it
+    An action that is undone takes one from its count. After `most_questions` dismissed questions in a row it stops asking: it
     stays silent in situations in which it knows no wish.
 
     Args:
       spec: of the tasks; observations as `baselines.models.assistant` has them.
       prior: of which only the sizes are used.
-      most_questions: dismissed questions in a row, in all situations together, after which it asks no more.
+      most_questions: dismissed questions in a row, in all situations together, after which it stops asking.
     Raises:
       SpecError: other observations or actions.
     """

@@ -1,4 +1,4 @@
-"""Bayesian online change-point detection (BOCPD) as a way to weigh forecasters: it mixes those around its own forecast."""
+"""Bayesian online change-point detection (BOCPD) as weights of forecasters: it mixes those around its own forecast."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray

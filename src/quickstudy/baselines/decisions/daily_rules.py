@@ -1,4 +1,4 @@
-"""Rules for three variants over a quarter that know nothing of novelty: an A/B test, Thompson sampling, and one that is told.
+"""Rules for three variants over a quarter that ignore novelty: an A/B test, Thompson sampling, and an informed bound.
 
 All read the counts that are known before a day. A rule that stops after some days keeps its choice: from then on it repeats the
 allocation of the day before.
@@ -158,7 +158,7 @@ def discounted_daily_thompson_agent(
 
 
 def best_persistent_agent(spec: Spec) -> Agent:
-    """The variant that gains most if all users see it on all days, as the observation says. It is no method but a bound.
+    """The variant that gains most if all users see it on all days, as the observation says. It is a bound, not a method.
 
     Args:
       spec: of tasks with `shows_gains`.
@@ -177,7 +177,7 @@ def best_persistent_agent(spec: Spec) -> Agent:
 
 
 def z_scores(counts: Counts) -> Float[Array, " variants"]:
-    """How far the known rate of each variant is above that of the control, in standard errors under equal rates."""
+    """Known rate of each variant minus that of the control, in standard errors under equal rates."""
     users = jnp.maximum(counts.users, 1.0)
     rate = counts.known / users
     pooled = (counts.known.sum() + 0.5) / (counts.users.sum() + 1.0)

@@ -1,4 +1,4 @@
-"""Fixed share: exponential weights over forecasters, of which a share is passed round at each step."""
+"""Fixed share: exponential weights over forecasters, of which a share is redistributed uniformly at each step."""
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,14 @@ from quickstudy.protocol.sequences import scan
 
 
 def fixed_share_agent(spec: Spec, *, rate: float = 0.5, share: float = 0.05) -> Agent:
-    """An agent that weighs forecasters by their errors, and forgets.
+    """An agent that weights forecasters by their errors, and forgets.
 
         v_i = w_i exp(-η |error_i|) / Σ_j w_j exp(-η |error_j|)        w_i' = (1 - α) v_i + α / K
 
     Args:
       spec: of tasks that are forecast by weights.
       rate: η, per unit of the mean absolute change.
-      share: α, of the weights that is passed round at each step.
+      share: α, of the weights that is redistributed at each step.
     Raises:
       SpecError: other observations or actions.
     Source: Herbster & Warmuth 1998, with uniform shares. Changed: errors are absolute, as in the reward.

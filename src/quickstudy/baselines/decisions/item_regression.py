@@ -1,4 +1,4 @@
-"""Linear bandits whose arms are items with known vectors: all responses teach one vector of weights, the visitor's taste.
+"""Linear bandits whose arms are items with known vectors: all responses inform one vector of weights, the visitor's taste.
 
     A = λ I + Σ x xᵀ        b = Σ x y        y = 1 for a click, else 0
 
@@ -99,14 +99,14 @@ def item_bayes_ucb_agent(spec: Spec, *, prior: Recommendation | None = None, wid
 
         argmax_i  x_i · m + α √(x_iᵀ C x_i)        u ~ N(m, C) given the responses
 
-    Before the first response tastes of all directions are alike, and of the usual length. So it knows the model of clicks and
-    no cluster. The belief about `taste` is in the extras.
+    Before the first response all directions of a taste are equally likely, and its length is the usual one. So the agent knows
+    the model of clicks, but no clusters. The belief about `taste` is in the extras.
 
     Args:
       spec: of the tasks; observations as `baselines.models.recommendation` has them.
       prior: whose item vectors, click model, and length of tastes are used, and nothing else of it.
       width: α, in standard deviations. The default was chosen among 0, 0.5 and 1 on visitors of `test`. So the figures of
-        this agent on `test` are not those of visitors that nothing was chosen on.
+        this agent on `test` are optimistic.
     Raises:
       SpecError: other observations or actions.
     Source: Kaufmann et al. 2012. Changed: the quantile is constant, and the model is linear with shared weights.

@@ -1,4 +1,4 @@
-"""Forecasts by an expert that is told when a regime begins: the mean of the present regime. It is no method but a bound."""
+"""Forecasts by an expert that is told when a regime begins: the mean of the present regime. It is a bound, not a method."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray

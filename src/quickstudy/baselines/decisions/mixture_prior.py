@@ -1,8 +1,8 @@
 """Bayes with the clusters of past visitors as its prior: a mixture of normal distributions over tastes.
 
-It finds out which cluster a visitor belongs to and how far the taste lies from its centre, both at once, and shows the best
-item for the mean taste. With the right prior this is the strongest method. For a visitor who belongs to no cluster it is worse
-than none. The careful form has one more component: a wide normal distribution for visitors of any taste.
+It infers jointly the visitor's cluster and the difference of the taste from its centre, and shows the best item for the mean
+taste. With the right prior this is the strongest method. For a visitor who belongs to no cluster it is worse than methods
+without a prior. The careful form has one more component: a wide normal distribution for visitors of any taste.
 """
 
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The most popular item: the one that most visitors of the past would click on. Nothing is learned of the present visitor."""
+"""The most popular item: the one that most visitors of the past would click on. It learns nothing about the present visitor."""
 
 import jax
 import jax.numpy as jnp

@@ -15,8 +15,8 @@ def price_process_agent(spec: Spec, *, market: Market = Market(), width: float =
 
         k(p, q) = s² exp(-(log p - log q)² / (2 length²))        score = mean + width · deviation
 
-    The scale s is the largest mean profit that was seen; the noise of a mean is that of Poisson units. It knows nothing of
-    demand but that profits are smooth. The first price is the middle one.
+    The scale s is the largest mean profit that was seen; the noise of a mean is that of Poisson units. It assumes only that
+    profits are smooth. The first price is the middle one.
 
     Args:
       spec: of the tasks.

@@ -53,15 +53,15 @@ def price_programme_agent(spec: Spec, *, market: Market = Market(), outcomes: in
         score(p) = E profit(p) + m · E[max_q E[profit(q) | the units sold at p]]        m = looks ahead · periods left after
         this
 
-    After this period the best price of the new posterior is kept for m periods. The whole programme, in which learning goes on,
-    is out of reach: its state is the posterior.
+    After this period the best price of the new posterior is kept for m periods. The full programme, with learning in later
+    periods, cannot be computed: its state is the posterior.
 
     Args:
       spec: of the tasks.
       market: that is known before.
       outcomes: numbers of units that stand for all that may be sold, as quantiles of the predictive distribution.
-      looks_ahead: part of the periods left over which a lesson of this period counts. At 1 it explores too much, since later
-        periods would teach the same.
+      looks_ahead: part of the periods left over which information from this period counts. At 1 it explores too much, since
+        later periods would give the same information.
     Raises:
       SpecError: tasks that are not pricing.
     Source: the knowledge gradient of Frazier et al. 2008. Changed: the belief is a grid, and units are quantiles.

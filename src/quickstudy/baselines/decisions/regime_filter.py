@@ -1,4 +1,4 @@
-"""Traders that filter hidden regimes (`models.regimes`), with parameters that they learn or that they are told."""
+"""Traders that filter hidden regimes (`models.regimes`), with learned or given parameters."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -38,11 +38,11 @@ class FilterMemory:
 def estimated_filter_agent(spec: Spec, *, prior_bars: float = 120.0, kept: float = 0.995) -> Agent:
     """An agent that learns drift, volatility and transitions of three regimes while it filters them.
 
-    It begins with what is typical of markets, which counts like so many bars.
+    It begins with typical parameters, which have the weight of `prior_bars` bars.
 
     Args:
       spec: of trading tasks.
-      prior_bars: weight of what is typical, above 0.
+      prior_bars: weight of the typical parameters, above 0.
       kept: factor of older bars in the sums.
     Raises:
       SpecError: other observations or actions.
@@ -52,7 +52,7 @@ def estimated_filter_agent(spec: Spec, *, prior_bars: float = 120.0, kept: float
 
 
 def informed_filter_agent(spec: Spec) -> Agent:
-    """An agent that reads the parameters of the regimes from the observation. It is no method but a bound.
+    """An agent that reads the parameters of the regimes from the observation. It is a bound, not a method.
 
     Args:
       spec: of trading tasks with `shows_truth`; elsewhere its parameters are the typical ones.

@@ -25,7 +25,7 @@ from quickstudy.protocol.records import Decision, Spec
 LEVEL = 0.05
 
 Rule = Callable[[Experiment, PRNGKeyArray], Float[Array, " actions"]]
-"""`(experiment, key) -> scores [actions]`; of the actions that are allowed, the one with the highest score is taken."""
+"""`(experiment, key) -> scores [actions]`; the allowed action with the highest score is taken."""
 
 
 def rule_agent(spec: Spec, rule: Rule, *, valid_by_itself: bool = False) -> Agent:

@@ -7,7 +7,7 @@ backwards,
     continue(t, u)  = users of a look · E|δ| / 2 + E[V(t + 1, u')]                    V = min(ship, continue)
 
 on a grid of u and of the information of a look. So it is the Bayes optimum of stopping, up to the grid and to the normal
-distribution of counts. It does not change the allocation, which the actions of the task allow.
+distribution of counts. It does not use the actions that change the allocation.
 """
 
 import functools

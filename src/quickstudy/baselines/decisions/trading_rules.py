@@ -37,7 +37,7 @@ def buy_and_hold_agent(spec: Spec) -> Agent:
 
 
 def volatility_target_agent(spec: Spec, *, target: float = 0.008, band: float = 0.25) -> Agent:
-    """An agent that holds target over fast volatility, at most 1; it trades if that is far enough from what it holds.
+    """An agent that holds target over fast volatility, at most 1; it trades if the change is large enough.
 
     Args:
       spec: of trading tasks.

@@ -27,7 +27,7 @@ class LogisticEvidence:
 def logistic_thompson_agent(spec: Spec, *, prior: ContextualVariants | None = None) -> Agent:
     """An agent that shows the best variant for weights drawn from the belief of each variant.
 
-    Its prior has the right variances, and takes variants for independent.
+    Its prior has the right variances, and assumes independent variants.
 
     Args:
       spec: of the tasks; observations as `baselines.models.contextual_variants` has them.

@@ -5,10 +5,10 @@ A test has k arms, and arm 0 is the control. Users come in looks (the batches af
 `horizon_users`. `baselines.models.ab_test` has the actions and the observation.
 
 - Drawn once per lifetime: the base rate ~ Beta(2, 38) within 0.002 and 0.5; the lift of each treatment in log-odds,
-  ~ N(0, 0.15²), or exactly 0 with the probability `null_share`; and what settings switch on: novelty, which fades within 2 to
+  ~ N(0, 0.15²), or exactly 0 with the probability `null_share`; and, if set, novelty, which fades within 2 to
   10 looks; the amplitude of the week; the delay of conversions.
 - Reward: minus the expected conversions that were lost against showing the best arm to all users from the start. It is paid
-  when the test ends, since earlier it would tell the lifts. So the ceiling is exactly 0, and regret is conversions lost.
+  when the test ends: paid earlier, it would reveal the lifts. So the ceiling is exactly 0, and regret is conversions lost.
 - With `expected_rewards`, tests of `train` pay the expectation of this loss, given counts and prior. Its mean over tests
   is the same, up to a normal approximation, and its standard deviation is less than half. Other splits pay the loss itself.
 - `objective="regret"`: any arm may be shipped at any look. Going on after the last look ships the arm that looks best.
@@ -16,13 +16,13 @@ A test has k arms, and arm 0 is the control. Users come in looks (the batches af
   is not better is shipped in at most 5 % of tests, whatever the agent does. The observation ends with a mask of allowed
   actions. Going on after the last look keeps the control.
 
-An arm that is shipped earns its rate in the long run: without novelty, and with the trend after a flip. The best arm is the
-best in the long run.
+An arm that is shipped earns its long-run rate, without novelty and with the sign after a flip. The best arm has the highest
+long-run rate.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the base rate.
 
 - `train`, `test`: as above.
-- `ood:null`: every lift is exactly 0. Here the rate of false ships is measured.
+- `ood:null`: every lift is exactly 0. This split measures the rate of false ships.
 - `ood:large-lifts`: lifts with a standard deviation of 0.4.
 - `ood:delays`: conversions that come 14 looks late on average.
 - `ood:trend-flip`: all lifts change their sign, at a look between a quarter and three quarters of the test.
@@ -63,7 +63,7 @@ SPLITS = (
     "ood:sample-ratio-mismatch",
 )
 RATES = (0.002, 0.5)
-"""Lowest and highest base rate, but in `ood:rare`."""
+"""Lowest and highest base rate, except in `ood:rare`."""
 LARGE_LIFTS, LONG_DELAY, RARE, UNCOUNTED = 0.4, 14.0, (0.00025, 0.001), 0.05
 
 _NEVER = 1e6
@@ -256,7 +256,7 @@ def ab_test(settings: AbTest) -> TaskDistribution:
         return after, Outcome(observation=observe(after), reward=reward, terminated=ends, truncated=jnp.asarray(False))
 
     def floor(task: AbTestTask) -> Array:
-        """Exact: on average, random actions give all arms the same number of users, and ship each alike."""
+        """Exact: on average, random actions give all arms the same number of users, and ship each arm equally often."""
         at = jnp.arange(1.0, looks + 1)
         longrun, best = long_run(task), long_run(task).max()
         tested = users * jax.vmap(lambda look: best - rates_at(task, look).mean())(at)

@@ -12,13 +12,13 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 - `train`: three of four users belong to a cluster; the others have any favourites (`train_outside`).
 - `test`: all users belong to a cluster.
 - `ood:outside-clusters`: of 32 random rows of favourites, the one that is least like any cluster.
-- `ood:inverted`: where the cluster wishes something, the user wishes to be left alone, and where it does not, something.
+- `ood:inverted`: where the cluster wishes something, the user wishes to be left alone, and the other way round.
 - `ood:two-people`: two users of different clusters share the account; each is there at half of the moments, at random.
 - `ood:impatient`: a patience of 0 to 0.2.
 - `ood:fickle`: users wish their favourite with half the usual probability.
 
 The ceiling is exact: a dynamic programme over moments and rest for an assistant that knows the user, but not the wish of the
-moment, nor who of two people is there. The floor is exact, too.
+moment, nor which of two people is there. The floor is exact, too.
 
 The figures of the rules are in docs/assistant.md.
 """
@@ -210,14 +210,14 @@ def describe(task: User) -> dict[str, Array]:
 
 
 def _another(one: Int[Array, ""], chance: Float[Array, ""] | float, count: int, key: PRNGKeyArray) -> Int[Array, ""]:
-    """The same one of `count` numbers, or with this chance one of the others, all alike."""
+    """The same one of `count` numbers, or with this probability one of the others, uniformly."""
     key_whether, key_which = jax.random.split(key)
     other = (one + jax.random.randint(key_which, (), 1, count)) % count
     return jnp.where(jax.random.uniform(key_whether) < chance, other, one)
 
 
 def _baselines(spec: Spec, prior: Assistant) -> dict[str, Callable[[], Agent]]:
-    """Makers of the rules. All see what an agent sees; those with a prior know the clusters, and no user."""
+    """Makers of the rules. All see what an agent sees; those with a prior know the clusters, but not the user."""
     rules: dict[str, Callable[..., Agent]] = {
         "always silent": always_silent_agent,
         "always ask": always_ask_agent,

@@ -63,7 +63,7 @@ DYING = 0.8
 STRONGER_SEASON = 5.0
 """Factor of the weights of the season in `ood:strong-season`."""
 LEFT = 0.01
-"""What is left of the chance of a click after a variant has died."""
+"""Factor of the probability of a click after a variant has died."""
 
 _WIDEST = 16.0
 _USERS = 256
@@ -228,11 +228,11 @@ def site_observation(
 
 
 def site_experts(spec: Spec, prior: ContextualVariants) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. All of them see what an agent sees; those of a site know its prior, and no weights.
+    """Makers of the experts. All see what an agent sees; those of a site know its prior, but not the weights.
 
     Args:
       spec: of the tasks.
-      prior: that the tasks were made with, or that an expert takes for that of other sites.
+      prior: of the tasks, or another prior that the experts assume.
     """
     return {
         "random": partial(random_agent, spec),

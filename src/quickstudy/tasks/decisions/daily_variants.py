@@ -1,18 +1,18 @@
 """Daily variants: how to share the users of each day among three variants over a quarter; 90 days, 1,000 users a day.
 
-New variants are liked better at first, users of some weekdays convert more, and conversions become known late. The dynamics,
+New variants convert better at first, users of some weekdays convert more, and conversions become known late. The dynamics,
 the seven allocations and the observations are in `baselines.models.daily_variants`.
 
 - Drawn once per lifetime: the control's rate; the lift of each new variant, exactly 0 for three of five; its novelty, and how
   fast novelty fades; the weekly swing; how fast conversions become known.
-- Reward: the gain of all days, paid after the last one. The gain of a day is expected, given the quarter:
+- Reward: the gain of all days, paid after the last one. The gain of a day is an expectation, given the quarter:
 
       gain = Σ_k users_k (rate_k - rate_0)        conversions more than if all users had seen the control
 
-  Paid earlier, it would tell the lifts before any conversion is known. Chance enters a return through decisions only, so
+  Paid earlier, it would reveal the lifts before any conversion is known. A return is random through decisions only, so
   differences between agents have small errors. The ceiling is exact, and so is the floor.
-- In `train`, the gain of the best persistent policy is taken off the return. No decision changes it, and without it returns
-  vary eight times as much from quarter to quarter.
+- In `train`, the gain of the best persistent policy is subtracted from the return. No decision changes this gain, and without
+  the subtraction returns vary eight times as much from quarter to quarter.
 - All variants of a day share one random number, so agents meet common random numbers.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the base rate.
@@ -20,12 +20,12 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 - `train`, `test`: as above.
 - `ood:strong-novelty`: novelties are three times as large.
 - `ood:long-delays`: the mean delay of a conversion is 10 days, in place of at most 3.
-- `ood:trend-flip`: every lift that is not 0 is positive at first, and turns into its opposite between day 20 and day 45.
+- `ood:trend-flip`: every lift that is not 0 is positive at first, and changes its sign between day 20 and day 45.
 
 `floor` is the gain of random allocations. `ceiling` knows the quarter and shows the best variant of each day.
 `persistent_gains` has what each variant gains if it is shown for good; the best of these is the *best persistent* policy.
 
-Gain in conversions on 2,000 quarters of `test`, and how far it is behind the best persistent policy, with standard errors.
+Gain in conversions on 2,000 quarters of `test`, and its difference from the best persistent policy, with standard errors.
 `pytest -m slow tests/golden/test_daily_variants.py` measures the second column again, on 500 quarters.
 
     policy                                  gain            behind the best persistent one
@@ -38,7 +38,7 @@ Gain in conversions on 2,000 quarters of `test`, and how far it is behind the be
     best persistent                         285.7 (11.2)        0
     full information (ceiling)              315.0 (11.3)    -29.3 (1.1)
 
-The Thompson samplings know nothing but counts. Novelty Bayes knows the prior, novelty and delays included.
+The forms of Thompson sampling use counts only. Novelty Bayes knows the prior, novelty and delays included.
 """
 
 import dataclasses
@@ -225,8 +225,8 @@ def persistent_gains(task: Quarter, settings: DailyVariants) -> Float[Array, " v
 def informed_gain(task: Quarter, settings: DailyVariants) -> Float[Array, ""]:
     """Expected gain of the best policy that knows the test.
 
-    It chooses the days on which the new variants are first shown, and on each day shows the best of those that were shown. It
-    never pays to show a variant before it is the best one, because its novelty would only fade.
+    It chooses the days on which the new variants are first shown, and on each day shows the best of those that were shown.
+    Showing a variant before it is the best one never raises the gain, because its novelty would fade.
     """
     one, other = _gains(task, settings)
     never = jnp.zeros((1, settings.days))

@@ -1,4 +1,4 @@
-"""Forecasting through shifts: weigh simple forecasters anew at each step, and tell them when to forget.
+"""Forecasting through shifts: set weights for simple forecasters at each step, and tell them when to forget.
 
 A series has a history, on which the forecasters were run, and then `horizon` values that are forecast one by one. Before each
 value the agent gives every forecaster a weight and may reset them all; the forecast is their weighted mean. The forecasters are
@@ -11,7 +11,7 @@ So the mean reward of a lifetime is the negative mean absolute scaled error of o
 `baselines.models.forecast_view` lists the numbers of observations and actions.
 
 - Drawn once per lifetime: the series (`tasks.decisions.series`). It is part of the task, so all agents meet the same values
-  and differences between them have small errors. The values that are yet to come are in no observation.
+  and differences between them have small errors. Future values are in no observation.
 - `kind = "shifts"`: independent noise around a level that is drawn anew from N(0, 3²) with a probability of 0.025 at each step.
 - `kind = "mixed"`: half of the series are autocorrelated, a third wanders, a third has a trend, half have a season of 7, 12 or
   52 steps. Mean, slope, variance or season change, or there are outliers. The hazard is between 0.005 and 0.05, and the size of
@@ -27,9 +27,10 @@ has, even if its season has the amplitude 0.
 - `ood:heavy-tails`: noise of Student's t with 3 degrees of freedom and the same variance.
 - `ood:calm`: no changes.
 
-`ceiling`: the return of an observer who knows the process and its state at every step, the beginning of regimes included, and
-lacks the noise only. It is no method: nobody can know when a shift comes. `floor`: the mean return of a few lifetimes of random
-actions on the series, the same random numbers for all series; where their luck puts it above the ceiling, it is cut there.
+`ceiling`: the return of an observer that knows the process and its state at every step, the beginning of regimes included, but
+not the noise. It is a bound and not a method: no method can know when a shift comes.
+`floor`: the mean return of a few lifetimes of random actions on the series, with common random numbers for all series. A floor
+above the ceiling is set to the ceiling.
 """
 
 import dataclasses
@@ -304,7 +305,7 @@ def describe(task: Series) -> dict[str, Array]:
 
 
 def experts(spec: Spec, **model: float) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts that need to know nothing of a series but its values.
+    """Makers of the experts that need only the values of a series.
 
     Args:
       spec: of tasks that are forecast by weights.
@@ -320,7 +321,7 @@ def experts(spec: Spec, **model: float) -> dict[str, Callable[[], Agent]]:
 
 
 def _baselines(spec: Spec, settings: Forecasting) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. The one that is to know the changes is there where observations show them."""
+    """Makers of the experts. The one that knows the changes exists only if observations show them."""
     shifts = settings.kind == "shifts"
     agents = experts(spec, **({"hazard": settings.hazard, "size": settings.size} if shifts else {}))
     if settings.shows_changes:

@@ -1,16 +1,16 @@
 """Prices of one product: in every period the shop sets one of a few prices, and sees how many units it sells.
 
 - Drawn once per lifetime: the level of demand, log-uniform within 5 and 80 units a period at the reference price; the
-  elasticity, uniform within 0.8 and 4; and what settings switch on: another form of demand than the iso-elastic one, a memory
+  elasticity, uniform within 0.8 and 4; and, if set, another form of demand than the iso-elastic one, a memory
   of past prices, a season of 12 periods, jumps of the level.
 - Action: one of `prices` prices, each a fixed part above the one before (16 % with the defaults).
-- Observation: `baselines.models.pricing` has it. It holds what a rule computes from, and the belief of the iso-elastic model.
+- Observation: `baselines.models.pricing` has it. It has the inputs of the rules, and the belief of the iso-elastic model.
 - Reward: minus the regret in % of the optimum, paid in the last period:
 
       100 Σ_t (best mean profit - mean profit of the price) / Σ_t best mean profit
 
-  Paid earlier, or in money, it would tell the optimum or depend on the size of the shop. So the ceiling is exactly 0. The best
-  price is that of each period without a memory of prices, so a shop that uses the memory of its buyers may come above it.
+  Paid earlier, it would reveal the optimum; in money, it would depend on the size of the shop. So the ceiling is exactly 0. The
+  best price is that of each period without a memory of prices, so a shop that uses its buyers' memory may exceed the ceiling.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the position of the elasticity.
 
@@ -18,7 +18,7 @@ Splits are disjoint by construction: `mark_split` writes the number of the split
 - `ood:inelastic`: elasticities between 0.3 and 0.8, so the highest price is best.
 - `ood:censored-demand`: at most 60 % of the level is in stock, and no more is sold. Profits are those of mean demand, cut
   there.
-- `ood:strategic-buyers`: buyers remember prices, and a price below what they are used to sells more for a while.
+- `ood:strategic-buyers`: buyers remember prices, and a price below the one that they are used to sells more for a while.
 - `ood:promotion-shock`: demand is twice as high for a fifth of the periods.
 
 The rules and their figures are in docs/pricing.md.
@@ -196,7 +196,7 @@ def pricing(settings: Pricing) -> TaskDistribution:
         return shop, Outcome(observation=seen_now, reward=reward, terminated=no, truncated=no)
 
     def floor(task: Product) -> Array:
-        """Exact but for a memory of prices: every price alike in every period."""
+        """Exact except with a memory of prices: all prices are equally likely in every period."""
         profits = margin[None] * jax.vmap(partial(demand, task))(jnp.arange(float(periods)))
         return -100 * (1 - profits.mean(1).sum() / profits.max(1).sum())
 

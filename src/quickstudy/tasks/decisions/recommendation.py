@@ -45,9 +45,9 @@ Regret after 50 steps of 1,000 visitors of each split (standard errors). "Planne
     careful mixture-prior Bayes               5.81 (0.15)    10.66 (0.15)        8.84 (0.16)    6.01 (0.15)    4.60 (0.14)
     mixture-prior Bayes            5.6        5.58 (0.14)    14.58 (0.18)        10.19 (0.18)   5.55 (0.14)    4.38 (0.14)
 
-The clusters are worth 3.2 of LinUCB's 8.8. Outside the clusters the same prior costs 5.7 more than knowing nothing. A prior
+Knowing the clusters saves 3.2 of LinUCB's 8.8. Outside the clusters the same prior loses 5.7 more than LinUCB. A prior
 that allows for other visitors (careful) costs 0.2 on `test` and saves 3.9 outside. Where the cluster changes at step 25,
-LinUCB loses 12.6 and mixture-prior Bayes 10.0 (planned 13.9 and 9.5); no expert here looks for changes.
+LinUCB loses 12.6 and mixture-prior Bayes loses 10.0 (planned 13.9 and 9.5). No expert here looks for changes.
 
 RL² with `--cell gru --no-reads-allowed --teacher careful-mixture-prior-bayes --imitation 0.8` and a million steps loses 5.81
 (0.15) on `test` and 11.23 (0.15) outside the clusters: one seed, 1,000 visitors.
@@ -80,7 +80,7 @@ DIRECTIONS = 32
 ADVERSARIAL = 0.3
 """Share of the responses of `ood:adversarial-clicks` that a machine gives."""
 FADING = 0.9
-"""What a step leaves of how often an item was shown, for satiation."""
+"""Factor of the count of an item at each step, for satiation."""
 
 _WIDEST = 8.0
 
@@ -256,7 +256,7 @@ def shop_observation(
 
 
 def visitor_experts(spec: Spec, prior: Recommendation) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. All of them see what an agent sees; those with a prior know the clusters, and no visitor.
+    """Makers of the experts. All see what an agent sees; those with a prior know the clusters, but not the visitor.
 
     Args:
       spec: of the tasks.

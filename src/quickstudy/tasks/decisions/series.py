@@ -11,7 +11,7 @@ with probability `hazard`. Then one of these changes, always the same one in a s
     slope       the slope is drawn anew from N(0, (size / 50)²)
     variance    ln s is drawn anew from N(0, (ln size)²)
     season      the amplitude of the season is drawn anew from N(0, size²); a negative one turns the season upside down
-    outliers    nothing lasts: this value alone is moved by N(0, (2 size)²)
+    outliers    this value alone is moved by N(0, (2 size)²)
 
 With probability `returns` the change goes back to the regime before, and nothing new is drawn.
 """
@@ -53,7 +53,7 @@ class Process:
 class Path:
     """A simulated series, each leaf `[length]`.
 
-    `values`; `expected`: what an observer expects who knows the process and everything about it but the noise of this step;
+    `values`; `expected`: the expectation of an observer that knows the process and its state, but not the noise of this step;
     `changed`: whether a new regime begins with this value. In units of σ.
     """
 

@@ -1,7 +1,7 @@
 """Trading in a simulated market with hidden regimes. Nothing here says anything about real prices.
 
 At each bar the agent chooses a target position w between -1 and 1, after it has seen the return of this bar. The position
-earns from the return r of the *next* bar, so a decision never knows what it earns from. With the cost c of changing the
+earns from the return r of the *next* bar, which no decision can know. With the cost c of changing the
 position by 1:
 
     reward = ln(1 + w r - c |w - w before|)
@@ -10,23 +10,23 @@ The return of a lifetime is the logarithm of the growth in `horizon` bars, of wh
 `baselines.models.market_view` lists the numbers of observations.
 
 - Drawn once per lifetime: the market. Half of the markets have two regimes, calm and wild, and half have a third one without
-  drift. Calm ones rise and wild ones fall on average. Regimes last between 20 and 120 bars on average.
+  drift. Prices rise in calm regimes and fall in wild ones, on average. Regimes last between 20 and 120 bars on average.
 
       return = drift of the regime + φ (return before - drift of its regime) + volatility of the regime · N(0, 1) + jump
 
   Drifts and volatilities differ from market to market, and so does φ, which may be of either sign. Jumps are rare and have four
   times the volatility. The cost is between 0.01 and 0.2 percent, and the agent sees it.
-- The returns are part of the task, so all agents meet the same ones. Those that are yet to come are in no observation.
+- The returns are part of the task, so all agents meet the same ones. Future returns are in no observation.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into φ.
 
 - `train`, `test`: as above.
 - `ood:expensive`: four times the cost.
 - `ood:hasty`: regimes last a quarter as long.
-- `ood:inverted`: calm regimes fall and wild ones rise.
-- `ood:no-drift`: no drift and no φ. There is nothing to earn, and cash is optimal.
+- `ood:inverted`: prices fall in calm regimes and rise in wild ones.
+- `ood:no-drift`: no drift and no φ. Cash is optimal.
 
-`ceiling` bounds the expected growth: dynamic programming over positions for a trader who knows the expected return of every
+`ceiling` bounds the expected growth: dynamic programming over positions for a trader that knows the expected return of every
 future bar, and the variance, but not the returns. `floor` is exact up to second order: uniformly random positions.
 """
 
@@ -294,7 +294,7 @@ def _log_uniform(key: PRNGKeyArray, low: float, high: float, *, shape: tuple[int
 
 
 def _baselines(spec: Spec, settings: Trading) -> dict[str, Callable[[], Agent]]:
-    """Makers of the experts. The one that is to know the parameters is there where observations show them."""
+    """Makers of the experts. The one that knows the parameters exists only if observations show them."""
     agents: dict[str, Callable[[], Agent]] = {
         "random": partial(random_agent, spec),
         "cash": partial(cash_agent, spec),
