@@ -1,12 +1,12 @@
-"""What agents lose when rewards go missing and observations are blurred on their way to them.
+"""Loss of return when rewards go missing and observations are noisy.
 
     python benchmarks/robustness.py
 
-The agents of the rows `drifting-control-*` and `grid-navigation*` live on the same 1,000 held-out tasks behind failing senses
-(`quickstudy.impaired`), beside the agent that is best where nothing fails; what they earn is of the tasks as they are. A
-missing reward comes as NaN, and its step is set apart. None was trained with either fault. Cells of a grid cannot be blurred;
-in drifting control the noise of each step is 0.2. Means with 95 % intervals over seeds and tasks go to
-`benchmarks/robustness.json`, the picture to `docs/pictures/robustness.svg`.
+The agents of the rows `drifting-control-*` and `grid-navigation*` run on the same 1,000 held-out tasks with sensor faults
+(`quickstudy.with_sensor_faults`), beside the agent that is best without faults. The environment does not change, so returns are
+those of the tasks as they are. A missing reward comes as NaN, and its step is masked. No agent was trained with either fault.
+Cells of a grid cannot be blurred; in drifting control the noise of each step is 0.2. Means with 95 % intervals over seeds and
+tasks go to `benchmarks/robustness.json`, the picture to `docs/pictures/robustness.svg`.
 """
 
 import dataclasses
@@ -31,17 +31,17 @@ AGENTS = {
         "RL²": "grid-navigation",
         "VariBAD": "grid-navigation-varibad",
         "PEARL": "grid-navigation-pearl",
-        "best where nothing fails": "Bayes optimum (exact)",
+        "best without faults": "Bayes optimum (exact)",
     },
     "drifting-control": {
         "RL²": "drifting-control-rl2",
         "VariBAD": "drifting-control-varibad",
         "PEARL": "drifting-control-pearl",
-        "best where nothing fails": "certainty equivalence",
+        "best without faults": "certainty equivalence",
     },
 }
 PANELS = (("grid-navigation", "missing"), ("drifting-control", "missing"), ("drifting-control", "noise"))
-AXES = {"missing": "part of the rewards that go missing", "noise": "deviation of the noise on observations"}
+AXES = {"missing": "share of missing rewards", "noise": "standard deviation of the noise on observations"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,12 +67,12 @@ def subjects(folder, distribution):
 
 def returns(agent, distribution, params, task_list, keys):
     """`[seeds, tasks]`."""
-    lived = (run_on_tasks(agent, distribution, one, task_list, keys)[0] for one in params)
-    return np.stack([reward.sum(-1, dtype=np.float64) for reward in lived])
+    rewards = (run_on_tasks(agent, distribution, one, task_list, keys)[0] for one in params)
+    return np.stack([reward.sum(-1, dtype=np.float64) for reward in rewards])
 
 
 def draw(found):
-    """Return against how often or how strongly senses fail."""
+    """Return against the strength of a fault."""
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 

@@ -15,7 +15,7 @@ from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import slot_key
 from quickstudy.protocol.errors import NoProgramError
 from quickstudy.protocol.spaces import COMPOSITE
-from quickstudy.rollout.step_programs import LIVED, canonical_array, step_programs
+from quickstudy.rollout.step_programs import STEP, canonical_array, step_programs
 
 
 def parameter(name):
@@ -212,9 +212,9 @@ def test_10_its_program_decides_the_same(subject):
     kinds = {name: value.dtype for name, value in programs.take_in.inputs.items()}
     for slot in np.flatnonzero(lifetime.valid):
         step = row(lifetime, slot)
-        lived = (step.observation, step.decision.action, step.outcome.reward, step.outcome.observation)
-        lived += (step.outcome.terminated, step.outcome.truncated, step.episode)
-        given = [canonical_array(part, kinds[name])[()] for name, part in zip(LIVED, lived, strict=True)]
+        parts = (step.observation, step.decision.action, step.outcome.reward, step.outcome.observation)
+        parts += (step.outcome.terminated, step.outcome.truncated, step.episode)
+        given = [canonical_array(part, kinds[name])[()] for name, part in zip(STEP, parts, strict=True)]
         extras = named_leaves(step.decision.extras, root="")
         for name, number in zip(programs.decision, decide(*state, given[0]), strict=True):
             assert_close(np.asarray(number), canonical_array(extras[f".{name}"], programs.decision[name].dtype))

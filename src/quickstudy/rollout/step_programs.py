@@ -1,6 +1,6 @@
 """What an agent computes at each step, as two programs that need no JAX.
 
-    take_in    memory, what was lived (observation, action, reward, successor, end of the episode)  ->  memory
+    take_in    memory, one step (observation, action, reward, successor, end of the episode)  ->  memory
     decide     memory, observation  ->  numbers of the policy, value, belief
 
 They are traced from the agent's own `adapt` and `act`, so no equation is written twice. Randomness stays outside: an action is
@@ -8,7 +8,6 @@ drawn by the caller, from the numbers of the policy.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,8 +25,8 @@ from quickstudy.protocol.errors import NoProgramError
 from quickstudy.protocol.records import Decision, Outcome, Transition, blank_observation
 from quickstudy.protocol.spaces import COMPOSITE
 
-LIVED = ("observation", "action", "reward", "successor", "terminated", "truncated", "episode")
-"""What `take_in` is given of a step besides the memory."""
+STEP = ("observation", "action", "reward", "successor", "terminated", "truncated", "episode")
+"""The inputs of `take_in` after the memory: one step."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,14 +34,13 @@ class StepPrograms:
     """The two programs of an agent with its parameters.
 
     Args:
-      take_in: inputs: the memory's leaves by name, then `LIVED`; with lanes also `valid`. Outputs: the memory's leaves.
+      take_in: inputs: the memory's leaves by name, then `STEP`. Outputs: the memory's leaves.
       decide: inputs: the memory's leaves and `observation`. Outputs: numbers of the policy, and `value` and `belief` where the
         agent has them.
       memory: shapes and types of the memory's leaves, as the agent has them, by name.
       decision: shapes and types of the outputs of `decide`, as the agent has them, by name.
       policy: the kind of the policy, with shapes in place of numbers.
       drawn_at_start: names of the leaves of memory that `begin` draws from its key.
-      lanes: sessions side by side; None for one session.
     """
 
     take_in: Program
@@ -51,16 +49,14 @@ class StepPrograms:
     decision: dict[str, jax.ShapeDtypeStruct]
     policy: Policy
     drawn_at_start: frozenset[str]
-    lanes: int | None = None
 
 
-def step_programs(agent: Agent, params: PyTree, *, lanes: int | None = None) -> StepPrograms:
+def step_programs(agent: Agent, params: PyTree) -> StepPrograms:
     """The programs of an agent.
 
     Args:
       agent: that adapts after every step, and whose actions are one array each.
       params: its parameters, without a leading axis of seeds.
-      lanes: how many sessions the programs serve in one call; all inputs and outputs then have a leading axis `[lanes]`.
     Raises:
       NoProgramError: a part of the agent has no form outside of JAX; says which.
     """
@@ -86,27 +82,23 @@ def step_programs(agent: Agent, params: PyTree, *, lanes: int | None = None) -> 
             part="act, which gives no policy",
         )
     named = named_leaves(memory, root="memory")
-    whole = lambda tree: tree if lanes is None else _with_lanes(tree, lanes)  # noqa: E731
-    decide, numbers = _decide(agent, params, memory, whole, lanes)
+    decide, numbers = _decide(agent, params, memory)
     return StepPrograms(
-        take_in=_take_in(agent, params, memory, decision, whole, lanes),
+        take_in=_take_in(agent, params, memory, decision),
         decide=decide,
         memory=named,
         decision=numbers,
         policy=decision.extras["policy"],
         drawn_at_start=_drawn_at_start(agent, params, named),
-        lanes=lanes,
     )
 
 
-def _take_in(agent: Agent, params: PyTree, memory: PyTree, decision: Decision, whole: Callable, lanes: int | None) -> Program:
+def _take_in(agent: Agent, params: PyTree, memory: PyTree, decision: Decision) -> Program:
     named, structure = named_leaves(memory, root="memory"), jax.tree.structure(memory)
     observation = blank_observation(agent.spec)
     truth, number = jax.ShapeDtypeStruct((), jnp.bool_), jax.ShapeDtypeStruct((), jnp.float32)
     episode = jax.ShapeDtypeStruct((), jnp.int32)
-    lived = dict(zip(LIVED, (observation, decision.action, number, observation, truth, truth, episode), strict=True))
-    if lanes is not None:
-        lived["valid"] = truth
+    step = dict(zip(STEP, (observation, decision.action, number, observation, truth, truth, episode), strict=True))
     key = jax.eval_shape(lambda: jax.random.key(0))
 
     def one(key: Any, **inputs: Any) -> dict[str, Any]:
@@ -120,14 +112,14 @@ def _take_in(agent: Agent, params: PyTree, memory: PyTree, decision: Decision, w
                 truncated=inputs["truncated"],
             ),
             episode=inputs["episode"],
-            valid=inputs.get("valid", jnp.asarray(True)),
+            valid=jnp.asarray(True),
         )
         before = jax.tree.unflatten(structure, [inputs[name] for name in named])
         after = agent.adapt(params, before, jax.tree.map(lambda leaf: leaf[None], experience), key)
         return named_leaves(after, root="memory")
 
     try:
-        program = trace(_over_lanes(one, lanes), {"key": key} | whole(named | lived))
+        program = trace(one, {"key": key} | named | step)
     except KeyError as error:
         raise NoProgramError(
             f"the agent's adaptation reads {error} of its decisions, which a program of one step does not keep.",
@@ -139,10 +131,8 @@ def _take_in(agent: Agent, params: PyTree, memory: PyTree, decision: Decision, w
     return _supported(_without(in_order, "key"), "adapt")
 
 
-def _decide(
-    agent: Agent, params: PyTree, memory: PyTree, whole: Callable, lanes: int | None
-) -> tuple[Program, dict[str, jax.ShapeDtypeStruct]]:
-    """The program, and the shapes of its outputs for one session."""
+def _decide(agent: Agent, params: PyTree, memory: PyTree) -> tuple[Program, dict[str, jax.ShapeDtypeStruct]]:
+    """The program, and the shapes of its outputs."""
     named, structure = named_leaves(memory, root="memory"), jax.tree.structure(memory)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
@@ -154,7 +144,7 @@ def _decide(
         return numbers | {"taken": decision.action, "drawn": decision.extras["policy"].sample(key)}
 
     inputs = named | {"observation": blank_observation(agent.spec)}
-    program = trace(_over_lanes(one, lanes), {"key": key} | whole(inputs))
+    program = trace(one, {"key": key} | inputs)
     if program.outputs["taken"] is not program.outputs["drawn"]:
         raise NoProgramError(
             "the agent does not take the action that its policy draws, so numbers of the policy do not say what it does.",
@@ -173,17 +163,6 @@ def _drawn_at_start(agent: Agent, params: PyTree, named: dict[str, Any]) -> froz
     key = jax.eval_shape(lambda: jax.random.key(0))
     begun = trace(lambda key: named_leaves(agent.begin(params, key), root="memory"), {"key": key})
     return begun.depends_on("key")
-
-
-def _over_lanes(function: Callable, lanes: int | None) -> Callable:
-    """The function for many sessions; the key is not used."""
-    if lanes is None:
-        return function
-    return lambda key, **inputs: jax.vmap(lambda inputs: function(key, **inputs))(inputs)
-
-
-def _with_lanes(tree: PyTree, lanes: int) -> PyTree:
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape), leaf.dtype), tree)
 
 
 def _without(program: Program, name: str) -> Program:
