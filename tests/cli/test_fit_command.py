@@ -26,6 +26,12 @@ def _quiet(monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
 
 
+def test_a_folder_that_is_a_file_is_refused_with_the_flag_of_this_command(tmp_path, capsys):
+    path = write_table(tmp_path / "records.csv", drawn_rows(tests=9))
+    assert cli.main(["fit", str(path), "--out", str(path)]) == 2
+    assert "is not a folder. Name another with --out." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_prints_its_settings_and_writes_a_file_that_makes_tasks(kind, tmp_path, capsys):
     rows, headers = TABLES[kind]

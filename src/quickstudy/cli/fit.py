@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
     asked = parse(FitArguments, flags, program=_USAGE.partition(" --")[0], description=described)
     if asked.kind not in KINDS:
         raise UnknownNameError("kind of records", asked.kind, KINDS)
-    check_results_folder(asked.out)
+    check_results_folder(asked.out, flag="--out")
     fitted = fit_records(words[0], kind=asked.kind, held_out=asked.held_out, seed=asked.seed, **_own(asked))
     console = Console()
     console.print(settings_table(fitted), matches_table(fitted))
