@@ -149,6 +149,20 @@ def test_the_checks_simulate_the_rates_that_the_tasks_have(tmp_path):
     assert any(note.startswith("100 % of the controls convert at rates outside of 0.002 to 0.5") for note in fitted.notes)
 
 
+def test_one_day_of_each_test_is_its_date_and_no_look(tmp_path):
+    rows = [(*row, f"2026-03-{1 + place // 2:02}") for place, row in enumerate(drawn_rows(tests=10))]
+    fitted = fit_records(write_table(tmp_path / "a.csv", rows, (*HEADERS, "date")), kind="ab-test")
+    assert fitted.chosen["looks"] == 40
+    assert "The table has one day for each test, so a test is taken as 40 looks." in fitted.notes
+
+
+def test_tests_that_are_too_large_for_the_grid_are_said(tmp_path):
+    large = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=10, users=10**7)), kind="ab-test")
+    assert any("less than 0.01, the step of the estimate" in note for note in large.notes)
+    usual = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=10)), kind="ab-test")
+    assert not any("the step of the estimate" in note for note in usual.notes)
+
+
 def test_more_arms_than_the_tasks_have_are_said(tmp_path):
     fitted = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=8, arms=14)), kind="ab-test")
     assert fitted.chosen["arms"] == 12

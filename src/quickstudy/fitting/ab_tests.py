@@ -17,7 +17,7 @@ from quickstudy.fitting.days import Zones, check_no_day_missing
 from quickstudy.fitting.repeated_rows import Repetitions
 from quickstudy.fitting.results import Fitted, Histogram, Match
 from quickstudy.fitting.tables import Column, Table
-from quickstudy.numerics.empirical_bayes import BetaFit, LiftFit, fit_beta, fit_lifts, lift_likelihoods
+from quickstudy.numerics.empirical_bayes import LIFTS, BetaFit, LiftFit, fit_beta, fit_lifts, lift_likelihoods
 from quickstudy.protocol.errors import UsageError
 
 COLUMNS = (
@@ -226,8 +226,7 @@ def _quantities(
     """What a table of tests is judged by."""
     rate = np.maximum(control, 0.5) / np.maximum(users, 1)
     lift = _lift(n0, x0, n1, x1)
-    noise = np.sqrt(sum(1 / (count + 0.5) for count in (x0, n0 - x0, x1, n1 - x1)))
-    z = np.abs(lift) / noise
+    z = np.abs(lift) / _noise(n0, x0, n1, x1)
     return {
         "median conversion rate of the control": float(np.median(rate)),
         "spread of these rates (log-odds)": float(np.std(np.log(rate / (1 - np.minimum(rate, 1 - 1e-9))))),
@@ -239,6 +238,11 @@ def _quantities(
 
 def _lift(n0: np.ndarray, x0: np.ndarray, n1: np.ndarray, x1: np.ndarray) -> Float[np.ndarray, " pairs"]:
     return np.log((x1 + 0.5) / (n1 - x1 + 0.5)) - np.log((x0 + 0.5) / (n0 - x0 + 0.5))
+
+
+def _noise(n0: np.ndarray, x0: np.ndarray, n1: np.ndarray, x1: np.ndarray) -> Float[np.ndarray, " pairs"]:
+    """Standard errors of the measured lifts, in log-odds."""
+    return np.sqrt(sum(1 / (count + 0.5) for count in (x0, n0 - x0, x1, n1 - x1)))
 
 
 def _identity(row: dict[str, Any]) -> tuple:
@@ -279,7 +283,7 @@ def _control(table: str, test: str, arms: list[str], control: str | None) -> str
 def _lengths(tests: PastTests, horizon_users: int | None) -> dict[str, int]:
     """Arms, looks and users of a usual test."""
     arms = int(np.median([len(one) for one in tests.arms]))
-    looks = max(2, int(np.median(tests.days))) if any(tests.days) else _LOOKS
+    looks = int(np.median(tests.days)) if _has_looks(tests) else _LOOKS
     each = float(np.median([np.mean(users) for users in tests.users]))
     per_look = max(1, round(each / looks))
     arms = min(max(arms, 2), MOST_ARMS)
@@ -296,6 +300,11 @@ def _lengths(tests: PastTests, horizon_users: int | None) -> dict[str, int]:
     }
 
 
+def _has_looks(tests: PastTests) -> bool:
+    """Whether tests have rows of several days. One day of a test is its date, and no look at it."""
+    return float(np.median(tests.days)) >= 2
+
+
 def _notes(tests: PastTests, known: PastTests, lifts: LiftFit, horizon_users: int | None) -> tuple[str, ...]:
     notes = []
     if len(tests.names) < FEW_TESTS:
@@ -303,8 +312,16 @@ def _notes(tests: PastTests, known: PastTests, lifts: LiftFit, horizon_users: in
     low, high = lifts.null_share_interval
     if high - low > 0.5:
         notes.append("The table says little about the share of null treatments: many small lifts look like few large ones.")
-    if not any(tests.days):
-        notes.append(f"The table has no days, so a test is taken as {_LOOKS} looks.")
+    n0, x0, n1, x1 = known.pairs
+    step = float(LIFTS[1] - LIFTS[0])
+    if np.median(_noise(n0, x0, n1, x1)) < step:
+        notes.append(
+            f"Tests as large as these tell lifts apart that differ by less than {step:.2g}, the step of the estimate. So lifts "
+            "below this count as null, and the intervals are too narrow."
+        )
+    if not _has_looks(tests):
+        what = "one day for each test" if any(tests.days) else "no days"
+        notes.append(f"The table has {what}, so a test is taken as {_LOOKS} looks.")
     if horizon_users is None:
         notes.append(f"Users after a test are not in the table: {_USERS_AFTER} for each user in it are assumed.")
     users, conversions = tests.controls
