@@ -10,12 +10,13 @@ import pytest
 from fitting.past_tests import HEADERS, drawn_rows, write_table
 from quickstudy import cli, tasks
 from quickstudy.fitting import fit_records
-from quickstudy.fitting.ab_tests import check_fit, read_tests
+from quickstudy.fitting.ab_tests import MOST_ARMS, TASK_RATES, check_fit, read_tests
 from quickstudy.fitting.tables import Table
 from quickstudy.fitting.tasks_file import tasks_file
 from quickstudy.numerics.empirical_bayes import BetaFit, LiftFit
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.reports.fit_chart import fit_picture
+from quickstudy.tasks.decisions.ab_test import RATES
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,8 @@ FAULTS = {
     "twice": ([*GOOD, GOOD[4]], HEADERS, r"lines 6 and 22 are rows of the same thing \(t2, control\)"),
     "one arm": ([*GOOD, ("t10", "x", 10, 3)], HEADERS, "test 't10' has one arm only"),
     "no users": ([*GOOD, ("t9", "x", 0, 0)], HEADERS, "arm 'x' of test 't9' has no users"),
+    "no conversion": ([(*row[:3], 0) for row in GOOD], HEADERS, "no user converted in any test"),
+    "all converted": ([(*row[:3], row[2]) for row in GOOD], HEADERS, "every user converted in any test"),
     "zones": (
         [*DATED, ("t9", "x", 10, 3, "2026-03-01T00:00")],
         (*HEADERS, "day"),
@@ -128,6 +131,42 @@ FAULTS = {
     ),
     "no day": ([*DATED, ("t9", "x", 10, 3, "31/03/2026")], (*HEADERS, "day"), "line 22, column day: '31/03/2026' is no day"),
 }
+
+
+def test_fewer_users_in_all_than_in_a_test_are_refused(tmp_path):
+    path = write_table(tmp_path / "a.csv", GOOD)
+    with pytest.raises(UsageError, match=r"horizon_users must be at least the [0-9,]+ users of a usual test .* came 100\."):
+        fit_records(path, kind="ab-test", horizon_users=100)
+
+
+def test_the_checks_simulate_the_rates_that_the_tasks_have(tmp_path):
+    assert (TASK_RATES, MOST_ARMS) == (RATES, 12)
+    rows = [(test, arm, users, int(0.7 * users + 0.1 * paid)) for test, arm, users, paid in drawn_rows(tests=40)]
+    fitted = fit_records(write_table(tmp_path / "a.csv", rows), kind="ab-test")
+    assert fitted.matches[0].name == "median conversion rate of the control"
+    assert fitted.matches[0].high <= 0.52
+    assert not fitted.matches[0].fits
+    assert any(note.startswith("100 % of the controls convert at rates outside of 0.002 to 0.5") for note in fitted.notes)
+
+
+def test_one_day_of_each_test_is_its_date_and_no_look(tmp_path):
+    rows = [(*row, f"2026-03-{1 + place // 2:02}") for place, row in enumerate(drawn_rows(tests=10))]
+    fitted = fit_records(write_table(tmp_path / "a.csv", rows, (*HEADERS, "date")), kind="ab-test")
+    assert fitted.chosen["looks"] == 40
+    assert "The table has one day for each test, so a test is taken as 40 looks." in fitted.notes
+
+
+def test_tests_that_are_too_large_for_the_grid_are_said(tmp_path):
+    large = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=10, users=10**7)), kind="ab-test")
+    assert any("less than 0.01, the step of the estimate" in note for note in large.notes)
+    usual = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=10)), kind="ab-test")
+    assert not any("the step of the estimate" in note for note in usual.notes)
+
+
+def test_more_arms_than_the_tasks_have_are_said(tmp_path):
+    fitted = fit_records(write_table(tmp_path / "a.csv", drawn_rows(tests=8, arms=14)), kind="ab-test")
+    assert fitted.chosen["arms"] == 12
+    assert "Some tests have more than 12 arms, the most that the tasks have." in fitted.notes
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -68,6 +68,14 @@ def test_faults_of_a_table_are_named(fault, tmp_path):
         read_products(write_table(tmp_path / "bad.csv", rows, headers))
 
 
+def test_prices_and_sales_of_any_size_are_fitted(tmp_path):
+    rows = [(product, price * 1e60, sales * 10**12, cost) for product, price, sales, cost in GOOD]
+    found = fit_records(write_table(tmp_path / "sales.csv", rows, HEADERS), kind="pricing").fitted
+    usual = fit_records(write_table(tmp_path / "sales.csv", GOOD, HEADERS), kind="pricing").fitted
+    assert found["level_high"] == pytest.approx(1e12 * usual["level_high"], rel=0.7)
+    assert found["elasticity_high"] == pytest.approx(usual["elasticity_high"], abs=1.0)
+
+
 def test_products_that_say_nothing_are_left_out_and_counted(tmp_path):
     rows = [*GOOD, *[("one price", 5.0, 3, 1.0)] * 8]
     fitted = fit_records(write_table(tmp_path / "sales.csv", rows, HEADERS), kind="pricing")

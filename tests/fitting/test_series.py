@@ -1,11 +1,13 @@
 """Past series with a known truth, and the faults of their tables."""
 
+import datetime
+
 import numpy as np
 import pytest
 
 from fitting.past_tests import write_table
 from quickstudy.fitting import fit_records
-from quickstudy.fitting.series import read_series
+from quickstudy.fitting.series import read_series, standardised
 from quickstudy.protocol.errors import UsageError
 
 HEADERS = ("series", "value")
@@ -54,10 +56,38 @@ FAULTS = {
     "no number": ([*GOOD, ("s0", "high")], HEADERS, "line 242, column value: 'high' is no number"),
     "a leak": (LEAKING, (*HEADERS, "next"), "column 'next' holds the value of the next row in 100% of the rows"),
     "flat": ([*GOOD, *[("flat", 1.0)] * 40], HEADERS, "most neighbours in series 'flat' are equal"),
-    "days twice": ([*DAYS, DAYS[-1]], (*HEADERS, "day"), "line 42: series 's0' has the day 2026-02-12 twice"),
+    "days twice": (
+        [*DAYS, DAYS[-1]],
+        (*HEADERS, "day"),
+        "line 42: series 's0' has the day 2026-02-12 twice. .* less than a day",
+    ),
     "back in time": ([*DAYS, DAYS[0]], (*HEADERS, "day"), "line 42: series 's0' goes back in time to 2026-01-01"),
     "a gap": ([*DAYS[:9], *DAYS[12:28]], (*HEADERS, "day"), "series 's0' lacks 3 days between 2026-01-01 and 2026-01-28"),
 }
+
+
+def test_a_gap_between_weeks_is_seen(tmp_path):
+    weeks = [(series, value, datetime.date(2026, 1, 5) + datetime.timedelta(7 * (place % 40))) for place, (series, value)
+             in enumerate(GOOD)]  # fmt: skip
+    path = write_table(tmp_path / "weeks.csv", weeks, (*HEADERS, "day"))
+    assert read_series(path).rows == 240
+    write_table(path, weeks[:50] + weeks[52:], (*HEADERS, "day"))
+    said = "series 's1' has no value between 2026-03-09 and 2026-03-30, and usually one every 7 days"
+    with pytest.raises(UsageError, match=said):
+        read_series(path)
+    assert read_series(path, missing_days=True).rows == 238
+
+
+def test_short_series_are_counted_and_a_row_number_is_no_series(tmp_path):
+    rows = [(place, *row) for place, row in enumerate([*GOOD, ("short", 1.0), ("short", 2.0)])]
+    past = read_series(write_table(tmp_path / "a.csv", rows, ("id", "item", "sales")))
+    assert (len(past.values), past.series, past.rows) == (6, 7, 242)
+
+
+def test_the_noise_is_that_of_the_newest_values():
+    random = np.random.default_rng(0)
+    grown = np.concatenate([random.standard_normal(600), 50 * random.standard_normal(300)])
+    assert np.std(standardised([grown])) == pytest.approx(1.0, rel=0.15)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -63,6 +63,15 @@ def test_the_file_holds_centres_and_vectors(fitted, tmp_path, monkeypatch):
 
 
 GOOD = drawn_visitors(visitors=25, views=8)[0]
+
+
+@pytest.mark.parametrize("clusters", [0, 21])
+def test_a_number_of_clusters_out_of_range_is_refused(clusters, tmp_path):
+    path = write_table(tmp_path / "a.csv", GOOD, HEADERS)
+    with pytest.raises(UsageError, match=f"clusters must be 1 to 20; came {clusters}"):
+        fit_records(path, kind="recommendation", clusters=clusters)
+
+
 FAULTS = {
     "three rows": (GOOD[:3], HEADERS, "3 rows of 1 visitors and 3 items|3 rows of 1 visitors and 2 items"),
     "stars": ([*GOOD, ("v1", "i1", 5)], HEADERS, "line 202, column click: 5 must be 0 or 1"),

@@ -61,3 +61,21 @@ def test_the_fit_is_near_the_truth():
     assert fit.hazard == pytest.approx(0.04, rel=0.25)
     assert fit.size == pytest.approx(2.5, rel=0.15)
     assert intervals["size"][0] <= fit.size <= intervals["size"][1]
+
+
+@pytest.mark.slow
+def test_intervals_reach_to_where_the_likelihood_has_fallen_by_two():
+    random = np.random.default_rng(2)
+    shape = (80, 80)
+    shifts = random.random(shape) < 0.04
+    shifts[:, 0] = True
+    newest = np.maximum.accumulate(np.where(shifts, np.arange(shape[1]), 0), axis=1)
+    values = np.take_along_axis(2.5 * random.standard_normal(shape), newest, axis=1) + random.standard_normal(shape)
+    fit, intervals = fit_shifts(values)
+    near = np.exp(0.03 * np.arange(-3, 4))
+    for hazard in intervals["hazard"]:
+        fallen = fit.log_likelihood - max(shift_log_likelihood(values, hazard=hazard, size=fit.size * by) for by in near)
+        assert 1.2 < fallen < 3.5
+    for size in intervals["size"]:
+        fallen = fit.log_likelihood - max(shift_log_likelihood(values, hazard=fit.hazard * by, size=size) for by in near)
+        assert 1.2 < fallen < 3.5

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from quickstudy.cli.arguments import parse, positional
 from quickstudy.cli.console import Console, say
-from quickstudy.evaluation.numbers import number
 from quickstudy.fitting import KINDS, fit_records
 from quickstudy.fitting.results import Fitted
 from quickstudy.fitting.tasks_file import report_json, tasks_file
@@ -55,7 +54,7 @@ def run(arguments: list[str]) -> int:
     asked = parse(FitArguments, flags, program=_USAGE.partition(" --")[0], description=described)
     if asked.kind not in KINDS:
         raise UnknownNameError("kind of records", asked.kind, KINDS)
-    check_results_folder(asked.out)
+    check_results_folder(asked.out, flag="--out")
     fitted = fit_records(words[0], kind=asked.kind, held_out=asked.held_out, seed=asked.seed, **_own(asked))
     console = Console()
     console.print(settings_table(fitted), matches_table(fitted))
@@ -86,9 +85,10 @@ def settings_table(fitted: Fitted) -> Table:
             table.add_row(name, f"{len(value):,} numbers", "", "fitted")
             continue
         ends = fitted.intervals.get(name)
-        between = f"{number(ends[0], 3)} to {number(ends[1], 3)}" if ends else ""
+        between = f"{ends[0]:.3g} to {ends[1]:.3g}" if ends else ""
         origin = "fitted" if name in fitted.fitted else "the table, or given"
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}", between, origin)
+        shown = f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        table.add_row(name, shown, between, origin)
     return table
 
 

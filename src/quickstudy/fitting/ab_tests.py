@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from quickstudy.fitting.days import Day, Zones, check_no_day_missing
+from quickstudy.fitting.days import Zones, check_no_day_missing
 from quickstudy.fitting.repeated_rows import Repetitions
 from quickstudy.fitting.results import Fitted, Histogram, Match
 from quickstudy.fitting.tables import Column, Table
-from quickstudy.numerics.empirical_bayes import BetaFit, LiftFit, fit_beta, fit_lifts, lift_likelihoods
+from quickstudy.numerics.empirical_bayes import LIFTS, BetaFit, LiftFit, fit_beta, fit_lifts, lift_likelihoods
 from quickstudy.protocol.errors import UsageError
 
 COLUMNS = (
@@ -31,6 +31,8 @@ COLUMNS = (
 LEAST_TESTS, FEW_TESTS = 8, 30
 _CONTROLS = ("control", "base", "baseline", "a", "0")
 _LOOKS, _TABLES = 40, 300
+TASK_RATES, MOST_ARMS = (0.002, 0.5), 12
+"""Lowest and highest base rate, and most arms, of the tasks `ab-test`."""
 _USERS_AFTER = 10
 """Users who come after a test for each user in it, if no setting says it."""
 
@@ -118,7 +120,12 @@ def read_tests(records: Any, *, control: str | None = None, missing_days: bool =
     for test, found in days.items():
         if not missing_days:
             check_no_day_missing(table.name, f"test {test!r}", found)
-    return _tests(table.name, sums, days, rows, control)
+    tests = _tests(table.name, sums, days, rows, control)
+    users, conversions = (sum(map(sum, column)) for column in (tests.users, tests.conversions))
+    if conversions in (0, users):
+        what = "no user" if conversions == 0 else "every user"
+        raise UsageError(f"{table.name}: {what} converted in any test, so nothing can be estimated. Count another conversion.")
+    return tests
 
 
 def fit_ab_tests(
@@ -136,9 +143,9 @@ def fit_ab_tests(
       records, control, missing_days: as of `read_tests`.
       held_out: share of the tests that are used for checks only.
       seed: which tests are held out, and of simulated tables.
-      horizon_users: users in all, in a test and after it; ten times those of a usual test if not given.
+      horizon_users: users in all, in a test and after it; eleven times those of a usual test if not given.
     Raises:
-      UsageError: a fault of the table, or a share out of range.
+      UsageError: a fault of the table, a share out of range, or fewer users in all than a usual test has.
     """
     if not 0 <= held_out <= 0.5:
         raise UsageError(f"held_out must be a share between 0 and 0.5; came {held_out!r}.")
@@ -151,8 +158,7 @@ def fit_ab_tests(
     pairs = known.pairs
     lifts = fit_lifts(lift_likelihoods(rates, pairs[:2], pairs[2:]))
     matches, histograms = check_fit(checked, rates, lifts, seed=seed)
-    others = Table(records).others(COLUMNS)
-    notes = (*_notes(tests, known, lifts), *([f"Not read: {', '.join(others)}."] if others else []))
+    notes = (*_notes(tests, known, lifts, horizon_users), *Table(records).note_of_others(COLUMNS))
     return Fitted(
         kind="ab-test",
         distribution="ab-test",
@@ -191,7 +197,7 @@ def check_fit(
     test_of = np.repeat(np.arange(len(users)), [len(one) - 1 for one in tests.users])
     simulated = []
     for _ in range(tables):
-        rate = random.beta(rates.alpha, rates.beta, len(users))
+        rate = np.clip(random.beta(rates.alpha, rates.beta, len(users)), *TASK_RATES)
         lift = np.where(random.random(len(n1)) < lifts.null_share, 0.0, lifts.deviation * random.standard_normal(len(n1)))
         odds = np.log(rate[test_of] / (1 - rate[test_of])) + lift
         control = random.binomial(users.astype(int), rate)
@@ -199,7 +205,6 @@ def check_fit(
     numbers = [_quantities(users, control, n0, control[test_of], n1, treated) for control, treated in simulated]
     real = _quantities(users, conversions, n0, x0, n1, x1)
     matches = tuple(Match.of(name, real[name], np.asarray([one[name] for one in numbers])) for name in real)
-    first = simulated[0]
     some = [_lift(n0, control[test_of], n1, treated) for control, treated in simulated[:20]]
     return matches, (
         Histogram(
@@ -210,7 +215,7 @@ def check_fit(
         Histogram(
             name="measured lift (log-odds)",
             real=tuple(_lift(n0, x0, n1, x1).tolist()),
-            simulated=tuple(np.concatenate(some).tolist()) if first is not None else (),
+            simulated=tuple(np.concatenate(some).tolist()),
         ),
     )
 
@@ -221,8 +226,7 @@ def _quantities(
     """The quantities of a table of tests that checks compare."""
     rate = np.maximum(control, 0.5) / np.maximum(users, 1)
     lift = _lift(n0, x0, n1, x1)
-    noise = np.sqrt(sum(1 / (count + 0.5) for count in (x0, n0 - x0, x1, n1 - x1)))
-    z = np.abs(lift) / noise
+    z = np.abs(lift) / _noise(n0, x0, n1, x1)
     return {
         "median conversion rate of the control": float(np.median(rate)),
         "spread of these rates (log-odds)": float(np.std(np.log(rate / (1 - np.minimum(rate, 1 - 1e-9))))),
@@ -236,9 +240,13 @@ def _lift(n0: np.ndarray, x0: np.ndarray, n1: np.ndarray, x1: np.ndarray) -> Flo
     return np.log((x1 + 0.5) / (n1 - x1 + 0.5)) - np.log((x0 + 0.5) / (n0 - x0 + 0.5))
 
 
+def _noise(n0: np.ndarray, x0: np.ndarray, n1: np.ndarray, x1: np.ndarray) -> Float[np.ndarray, " pairs"]:
+    """Standard errors of the measured lifts, in log-odds."""
+    return np.sqrt(sum(1 / (count + 0.5) for count in (x0, n0 - x0, x1, n1 - x1)))
+
+
 def _identity(row: dict[str, Any]) -> tuple:
-    day: Day | None = row["day"]
-    return row["test"], row["arm"], None if day is None else day.number, row["segment"]
+    return row["test"], row["arm"], row["day"], row["segment"]
 
 
 def _tests(
@@ -275,28 +283,56 @@ def _control(table: str, test: str, arms: list[str], control: str | None) -> str
 def _lengths(tests: PastTests, horizon_users: int | None) -> dict[str, int]:
     """Arms, looks and users of a usual test."""
     arms = int(np.median([len(one) for one in tests.arms]))
-    looks = max(2, int(np.median(tests.days))) if any(tests.days) else _LOOKS
+    looks = int(np.median(tests.days)) if _has_looks(tests) else _LOOKS
     each = float(np.median([np.mean(users) for users in tests.users]))
     per_look = max(1, round(each / looks))
+    arms = min(max(arms, 2), MOST_ARMS)
     least = arms * looks * per_look
+    if horizon_users is not None and horizon_users < least:
+        raise UsageError(
+            f"horizon_users must be at least the {least:,} users of a usual test of the table; came {horizon_users:,}."
+        )
     return {
-        "arms": min(max(arms, 2), 12),
+        "arms": arms,
         "looks": looks,
         "users_per_look": per_look,
-        "horizon_users": max(least, (1 + _USERS_AFTER) * least if horizon_users is None else horizon_users),
+        "horizon_users": (1 + _USERS_AFTER) * least if horizon_users is None else horizon_users,
     }
 
 
-def _notes(tests: PastTests, known: PastTests, lifts: LiftFit) -> tuple[str, ...]:
+def _has_looks(tests: PastTests) -> bool:
+    """Whether tests have rows of several days. One day of a test is its date, and no look at it."""
+    return float(np.median(tests.days)) >= 2
+
+
+def _notes(tests: PastTests, known: PastTests, lifts: LiftFit, horizon_users: int | None) -> tuple[str, ...]:
     notes = []
     if len(tests.names) < FEW_TESTS:
         notes.append(f"{len(tests.names)} tests are few: the intervals are wide. {FEW_TESTS} or more are better.")
     low, high = lifts.null_share_interval
     if high - low > 0.5:
         notes.append("The table says little about the share of null treatments: many small lifts look like few large ones.")
-    if not any(tests.days):
-        notes.append(f"The table has no days, so a test is taken as {_LOOKS} looks.")
-    notes.append(f"Users after a test are not in the table: {_USERS_AFTER} for each user in it are assumed, unless given.")
+    n0, x0, n1, x1 = known.pairs
+    step = float(LIFTS[1] - LIFTS[0])
+    if np.median(_noise(n0, x0, n1, x1)) < step:
+        notes.append(
+            f"Tests as large as these tell lifts apart that differ by less than {step:.2g}, the step of the estimate. So lifts "
+            "below this count as null, and the intervals are too narrow."
+        )
+    if not _has_looks(tests):
+        what = "one day for each test" if any(tests.days) else "no days"
+        notes.append(f"The table has {what}, so a test is taken as {_LOOKS} looks.")
+    if horizon_users is None:
+        notes.append(f"Users after a test are not in the table: {_USERS_AFTER} for each user in it are assumed.")
+    users, conversions = tests.controls
+    outside = ((conversions / users < TASK_RATES[0]) | (conversions / users > TASK_RATES[1])).mean()
+    if outside > 0.05:
+        notes.append(
+            f"{100 * outside:.0f} % of the controls convert at rates outside of {TASK_RATES[0]} to {TASK_RATES[1]}. "
+            "The tasks keep base rates within these."
+        )
+    if max(map(len, tests.arms)) > MOST_ARMS:
+        notes.append(f"Some tests have more than {MOST_ARMS} arms, the most that the tasks have.")
     if max(len(one) for one in known.arms) > 2:
         notes.append("Treatments of one test are taken as independent given its control.")
     return tuple(notes)

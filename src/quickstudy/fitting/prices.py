@@ -21,7 +21,7 @@ from quickstudy.numerics.demand_fit import DemandFit, fit_demand
 from quickstudy.protocol.errors import UsageError
 
 COLUMNS = (
-    Column(name="product", also=("sku", "item", "product_id", "id")),
+    Column(name="product", also=("sku", "product_id", "item", "id")),
     Column(name="price", also=("own_price",), kind="number"),
     Column(name="sales", also=("units", "quantity", "sold"), kind="whole"),
     Column(name="cost", also=("unit_cost",), kind="number"),
@@ -29,6 +29,8 @@ COLUMNS = (
 )
 LEAST_PRODUCTS, FEW_PRODUCTS, LEAST_PERIODS = 8, 30, 4
 _TABLES, _GRID = 200, 12
+_MOST_SALES = 1e18
+"""Largest mean of simulated sales; NumPy draws no counts that are much larger."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +68,13 @@ def read_products(records: Any) -> PastProducts:
             )
         if row["day"] is not None:
             zones.check(row["day"], line)
-            repetitions.add((row["product"], row["day"].number))
-        leaks.add(row["product"], row["sales"], row)
+            repetitions.add((row["product"], row["day"]))
+        leaks.add(row["product"], row["sales"], row, day=row["day"] and row["day"].number)
         prices.setdefault(row["product"], []).append(row["price"] / row["cost"])
         sales.setdefault(row["product"], []).append(row["sales"])
     leaks.check()
     dated = ((line, row) for line, row in table.rows(COLUMNS) if row["day"] is not None)
-    repetitions.check(lambda: ((line, (row["product"], row["day"].number)) for line, row in dated))
+    repetitions.check(lambda: ((line, (row["product"], row["day"])) for line, row in dated))
     # A product with one price says nothing about its elasticity, and one that sold nothing has no level.
     useful = [one for one in prices if len(prices[one]) >= LEAST_PERIODS and len(set(prices[one])) > 1 and any(sales[one])]
     if len(useful) < LEAST_PRODUCTS:
@@ -105,7 +107,7 @@ def fit_prices(records: Any, *, held_out: float = 0.2, seed: int = 0) -> Fitted:
     count = round(held_out * len(names))
     known, checked = names[count:], names[:count] or names
     lowest, highest = _grid(np.concatenate(list(past.prices.values())))
-    reference = (lowest * highest) ** 0.5
+    reference = lowest**0.5 * highest**0.5
     logs = {name: np.log(past.prices[name] / reference) for name in names}
     fit = fit_demand([logs[name] for name in known], [past.sales[name] for name in known])
     matches, histograms = _check([logs[name] for name in checked], [past.sales[name] for name in checked], fit, seed=seed)
@@ -138,7 +140,7 @@ def fit_prices(records: Any, *, held_out: float = 0.2, seed: int = 0) -> Fitted:
         intervals={},
         matches=matches,
         histograms=histograms,
-        notes=tuple(notes),
+        notes=(*notes, *Table(records).note_of_others(COLUMNS)),
     )
 
 
@@ -162,7 +164,12 @@ def _check(
     for _ in range(_TABLES):
         levels = np.exp(random.uniform(np.log(fit.level[0]), np.log(fit.level[1]), len(logs)))
         elasticities = random.uniform(fit.elasticity[0], fit.elasticity[1], len(logs))
-        tables.append([random.poisson(lv * np.exp(-e * x)) for lv, e, x in zip(levels, elasticities, logs, strict=True)])
+        tables.append(
+            [
+                random.poisson(np.minimum(lv * np.exp(-e * x), _MOST_SALES))
+                for lv, e, x in zip(levels, elasticities, logs, strict=True)
+            ]
+        )
     real, numbers = _quantities(logs, sales), [_quantities(logs, one) for one in tables]
     matches = tuple(Match.of(name, real[name], np.asarray([one[name] for one in numbers])) for name in real)
     return matches, (

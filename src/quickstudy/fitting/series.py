@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from quickstudy.fitting.days import Zones, check_no_day_missing
+from quickstudy.fitting.days import Day, Zones, check_no_day_missing
 from quickstudy.fitting.leaks import Leaks
 from quickstudy.fitting.results import Fitted, Histogram, Match
 from quickstudy.fitting.tables import Column, Table
@@ -26,7 +26,7 @@ from quickstudy.numerics.shifts import ShiftFit, fit_shifts
 from quickstudy.protocol.errors import UsageError
 
 COLUMNS = (
-    Column(name="series", also=("id", "item", "sku", "series_id", "unique_id")),
+    Column(name="series", also=("series_id", "unique_id", "sku", "item", "id")),
     Column(name="value", also=("y", "sales", "target"), kind="number"),
     Column(name="day", also=("date", "ds", "time"), kind="day", optional=True),
 )
@@ -39,10 +39,11 @@ _MAD = 0.6745
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PastSeries:
-    """Past series by name, each in the order of time; `rows` of the table."""
+    """Past series by name, each in the order of time; `rows` and `series` of the table, short ones included."""
 
     values: dict[str, np.ndarray]
     rows: int
+    series: int
 
 
 def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
@@ -68,7 +69,10 @@ def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
             zones.check(row["day"], line)
             known = days.setdefault(series, array.array("l"))
             if known and row["day"].number == known[-1]:
-                raise UsageError(f"{table.name}, line {line}: series {series!r} has the day {row['day']} twice. Leave one out.")
+                raise UsageError(
+                    f"{table.name}, line {line}: series {series!r} has the day {row['day']} twice. Leave one out; or leave out "
+                    "the column of days if values are less than a day apart."
+                )
             if known and row["day"].number < known[-1]:
                 raise UsageError(
                     f"{table.name}, line {line}: series {series!r} goes back in time to {row['day']}. Sort the rows by day."
@@ -76,22 +80,21 @@ def read_series(records: Any, *, missing_days: bool = False) -> PastSeries:
             known.append(row["day"].number)
     leaks.check()
     for series, known in days.items():
-        steps = set(np.diff(known).tolist()) if len(known) > 1 else {1}
-        if not missing_days and steps != {min(steps)} and min(steps) == 1:
-            check_no_day_missing(table.name, f"series {series!r}", set(known))
+        if not missing_days:
+            _check_no_gap(table.name, series, known)
     long = {series: np.asarray(known) for series, known in values.items() if len(known) >= LEAST_VALUES}
     if len(long) < LEAST_SERIES:
         raise UsageError(
             f"{table.name} has {rows} rows, and {len(long)} series with {LEAST_VALUES} values or more; a distribution of "
             f"series needs {LEAST_SERIES}, and is useful from about {FEW_SERIES}."
         )
-    flat = [series for series, known in long.items() if _noise(known) == 0]
+    flat = [series for series, known in long.items() if _noise(known[-_MOST_VALUES:]) == 0]
     if flat:
         raise UsageError(
             f"{table.name}: most neighbours in series {flat[0]!r} are equal, so its noise cannot be measured. Leave it out, or "
             "add up values over longer periods."
         )
-    return PastSeries(values=long, rows=rows)
+    return PastSeries(values=long, rows=rows, series=len(values))
 
 
 def fit_series(records: Any, *, held_out: float = 0.2, seed: int = 0, missing_days: bool = False) -> Fitted:
@@ -117,7 +120,9 @@ def fit_series(records: Any, *, held_out: float = 0.2, seed: int = 0, missing_da
         notes.append(f"{len(names)} series are few. {FEW_SERIES} or more are better.")
     if len(known) > _MOST_FITTED:
         notes.append(f"The likelihood is that of {_MOST_FITTED} of the series.")
-    if not all(one.fits for one in matches[1:]):
+    if len(names) < past.series:
+        notes.append(f"{past.series - len(names)} series with fewer than {LEAST_VALUES} values were left out.")
+    if not all(one.fits for one in matches):
         notes.append("Where a check says NO, these series are not of this kind: compare with the classical methods first.")
     return Fitted(
         kind="forecasting",
@@ -131,7 +136,7 @@ def fit_series(records: Any, *, held_out: float = 0.2, seed: int = 0, missing_da
         intervals=intervals,
         matches=matches,
         histograms=histograms,
-        notes=tuple(notes),
+        notes=(*notes, *Table(records).note_of_others(COLUMNS)),
     )
 
 
@@ -141,8 +146,22 @@ def standardised(series: list[np.ndarray]) -> Float[np.ndarray, "series T"]:
     found = np.full((len(series), length), np.nan)
     for row, one in zip(found, series, strict=True):
         newest = one[-length:]
-        row[: len(newest)] = (newest - np.median(newest)) / _noise(one)
+        row[: len(newest)] = (newest - np.median(newest)) / _noise(newest)
     return found
+
+
+def _check_no_gap(table: str, series: str, days: array.array) -> None:
+    """Raises UsageError where two neighbours are clearly further apart than usual; months are of nearly one length."""
+    steps = np.diff(days) if len(days) > 1 else np.ones(1, int)
+    usual, widest = int(np.median(steps)), int(steps.argmax())
+    if steps[widest] <= 1.5 * usual:
+        return
+    if usual == 1:
+        check_no_day_missing(table, f"series {series!r}", set(days))
+    raise UsageError(
+        f"{table}: series {series!r} has no value between {Day(days[widest])} and {Day(days[widest + 1])}, and usually one "
+        f"every {usual} days. Add the missing ones; or allow gaps with --missing-days True; or leave out the column of days."
+    )
 
 
 def _noise(values: np.ndarray) -> float:
@@ -160,7 +179,13 @@ def _corrected(values: np.ndarray, *, seed: int) -> tuple[ShiftFit, dict[str, tu
     corrected = ShiftFit(
         hazard=min(0.5, fit.hazard * factors["hazard"]), size=fit.size * factors["size"], log_likelihood=fit.log_likelihood
     )
-    return corrected, {name: (low * factors[name], high * factors[name]) for name, (low, high) in intervals.items()}
+    # The factors are those of one simulated table, that errs as much as the real one. So the variance is twice that of a fit.
+    fitted, most = {"hazard": fit.hazard, "size": fit.size}, {"hazard": 0.5, "size": np.inf}
+    widened = {}
+    for name, ends in intervals.items():
+        low, high = (factors[name] * fitted[name] * (end / fitted[name]) ** 2**0.5 for end in ends)
+        widened[name] = min(low, most[name]), min(high, most[name])
+    return corrected, widened
 
 
 def _check(real: np.ndarray, fit: ShiftFit, *, seed: int) -> tuple[tuple[Match, ...], tuple[Histogram, ...]]:

@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 from quickstudy.fitting.results import Fitted
+from quickstudy.protocol.printable import shell_word
 
 _IN_A_LINE = 12
 _TEMPLATE = '''"""Tasks like those of {source}, fitted by `quickstudy fit`.
 
-    quickstudy check {path}:make
-    quickstudy train rl2 {path}:make --budget 3m
+    quickstudy check {place}
+    quickstudy train rl2 {place} --budget 3m
 
 The numbers below are all that was taken from the records. Change them where you know better.
 """
@@ -50,8 +51,8 @@ def tasks_file(fitted: Fitted, *, path: str) -> str:
         between = f"; 95 % interval {low_high[0]:.3g} to {low_high[1]:.3g}" if low_high else ""
         documented.append(f"      {name}: {origin}{between}.")
     return _TEMPLATE.format(
-        source=fitted.source.replace("\\", "/").replace('"""', "'''"),
-        path=path,
+        source=_in_docstring(fitted.source),
+        place=_in_docstring(shell_word(f"{path}:make")),
         distribution=fitted.distribution,
         arguments="\n    *,\n" + "\n".join(arguments),
         documented="\n".join(documented),
@@ -84,6 +85,10 @@ def _rows(values: tuple[float, ...]) -> str:
     """Numbers, a few in a line."""
     lines = [values[start : start + _IN_A_LINE] for start in range(0, len(values), _IN_A_LINE)]
     return "\n".join("    " + " ".join(f"{value:.4g}," for value in line) for line in lines)
+
+
+def _in_docstring(text: str) -> str:
+    return text.replace("\\", "/").replace('"""', "'''").replace("\n", " ")
 
 
 def _literal(value: Any) -> str:

@@ -21,7 +21,7 @@ from quickstudy.protocol.errors import UsageError
 COLUMNS = (
     Column(name="visitor", also=("user", "user_id", "visitor_id", "household", "customer")),
     Column(name="item", also=("item_id", "product", "sku", "movie")),
-    Column(name="click", also=("clicked", "response", "reward", "liked"), kind="whole"),
+    Column(name="click", also=("clicked", "response", "reward", "liked"), kind="flag"),
 )
 LEAST_VISITORS, FEW_VISITORS, MOST_ITEMS = 20, 200, 200
 _TABLES = 100
@@ -99,12 +99,16 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
     order = np.asarray([zlib.crc32(f"{seed} {name}".encode()) for name in past.names]).argsort()
     count = round(held_out * len(order))
     known, checked = order[count:], order[:count] if count else order
+    if clusters is not None and not 1 <= clusters <= min(256, len(known)):
+        raise UsageError(f"clusters must be 1 to {min(256, len(known))}; came {clusters}.")
     chosen = clusters or best_number_of_clusters(past.shows[known], past.clicks[known], seed=seed)
-    if not 1 <= chosen <= min(256, len(known)):
-        raise UsageError(f"clusters must be 1 to {min(256, len(known))}; came {chosen}.")
     tastes = tastes_of(past.shows[known], past.clicks[known], clusters=chosen, seed=seed)
     matches, histograms = _check(past.shows[checked], past.clicks[checked], tastes, seed=seed)
-    notes = ["Items are numbered by how often they were shown, from 0: " + ", ".join(past.items[:8]) + ", ..."]
+    notes = [
+        "Items are numbered by how often they were shown, from 0: "
+        + ", ".join(past.items[:8])
+        + (", ..." if len(past.items) > 8 else ".")
+    ]
     if len(past.names) < FEW_VISITORS:
         notes.append(f"{len(past.names)} visitors are few. {FEW_VISITORS} or more are better.")
     if past.left_out:
@@ -126,7 +130,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
         intervals={},
         matches=matches,
         histograms=histograms,
-        notes=tuple(notes),
+        notes=(*notes, *Table(records).note_of_others(COLUMNS)),
     )
 
 

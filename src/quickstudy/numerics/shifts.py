@@ -16,6 +16,8 @@ MOST_SINCE = 150
 """Steps since the last shift that are told apart."""
 _ROUNDS, _PLACES = 3, 7
 _DROP = 1.92
+_STEPS = np.asarray([0.1, 0.05])
+"""Of ln(hazard) and ln(size), for the curvature of the likelihood."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,10 @@ def shift_log_likelihood(values: Float[np.ndarray, "series T"], *, hazard: float
 
 
 def fit_shifts(values: Float[np.ndarray, "series T"]) -> tuple[ShiftFit, dict[str, tuple[float, float]]]:
-    """Hazard and size with the largest likelihood, and the range of each that the last grid leaves within 95 %.
+    """Hazard and size with the largest likelihood, and 95 % intervals of both.
+
+    An interval reaches to the last point of the grid that the likelihood allows, and at least as far as the curvature at the
+    maximum says: of a long table it is narrower than the grid.
 
     Args:
       values: as of `shift_log_likelihood`.
@@ -79,8 +84,27 @@ def fit_shifts(values: Float[np.ndarray, "series T"]) -> tuple[ShiftFit, dict[st
         best = max(found, key=lambda key: found[key])
         centre, width = np.log(best), width * 2.2 / _PLACES
     near = [key for key, value in found.items() if value >= found[best] - _DROP]
+    factors = np.exp(_half_widths(values, best, found[best]))
     intervals = {
-        name: (min(key[place] for key in near), max(key[place] for key in near))
+        name: (
+            min(best[place] / factors[place], *(key[place] for key in near)),
+            max(best[place] * factors[place], *(key[place] for key in near)),
+        )
         for place, name in enumerate(("hazard", "size"))
     }
     return ShiftFit(hazard=best[0], size=best[1], log_likelihood=found[best]), intervals
+
+
+def _half_widths(values: Float[np.ndarray, "series T"], best: tuple[float, float], largest: float) -> Float[np.ndarray, "2"]:
+    """Half the widths of 95 % intervals of ln(hazard) and ln(size) by the curvature; 0 where the likelihood is not curved."""
+
+    def rise(hazard: int, size: int) -> float:
+        at = np.asarray(best) * np.exp(_STEPS * (hazard, size))
+        return shift_log_likelihood(values, hazard=float(at[0]), size=float(at[1])) - largest
+
+    own = [rise(1, 0) + rise(-1, 0), rise(0, 1) + rise(0, -1)]
+    both = (rise(1, 1) - rise(1, -1) - rise(-1, 1) + rise(-1, -1)) / 4
+    information = -np.asarray([[own[0], both], [both, own[1]]]) / np.outer(_STEPS, _STEPS)
+    if information[0, 0] <= 0 or np.linalg.det(information) <= 0:
+        return np.zeros(2)
+    return np.sqrt(2 * _DROP * np.diag(np.linalg.inv(information)))
