@@ -131,8 +131,8 @@ class AdaptiveForecaster(BaseForecaster):
         if wrong.size:
             at = wrong[0]
             raise UsageError(
-                f"the value of {times[at]} is {known[at]:.6g} already, and came as {values[at]:.6g}. Give values of later times, "
-                "with an index that says so; for changed values call fit again. Nothing was changed."
+                f"the value of {times[at]} is {known[at]:.6g} already, and came as {values[at]:.6g}. Give values of later "
+                "times, with an index that says so; for changed values call fit again. Nothing was changed."
             )
 
     def _predict(self, fh: Any, X: Any = None) -> Any:  # noqa: N803
