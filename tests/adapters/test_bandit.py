@@ -70,6 +70,27 @@ def test_by_hand():
     assert bandit.predict_expectations()["red"] > bandit.predict_expectations()["green"]
 
 
+def test_columns_of_a_table_are_read_by_place():
+    """A filter or a sort leaves labels of rows that are not their places. Rows are still taken in as they stand."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"arm": list("ABCA"), "reward": [1.0, 0.0, 0.0, 1.0], "user": list("uuvv")})
+    plain = Bandit(*greedy(), arms=list("ABC")).fit(table.arm.tolist(), table.reward.tolist(), groups=table.user.tolist())
+    for labels in ([3, 2, 1, 0], [7, 8, 9, 10], list("wxyz")):
+        labelled = table.set_axis(labels).astype({"arm": "category", "user": "category"})
+        bandit = Bandit(*greedy(), arms=labelled.arm.cat.categories)
+        bandit.fit(labelled.arm, labelled.reward, groups=labelled.user)
+        assert bandit.to_json() == plain.to_json()
+        assert bandit.predict(groups=labelled.user) == plain.predict(groups=list("uuvv"))
+
+
+def test_names_of_numpy_are_those_of_python():
+    bandit = Bandit(*greedy(), arms=np.asarray([10, 20, 30])).fit(np.asarray([10, 20]), np.asarray([True, False]))
+    assert type(bandit.predict()) is int
+    assert json.loads(bandit.to_json())["arms"] == [10, 20, 30]
+    with pytest.raises(UnknownNameError, match=r"unknown arm '20'. It stands in row 1. It is of type str, and the arm .* int"):
+        bandit.partial_fit([10, "20"], [1.0, 0.0])
+
+
 def test_arms_come_and_go(fitted):
     bandit = Bandit.from_json(fitted.to_json(), alike())
     four = bandit.add_arm("D").predict_expectations()
@@ -100,7 +121,7 @@ def test_an_agent_of_one_number_of_arms_refuses_others():
     assert bandit.arms == [0, 1, 2]
     with pytest.raises(SpecError, match=r"asked for were 3 arms and 20 steps"):
         Bandit(*greedy(), steps=20)
-    assert Bandit(alike(), arms="AB", steps=3).fit("AB", [0, 1]).predict() in "AB"
+    assert Bandit(alike(), arms=list("AB"), steps=3).fit(list("AB"), [0, 1]).predict() in "AB"
 
 
 def test_what_it_refuses_changes_nothing():
@@ -116,8 +137,21 @@ def test_what_it_refuses_changes_nothing():
         bandit.fit(["A"], [1.0], [7])
     with pytest.raises(UsageError, match="group None has 11 rows"):
         bandit.partial_fit(["A"] * 10, [1.0] * 10)
+    with pytest.raises(UsageError, match="decisions must be a list"):
+        bandit.fit("ABC", [1.0] * 3)
+    for groups in (["u", float("nan")], ["u", ["v"]]):
+        with pytest.raises(UsageError, match="row 1: the name of a group must be"):
+            bandit.fit(["A", "B"], [1.0, 0.0], groups=groups)
+        with pytest.raises(UsageError, match="row 1: the name of a group must be"):
+            bandit.predict(groups=groups)
+    with pytest.raises(UsageError, match=r"groups must be a list.*; came 'ann'"):
+        bandit.predict(groups="ann")
     with pytest.raises(UsageError, match=r"different names, at least one; came \['A', 'A'\]"):
         Bandit(*greedy(), arms=["A", "A"])
+    for arms in ("ABC", {"A", "B", "C"}, 3):
+        with pytest.raises(UsageError, match="arms must be a list of names, in an order; came"):
+            Bandit(*greedy(), arms=arms)
+    assert bandit.predict_expectations(groups=[]) == bandit.predict(groups=[]) == []
     assert bandit.to_json() == before
     bandit.fit(["A"] * 10, [1.0] * 10)
     with pytest.raises(UsageError, match="the lifetime of group None is over"):
@@ -130,7 +164,9 @@ def test_states_of_others_are_refused():
     assert json.loads(state)["groups"] == [[None, {"arms": [0, 1], "rewards": [1.0, None], "contexts": [0, 0]}]]
     with pytest.raises(UsageError, match="other parameters"):
         Bandit.from_json(state, alike())
-    for text in ("", "[]", "{}", '{"format": 1}', state.replace('"format": 1', '"format": 2')):
+    damaged = [('"format": 1', '"format": 2'), ('"contexts"', '"context"'), ('"removed": []', '"removed": ["Z"]')]
+    damaged += [("[0, 1, 2]", '"ABC"'), ('"seed": 0', '"seed": "a"'), ('"contexts": [0, 0]', '"contexts": ["a", 0]')]
+    for text in ("", "[]", "{}", '{"format": 1}', *[state.replace(*change) for change in damaged]):
         with pytest.raises(UsageError, match=r"no state of a Bandit|format 2; this version reads format 1"):
             Bandit.from_json(text, agent, params)
     with pytest.raises(UsageError, match="text, whole numbers or None"):
@@ -147,8 +183,37 @@ def test_an_agent_of_tasks_with_a_mask_serves_fewer_arms_than_it_has_actions():
     assert set(bandit.add_arm("C").remove_arm("A").predict([[0.1, 0.2]] * 32)) == {"B", "C"}
     with pytest.raises(SpecError, match="serves 3 arms"):
         bandit.add_arm("D")
-    with pytest.raises(SpecError, match="row 0"):
+    with pytest.raises(SpecError, match=r"row 0: a context must have 2 numbers, or 5 with an action mask .*; came \[0.1\]"):
         bandit.predict([[0.1]])
+    with pytest.raises(SpecError, match=r"row 1: a context must have 2 numbers"):
+        bandit.predict([[0.1, 0.2], ["0.1", "0.2"]])
+
+
+def test_a_context_that_forbids_the_arm_or_all_arms_is_refused():
+    space = gymnasium.spaces.Box(0.0, 1.0, (5,))
+    agent = random_agent(
+        qs.Spec(observation_space=space, action_space=gymnasium.spaces.Discrete(3), horizon=1, episodes=9, action_mask=True)
+    )
+    bandit = Bandit(agent, (), arms=list("ABC"))
+    with pytest.raises(SpecError, match=r"row 1: the observation forbids action 0; it allows 1, 2"):
+        bandit.fit(["A", "A"], [1.0, 1.0], [[0.5, 0.5, 1, 0, 0], [0.5, 0.5, 0, 1, 1]])
+    assert not bandit.groups
+    with pytest.raises(SpecError, match=r"row 0: the action mask of the context allows no arm of \['A', 'B', 'C'\]"):
+        bandit.predict([[0.5, 0.5, 0, 0, 0]])
+    bandit.remove_arm("A")
+    with pytest.raises(SpecError, match=r"allows no arm of \['B', 'C'\]"):
+        bandit.predict([[0.5, 0.5, 1, 0, 0]])
+    assert set(bandit.predict([[0.5, 0.5, 1, 1, 0]] * 32)) == {"B"}
+
+
+def test_contexts_that_are_not_finite_are_stored():
+    spec = qs.Spec(
+        observation_space=gymnasium.spaces.Box(0.0, 1.0, (2,)), action_space=gymnasium.spaces.Discrete(2), horizon=1, episodes=9
+    )
+    bandit = Bandit(random_agent(spec), ()).fit([0, 1], [1.0, 0.0], [[0.5, float("nan")], [0.25, 1.0]])
+    text = bandit.to_json()
+    assert json.loads(text)["groups"][0][1]["contexts"] == [[0.5, None], [0.25, 1.0]]
+    assert Bandit.from_json(text, random_agent(spec), ()).to_json() == text
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import quickstudy as qs
 from laws.by_hand import assert_close
 from laws.subject import subject_of
 from laws.toy_environments import dials
 from quickstudy.adapters import AskTell, LifetimeEnv, Predictor
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
 
 SUBJECTS = [pytest.param("trace_agent every 2 on corridor", marks=pytest.mark.slow), "rl2 gru 8 on corridor"]
 
@@ -43,7 +44,7 @@ def test_several_environments_at_once_are_as_one_each():
     first = {"observation": [0, 0], "action": [0, 0], "reward": [[0.0], [0.0]], "ended": [0, 0], "successor": [0, 0]}
     actions, state = predictor.predict(first)
     assert actions.shape == (2,)
-    told = first | {"action": [2, 0], "reward": [[1.0], [1.0]], "ended": [2, 2]}
+    told = first | {"action": [2, 0], "reward": [[1.0], [0.0]], "ended": [2, 0]}
     again, later = predictor.predict(told, state, np.asarray([False, True]), deterministic=True)
     assert again[0] == 2  # it learned from the action that the observation names, in the lifetime that goes on
     assert later.lifetimes.tolist() == [0, 1]
@@ -52,6 +53,54 @@ def test_several_environments_at_once_are_as_one_each():
         predictor.predict({name: np.asarray(part)[0] for name, part in first.items()}, state)
     with pytest.raises(UsageError, match="it lacks reward, ended, successor, action"):
         predictor.predict({"observation": 0})
+    with pytest.raises(UsageError, match="episode_start must be 2 truth values"):
+        predictor.predict(told, state, [True] * 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"action": 7}, "an action must be an element of"),
+        ({"action": 1.5}, "an action must be an element of"),
+        ({"reward": ["much"]}, "`reward` must be one number for each of 1 environments"),
+        ({"reward": [1.0, 2.0]}, "`reward` must be one number for each of 1 environments"),
+        ({"ended": 3}, "`ended` must be 0, 1 or 2"),
+        ({"observation": 4}, "must be an element of"),
+    ],
+)
+def test_a_predictor_refuses_what_is_no_observation_of_a_lifetime(changed, said):
+    bandits = qs.tasks.make("bernoulli-bandit", arms=3, pulls=4)
+    agent = bandits.baselines["greedy"]()
+    predictor, first = Predictor(agent, agent.init(jax.random.key(0))), LifetimeEnv(bandits).reset(seed=0)[0]
+    with pytest.raises(SpecError, match=said):
+        predictor.predict(first | changed)
+
+
+def test_vector_environments_begin_lifetimes_with_a_first_observation():
+    """Where the reset comes one step late, the last observation of a lifetime would be taken for the first of the next."""
+    bandits = qs.tasks.make("bernoulli-bandit", arms=3, pulls=4)
+    agent = bandits.baselines["greedy"]()
+
+    def slots(mode):
+        environments = SyncVectorEnv([lambda: LifetimeEnv(bandits)] * 2, autoreset_mode=mode)
+        predictor, state, starts = Predictor(agent, agent.init(jax.random.key(0))), None, np.ones(2, bool)
+        observation, _ = environments.reset(seed=0)
+        for _ in range(6):
+            actions, state = predictor.predict(observation, state, starts)
+            observation, _, _, starts, _ = environments.step(actions)
+        return np.asarray(state.sessions.slot).tolist()
+
+    assert slots(AutoresetMode.SAME_STEP) == [1, 1]
+    with pytest.raises(UsageError, match=r"environment 0, but its observation is no first one: `ended` is 2.*SAME_STEP"):
+        slots(AutoresetMode.NEXT_STEP)
+
+
+def test_an_environment_refuses_what_it_does_not_know():
+    with pytest.raises(UsageError, match=r"tasks must be a task distribution.*; came 'bernoulli-bandit'"):
+        LifetimeEnv("bernoulli-bandit")
+    env = LifetimeEnv(qs.tasks.make("bernoulli-bandit", arms=3, pulls=4))
+    with pytest.raises(UnknownNameError, match="unknown option of reset 'tsk'"):
+        env.reset(options={"tsk": 1})
 
 
 @pytest.mark.filterwarnings("ignore:.*(probably too (low|high)|recommend using a symmetric):UserWarning")  # bounds of the task

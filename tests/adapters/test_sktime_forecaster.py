@@ -11,7 +11,7 @@ import pytest
 
 import quickstudy as qs
 from quickstudy.adapters.forecast_session import ForecastPrograms
-from quickstudy.protocol.errors import MissingExtraError, SpecError, UnknownNameError, UsageError
+from quickstudy.protocol.errors import BundleError, MissingExtraError, SpecError, UnknownNameError, UsageError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.decisions.forecasting import forecasting
 
@@ -141,7 +141,11 @@ class TestWithSktime:
         ("settings", "error", "said"),
         [
             ({"period": 60}, UsageError, "period must lie within 1 and 52; came 60"),
+            ({"period": 2.5}, UsageError, "period must be a whole number; came 2.5"),
             ({"history": 0}, UsageError, "history must be 1 or more; came 0"),
+            ({"history": "many"}, UsageError, "history must be .*; came 'many'"),
+            ({"seed": None}, UsageError, "seed must be a whole number; came None"),
+            ({"agent": "bundles/nothing"}, BundleError, "there is no folder 'bundles/nothing'"),
             ({"agent": "fixed-shore"}, UnknownNameError, "unknown run, bundle or baseline 'fixed-shore'"),
             ({"agent": "greedy"}, SpecError, "a bandit agent needs Discrete actions"),
         ],
@@ -155,3 +159,40 @@ class TestWithSktime:
             made().fit(series(np.append(VALUES, np.inf)))
         with pytest.raises(NotImplementedError, match="can not perform in-sample prediction"):
             made().fit(series(VALUES)).predict(fh=[0, 1])
+
+    def test_times_with_a_gap_are_refused(self):
+        """A forecaster that takes values for neighbours would be a season late after a gap."""
+        import pandas as pd
+
+        y = series(VALUES)
+        with pytest.raises(UsageError, match="after 2020-01-25 comes 2020-01-28, and not 2020-01-26"):
+            made().fit(y.drop(y.index[[20, 21]]))
+        with pytest.raises(UsageError, match="after 59 comes 59, and not 60"):
+            made().fit(pd.Series([*VALUES, 1.0], index=[*range(60), 59]))
+        dates = pd.Series(VALUES, index=pd.DatetimeIndex(list(pd.date_range("2020-01-06", periods=60))))
+        assert list(made().fit(dates).predict(fh=[2]).index) == [pd.Timestamp("2020-03-07")]
+        with pytest.raises(UsageError, match=r"the dates of y have no frequency.*asfreq"):
+            made().fit(dates.drop(dates.index[[20, 21]]))
+        grown = made().fit(y[:40])
+        with pytest.raises(UsageError, match="after 2020-02-14 comes 2020-02-20, and not 2020-02-15"):
+            grown.update(y[45:])
+        with pytest.raises(UsageError, match=r"y has dates as times, and the values before had periods \(D\)"):
+            grown.update(dates[40:])
+        assert list(grown.predict(fh=[1]).index) == [y.index[40]]
+
+    def test_an_update_with_known_times_changes_nothing(self):
+        y = series(VALUES)
+        grown, plain = (made().fit(y[:40]) for _ in range(2))
+        grown.update(y[:20])
+        for one in (grown.predict(fh=[1, 2]), grown.update(y[35:40]).predict(fh=[1, 2])):
+            np.testing.assert_array_equal(one, plain.predict(fh=[1, 2]))
+            assert list(one.index) == list(y.index[40:42])
+        with pytest.raises(UsageError, match=r"the value of 2020-02-13 is .* already, and came as 7"):
+            grown.update(y[38:42].where(y[38:42].index != y.index[38], 7.0))
+        without_times = made().fit(VALUES[:30])
+        with pytest.raises(UsageError, match=r"the value of 0 is .* already.*an index that says so"):
+            without_times.update(VALUES[30:])
+
+    def test_one_value_gives_no_interval(self):
+        with pytest.raises(UsageError, match="an interval needs two values or more"):
+            made(agent="naive").fit(series(VALUES[:1])).predict_interval(fh=[1])

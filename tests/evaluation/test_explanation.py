@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 import quickstudy as qs
 from docs.pages import ROOT
 from laws.subject import subject_of
-from quickstudy import cli
+from quickstudy import baselines, cli
 from quickstudy.evaluation.contenders import contender
-from quickstudy.evaluation.explanation import explain, slots_of
+from quickstudy.evaluation.explanation import explain, in_words, slots_of
 from quickstudy.evaluation.explanation_words import explanation_lines
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Outcome
@@ -67,12 +68,57 @@ def test_in_words(greedy):
     assert said[-1] == "the same, after the same steps, would choose action 0."
 
 
+def test_small_changes_are_shown_with_enough_digits(greedy):
+    near = tuple(np.asarray(greedy.numbers) + 0.00002)
+    moved = dataclasses.replace(greedy.influences[0], slot=1, numbers=near, change=0.0002)
+    said = explanation_lines(dataclasses.replace(greedy, influences=(moved,)))
+    assert "score of action 0 0.66669 in place of 0.66667" in "\n".join(said)
+
+
+def test_actions_that_the_observation_forbids_are_not_among_the_best():
+    """Scores 2/3, 1/3 and 1/2; the first action is forbidden now."""
+    space = gymnasium.spaces.Box(0.0, 1.0, (3,))
+    spec = qs.Spec(observation_space=space, action_space=gymnasium.spaces.Discrete(3), horizon=1, episodes=10, action_mask=True)
+    history = pulls([0, 1], [1.0, 0.0])
+    seen = np.asarray([[1, 1, 1], [1, 1, 1], [0, 1, 1]], np.float32)
+    outcome = dataclasses.replace(history.outcome, observation=seen)
+    history = dataclasses.replace(history, observation=seen, outcome=outcome)
+    found = explain("greedy", baselines.make("greedy", spec), (), history, slot=2, key=jax.random.key(0))
+    np.testing.assert_allclose(found.numbers, [2 / 3, 1 / 3, 1 / 2], rtol=1e-5)
+    assert (found.action, found.forbidden, found.best) == ("2", (0,), [2, 1])
+    said = explanation_lines(found)
+    assert any(line.startswith("The best action is 2: score 0.5") for line in said)
+    assert not any("would be the best" in line for line in said)
+
+
+def test_a_drawn_action_that_is_not_among_the_best_is_named(greedy):
+    drawn = dataclasses.replace(greedy, action="1")
+    assert "The chosen action is 1: score 0.333." in explanation_lines(drawn)
+    assert not any(line.startswith("The chosen action") for line in explanation_lines(greedy))
+
+
+def test_whole_numbers_are_in_full():
+    assert in_words(np.int32(1234)) == "1234"
+    assert in_words(np.float32(1234.5)) == "1.23e+03"
+
+
+def test_a_picture_with_many_actions_shows_the_chosen_one(greedy):
+    numbers = tuple(np.linspace(1, 0, 30))
+    many = dataclasses.replace(greedy, numbers=numbers, action="29", influences=())
+    svg = explanation_picture(many, title="A decision").svg
+    assert ">29</text>" in svg
+    assert ">18</text>" in svg
+    assert ">19</text>" not in svg
+
+
 @pytest.mark.slow
 def test_the_picture(greedy):
     picture = explanation_picture(greedy, title="A decision")
     assert picture.svg.startswith("<?xml")
     assert "earlier step" in picture.svg
     assert picture.alternative.startswith("A decision: action 0 at step 3.")
+    still = dataclasses.replace(greedy, influences=(dataclasses.replace(greedy.influences[0], change=1e-6),))
+    assert "No single earlier step moves it." in explanation_picture(still, title="A decision").caption
     first = dataclasses.replace(greedy, influences=(), slot=0)
     assert "There is no earlier step." in explanation_picture(first, title="A decision").caption
 

@@ -13,6 +13,7 @@ from quickstudy.protocol.errors import UsageError
 from quickstudy.serving.engine import Engine
 from quickstudy.serving.evaluated import evaluate_policy
 from quickstudy.serving.http.server import served_from_bundle
+from quickstudy.serving.logged import logged_decisions
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.replayed import agent_policy
 from quickstudy.serving.requests import Act, Reward, SessionName
@@ -147,7 +148,7 @@ def test_the_command_prints_every_estimator_and_what_it_assumes(served, capsys, 
     assert "finite" in capsys.readouterr().err
 
 
-def test_the_command_explains_a_served_decision(served, capsys, monkeypatch):
+def test_the_command_explains_a_served_decision(served, store, capsys, monkeypatch):
     monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
     asked = ["explain", str(BUNDLE), "--store", served[0], "--step", "2", "--baseline", "greedy"]
     assert cli.main([*asked, "--session", "s007"]) == 0
@@ -155,6 +156,11 @@ def test_the_command_explains_a_served_decision(served, capsys, monkeypatch):
     assert "Decision of rl2 at step 2 of 10 on session s007, lifetime 1." in said
     assert "  step 1 (action " in said
     assert "greedy, after the same steps, would choose action " in said
+    log = logged_decisions(store, tenant="default", steps=2, unknown_reward=0.0)
+    served_actions = {name: actions[1] for (name, _), actions in zip(log.lifetimes, log.actions, strict=True)}
+    for name in ("s000", "s001", "s002"):  # the replay would draw other actions
+        assert cli.main([*asked, "--session", name]) == 0
+        assert f"It chose action {served_actions[name]}." in capsys.readouterr().out
     assert cli.main(asked) == 2
     assert "--store needs --session" in capsys.readouterr().err
     assert cli.main([*asked, "--session", "s007", "--lifetime", "2"]) == 2

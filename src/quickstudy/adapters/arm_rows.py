@@ -5,12 +5,15 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import gymnasium
+import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.adapters.agents import actions_of
 from quickstudy.adapters.arms import Arms
+from quickstudy.adapters.columns import entries, plain_name, shown
 from quickstudy.protocol.casting import Elements
-from quickstudy.protocol.errors import SpecError, UsageError
+from quickstudy.protocol.errors import SpecError, UnknownNameError, UsageError
+from quickstudy.protocol.given_actions import check_allowed
 from quickstudy.protocol.records import Spec
 from quickstudy.rollout.actor import checked_reward
 
@@ -32,40 +35,69 @@ class RowReader:
     def rows(
         self, arms: Arms, decisions: Sequence, rewards: Sequence, contexts: Any, groups: Sequence | None
     ) -> dict[Group, list[Row]]:
-        """Rows by group, in order.
+        """Rows by group, in order. Columns are read by place; labels of a table have no part in it.
 
         Args:
           arms: that decisions name.
           decisions, rewards, contexts, groups: as of `Bandit.fit`.
         Raises:
-          UsageError: columns of different lengths, or an arm that is not known.
-          SpecError: a context or a reward that is none. Names the row.
+          UsageError: columns of different lengths, an arm that is not known, or a group that cannot be a name.
+          SpecError: a context or a reward that is none, or an arm that the context forbids. Names the row.
         """
-        count = len(decisions)
-        columns = {"rewards": rewards, "contexts": contexts, "groups": groups}
-        for name, column in columns.items():
-            if column is not None and len(column) != count:
-                raise UsageError(f"decisions have {count} rows and {name} {len(column)}; give one for each row.")
+        chosen, brought = entries("decisions", decisions), entries("rewards", rewards)
+        seen = None if contexts is None else entries("contexts", contexts)
+        named = [None] * len(chosen) if groups is None else entries("groups", groups)
+        for title, column in {"rewards": brought, "contexts": seen, "groups": named}.items():
+            if column is not None and len(column) != len(chosen):
+                raise UsageError(f"decisions have {len(chosen)} rows and {title} {len(column)}; give one for each row.")
         sorted_rows: dict[Group, list[Row]] = {}
         _, first = actions_of(self.spec)
-        for number in range(count):
-            place = arms.place(_plain(decisions[number]))
+        for number, (decision, reward, group) in enumerate(zip(chosen, brought, named, strict=True)):
             try:
-                reward = checked_reward(rewards[number])
-            except SpecError as error:
-                raise SpecError(f"row {number}: {error}") from error
-            seen = self.observation(arms, None if contexts is None else contexts[number], number, chosen=place)
-            group = None if groups is None else _plain(groups[number])
-            sorted_rows.setdefault(group, []).append((seen, place + first, reward))
+                place = arms.place(plain_name("an arm", decision), row=number)
+                name, earned = plain_name("a group", group), checked_reward(reward)
+                observed = self.observation(arms, None if seen is None else seen[number], chosen=place)
+                check_allowed(np.asarray(place + first), observed, self.spec)
+            except UnknownNameError:
+                raise
+            except UsageError as error:
+                raise type(error)(f"row {number}: {error}") from error
+            sorted_rows.setdefault(name, []).append((observed, place + first, earned))
         return sorted_rows
 
-    def observation(self, arms: Arms, context: Any, number: int, *, chosen: int | None = None) -> np.ndarray:
+    def asked(self, arms: Arms, contexts: Any, groups: Sequence | None) -> tuple[list[np.ndarray], dict[Group, list[int]]]:
+        """The observation of each question, and the questions of each group, in order.
+
+        Args:
+          arms: that may be chosen.
+          contexts, groups: as of `Bandit.predict`.
+        Raises:
+          UsageError: columns of different lengths, or a group that cannot be a name.
+          SpecError: a context that is none, or that allows no arm. Names the row.
+        """
+        given = None if contexts is None else entries("contexts", contexts)
+        named = None if groups is None else entries("groups", groups)
+        if given is not None and named is not None and len(given) != len(named):
+            raise UsageError(f"there are {len(given)} contexts and {len(named)} groups; give one for each question.")
+        count = len(given) if given is not None else 1 if named is None else len(named)
+        seen, places = [], dict[Group, list[int]]()
+        for number in range(count):
+            try:
+                observed = self.observation(arms, None if given is None else given[number])
+                self._check_any_arm(arms, observed)
+                group = None if named is None else plain_name("a group", named[number])
+            except UsageError as error:
+                raise type(error)(f"row {number}: {error}") from error
+            seen.append(observed)
+            places.setdefault(group, []).append(number)
+        return seen, places
+
+    def observation(self, arms: Arms, context: Any, *, chosen: int | None = None) -> np.ndarray:
         """An observation from a context. Where tasks have an action mask, the arms that may be chosen are added to it.
 
         Args:
           arms: that may be chosen.
           context: of the row; None where there is none.
-          number: of the row, for messages.
           chosen: the place of an arm that was chosen there, so that it was allowed.
         Raises:
           UsageError: no context, though tasks have different observations.
@@ -78,29 +110,34 @@ class RowReader:
             if not self._takes_no_features():
                 raise UsageError(f"this agent observes {space}; give contexts, one for each row.")
             context = np.zeros(0)
-        if self.spec.action_mask and np.ndim(context) == 1 and len(context) < int(space.shape[0]):  # type: ignore[index]
-            allowed = arms.allowed(actions_of(self.spec)[0])
-            if chosen is not None:
-                allowed[chosen] = True
-            context = np.concatenate([np.asarray(context, np.float64), allowed])
+        if self.spec.action_mask:
+            context = self._with_mask(arms, context, chosen)
+        return Elements(space, what="a context").cast(context).copy()
+
+    def _with_mask(self, arms: Arms, context: Any, chosen: int | None) -> Any:
+        """The context with the arms that may be chosen; unchanged if it has an action mask already."""
+        actions, numbers = actions_of(self.spec)[0], int(self.spec.observation_space.shape[0])  # type: ignore[index]
         try:
-            return Elements(space, what="a context").cast(context).copy()
-        except SpecError as error:
-            raise SpecError(f"row {number}: {error}") from error
+            features = np.asarray(context)
+        except ValueError:  # rows of different lengths
+            features = np.asarray(None)
+        if features.shape == (numbers,):
+            return context
+        if features.shape != (numbers - actions,) or (features.size and features.dtype.kind not in "biuf"):
+            raise SpecError(
+                f"a context must have {numbers - actions} numbers, or {numbers} with an action mask at the end; came "
+                f"{shown(context)}. Nothing was changed."
+            )
+        allowed = arms.allowed(actions)
+        if chosen is not None:
+            allowed[chosen] = True
+        return np.concatenate([features.astype(np.float64), allowed])
+
+    def _check_any_arm(self, arms: Arms, observed: np.ndarray) -> None:
+        actions, _ = actions_of(self.spec)
+        if self.spec.action_mask and not (arms.allowed(actions) & np.asarray(self.spec.allowed(jnp.asarray(observed)))).any():
+            raise SpecError(f"the action mask of the context allows no arm of {arms.present!s:.200}. Allow one of them.")
 
     def _takes_no_features(self) -> bool:
         """Whether observations are the action mask and nothing else."""
         return self.spec.action_mask and self.spec.observation_space.shape == (actions_of(self.spec)[0],)
-
-
-def places_by_group(groups: Sequence) -> dict[Group, list[int]]:
-    """The rows of each group, in order."""
-    found: dict[Group, list[int]] = {}
-    for place, group in enumerate(groups):
-        found.setdefault(_plain(group), []).append(place)
-    return found
-
-
-def _plain(name: Any) -> Any:
-    """A name as Python has it: columns of NumPy hold their own numbers and texts."""
-    return name.item() if isinstance(name, np.generic) else name

@@ -128,7 +128,8 @@ def _decide(
     session = told(agent, params, session, dataclasses.replace(waiting, successor=successor))[0]
     key_action = slot_key(jax.random.wrap_key_data(jnp.asarray(session.key)), session.slot + offset)[1]
     decision = sessions.decide(agent, params, session, observation, key_action=key_action).decision
-    held = only_allowed(decision, allowed, key_action, spec=agent.spec)
+    both = allowed & agent.spec.allowed(observation)
+    held = only_allowed(decision, both, key_action, spec=agent.spec)
     action = jnp.where(allowed.all(), decision.action, held.action)
     policy, scores = held.extras.get("policy"), held.extras.get("scores")
     return action, jax.nn.softmax(policy.logits) if isinstance(policy, Categorical) else scores

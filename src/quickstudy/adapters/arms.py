@@ -1,12 +1,13 @@
 """The arms of a `Bandit`: their names, their places among the actions of an agent, and which of them may be chosen."""
 
 import dataclasses
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Set
 
 import numpy as np
 from jaxtyping import Bool
 
 from quickstudy.adapters.agents import actions_of, agent_with_actions
+from quickstudy.adapters.columns import plain_name
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.storage.bundle import Bundle
@@ -31,9 +32,11 @@ class Arms:
         """Arms by their names.
 
         Raises:
-          UsageError: none, or one twice.
+          UsageError: none, or one twice; no list of names, or one that cannot be a name.
         """
-        given = tuple(names)
+        if isinstance(names, str | bytes | Set) or not isinstance(names, Iterable):
+            raise UsageError(f"arms must be a list of names, in an order; came {names!r:.80}. Give one name for each action.")
+        given = tuple(plain_name("an arm", name) for name in names)
         if not given or len(set(given)) != len(given):
             raise UsageError(f"arms must be different names, at least one; came {list(given)!r:.200}.")
         return cls(names=given)
@@ -43,14 +46,17 @@ class Arms:
         """The arms that may be chosen."""
         return [name for name in self.names if name not in self.removed]
 
-    def place(self, arm: Arm) -> int:
+    def place(self, arm: Arm, *, row: int | None = None) -> int:
         """The place of an arm.
 
+        Args:
+          arm: its name.
+          row: that names it, for the message.
         Raises:
           UnknownNameError: no such arm.
         """
         if arm not in self.names:
-            raise UnknownNameError("arm", str(arm), [str(name) for name in self.names])
+            raise self._unknown(arm, self.names, where="" if row is None else f"It stands in row {row}. ")
         return self.names.index(arm)
 
     def added(self, arm: Arm) -> "Arms":
@@ -59,6 +65,7 @@ class Arms:
         Raises:
           UsageError: it is there already.
         """
+        arm = plain_name("an arm", arm)
         if arm in self.removed:
             return dataclasses.replace(self, removed=self.removed - {arm})
         if arm in self.names:
@@ -72,8 +79,9 @@ class Arms:
           UnknownNameError: no such arm.
           UsageError: it is the last one.
         """
+        arm = plain_name("an arm", arm)
         if arm in self.removed or arm not in self.names:
-            raise UnknownNameError("arm", str(arm), [str(name) for name in self.present])
+            raise self._unknown(arm, self.present)
         if len(self.present) == 1:
             raise UsageError(f"{arm!r:.80} is the last arm, so it cannot be removed. Add another one first.")
         return dataclasses.replace(self, removed=self.removed | {arm})
@@ -81,6 +89,11 @@ class Arms:
     def allowed(self, actions: int) -> Bool[np.ndarray, " actions"]:
         """Which actions of an agent may be chosen; those without an arm may not."""
         return np.asarray([place < len(self.names) and self.names[place] not in self.removed for place in range(actions)])
+
+    def _unknown(self, arm: Arm, known: Iterable[Arm], *, where: str = "") -> UnknownNameError:
+        alike = [name for name in known if str(name) == str(arm)]
+        hint = f"It is of type {type(arm).__name__}, and the arm is of type {type(alike[0]).__name__}." if alike else ""
+        return UnknownNameError("arm", str(arm), [str(name) for name in known], hint=(where + hint).strip() or None)
 
 
 def agent_for_arms(source: Bundle | Agent, arms: Arms, *, steps: int | None) -> Agent:

@@ -80,7 +80,8 @@ class AskTell:
           truncated: something else did. The horizon of the agent's spec ends it in any case.
         Raises:
           UsageError: nothing was asked.
-        An action or a reward that is not allowed is found by the next `ask`, which raises SpecError.
+          SpecError: an action that is no element of the action space or that the observation forbids, no reward, or no truth
+            value. Nothing is changed then.
         """
         if self._asked is None:
             raise UsageError("tell() was called before ask(): there is no decision that this reward could follow.")

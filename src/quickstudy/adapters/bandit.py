@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.adapters.agents import actions_of, agent_and_params
-from quickstudy.adapters.arm_rows import Group, Row, RowReader, places_by_group
+from quickstudy.adapters.arm_rows import Group, Row, RowReader
 from quickstudy.adapters.arm_sessions import ArmSessions
 from quickstudy.adapters.arms import Arm, Arms, agent_for_arms
 from quickstudy.adapters.states import read_state, written_state
@@ -238,14 +238,10 @@ class Bandit:
 
     def _decided(self, contexts: Any, groups: Sequence | None) -> tuple[np.ndarray, np.ndarray | None]:
         """The place of the chosen arm, and the numbers it was chosen by, for each question."""
-        if contexts is not None and groups is not None and len(contexts) != len(groups):
-            raise UsageError(f"there are {len(contexts)} contexts and {len(groups)} groups; give one for each question.")
-        count = len(contexts) if contexts is not None else 1 if groups is None else len(groups)
-        spec, reader = self._agent.spec, RowReader(spec=self._agent.spec)
-        seen = [reader.observation(self._arms, None if contexts is None else contexts[at], at) for at in range(count)]
-        asked = places_by_group([None] * count if groups is None else groups)
+        spec = self._agent.spec
+        seen, asked = RowReader(spec=spec).asked(self._arms, contexts, groups)
         actions, first = actions_of(spec)
-        places, numbers = np.zeros(count, int), np.zeros((count, actions))
+        places, numbers, gives_numbers = np.zeros(len(seen), int), np.zeros((len(seen), actions)), True
         for group, at in asked.items():
             rows = self._rows.get(group, [])
             if len(rows) >= spec.lifetime_steps:
@@ -256,8 +252,9 @@ class Bandit:
                 self._session_of(group), rows[-1] if rows else None, [seen[i] for i in at], allowed=self._arms.allowed(actions)
             )
             places[at] = chosen - first
-            numbers[at] = np.nan if said is None else said
-        return places, None if np.isnan(numbers).all() else numbers
+            gives_numbers = said is not None
+            numbers[at] = said if said is not None else np.nan
+        return places, numbers if gives_numbers else None
 
 
 def _numbers_of_actions(agent: Agent) -> range:

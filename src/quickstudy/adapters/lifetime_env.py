@@ -18,7 +18,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from quickstudy.protocol.action_spaces import user_action
 from quickstudy.protocol.casting import host_flag, host_number, host_observation
-from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.protocol.given_actions import GivenActions
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
 from quickstudy.protocol.records import blank_observation
@@ -53,7 +53,7 @@ class LifetimeEnv(gymnasium.Env):
       split: that tasks are drawn from.
       seed: of tasks and environments, until `reset(seed=...)` gives another one.
     Raises:
-      UsageError: no such split.
+      UsageError: no such split, or no task distribution.
     Example:
       >>> import quickstudy as qs
       >>> env = LifetimeEnv(qs.tasks.make("bernoulli-bandit", arms=2, pulls=3))
@@ -65,6 +65,8 @@ class LifetimeEnv(gymnasium.Env):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
 
     def __init__(self, distribution: AnyDistribution, *, split: str = "train", seed: int = 0):
+        if not isinstance(distribution, TaskDistribution | HostDistribution):
+            raise UsageError(f"tasks must be a task distribution, as qs.tasks.make(NAME) gives; came {distribution!r:.80}.")
         self.distribution, self.split = distribution, split
         spec = distribution.spec
         if split not in distribution.splits:
@@ -94,7 +96,11 @@ class LifetimeEnv(gymnasium.Env):
           options: `task`, to begin on this task; `key`, the randomness of the lifetime as `run_lifetime` takes it.
         Returns:
           The first observation; and a dict with the `task`, which no agent may be shown.
+        Raises:
+          UnknownNameError: another option.
         """
+        for name in set(options or {}) - {"task", "key"}:
+            raise UnknownNameError("option of reset", str(name), ("task", "key"))
         super().reset(seed=seed if seed is not None or self._np_random is not None else self._seed)
         options = options or {}
         drawn = [jax.random.key(int(self.np_random.integers(2**31))) for _ in range(2)]

@@ -19,9 +19,9 @@ from quickstudy.adapters.agents import agent_and_params
 from quickstudy.adapters.lifetime_env import NOT_ENDED, TERMINATED, TRUNCATED
 from quickstudy.protocol.action_spaces import user_action, user_actions
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.casting import Elements
+from quickstudy.protocol.casting import Elements, described
 from quickstudy.protocol.errors import SpecError, UsageError
-from quickstudy.protocol.given_actions import taken_instead
+from quickstudy.protocol.given_actions import GivenActions, taken_instead
 from quickstudy.protocol.records import Outcome
 from quickstudy.protocol.sequences import where
 from quickstudy.protocol.spaces import COMPOSITE
@@ -64,6 +64,7 @@ class Predictor:
         self.spec = agent.spec
         guarded = with_nonfinite_guard(agent)
         self._root, self._elements = jax.random.key(seed), Elements(self.spec.observation_space)
+        self._given = GivenActions(self.spec.action_space)
         self._begin = jax.jit(jax.vmap(functools.partial(sessions.begin, guarded), (None, 0)))
         self._advance = jax.jit(jax.vmap(functools.partial(_advance, guarded), (None, 0, 0, 0)))
         self._mode = jax.jit(jax.vmap(lambda session: session.decision.extras["policy"].mode()))
@@ -88,17 +89,19 @@ class Predictor:
           key: the agent's share of the randomness of one lifetime, `jax.random.split(key)[0]` in `run_lifetime`; for one
             environment at its start.
         Raises:
-          UsageError: another number of environments than before, or parts that are missing.
-          SpecError: something that is no element of the observation space.
+          UsageError: another number of environments than before, parts that are missing, or a new lifetime whose observation is
+            the end of an episode.
+          SpecError: something that is no element of the observation space or the action space, or no reward.
         """
         told, batched = self._told(observation)
         count = len(told["reward"])
+        starts = _flags(episode_start, count)
+        _check_first(told["ended"], np.ones(count, bool) if state is None else starts)
         if state is None:
             state = PredictorState(self._begin(self._params, self._keys(np.zeros(count, int), key)), np.zeros(count, int))
         elif len(state.lifetimes) != count:
             raise UsageError(f"the state is of {len(state.lifetimes)} environments and the observation of {count}.")
-        elif episode_start is not None and np.any(episode_start):
-            starts = np.broadcast_to(np.asarray(episode_start, bool), (count,))
+        elif starts.any():
             lifetimes = state.lifetimes + starts
             fresh = self._begin(self._params, self._keys(lifetimes, key))
             state = PredictorState(jax.vmap(where)(jnp.asarray(starts), fresh, state.sessions), lifetimes)
@@ -120,17 +123,21 @@ class Predictor:
             raise UsageError(f"an observation must be that of a LifetimeEnv; it lacks {', '.join(missing)}.")
         batched = np.ndim(observation["ended"]) == 1
         lead = (lambda part: np.asarray(part)) if batched else (lambda part: np.asarray(part)[None])
-        reward = lead(observation["reward"]).astype(np.float32)
+        ended = lead(observation["ended"])
         told: dict[str, Any] = {
-            "reward": reward.reshape(len(reward)),
-            "ended": lead(observation["ended"]).astype(np.int32),
-            "action": None if isinstance(self.spec.action_space, COMPOSITE) else lead(observation["action"]),
+            "reward": _rewards(lead(observation["reward"]), len(ended)),
+            "ended": ended.astype(np.int32),
+            "action": None if isinstance(self.spec.action_space, COMPOSITE) else self._taken(lead(observation["action"])),
         }
         for name in ("observation", "successor"):
-            told[name] = self._elements.cast_each(lead(observation[name]), len(reward))
+            told[name] = self._elements.cast_each(lead(observation[name]), len(ended))
         if ((told["ended"] < NOT_ENDED) | (told["ended"] > TRUNCATED)).any():
             raise SpecError(f"`ended` must be 0, 1 or 2; came {told['ended'].tolist()!s:.80}.")
         return told, batched
+
+    def _taken(self, actions: np.ndarray) -> np.ndarray:
+        """The last action of each environment, as an agent itself decides."""
+        return np.stack([self._given.cast(action) for action in actions])
 
     def _actions(self, action: PyTree, batched: bool) -> Any:
         space = self.spec.action_space
@@ -138,6 +145,34 @@ class Predictor:
             return user_action(jax.tree.map(lambda leaf: leaf[0], action), space)
         each = user_actions(action, space)
         return each if isinstance(space, COMPOSITE) else np.asarray(each, space.dtype)
+
+
+def _flags(episode_start: Any, count: int) -> np.ndarray:
+    """Where a new lifetime begins, `[environments]`."""
+    flags = np.asarray(False if episode_start is None else episode_start)
+    if flags.shape not in ((), (1,), (count,)) or flags.dtype.kind not in "biuf":
+        raise UsageError(
+            f"episode_start must be {count} truth values, one for each environment; came {described(episode_start)}."
+        )
+    return np.broadcast_to(flags.astype(bool), (count,))
+
+
+def _check_first(ended: np.ndarray, starts: np.ndarray) -> None:
+    """Refuses the end of an episode as the first observation of a lifetime: what it tells would be lost, or told twice."""
+    wrong = np.flatnonzero(starts & (ended != NOT_ENDED))
+    if wrong.size:
+        raise UsageError(
+            f"a new lifetime begins in environment {wrong[0]}, but its observation is no first one: `ended` is "
+            f"{ended[wrong[0]]}. Give the observation of reset(), and within a lifetime the state of the last call. "
+            "Make vector environments of Gymnasium with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP."
+        )
+
+
+def _rewards(rewards: np.ndarray, count: int) -> np.ndarray:
+    """One reward for each environment, `[environments]`."""
+    if rewards.size != count or rewards.dtype.kind not in "biuf":
+        raise SpecError(f"`reward` must be one number for each of {count} environments; came {described(rewards)}.")
+    return rewards.astype(np.float32).reshape(count)
 
 
 def _advance(agent: Agent, params: PyTree, session: Session, told: dict[str, Array], action: Array | None) -> Session:

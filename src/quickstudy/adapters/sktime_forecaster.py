@@ -19,7 +19,7 @@ Needs `pip install 'quickstudy[sktime]'`. The file is not part of `quickstudy.ad
 import functools
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -29,6 +29,7 @@ from quickstudy.adapters.forecast_session import ForecastPrograms, SeriesState
 from quickstudy.baselines.models.forecast_view import WINDOW, forecast_spec
 from quickstudy.baselines.models.forecasters import LONGEST, MOST_HISTORY, NAMES
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
+from quickstudy.protocol.setting_values import Count, Range, Seed, checked_value
 from quickstudy.storage.bundle import load_bundle
 from quickstudy.storage.card import bundle_folder
 from quickstudy.storage.reading import is_file
@@ -36,6 +37,8 @@ from quickstudy.storage.reading import is_file
 try:
     import pandas as pd
     from sktime.forecasting.base import BaseForecaster
+
+    from quickstudy.adapters.series_times import check_consecutive, check_same_kind, frequency_of
 except ImportError as error:
     raise MissingExtraError("sktime", "sktime") from error
 
@@ -45,6 +48,7 @@ _STEPS = 100
 _KEPT = 4 * MOST_HISTORY
 """So many of the newest values are kept: enough for the history of a new lifetime, and for errors of many steps ahead."""
 _LEAST_HISTORY = 8
+_Period = Annotated[int, Range(least=1, most=LONGEST)]
 
 
 class AdaptiveForecaster(BaseForecaster):
@@ -58,7 +62,8 @@ class AdaptiveForecaster(BaseForecaster):
         series the agent takes in as many of the last values as its lifetimes have, and all before are history.
       seed: of the agent's randomness; without it, two fits are the same.
     Raises:
-      UsageError: at `fit`: no such agent, a period or a history out of range, or values that are not finite.
+      UsageError: at `fit`: no such agent, a period or a history out of range, values that are not finite, or a gap in time. At
+        `update` too, and where a value of a time that is known already is another one.
       SpecError: at `fit`: an agent of other tasks.
     Example:
       >>> AdaptiveForecaster().fit(pd.Series([1.0, 2.0, 1.0, 2.0] * 6)).predict(fh=[1, 2]).shape  # doctest: +SKIP
@@ -89,26 +94,46 @@ class AdaptiveForecaster(BaseForecaster):
 
     def _fit(self, y: Any, X: Any, fh: Any) -> "AdaptiveForecaster":  # noqa: N803  # as sktime names it
         del X, fh
-        if not 1 <= self.period <= LONGEST:
-            raise UsageError(f"period must lie within 1 and {LONGEST}; came {self.period!r:.40}. Without a season it is 1.")
-        if self.history is not None and self.history < 1:
-            raise UsageError(f"history must be 1 or more; came {self.history!r:.40}. None takes two seasons.")
+        period = checked_value("period", _Period, self.period)
+        history = checked_value("history", Count | None, self.history)
+        checked_value("seed", Seed, self.seed)
         programs = self._programs()
-        least = max(_LEAST_HISTORY, 2 * self.period) if self.history is None else self.history
+        least = max(_LEAST_HISTORY, 2 * period) if history is None else history
         count = min(len(y), max(least, len(y) - programs.steps + 1))  # the next forecast is of the same lifetime
-        values = self._finite(y)
-        self._values, self._past = values[:count], [(count, programs.begun(values[:count], period=self.period))]
+        values, frequency = self._finite(y), frequency_of(y.index)
+        check_consecutive(y.index, frequency)
+        self._values, self._past = values[:count], [(count, programs.begun(values[:count], period=period))]
         self._take_in(values[count:])
-        self._newest, self._name = y.index[-1], y.name
+        self._times, self._frequency, self._name = y.index[-_KEPT:], frequency, y.name
+        self._known_cutoff = self._cutoff
         return self
 
     def _update(self, y: Any, X: Any = None, update_params: bool = True) -> "AdaptiveForecaster":  # noqa: N803
         del X, update_params
-        came = y[y.index > self._newest]
-        if len(came):
-            self._take_in(self._finite(came))
-            self._newest = y.index[-1]
+        try:
+            check_same_kind(y.index, self._times)
+            values, is_new = self._finite(y), np.asarray(y.index > self._times[-1])
+            self._check_known(y.index, values)
+            if is_new.any():
+                times = self._times[-1:].append(y.index[is_new])
+                check_consecutive(times, self._frequency)
+                self._take_in(values[is_new])
+                self._times, self._known_cutoff = self._times.append(times[1:])[-_KEPT:], self._cutoff
+        finally:  # sktime has moved it to the end of y, which may lie before the newest value
+            self._set_cutoff(self._known_cutoff)
         return self
+
+    def _check_known(self, times: Any, values: np.ndarray) -> None:
+        """Refuses another value of a time that the agent has taken in: it cannot forget the first one."""
+        places = self._times.get_indexer(times)
+        known = self._values[-len(self._times) :][places]
+        wrong = np.flatnonzero((places >= 0) & ~np.isclose(values, known, rtol=1e-6, atol=0.0))
+        if wrong.size:
+            at = wrong[0]
+            raise UsageError(
+                f"the value of {times[at]} is {known[at]:.6g} already, and came as {values[at]:.6g}. Give values of later "
+                "times, with an index that says so; for changed values call fit again. Nothing was changed."
+            )
 
     def _predict(self, fh: Any, X: Any = None) -> Any:  # noqa: N803
         del X
@@ -118,6 +143,8 @@ class AdaptiveForecaster(BaseForecaster):
 
     def _predict_interval(self, fh: Any, X: Any, coverage: list[float]) -> Any:  # noqa: N803
         del X
+        if len(self._values) < 2:
+            raise UsageError("an interval needs two values or more: one says nothing about errors. Take in more values first.")
         steps = self._steps_of(fh)
         said = self._predict(fh).to_numpy()
         errors = self._errors(int(steps.max()))
@@ -179,6 +206,8 @@ class AdaptiveForecaster(BaseForecaster):
     def _programs(self) -> ForecastPrograms:
         agent = str(self.agent)
         card = bundle_folder(agent) / "bundle.json"
+        if not is_file(card) and len(Path(agent).parts) > 1:  # no baseline has such a name
+            load_bundle(Path(agent))
         return _programs_of(agent, card.stat().st_mtime_ns if is_file(card) else None, self.seed)
 
     @classmethod

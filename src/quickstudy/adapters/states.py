@@ -5,6 +5,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import PyTree
 
 from quickstudy.adapters.agents import actions_of
@@ -41,7 +42,7 @@ def written_state(
             {
                 "arms": [arms.names[action - first] for _, action, _ in told],
                 "rewards": [reward if math.isfinite(reward) else None for _, _, reward in told],
-                "contexts": [seen.tolist() for seen, _, _ in told],
+                "contexts": [_numbers_or_none(seen) for seen, _, _ in told],
             },
         ]
         for group, told in rows.items()
@@ -70,12 +71,12 @@ def read_state(text: str, params: PyTree) -> dict[str, Any]:
     try:
         state = json.loads(text)
         known = state["format"]
-        arms = Arms(names=tuple(state["arms"]), removed=frozenset(state["removed"]))
-        groups = [
-            (group, rows | {"rewards": [math.nan if reward is None else reward for reward in rows["rewards"]]})
-            for group, rows in state["groups"]
-        ]
-        stored = {"arms": arms, "groups": groups, "steps": state["steps"], "seed": state["seed"]}
+        names, removed = state["arms"], state["removed"]
+        if not isinstance(names, list) or not set(removed) < set(names):
+            raise ValueError("arms must be a list, and removed a part of it")
+        arms = Arms(names=tuple(names), removed=frozenset(removed))
+        groups = [(group, _read_rows(rows)) for group, rows in state["groups"]]
+        stored = {"arms": arms, "groups": groups, "steps": state["steps"], "seed": int(state["seed"])}
         digest = state["parameters_sha256"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
@@ -86,3 +87,19 @@ def read_state(text: str, params: PyTree) -> dict[str, Any]:
     if digest != task_hash(params):
         raise UsageError("the state belongs to an agent with other parameters. Give the bundle that it was made with.")
     return stored
+
+
+def _numbers_or_none(seen: np.ndarray) -> Any:
+    """An observation as JSON has it: None where a number is not finite. The guard of agents masks all of these alike."""
+    numbers = seen.astype(object)
+    numbers[~np.isfinite(seen)] = None
+    return numbers.tolist()
+
+
+def _read_rows(rows: Mapping[str, list]) -> dict[str, list]:
+    """The columns of a group; None of a reward or a context is NaN."""
+    return {
+        "arms": list(rows["arms"]),
+        "rewards": [math.nan if reward is None else reward for reward in rows["rewards"]],
+        "contexts": [np.asarray(seen, np.float64) for seen in rows["contexts"]],
+    }

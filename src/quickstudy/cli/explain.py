@@ -12,7 +12,7 @@ from quickstudy.cli.console import say
 from quickstudy.evaluation.belief_probe.probe import with_readout
 from quickstudy.evaluation.belief_probe.storage import load_readout
 from quickstudy.evaluation.contenders import Contender, algorithm_of, baselines_of
-from quickstudy.evaluation.explanation import explain, lifetime_to_explain
+from quickstudy.evaluation.explanation import explain, in_words, lifetime_to_explain
 from quickstudy.evaluation.explanation_words import explanation_lines
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import MissingExtraError, UnknownNameError, UsageError
@@ -88,6 +88,8 @@ def run(arguments: list[str]) -> int:
         where = f"session {asked.session}, lifetime {asked.lifetime}"
     others = _others(distribution, asked.baseline)
     explained = explain(name, agent, params, lifetime, slot=asked.step - 1, key=key, others=others)
+    if asked.store is not None:  # the replay draws with other random numbers than the server did
+        explained = dataclasses.replace(explained, action=in_words(lifetime.action[asked.step - 1]))
     lines = explanation_lines(explained, task=where)
     say("\n".join(lines))
     if asked.folder is not None:

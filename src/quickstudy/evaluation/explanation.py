@@ -5,7 +5,7 @@ compiled batch. A step that is left out counts as one that did not happen, so th
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ from quickstudy.rollout.session import chunk_end
 
 MOST_LEFT_OUT = 256
 """Earlier steps that are left out one by one: the newest ones."""
+LEAST_CHANGE = 1e-4
+"""Influences below this are not named."""
 _AT_ONCE = 64
 
 
@@ -66,6 +68,7 @@ class Explanation:
       first: number of the first action, where actions are Discrete.
       kind: what `numbers` are: `probability` of each action, `score` of each action, or the numbers of the action itself.
       numbers: of the decision.
+      forbidden: places of actions that the observation forbids.
       value: the return that the agent expects of the rest of the lifetime, reward units; None where it says nothing.
       beliefs: by name, means and deviations; empty where the agent gives no belief.
       others: what each other agent decides after the same history, in words, by its name.
@@ -81,6 +84,7 @@ class Explanation:
     first: int
     kind: str
     numbers: tuple[float, ...]
+    forbidden: tuple[int, ...]
     value: float | None
     beliefs: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]
     others: Mapping[str, str]
@@ -88,9 +92,18 @@ class Explanation:
     left: int
 
     @property
+    def ranked(self) -> list[int]:
+        """Places of the allowed actions among `numbers`, the best first; empty where these belong to no list of actions."""
+        return [] if self.kind == "action" else self.in_order(self.numbers)
+
+    @property
     def best(self) -> list[int]:
-        """Places of the two best actions among `numbers`; empty where these belong to no list of actions."""
-        return [] if self.kind == "action" else sorted(range(len(self.numbers)), key=lambda i: -self.numbers[i])[:2]
+        """Places of the two best allowed actions; empty where `numbers` belong to no list of actions."""
+        return self.ranked[:2]
+
+    def in_order(self, numbers: Sequence[float]) -> list[int]:
+        """Places of the allowed actions by these numbers, the largest first."""
+        return sorted(set(range(len(numbers))) - set(self.forbidden), key=lambda place: (-numbers[place], place))
 
 
 def explain(
@@ -151,6 +164,7 @@ def explain(
         first=int(space.start) if isinstance(space, gymnasium.spaces.Discrete) else 0,
         kind=kind,
         numbers=tuple(map(float, numbers)),
+        forbidden=tuple(_forbidden(agent, lifetime, slot)),
         value=None if value is None else float(value),
         beliefs=_beliefs(own),
         others={
@@ -214,9 +228,10 @@ def slots_of(lifetime: Transition) -> LoggedSlots:
 
 
 def in_words(value: Any, *, most: int = 6) -> str:
-    """Numbers as text, three digits each; a long array is cut."""
+    """Numbers as text, three digits each and whole ones in full; a long array is cut."""
     numbers = np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(value)])
-    shown = " ".join(f"{number:.3g}" for number in numbers[:most])
+    form = "d" if numbers.dtype.kind in "iu" else ".3g"
+    shown = " ".join(f"{number:{form}}" for number in numbers[:most])
     return f"{shown} … ({len(numbers)} numbers)" if len(numbers) > most else shown
 
 
@@ -253,6 +268,13 @@ def _numbers_of(decision: Decision, space: gymnasium.Space) -> tuple[str, Array]
         return "choice", chosen.astype(jnp.float32)
     action = decision.action if policy is None else policy.mode()
     return "action", jnp.concatenate([jnp.ravel(jnp.asarray(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(action)])
+
+
+def _forbidden(agent: Agent, lifetime: LoggedSlots, slot: int) -> list[int]:
+    """Places of the actions that the observation of a slot forbids."""
+    if not agent.spec.action_mask:
+        return []
+    return np.flatnonzero(~np.asarray(agent.spec.allowed(jnp.asarray(lifetime.observation)[slot]))).tolist()
 
 
 def _distance(numbers: Array, moved: np.ndarray, kind: str) -> float:

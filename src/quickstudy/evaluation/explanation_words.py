@@ -1,10 +1,8 @@
 """An explanation as text, from a template: nothing in it is written by a model."""
 
-from quickstudy.evaluation.explanation import Explanation, Influence
+from quickstudy.evaluation.explanation import LEAST_CHANGE, Explanation, Influence
 
 _MOST_INFLUENCES, _MOST_NUMBERS = 5, 8
-_LEAST_CHANGE = 1e-4
-"""Influences below this are not named."""
 
 
 def explanation_lines(explained: Explanation, *, task: str = "") -> list[str]:
@@ -46,6 +44,9 @@ def _best(explained: Explanation) -> list[str]:
         lines.append(
             f"The {rank} action is {explained.first + place}: {explained.kind} {explained.numbers[place]:.3g}{expected}."
         )
+    chosen = int(explained.action) - explained.first
+    if chosen not in places:
+        lines.append(f"The chosen action is {explained.action}: {explained.kind} {explained.numbers[chosen]:.3g}.")
     return lines
 
 
@@ -63,7 +64,7 @@ def _beliefs(explained: Explanation) -> list[str]:
 def _influences(explained: Explanation) -> list[str]:
     if not explained.influences:
         return ["There is no earlier step."]
-    moved = [one for one in explained.influences[:_MOST_INFLUENCES] if one.change > _LEAST_CHANGE]
+    moved = [one for one in explained.influences[:_MOST_INFLUENCES] if one.change > LEAST_CHANGE]
     if not moved:
         return ["No single earlier step moves the decision: without any one of them it would be the same."]
     lines = ["Earlier steps that move the decision most. Without the step, it would be:"]
@@ -79,10 +80,11 @@ def _moved(explained: Explanation, one: Influence) -> str:
     places = explained.best
     if not places:
         return f"likeliest action {' '.join(f'{number:.3g}' for number in one.numbers[:_MOST_NUMBERS])}"
-    best = places[0]
-    now = max(range(len(one.numbers)), key=lambda place: one.numbers[place])
-    instead = f"; action {explained.first + now} would be the best" if now != best else ""
+    best, now = places[0], explained.in_order(one.numbers)[0]
+    numbers = one.numbers[best], explained.numbers[best]
+    digits = next((digits for digits in (3, 5, 7) if len({f"{number:.{digits}g}" for number in numbers}) > 1), 3)
+    instead = f"; action {explained.first + now} would be the best" if one.numbers[now] > one.numbers[best] else ""
     return (
-        f"{explained.kind} of action {explained.first + best} {one.numbers[best]:.3g} in place of "
-        f"{explained.numbers[best]:.3g}{instead}"
+        f"{explained.kind} of action {explained.first + best} {numbers[0]:.{digits}g} in place of "
+        f"{numbers[1]:.{digits}g}{instead}"
     )

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quickstudy.evaluation.explanation import Explanation
+from quickstudy.evaluation.explanation import LEAST_CHANGE, Explanation
 from quickstudy.reports import canvas
 from quickstudy.reports.canvas import INK, LIGHT, MUTED, Picture
 from quickstudy.reports.charts import count_axis
@@ -26,8 +26,7 @@ def explanation_picture(explained: Explanation, *, title: str) -> Picture:
         first, second = figure.subplots(2, 1)
         _actions(first, explained)
         _influences(second, explained)
-        largest = explained.influences[0] if explained.influences else None
-        moved = f"Step {largest.slot + 1} moves it most, by {largest.change:.2g}." if largest else "There is no earlier step."
+        moved = _moved(explained)
         return canvas.finish(
             figure,
             name="explanation",
@@ -37,12 +36,25 @@ def explanation_picture(explained: Explanation, *, title: str) -> Picture:
         )
 
 
+def _moved(explained: Explanation) -> str:
+    if not explained.influences:
+        return "There is no earlier step."
+    largest = explained.influences[0]
+    if largest.change <= LEAST_CHANGE:
+        return "No single earlier step moves it."
+    return f"Step {largest.slot + 1} moves it most, by {largest.change:.2g}."
+
+
 def _actions(axes: Axes, explained: Explanation) -> None:
-    """Bars: the chosen action is filled in colour."""
+    """Bars of the allowed actions, at most 20: the best, and the chosen one, which is filled in colour."""
     numbers = np.asarray(explained.numbers)
     places = np.arange(len(numbers))
-    if explained.best and len(numbers) > _MOST_ACTIONS:
-        places = np.sort(np.argsort(-numbers)[:_MOST_ACTIONS])
+    if len(explained.ranked) > _MOST_ACTIONS:
+        own = int(explained.action) - explained.first
+        others = [place for place in explained.ranked if place != own]
+        places = np.sort([own, *others[: _MOST_ACTIONS - 1]])
+    elif explained.ranked:
+        places = np.sort(explained.ranked)
     chosen = [explained.best and str(explained.first + place) == explained.action for place in places]
     axes.bar(np.arange(len(places)), numbers[places], color=[LIGHT[0] if one else MUTED for one in chosen], width=0.7)
     axes.set_xticks(np.arange(len(places)), [str(explained.first + place) for place in places])
