@@ -39,7 +39,7 @@ KEPT = {
 WITHOUT_PRIOR = {
     "ab-test": "Pocock",
     "pricing": "explore then exploit",
-    "recommendation": "LinUCB",
+    "recommendation": "item LinUCB",
     "forecasting": "best single expert",
 }
 """The method that knows no prior."""
@@ -170,8 +170,12 @@ def fitted_tasks(kind, number, true):
         path = Path(folder) / "records.csv"
         write_table(path, list(PAST[kind](number, np.random.default_rng(11))))
         fitted = fit_records(path, kind=kind)
-    same = {name: true.config[name] for name in KEPT[kind]}
-    return qs.tasks.make(kind, **(dict(fitted.settings) | same)), dict(fitted.fitted)
+    settings = dict(fitted.settings) | {name: true.config[name] for name in KEPT[kind]}
+    if fitted.items:
+        # A fit numbers items by how often they were shown. The true tasks number them by their names.
+        vectors = np.reshape(settings["vectors"], (len(fitted.items), -1))
+        settings["vectors"] = tuple(vectors[np.argsort(fitted.items)].ravel().tolist())
+    return qs.tasks.make(kind, **settings), dict(fitted.fitted)
 
 
 def trained(kind, distribution, seeds):

@@ -1,5 +1,6 @@
 """Past visitors with known clusters, and the faults of their tables."""
 
+import json
 import runpy
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from fitting.past_tests import write_table
 from quickstudy.fitting import fit_records
-from quickstudy.fitting.tasks_file import tasks_file
+from quickstudy.fitting.tasks_file import report_json, tasks_file
 from quickstudy.fitting.visitors import read_visitors
 from quickstudy.protocol.errors import UsageError
 
@@ -51,13 +52,16 @@ def test_clusters_are_found_again(fitted):
 
 
 def test_the_file_holds_centres_and_vectors(fitted, tmp_path, monkeypatch):
-    fit, _, _ = fitted
+    fit, _, past = fitted
     path = tmp_path / "tasks.py"
     path.write_text(tasks_file(fit, path=str(path)), encoding="utf-8")
     passed = {}
     monkeypatch.setattr("quickstudy.tasks.make", lambda name, **settings: passed.update(settings) or name)
-    assert runpy.run_path(str(path))["make"]() == "recommendation"
+    module = runpy.run_path(str(path))
+    assert module["make"]() == "recommendation"
     assert set(passed) == set(fit.settings)
+    # Otherwise nobody could say which item an action shows.
+    assert list(module["ITEM_NAMES"]) == json.loads(report_json(fit))["items"] == past.items
     np.testing.assert_allclose(passed["centres"], fit.settings["centres"], rtol=1e-3)
     assert len(passed["vectors"]) == 20 * fit.settings["size"]
 

@@ -59,6 +59,7 @@ class Fitted:
       matches: of the checks.
       histograms: for the picture.
       notes: for people, one sentence each.
+      items: names in the table of the items that actions number, from action 0 on; empty where actions have no names.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Fitted:
     matches: tuple[Match, ...]
     histograms: tuple[Histogram, ...]
     notes: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, float | int | str | tuple[float, ...]]:

@@ -56,13 +56,14 @@ def tasks_file(fitted: Fitted, *, path: str) -> str:
         distribution=fitted.distribution,
         arguments="\n    *,\n" + "\n".join(arguments),
         documented="\n".join(documented),
-        constants="".join(f"\n{name.upper()} = (\n{_rows(value)}\n)\n" for name, value in long.items()),
+        constants=_item_names(fitted.items)
+        + "".join(f"\n{name.upper()} = (\n{_rows(value)}\n)\n" for name, value in long.items()),
         passed="\n".join(f"        {name}={name.upper() if name in long else name}," for name in every),
     )
 
 
 def report_json(fitted: Fitted) -> str:
-    """The fit as JSON: settings, intervals and checks."""
+    """The fit as JSON: settings, intervals, checks, and the names of items if actions number them."""
     return json.dumps(
         {
             "kind": fitted.kind,
@@ -75,10 +76,18 @@ def report_json(fitted: Fitted) -> str:
             "intervals": {name: list(ends) for name, ends in fitted.intervals.items()},
             "matches": [dataclasses.asdict(one) | {"fits": one.fits} for one in fitted.matches],
             "notes": list(fitted.notes),
-        },
+        }
+        | ({"items": list(fitted.items)} if fitted.items else {}),
         indent=1,
         ensure_ascii=False,
     )
+
+
+def _item_names(items: tuple[str, ...]) -> str:
+    if not items:
+        return ""
+    lines = "\n".join(f"    {name!r}," for name in items)
+    return f'\nITEM_NAMES = (\n{lines}\n)\n"""Action 0 shows the first of these items, action 1 the second, and so on."""\n'
 
 
 def _rows(values: tuple[float, ...]) -> str:

@@ -107,7 +107,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
     notes = [
         "Items are numbered by how often they were shown, from 0: "
         + ", ".join(past.items[:8])
-        + (", ..." if len(past.items) > 8 else ".")
+        + (", ...; all names are in tasks.py and fit.json." if len(past.items) > 8 else ".")
     ]
     if len(past.names) < FEW_VISITORS:
         notes.append(f"{len(past.names)} visitors are few. {FEW_VISITORS} or more are better.")
@@ -131,6 +131,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
         matches=matches,
         histograms=histograms,
         notes=(*notes, *Table(records).note_of_others(COLUMNS)),
+        items=tuple(past.items),
     )
 
 
