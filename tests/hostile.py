@@ -1,7 +1,6 @@
 """Bundles of strangers: a good one, changed at every place of its card, of its header and of its files.
 
-Each case is a function of a folder that holds a copy of the good bundle. `CASES` holds those that must be refused, `HARMLESS`
-those that change nothing that matters.
+Each case is a function of a folder that holds a copy of the good bundle. All of `CARDS`, `FILES` and `ENDLESS` must be refused.
 """
 
 import copy

@@ -17,7 +17,7 @@ from quickstudy.adapters.trackers import track
 from quickstudy.protocol.errors import UsageError
 from quickstudy.storage.folder_lock import FolderLock
 from quickstudy.storage.metrics_file import MetricsFile
-from reports.test_page import made
+from reports.made_evaluation import made
 
 pytestmark = [
     pytest.mark.suites,

@@ -14,7 +14,7 @@ from quickstudy.cli import main
 from quickstudy.protocol.errors import UnknownNameError, UsageError
 from quickstudy.storage.folder_lock import FolderLock
 from quickstudy.storage.metrics_file import MetricsFile
-from reports.test_page import made
+from reports.made_evaluation import made
 
 RETURNS = [[1.0, 3.0], [2.0, 6.0], [4.0, 4.0]]
 

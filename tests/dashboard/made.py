@@ -6,8 +6,8 @@ from evaluation.made_runs import make_run
 from quickstudy.evaluation.task_table import TaskTable
 from quickstudy.evaluation.worst_lifetimes import WorstLifetimes
 from quickstudy.storage.metrics_file import MetricsFile
+from reports.made_evaluation import made
 from reports.made_lifetime import LIFETIME
-from reports.test_page import made
 
 RUN_WITH_RESULTS = "study/best"
 TABLE = TaskTable(

@@ -18,7 +18,7 @@ from quickstudy.dashboard.sources import Sources, dashboard
 from quickstudy.serving.http.tokens import new_token
 from quickstudy.serving.requests import Reward, SessionName
 from quickstudy.serving.stores import open_store
-from reports.test_page import made
+from reports.made_evaluation import made
 
 PAGES = ("/runs", "/sessions", "/agents", "/audit", "/adaptation", "/generalisation", "/belief")
 

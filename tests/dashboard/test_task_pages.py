@@ -11,8 +11,8 @@ from PIL import Image
 from dashboard.made import LEVELS, RUN_WITH_RESULTS, TABLE, table
 from dashboard.test_pages import text_of
 from quickstudy.dashboard.drawings import binned_tasks, task_map
+from reports.made_evaluation import made
 from reports.made_lifetime import LIFETIME
-from reports.test_page import made
 
 FAR = "folder=study/best&split=ood-far"
 

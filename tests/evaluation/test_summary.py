@@ -9,7 +9,7 @@ from rich.console import Console
 from quickstudy.evaluation.numbers import bounded
 from quickstudy.evaluation.summary import table
 from quickstudy.reports.wording import Wording
-from reports.test_page import made
+from reports.made_evaluation import made
 
 LEVELS = {"rl2": 0.85, "Bayes optimum (exact)": 0.8, "Thompson sampling": 0.7, "random": 0.2}
 

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from quickstudy.export.c_form import CWriter
+from quickstudy.export.c_form import c_body
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.parity import COMPILER_FLAGS
 
@@ -23,7 +23,7 @@ def c_function(program, folder):
     names = {value: f"in_{name}" if value.shape else f"in_{name}[0]" for name, value in program.inputs.items()}
     names |= {constant: f"w{number}" for number, constant in enumerate(program.constants) if constant.shape}
     targets = {name: f"out_{name}" if value.shape else f"out_{name}[0]" for name, value in program.outputs.items()}
-    lines, arrays = CWriter(program, names).body(targets)
+    lines, arrays = c_body(program, names, targets)
     weights = [
         f"static const {c_type(constant)} {names[constant]}[] = {{{', '.join(map(c_literal, constant.array.ravel()))}}};"
         for constant in program.constants

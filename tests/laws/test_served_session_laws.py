@@ -14,6 +14,7 @@ from laws.by_hand import assert_close
 from laws.cases import MAKERS
 from laws.subject import LIFETIMES, Subject, row
 from quickstudy.serving.events import Acted, Rewarded
+from quickstudy.serving.judgement import effect_of_reward
 from quickstudy.serving.memory import begun, bring_up_to_date, replayed
 from quickstudy.serving.policy import SessionPolicy
 from quickstudy.serving.programs import AgentPrograms
@@ -113,7 +114,7 @@ def test_the_memory_does_not_depend_on_the_order_of_rewards(case, data):
     for *_, number, message in sorted(sent, key=lambda one: one[:2]):
         record = records[number]
         step = None if isinstance(message, Acted) else record.by_id.get(message.decision_id)
-        if isinstance(message, Acted) or (step is not None and record.judged(step, message) == "applied"):
+        if isinstance(message, Acted) or (step is not None and effect_of_reward(record, step, message) == "applied"):
             record.apply(message)
         if data.draw(st.booleans()):
             bring_up_to_date(case.programs, [(records[number], memories[number]) for number in numbers])

@@ -10,11 +10,12 @@ import pytest
 from gymnasium import spaces
 
 import quickstudy as qs
-from quickstudy.protocol.casting import host_observation, traced_observation
+from quickstudy.protocol.casting import host_observation
 from quickstudy.protocol.errors import SpecError, TaskDistributionError
 from quickstudy.protocol.flat_observations import flat_space, name_of_number
 from quickstudy.protocol.records import Outcome, Spec, spec_from_description
 from quickstudy.protocol.task_distribution import TaskDistribution
+from quickstudy.protocol.traced_casting import traced_observation
 
 ROBOT = spaces.Dict(
     {

@@ -5,84 +5,16 @@ import html.parser
 import re
 import xml.etree.ElementTree
 
-import gymnasium
-import numpy as np
 import pytest
 
 from marks import slow_but
-from quickstudy.evaluation import evaluate, measures
-from quickstudy.evaluation.measures import Anchors, LifetimeRewards
-from quickstudy.evaluation.results import Control, Evaluation, Result
-from quickstudy.numerics import statistics
-from quickstudy.numerics.statistics import Draws
+from quickstudy.evaluation.results import Control
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.records import Spec
 from quickstudy.reports import canvas
 from quickstudy.reports.page import write_report
 from quickstudy.reports.wording import Wording
+from reports.made_evaluation import RUN, made, metrics
 from reports.made_lifetime import LIFETIME
-
-RUN = {
-    "command": "quickstudy train rl2 some-tasks --seeds 2 --budget 5m",
-    "algorithm": {"name": "rl2", "config": {"cell": "gru", "hidden_size": 64}},
-    "distribution": {"name": "some-tasks", "config": {"arms": 5}},
-    "training": {"budget": "5m", "seeds": 2},
-    "versions": {"jax": "0.0"},
-}
-
-
-def made(levels, *, horizon=1, episodes=20, split="test", trained=("rl2",), anchors=True, tasks=30):
-    """An evaluation of agents whose mean reward rises to their level; trained ones have two seeds."""
-    spec = Spec(
-        observation_space=gymnasium.spaces.Discrete(1),
-        action_space=gymnasium.spaces.Discrete(2),
-        horizon=horizon,
-        episodes=episodes,
-    )
-    steps, generator = spec.lifetime_steps, np.random.default_rng(7)
-    rise = 1 - np.exp(-np.arange(steps) / max(1, steps / 8))
-    of_tasks = statistics.draw_counts(tasks, resamples=100, seed=0)
-    known = Anchors(floor=np.full(tasks, 0.2 * steps), ceiling=np.full(tasks, 0.9 * steps))
-    known = known if anchors else Anchors(floor=None, ceiling=None)
-    results, returns, draws = {}, {}, {}
-    for name, level in levels.items():
-        seeds = 2 if name in trained else 1
-        reward = (generator.random((seeds, tasks, steps)) < 0.2 + (level - 0.2) * rise).astype(np.float32)
-        draws[name] = Draws(seeds=statistics.draw_counts(seeds, resamples=100, seed=1), tasks=of_tasks)
-        lives = LifetimeRewards(reward=reward, valid=np.ones_like(reward, bool))
-        returns[name] = lives.returns
-        results[name] = Result(
-            trained=name in trained,
-            seeds=seeds,
-            memory_bytes=2048,
-            decision_microseconds={"median": 12.0, "percentile_99": 40.0},
-            **measures.measure_adaptation(lives, known, draws[name], spec=spec, thresholds=(0.5, 0.9)),
-        )
-    first = next((name for name in levels if name in trained), next(iter(levels)))
-    anchor = [None if x is None else statistics.Estimate(value=x[0], low=x[0], high=x[0]) for x in (known.floor, known.ceiling)]
-    return Evaluation(
-        distribution={"name": "some-tasks", "config": {"arms": 5}},
-        spec=spec.describe(),
-        split=split,
-        label=evaluate.split_label(split),
-        tasks=tasks,
-        seed=0,
-        task_hash="0123456789abcdef" * 4,
-        reference=first,
-        floor=anchor[0],
-        ceiling=anchor[1],
-        results=results,
-        comparisons=tuple(evaluate.compare(first, other, returns, draws) for other in levels if other != first),
-        definitions=measures.definitions(spec),
-        command=f"quickstudy evaluate runs/one --split {split}",
-        machine="a machine",
-    )
-
-
-def metrics(*, lines=20):
-    for update in range(lines):
-        line = {"update": update, "steps": 1000 * update, "seconds": 1.0, "train_return": [5.0 + update, 6.0]}
-        yield line | ({"held_out_return": [7.0, 8.0 + update]} if update % 5 == 0 else {})
 
 
 class Page(html.parser.HTMLParser):
@@ -230,37 +162,6 @@ def test_a_page_without_metrics_or_baselines_or_returns(levels, tmp_path):
 def test_no_evaluation_is_no_report(tmp_path):
     with pytest.raises(UsageError, match="at least one evaluation"):
         write_report(tmp_path, evaluations=[])
-
-
-def test_labels_that_would_overlap_are_moved_apart_and_keep_their_order():
-    assert canvas.spread([0.0, 1.0], apart=0.1) == [0.0, 1.0]
-    assert canvas.spread([0.5, 0.5], apart=0.2) == pytest.approx([0.4, 0.6])
-    places = canvas.spread([0.1, 0.11, 0.12, 0.3, 0.31], apart=0.1)
-    assert np.diff(places).min() >= 0.1 - 1e-9
-    assert canvas.spread([0.0, 0.0, 0.0], apart=0.1) == pytest.approx([0.0, 0.1, 0.2])
-    assert canvas.spread([0.95, 1.0], apart=0.1) == pytest.approx([0.9, 1.0])
-
-
-def test_every_curve_is_named_at_the_height_where_it_ends():
-    with canvas.style_context():
-        _, axes = canvas.canvas()
-        for slope in (1.0, 10.0):
-            axes.plot([0, 1, 2], [0, slope, 2 * slope])
-        pens = canvas.pens([("steep", True), ("flat", False)])
-        canvas.label_ends(axes, [("steep", 20.0, pens["steep"]), ("flat", 2.0, pens["flat"])])
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
-    # The axes reach a twentieth beyond the data at either end.
-    assert heights == pytest.approx({"steep": 21 / 22, "flat": 3 / 22})
-
-
-def test_names_beside_a_curve_do_not_move_its_limits():
-    with canvas.style_context():
-        figure, axes = canvas.canvas()
-        axes.plot([1, 2], [5.0, 9.0])
-        before = axes.get_ylim()
-        canvas.label_ends(axes, [("above", 9.0, None), ("below", 5.0, None)])
-        figure.canvas.draw()
-        assert axes.get_ylim() == before
 
 
 def test_the_first_sentence_says_whether_the_agent_adapts_and_controls_have_its_colour(levels, tmp_path):

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from reports.test_page import RUN, made, metrics, page_of
+from reports.made_evaluation import RUN, made, metrics
+from reports.test_page import page_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MEASURE = """<script>addEventListener("load", () => {

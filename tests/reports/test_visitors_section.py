@@ -9,7 +9,7 @@ from quickstudy.numerics.statistics import Estimate
 from quickstudy.protocol.errors import UsageError
 from quickstudy.reports.page import write_report
 from quickstudy.reports.visitors_section import HEADING, visitors_section, visitors_sentences
-from reports.test_page import made
+from reports.made_evaluation import made
 
 LEVELS = {AGENT: 0.8, GUARDED: 0.79, "popularity": 0.4, LINUCB: 0.6, "mixture-prior Bayes": 0.8}
 

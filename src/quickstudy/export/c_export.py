@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.export.c_form import CWriter
+from quickstudy.export.c_form import c_body
 from quickstudy.export.c_operations import HELPERS, c_literal, c_type
 from quickstudy.export.c_replay import field, replay_source
 from quickstudy.export.contract import in_a_comment, sizes_of, whole_range
@@ -200,7 +200,7 @@ def _copy(target: str, source: str) -> str:
 
 
 def _function(program: Program, names: Mapping[Value, str], into: Mapping[str, str]) -> str:
-    lines, arrays = CWriter(program, names).body(into)
+    lines, arrays = c_body(program, names, into)
     used = "\n".join(lines)
     given = [*names.values(), *into.values()]
     flags = [name for name in ("terminated", "truncated", "episode") if name in given]

@@ -3,9 +3,11 @@
 A task may say `terminated=False`, count rewards in whole numbers, or observe 64-bit numbers. It means what it says, so this is
 cast to the types of the spec. What cannot be cast without losing something is refused: a fraction where ids are observed, a
 wide whole number where the space says bytes, text.
+
+Here are single values that come from outside JAX: from environments in Python, services, sensors and people.
+`traced_casting.py` has the resets and steps of tasks in JAX.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -13,87 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.protocol.errors import SpecError, TaskDistributionError
+from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.flat_observations import one_hot_part, values_by_name
-from quickstudy.protocol.records import Outcome, Spec
-from quickstudy.protocol.spaces import COMPOSITE, Composite, Space, flattened
+from quickstudy.protocol.spaces import COMPOSITE, Composite, Space
 
 _LONGEST_SHOWN = 60
 """Characters of what came that a message shows."""
-
-
-def cast_reset(reset: Callable, spec: Spec) -> Callable:
-    """`reset` of a task distribution in JAX, whose results then have the types of the spec.
-
-    Args:
-      reset: `(task, key) -> (state, observation)`, of the user.
-      spec: of the tasks.
-    Returns:
-      A function that raises TaskDistributionError, which names what came, where something cannot be cast.
-    """
-    if getattr(reset, "cast_to", None) == spec.observation_space:
-        return reset
-
-    def cast(task: Any, key: Any) -> tuple[Any, Any]:
-        came = reset(task, key)
-        if not isinstance(came, tuple) or len(came) != 2:
-            raise TaskDistributionError(f"reset gives {described(came)}; it must give a state and an observation.")
-        state, observation = came
-        return jax.tree.map(_strong, state), traced_observation("reset", observation, spec.given_observations)
-
-    cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
-    return cast
-
-
-def cast_step(step: Callable, spec: Spec) -> Callable:
-    """`step` of a task distribution in JAX, whose results then have the types of the spec, and of the state that it was given.
-
-    Args:
-      step: `(task, state, action, key) -> (state, Outcome)`, of the user.
-      spec: of the tasks.
-    Returns:
-      A function that raises TaskDistributionError, which names what came, where something cannot be cast.
-    """
-    if getattr(step, "cast_to", None) == spec.observation_space:
-        return step
-
-    def cast(task: Any, state: Any, action: Any, key: Any) -> tuple[Any, Outcome]:
-        came = step(task, state, action, key)
-        if not isinstance(came, tuple) or len(came) != 2 or not isinstance(came[1], Outcome):
-            raise TaskDistributionError(f"step gives {described(came)}; it must give a state and an Outcome.")
-        following, outcome = came
-        return _state_like(state, following), Outcome(
-            observation=traced_observation("step", outcome.observation, spec.given_observations),
-            reward=_traced_number("reward", outcome.reward, jnp.float32),
-            terminated=_traced_number("terminated", outcome.terminated, jnp.bool_),
-            truncated=_traced_number("truncated", outcome.truncated, jnp.bool_),
-        )
-
-    cast.cast_to = spec.observation_space  # type: ignore[attr-defined]
-    return cast
-
-
-def traced_observation(giver: str, observation: Any, space: Space | Composite) -> jax.Array:
-    """An observation that `giver` gave inside a compiled program, with the shape and type of its space; parts are flattened.
-
-    Raises:
-      TaskDistributionError: it cannot be cast.
-    """
-    if isinstance(space, COMPOSITE):
-        try:
-            parts = list(values_by_name(giver, observation, space))
-        except ValueError as error:
-            raise TaskDistributionError(str(error)) from error
-        return jnp.concatenate(
-            [flattened(traced_observation(_with_part(giver, name), value, part), part) for name, value, part in parts]
-        )
-    wanted = _wanted(space)
-    came = _as_array(observation, f"{giver} gives an observation", must=wanted)
-    if not _fits(came, space):
-        raise TaskDistributionError(
-            f"{giver} gives an observation {described(observation)}; the observation space asks for {wanted}."
-        )
-    return came.astype(_type_of(space))
 
 
 def host_observation(giver: str, observation: Any, space: Space | Composite) -> np.ndarray:
@@ -114,25 +41,23 @@ def host_observation(giver: str, observation: Any, space: Space | Composite) -> 
         came = np.asarray(observation)
     except ValueError as error:
         raise ValueError(f"{giver} gives an observation that is no array: {error}.") from error
-    shape, wanted = tuple(space.shape or ()), _type_of(space)
+    shape, wanted = tuple(space.shape or ()), element_type(space)
     if came.dtype.kind in "biuf" and came.shape == shape:
         with np.errstate(over="ignore", invalid="ignore"):
             cast = came.astype(wanted)
         if wanted.kind == "f" or np.array_equal(cast, came):
             return cast
-    raise ValueError(f"{giver} gives an observation {described(observation)}; the observation space asks for {_wanted(space)}.")
-
-
-def _with_part(giver: str, name: str) -> str:
-    return f"{giver} (part {name!r})"
+    raise ValueError(
+        f"{giver} gives an observation {described(observation)}; the observation space asks for {asked_by(space)}."
+    )
 
 
 def _host_part(giver: str, name: str, value: Any, space: Any) -> np.ndarray:
-    cast = host_observation(_with_part(giver, name), value, space)
+    cast = host_observation(of_part(giver, name), value, space)
     try:
         return one_hot_part(cast, space)
     except IndexError as error:
-        raise ValueError(f"{_with_part(giver, name)} gives {value!s:.80}, which is no element of {space}.") from error
+        raise ValueError(f"{of_part(giver, name)} gives {value!s:.80}, which is no element of {space}.") from error
 
 
 def host_number(name: str, value: Any) -> float:
@@ -174,7 +99,7 @@ class Elements:
     """
 
     def __init__(self, space: Space, *, what: str = "an observation"):
-        self._what, self.space, self.kind, self._shape = what, space, _type_of(space), tuple(space.shape or ())
+        self._what, self.space, self.kind, self._shape = what, space, element_type(space), tuple(space.shape or ())
         self._low: Any
         self._high: Any
         if isinstance(space, gymnasium.spaces.Discrete):
@@ -200,7 +125,8 @@ class Elements:
                 element = host_observation("the program around the agent", observation, self.space)
             except ValueError as error:
                 raise self._refusal(observation) from error
-        if ((element < self._low) | (element > self._high)).any() and not self._only_nonfinite_outside(element):
+        outside = (element < self._low) | (element > self._high)
+        if outside.any() and (outside & np.isfinite(element)).any():
             raise self._refusal(observation)
         return element
 
@@ -227,10 +153,6 @@ class Elements:
             raise self._refusal(came[first[0]], whose=f"the observation of session {first[0]}")
         return cast
 
-    def _only_nonfinite_outside(self, element: np.ndarray) -> bool:
-        outside = (element < self._low) | (element > self._high)
-        return not (outside & np.isfinite(element)).any()
-
     def _refusal(self, observation: Any, *, whose: str = "") -> SpecError:
         shown = " ".join(repr(observation).split())
         came = shown if len(shown) < _LONGEST_SHOWN else described(observation)
@@ -243,6 +165,11 @@ def _numbers(given: Any) -> np.ndarray:
         return np.asarray(given)
     except ValueError:
         return np.asarray(given, object)
+
+
+def of_part(giver: str, name: str) -> str:
+    """What gave a part of an observation, for messages."""
+    return f"{giver} (part {name!r})"
 
 
 def described(value: Any) -> str:
@@ -258,74 +185,20 @@ def described(value: Any) -> str:
         except Exception:  # rows of different lengths, or anything else
             return type(value).__name__
         kind, shape = array.dtype, array.shape
-    return f"{kind}{list(shape)}" if _kind(kind) in "biuf" else type(value).__name__
+    return f"{kind}{list(shape)}" if kind_of(kind) in "biuf" else type(value).__name__
 
 
-def _fits(came: jax.Array, space: Space) -> bool:
-    """Whether every array of this shape and type can be cast to the space's without loss."""
-    wanted = _type_of(space)
-    if came.shape != tuple(space.shape or ()):
-        return False
-    if jnp.issubdtype(came.dtype, jnp.floating) or wanted.kind == "f":
-        return wanted.kind == "f" and _kind(came.dtype) in "biuf"
-    return _kind(came.dtype) in "biu" and np.can_cast(came.dtype, wanted)
-
-
-def _kind(dtype: Any) -> str:
+def kind_of(dtype: Any) -> str:
     """The letter of a kind of numbers, as NumPy has it; short floats of JAX are floats."""
     return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
 
 
-def _type_of(space: Space) -> np.dtype:
+def element_type(space: Space) -> np.dtype:
+    """The type that the elements of a space have in JAX."""
     kind = jnp.int32 if isinstance(space, gymnasium.spaces.Discrete) else space.dtype
     return np.dtype(jax.dtypes.canonicalize_dtype(kind))
 
 
-def _wanted(space: Space) -> str:
+def asked_by(space: Space) -> str:
+    """The type and shape that a space asks for, for messages."""
     return "a whole number" if isinstance(space, gymnasium.spaces.Discrete) else f"{space.dtype}{list(space.shape or ())}"
-
-
-def _as_array(value: Any, what: str, *, must: str) -> jax.Array:
-    try:
-        return jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TaskDistributionError(f"{what} {described(value)}; it must be {must}.") from error
-
-
-def _traced_number(name: str, value: Any, kind: Any) -> jax.Array:
-    must = "one truth value, bool[]" if kind is jnp.bool_ else "one float, float32[]"
-    came = _as_array(value, f"step gives {name}", must=must)
-    if came.size != 1 or _kind(came.dtype) not in "biuf":
-        raise TaskDistributionError(f"step gives {name} {described(value)}; it must be {must}.")
-    return came.reshape(()).astype(kind)
-
-
-def _state_like(before: Any, after: Any) -> Any:
-    """The state that `step` gave, with the types of the state that it was given."""
-    given, came = (str(jax.tree.structure(state)) for state in (before, after))
-    if given != came:
-        raise TaskDistributionError(f"step turns a state {given} into {came}; it must keep its structure.")
-    return jax.tree_util.tree_map_with_path(_leaf_like, before, after)
-
-
-def _leaf_like(path: tuple, before: Any, after: Any) -> Any:
-    before, after = _strong(before), _strong(after)
-    if before.shape == after.shape and before.dtype == after.dtype:
-        return after
-    is_key = any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (before, after))
-    castable = not is_key and (_kind(before.dtype) == "f" or np.can_cast(after.dtype, before.dtype))
-    if castable and before.shape == after.shape:
-        return after.astype(before.dtype)
-    name = jax.tree_util.keystr(path, simple=True, separator=".")
-    came, given = (f"{x.dtype}{list(x.shape)}" for x in (after, before))
-    raise TaskDistributionError(
-        f"step turns a state{f' ({name})' if name else ''} {given} into {came}. Let reset give it in the type and shape that "
-        "step gives, as in jnp.float32(0) for 0."
-    )
-
-
-def _strong(leaf: Any) -> jax.Array:
-    """An array whose type does not give way to that of another, as that of a Python number does."""
-    array = jnp.asarray(leaf)
-    is_key = jnp.issubdtype(array.dtype, jax.dtypes.extended)
-    return array if is_key else jax.lax.convert_element_type(array, array.dtype)

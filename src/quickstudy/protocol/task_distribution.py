@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
-from quickstudy.protocol.casting import cast_reset, cast_step
 from quickstudy.protocol.errors import TaskDistributionError, UnknownNameError
 from quickstudy.protocol.records import Outcome, Spec
 from quickstudy.protocol.task_values import see_into_dataclasses
+from quickstudy.protocol.traced_casting import cast_reset, cast_step
 
 Task = TypeVar("Task")
 State = TypeVar("State")

@@ -1,41 +1,25 @@
-"""The engine of the server: it gathers requests, answers them by compiled programs, and has the answers stored.
+"""The engine of the server, as its other threads see it: they send requests, wait for answers, and promote versions.
 
     requests ──> inbox ──> one thread: load, fold, decide ──> commits ──> one thread: write ──> answers
                                           └── fast decisions are answered here
 
-Rewards are answered when the disk has them. Decisions are answered as soon as they are made if this server owns its store
-(`durability="fast"`), because the same decision is made again from the same state. Where several servers share a store, a
-decision is answered when its commit succeeded, so no two servers decide the same slot.
+What is behind the inbox is in `rounds.py`.
 """
 
-import contextlib
-import logging
-import queue
 import threading
-import time
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from quickstudy.serving.asked import Answer, Asked, asked_together
-from quickstudy.serving.committer import CommitJob, Committer
-from quickstudy.serving.inbox import Inbox
-from quickstudy.serving.live import LiveSession
-from quickstudy.serving.refusal import Refusal, cannot_store, internal, stopping
-from quickstudy.serving.requests import Act, Look, Open, Request, SessionName
+from quickstudy.serving.asked import Answer, asked_together
+from quickstudy.serving.refusal import Refusal, cannot_store, stopping
+from quickstudy.serving.requests import Look, Request, SessionName
+from quickstudy.serving.rounds import Rounds
 from quickstudy.serving.served_agent import ServedAgent
 from quickstudy.serving.shelf import StoreShelf
-from quickstudy.serving.stores.store import Store, StoreError
+from quickstudy.serving.stores.store import Store
 from quickstudy.serving.versioned import VersionedSessions
 from quickstudy.serving.versions import Versions
-
-_log = logging.getLogger("quickstudy.serving")
-
-_MOST_AT_ONCE = 64
-"""Requests of one round: more save little, and keep other tenants waiting."""
-_MOST_TRIES = 20
-"""Times that a request is done again because another server had changed its session."""
 
 
 class Engine:
@@ -65,15 +49,10 @@ class Engine:
         versions: Versions | None = None,
     ):
         self.versions, self.store = versions or Versions(served, moves=moves), store
-        self._strict, self._fast = strict, store.exclusive and not strict
-        self._most_waiting, self._most_sessions = most_waiting, most_sessions
+        self._most_waiting = most_waiting
         self._shelf = StoreShelf(self.versions, store, most=most_live)
         self._sessions = VersionedSessions(self.versions, self._shelf, store)
-        self._inbox = Inbox(_MOST_AT_ONCE)
-        self._held: dict[SessionName, deque[Asked]] = {}
-        self._committer = Committer(store, stored=self._on_stored, failed=self._on_failed)
-        self._thread = threading.Thread(target=self._run, name="quickstudy-engine", daemon=True)
-        self._counts: Counter[str] = Counter()
+        self._rounds = Rounds(store, self._shelf, self._sessions, strict=strict, most_sessions=most_sessions)
         self.waiting, self.draining, self.ready = 0, False, False
         self._count_lock = threading.Lock()
 
@@ -84,9 +63,7 @@ class Engine:
           StoreError: the store cannot be read or written.
         """
         self._sessions.prepare(self.versions.current, self.versions.shadow)
-        self._counts.update(self.store.counts())
-        self._committer.start()
-        self._thread.start()
+        self._rounds.start()
         self.ready = True
 
     @property
@@ -114,15 +91,13 @@ class Engine:
     def stop(self) -> None:
         """Answers and stores the requests so far, and stops; later requests are refused."""
         self.draining = True
-        self._inbox.put(None)
-        self._thread.join()
-        self._committer.stop()
+        self._rounds.stop()
         self.store.close()
 
     @property
     def trouble(self) -> str | None:
         """Why requests that change something are refused now; None if they are not."""
-        error = self._committer.error
+        error = self._rounds.error
         return None if error is None else str(error)
 
     @property
@@ -146,7 +121,7 @@ class Engine:
             answer(answers)
 
         self._count(len(requests))
-        self._inbox.put(asked_together(requests, done))
+        self._rounds.put(asked_together(requests, done))
 
     def _count(self, requests: int) -> None:
         with self._count_lock:
@@ -157,8 +132,9 @@ class Engine:
         self._refuse_unless_serving()
         if self.waiting >= self._most_waiting:
             raise Refusal("overloaded", f"{self.waiting} requests wait already.", hint="Send the request again in a second.")
-        if self._committer.error is not None and not all(isinstance(request, Look) for request in requests):
-            raise cannot_store(self._committer.error)
+        error = self._rounds.error
+        if error is not None and not all(isinstance(request, Look) for request in requests):
+            raise cannot_store(error)
 
     def _refuse_unless_serving(self) -> None:
         if self.draining:
@@ -181,10 +157,7 @@ class Engine:
 
     def delete(self, name: SessionName) -> bool:
         """Deletes a session; within `call` only. False if there is none."""
-        self._shelf.drop(name)
-        deleted = self.store.delete(name)
-        self._counts[name.tenant] -= deleted
-        return deleted
+        return self._rounds.delete(name)
 
     def call(self, function: Callable[[StoreShelf], Any]) -> Future:
         """Calls a function between two rounds, when everything so far is stored; its result is that of the future.
@@ -194,146 +167,5 @@ class Engine:
         """
         self._refuse_unless_serving()
         future: Future = Future()
-        self._inbox.put((function, future))
+        self._rounds.put((function, future))
         return future
-
-    def _run(self) -> None:
-        while (item := self._inbox.next()) is not None:
-            if isinstance(item, list):
-                self._round(item)
-            elif callable(item):
-                item()
-            else:
-                self._called(*item)
-        while self._held:
-            self._committer.flush()
-            self._finish(self._inbox.rest(waits=True))
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._finish(self._inbox.rest(waits=False))
-
-    def _finish(self, item: Any) -> None:
-        """What is left to do for an item of the inbox when the server stops."""
-        if isinstance(item, list):
-            _give_all(item, stopping())
-        elif isinstance(item, tuple):
-            item[1].set_exception(stopping())
-        elif item is not None:
-            item()
-
-    def _round(self, asked: list[Asked]) -> None:
-        """Answers requests; those of sessions with a commit under way are held where another server might change them."""
-        ready = [one for one in asked if not self._is_held(one)]
-        if not ready:
-            return
-        self._committer.wait_for_room()
-        now = time.time()
-        try:
-            self._shelf.fetch(one.request.name for one in ready)
-            ready = [one for one in ready if self._within_quota(one)]
-            answers = self._sessions.process([one.request for one in ready])
-        except StoreError as error:
-            _give_all(ready, cannot_store(error))
-            return
-        except Exception as error:
-            _log.exception("a round of %d requests failed", len(ready))
-            self._committer.flush()  # what was sent is stored; what is fresh is not known to be sound
-            for one in ready:
-                self._shelf.drop(one.request.name)
-            _give_all(ready, internal(error))
-            return
-        self._commit(list(zip(ready, answers, strict=True)), now)
-        self._shelf.make_room()
-
-    def _commit(self, answered: list[tuple[Asked, Any]], now: float) -> None:
-        names = {one.request.name for one, _ in answered}
-        live = [self._shelf.live.get(name) for name in names]
-        changed = {session.name: session for session in live if isinstance(session, LiveSession) and session.fresh}
-        for session in changed.values():
-            if session.version == 0:
-                self._counts[session.name.tenant] += 1
-        waits: list[tuple[Asked, Any]] = []
-        at_once: list[tuple[Asked, Any]] = []
-        for one, answer in answered:
-            refused = isinstance(answer, Refusal) or isinstance(one.request, Look)
-            fast = self._fast and isinstance(one.request, Act)
-            (at_once if refused or fast or not self._unsettled(one.request.name) else waits).append((one, answer))
-        changes = [self._shelf.change_of(session, now) for session in changed.values()]
-        if not self.store.exclusive:
-            self._held.update({name: deque() for name in changed})
-        for one, answer in at_once:
-            one.give(answer)
-        if changes or waits:
-            self._committer.put(
-                CommitJob(changes, waits, durable=self._strict or any(not isinstance(o.request, Act) for o, _ in waits))
-            )
-
-    def _unsettled(self, name: SessionName) -> bool:
-        """Whether a session has changes that are not stored yet."""
-        session = self._shelf.live.get(name)
-        return isinstance(session, LiveSession) and bool(session.fresh or session.sent)
-
-    def _is_held(self, one: Asked) -> bool:
-        held = self._held.get(one.request.name)
-        if held is not None:
-            held.append(one)
-        return held is not None
-
-    def _within_quota(self, one: Asked) -> bool:
-        """Whether a request does not open one session too many; it is refused otherwise."""
-        opens = isinstance(one.request, Act | Open) and one.request.name not in self._shelf.live
-        most = self._most_sessions
-        if most is None or not opens or self._counts[one.request.name.tenant] < most:
-            return True
-        one.give(Refusal("quota", f"this tenant has {most} sessions, which is its limit.", hint="Delete some of them."))
-        return False
-
-    def _called(self, function: Callable[[StoreShelf], Any], future: Future) -> None:
-        self._committer.flush()
-        try:
-            if self._committer.error is not None:
-                raise cannot_store(self._committer.error)
-            future.set_result(function(self._shelf))
-        except StoreError as error:
-            future.set_exception(cannot_store(error))
-        except Exception as error:
-            future.set_exception(error)
-
-    def _on_stored(self, jobs: list[CommitJob], lost: set[SessionName]) -> None:
-        """In the committer's thread: gives the answers, and has the rest done by the engine's thread."""
-        again = []
-        for one, answer in (waiting for job in jobs for waiting in job.waiting):
-            if one.request.name in lost:
-                again.append(one)
-            else:
-                one.give(answer)
-        stored = {change.name: change.events[-1].number for job in jobs for change in job.changes if change.events}
-        self._inbox.put(lambda: self._after_commit(stored, lost, again))
-
-    def _on_failed(self, jobs: list[CommitJob], error: StoreError) -> None:
-        names = {change.name for job in jobs for change in job.changes}
-        for one, _ in (waiting for job in jobs for waiting in job.waiting):
-            one.give(cannot_store(error))
-        if not self.store.exclusive:
-            self._inbox.put(lambda: self._after_commit({}, names, []))
-        else:
-            for job in jobs:
-                job.waiting.clear()
-
-    def _after_commit(self, stored: dict[SessionName, int], lost: set[SessionName], again: list[Asked]) -> None:
-        for name in lost:
-            self._shelf.drop(name)
-        for name, number in stored.items():
-            if name not in lost:
-                self._shelf.stored(name, number)
-        released = [one for name in {*stored, *lost} for one in self._held.pop(name, ())]
-        for one in again:
-            one.tries += 1
-            if one.tries > _MOST_TRIES:
-                one.give(Refusal("overloaded", "other servers keep changing this session.", hint="Send it again."))
-        self._round([one for one in again if one.tries <= _MOST_TRIES] + released)
-
-
-def _give_all(asked: list[Asked], answer: Any) -> None:
-    for one in asked:
-        one.give(answer)

@@ -1,4 +1,4 @@
-"""A session's recorded lifetime, and the rules by which events change it. Nothing here computes a memory.
+"""A session's recorded lifetime, and the rules by which events change it. No memory is computed here, and nothing is refused.
 
     slot       0          1          2          3          4
     decision   a0         a1         a2         a3         (next)
@@ -37,7 +37,6 @@ from quickstudy.serving.events import (
 )
 from quickstudy.serving.log import counted_numbers
 from quickstudy.serving.policy import SessionPolicy
-from quickstudy.serving.refusal import Refusal
 
 _FLAGS = struct.Struct("=f4I")
 
@@ -106,7 +105,7 @@ class Record:
         self.revisions: dict[int, int] = {}
 
     def apply(self, event: Event) -> None:
-        """Takes an event in. Events were judged before, so nothing is refused here."""
+        """Takes an event in that was judged before (`judgement.py`)."""
         self.events += 1
         match event:
             case Opened():
@@ -129,32 +128,6 @@ class Record:
             case RolledBack():
                 raise TypeError("a rollback needs the whole log: see `recorded`.")
 
-    def slot_of_next(self, *, new_episode: bool) -> int:
-        """The slot of a decision that comes now.
-
-        Raises:
-          Refusal: the session or its lifetime is over, or the last step is known not to have ended its episode.
-        """
-        if self.ended:
-            raise Refusal("conflict", "the session has ended.", hint="Open another session.")
-        slot = self.next
-        if new_episode and slot % self.horizon:
-            if self.goes_on:
-                raise Refusal(
-                    "conflict",
-                    "a new episode cannot begin here: the last reward says that its episode goes on.",
-                    field="new_episode",
-                    hint='Send "terminated" or "truncated" with the last reward of an episode.',
-                )
-            slot = next_slot(slot - 1, True, horizon=self.horizon)
-        if slot >= self.lifetime_steps and self.policy.at_end == "stop":
-            raise Refusal(
-                "conflict",
-                f"the lifetime of {self.lifetime_steps} steps that this agent was made for is over.",
-                hint="Open another session, or serve with at_end=new or at_end=continue.",
-            )
-        return slot
-
     @property
     def over(self) -> bool:
         """Whether the next decision begins a new lifetime."""
@@ -175,43 +148,6 @@ class Record:
             for step in self.steps.values()
             if step.due is not None and not step.final and now >= step.due
         ]
-
-    def judged(self, step: Step, came: Rewarded) -> str:
-        """What a reward does to its decision: `applied`, `repeated`, or the reason why it changes nothing.
-
-        Raises:
-          Refusal: it contradicts what is known.
-        """
-        if self.ended:
-            return "ended"
-        said = Message(came.reward, came.successor, came.terminated, came.truncated)
-        if came.reward_id in step.messages:
-            if step.messages[came.reward_id] != said:
-                raise contradiction(step, came)
-            return "repeated"
-        if step.reason is not None:
-            return step.reason
-        if step.final:
-            if self.policy.aggregate == "first":
-                return "first"
-            raise contradiction(step, came)
-        if self.frozen:
-            return "frozen"
-        if step.valid and came.successor != step.successor:
-            raise Refusal(
-                "conflict",
-                f"another reward of decision {step.decision_id!r} named another observation that followed.",
-                field="observation",
-                hint="Send the same observation with every reward of a decision.",
-            )
-        if (came.terminated or came.truncated) and self._went_on(step.slot):
-            raise Refusal(
-                "conflict",
-                f"decision {step.decision_id!r} cannot end its episode: the episode went on after it.",
-                field="terminated" if came.terminated else "truncated",
-                hint='Send "new_episode": true with the first decision of an episode if the last reward is still open.',
-            )
-        return "applied"
 
     def settled(self) -> int:
         """The first slot, a multiple of the cadence, before which nothing can change."""
@@ -275,11 +211,6 @@ class Record:
         flags = _FLAGS.pack(reward, *ends, slot // self.horizon, happened)
         return step.observation + step.decision + step.successor + flags
 
-    def _went_on(self, slot: int) -> bool:
-        """Whether a later decision lies in the same episode."""
-        following = slot + 1
-        return following % self.horizon != 0 and following in self.steps
-
     def _acted(self, event: Acted) -> None:
         step = Step(event.slot, event.decision_id, event.observation, event.decision, event.due)
         step.number, step.frozen = self.events, self.frozen
@@ -320,18 +251,6 @@ class Record:
         if step.slot == self.next - 1:
             self.goes_on = not step.ends
             self.next = next_slot(step.slot, step.ends, horizon=self.horizon)
-
-
-def contradiction(step: Step, came: Rewarded) -> Refusal:
-    """The refusal of a reward that differs from those that were taken in."""
-    return Refusal(
-        "conflict",
-        f"decision {step.decision_id!r} was rewarded already, with something else.",
-        field="reward",
-        expected=", ".join(repr(message.reward) for message in step.messages.values()),
-        got=repr(came.reward),
-        hint="A reward cannot be changed. Where a decision has several, serve with an aggregate and give each a reward_id.",
-    )
 
 
 def recorded(log: list[Event], spec: Spec, *, cadence: int, policy: SessionPolicy) -> Record:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.serving.events import Acted, Ended, Event, Frozen, Opened, Renewed, Rewarded, RolledBack, Shadowed, Thawed
+from quickstudy.serving.judgement import effect_of_reward, slot_of_next
 from quickstudy.serving.live import LiveSession, Memory, Shelf
 from quickstudy.serving.log import checked_events
 from quickstudy.serving.memory import Memories, begun, bring_up_to_date, rows_of
@@ -219,7 +220,7 @@ class Sessions:
         if session.record.over:
             session.take(Renewed(at=now))
             session.memories = None
-        return session.record.slot_of_next(new_episode=request.new_episode), observation
+        return slot_of_next(session.record, new_episode=request.new_episode), observation
 
     def _decided(self, acting: list[tuple[int, LiveSession, Act, int, bytes]]) -> tuple[list[bytes], list[bytes]]:
         """What is decided, and what the shadow would have decided."""
@@ -285,11 +286,11 @@ class Sessions:
             truncated=request.truncated and not request.terminated,
         )
         step = record.by_id.get(request.decision_id)
-        judged = record.judged(step, event) if step is not None else answer_to(found, event, record.policy)
-        if judged in ("applied", "frozen"):
+        effect = effect_of_reward(record, step, event) if step is not None else answer_to(found, event, record.policy)
+        if effect in ("applied", "frozen"):
             session.take(event)
-        applied = judged in ("applied", "repeated")
-        return {"decision_id": request.decision_id, "applied": applied, "reason": None if judged == "applied" else judged}
+        applied = effect in ("applied", "repeated")
+        return {"decision_id": request.decision_id, "applied": applied, "reason": None if effect == "applied" else effect}
 
     def _find(self, session: LiveSession, decision_id: str) -> Settled | None:
         """What is known of a decision, also where its step was settled and forgotten."""

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from quickstudy.serving.events import Acted, Event, Lapsed, Rewarded
+from quickstudy.serving.judgement import contradiction
 from quickstudy.serving.policy import SessionPolicy
-from quickstudy.serving.record import Message, Step, contradiction
+from quickstudy.serving.record import Message, Step
 
 
 class Settled(NamedTuple):
@@ -15,7 +16,7 @@ class Settled(NamedTuple):
 
 
 def answer_to(settled: Settled, came: Rewarded, policy: SessionPolicy) -> str:
-    """What a reward for a settled decision does, as `Record.judged` says it; it never changes anything.
+    """What a reward for a settled decision does, as `effect_of_reward` says it; it never changes anything.
 
     Raises:
       Refusal: the reward contradicts that which was taken in.

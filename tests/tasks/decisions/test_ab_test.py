@@ -14,7 +14,8 @@ from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.protocol.errors import SpecError, UnknownNameError
 from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.rollout.runner import run_on_tasks
-from quickstudy.tasks.decisions.ab_test import SPLITS, AbTest, AbTestTask, long_run, rates_at
+from quickstudy.tasks.decisions.ab_test import SPLITS, AbTest
+from quickstudy.tasks.decisions.ab_test_task import AbTestTask, long_run, rates_at
 
 KEY = jax.random.key(0)
 SMALL = {"looks": 3, "users_per_look": 100, "horizon_users": 1000}

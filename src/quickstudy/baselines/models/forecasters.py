@@ -5,36 +5,29 @@ The forecasters, in the order of `NAMES`. z is the value, f the forecast of the 
     naive             f = z
     seasonal naive    f = the value of m - 1 steps ago
     mean              f = the mean of all values
-    SES               l += max(α, 1/n) (z - l)                         f = l
-    Holt              l += b + α e, b += α β e                         f = l + b
+    SES, Holt, ETS    exponential smoothing, with several settings side by side (`exponential_smoothing`)
     AR                f = θ · (1, z, z before), θ by recursive least squares
-    ETS               l += φ b + α e, b = φ b + α β e, s += γ e        f = l + φ b + s
     Theta             SES of the values without season, plus half of the slope b of a straight line:  f = l + b / (2 α) + s
     level shifts      f = the expected level, if the level jumps at unknown times (`level_shifts`, with its usual numbers)
 
-e is the error of the forecaster's own last forecast, and n the number of values since the last reset. SES, Holt and ETS run
-with several smoothing constants side by side. They forecast with those of the smallest recent squared error. So they are fitted
-to the series as it comes in.
-
-A *reset* of strength r, between 0 and 1, says that the level has changed: levels move by r of the way to the newest value, n is
-reduced to 1 + (1 - r)(n - 1), and trends shrink by the factor 1 - r. What is known about the season and about the AR
-coefficients remains; the AR coefficients become free to move. `level shifts` finds shifts by itself: a reset changes nothing of
-it.
+l, b, s and α are level, slope, season and smoothing constant. A *reset* of strength r, between 0 and 1, says that the level has
+changed: levels move by r of the way to the newest value, the number n of values since the last reset is reduced to
+1 + (1 - r)(n - 1), and trends shrink by the factor 1 - r. What is known about the season and about the AR coefficients remains;
+the AR coefficients become free to move. `level shifts` finds shifts by itself: a reset changes nothing of it.
 
 Values are in units of the mean absolute change from step to step, so errors are those of the mean absolute scaled error (MASE,
 Hyndman & Koehler 2006).
 
-Sources: Hyndman et al. 2008 (SES, Holt, ETS), Hyndman & Billah 2003 (Theta as SES with drift), Ljung & Söderström 1983
-(recursive least squares). Changed: smoothing constants come from a small grid; the gain of SES is at least 1/n, so that after a
-reset the level is a mean.
+Sources: Hyndman & Billah 2003 (Theta as SES with drift), Ljung & Söderström 1983 (recursive least squares).
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from quickstudy.baselines.models import exponential_smoothing as smoothing
 from quickstudy.baselines.models import level_shifts
+from quickstudy.baselines.models.exponential_smoothing import DAMPING, ETS, HOLT, SES
 from quickstudy.baselines.models.level_shifts import HAZARD, SIZE, RunLengths
 from quickstudy.protocol.records import record
 from quickstudy.protocol.sequences import scan, where
@@ -48,13 +41,6 @@ MOST_HISTORY = 2 * LONGEST
 KEPT_ERRORS = 0.9
 """Factor of older errors in the mean absolute error that is shown."""
 
-_SES = np.array([0.05, 0.1, 0.2, 0.4, 0.7], np.float32)
-_HOLT = np.array([[0.2, 0.1], [0.5, 0.1], [0.2, 0.4], [0.5, 0.4]], np.float32)
-"""Rows α, β."""
-_ETS = np.array([[0.2, 0.1, 0.0], [0.1, 0.1, 0.15], [0.4, 0.1, 0.15]], np.float32)
-"""Rows α, β, γ; the first has no season."""
-_DAMPING = 0.9
-_KEPT_LOSS = 0.97
 _THETA, _KEPT_LINE = 0.3, 0.99
 _AR_KEPT, _AR_FIRST, _AR_MOST = 0.99, 0.5, 100.0
 _NOISE = level_shifts.noise_of(HAZARD, SIZE)
@@ -99,7 +85,6 @@ def begin(value: Float[Array, ""], period: Int[Array, ""]) -> Forecasters:
       value: `[]`, in units of the mean absolute change.
       period: `[]`, steps of a season, at most 52.
     """
-    level = lambda rows, width: jnp.zeros((rows, width)).at[:, 0].set(value).at[:, -1].set(1.0)  # noqa: E731
     one = jnp.ones(())
     return Forecasters(
         recent=jnp.full(LONGEST, value),
@@ -107,10 +92,10 @@ def begin(value: Float[Array, ""], period: Int[Array, ""]) -> Forecasters:
         seen=one,
         period=period,
         total=value,
-        ses=level(len(_SES), 2),
-        holt=level(len(_HOLT), 3),
-        ets=level(len(_ETS), 3),
-        season=jnp.zeros((len(_ETS), LONGEST)),
+        ses=smoothing.begin(value, settings=len(SES), width=2),
+        holt=smoothing.begin(value, settings=len(HOLT), width=3),
+        ets=smoothing.begin(value, settings=len(ETS), width=3),
+        season=jnp.zeros((len(ETS), LONGEST)),
         ar=jnp.float32([0.0, 1.0, 0.0]),
         spread=_AR_FIRST * jnp.eye(3),
         line=jnp.stack([one, 0 * one, 0 * one, value, 0 * one]),
@@ -150,18 +135,18 @@ def after_padded_history(values: Float[Array, " history"], period: Int[Array, ""
 
 def forecasts(state: Forecasters) -> Float[Array, " forecasters"]:
     """What each forecaster says about the next value, in the order of `NAMES`."""
-    newest, best = state.recent[0], _best_ets(state)
+    newest, best = state.recent[0], smoothing.best(state.ets)
     slope = _slope(state.line)
     drift = 0.5 * slope * (1 - (1 - _THETA) ** state.count) / _THETA
     said = jnp.stack(
         [
             newest,
-            (state.recent * _season_ago(state)).sum(),
+            (state.recent * smoothing.season_ago(state.period, LONGEST)).sum(),
             state.total / state.seen,
-            _of_best(state.ses[:, 0], state.ses[:, -1]),
-            _of_best(state.holt[:, 0] + state.holt[:, 1], state.holt[:, -1]),
+            smoothing.of_best(state.ses[:, 0], state.ses),
+            smoothing.of_best(state.holt[:, 0] + state.holt[:, 1], state.holt),
             state.ar @ _regressors(state),
-            best @ _ets_forecasts(state),
+            best @ smoothing.ets_forecasts(state.ets, state.season),
             state.theta + drift + best @ state.season[:, 0],
             level_shifts.expected_level(state.level),
         ]
@@ -175,10 +160,10 @@ def forecasts_ahead(state: Forecasters, steps: int) -> Float[Array, "steps forec
     The trend of ETS is damped, those of Holt and Theta go on, and AR takes its own forecasts as the values before. The farthest
     forecast of h steps ahead is h times as far from the newest value as that of one step.
     """
-    newest, best = state.recent[0], _best_ets(state)
+    newest, best = state.recent[0], smoothing.best(state.ets)
     ahead = jnp.arange(steps, dtype=jnp.float32)  # beside one step
     place = jnp.mod(jnp.arange(steps), state.period)
-    damped = jnp.cumsum(_DAMPING ** (ahead + 1))
+    damped = jnp.cumsum(DAMPING ** (ahead + 1))
     slope = _slope(state.line)
     drift = 0.5 * slope * ((1 - (1 - _THETA) ** state.count) / _THETA + ahead)
     season = (best @ state.season)[place]
@@ -189,13 +174,13 @@ def forecasts_ahead(state: Forecasters, steps: int) -> Float[Array, "steps forec
         said = jnp.clip(said, newest - limit, newest + limit)
         return (said, before[0]), said
 
-    of_holt = lambda part: _of_best(part, state.holt[:, -1])  # noqa: E731
+    of_holt = lambda part: smoothing.of_best(part, state.holt)  # noqa: E731
     said = jnp.stack(
         [
             jnp.full(steps, newest),
             state.recent[state.period - 1 - place],
             jnp.full(steps, state.total / state.seen),
-            jnp.full(steps, _of_best(state.ses[:, 0], state.ses[:, -1])),
+            jnp.full(steps, smoothing.of_best(state.ses[:, 0], state.ses)),
             of_holt(state.holt[:, 0]) + (ahead + 1) * of_holt(state.holt[:, 1]),
             scan(regress, (newest, state.recent[1]), limit)[1],
             best @ state.ets[:, 0] + damped * (best @ state.ets[:, 1]) + season,
@@ -212,9 +197,9 @@ def take_in(state: Forecasters, value: Float[Array, ""]) -> Forecasters:
     error = value - forecasts(state)
     count, seen = state.count + 1, state.seen + 1
     ar, spread = _least_squares(state, value)
-    best = _best_ets(state)
+    best = smoothing.best(state.ets)
     without_season = value - best @ state.season[:, 0]
-    ets, season = _ets_after(state, value)
+    ets, season = smoothing.ets_after(state.ets, state.season, value, seen=state.seen, period=state.period)
     ones, ages, squares, values, products = state.line
     older = [ones, ages + ones, squares + 2 * ages + ones, values, products + values]
     line = _KEPT_LINE * jnp.stack(older) + jnp.stack([jnp.ones(()), *jnp.zeros(2), value, jnp.zeros(())])
@@ -224,8 +209,8 @@ def take_in(state: Forecasters, value: Float[Array, ""]) -> Forecasters:
         seen=seen,
         period=state.period,
         total=state.total + value,
-        ses=_ses_after(state.ses, value, count),
-        holt=_holt_after(state.holt, value),
+        ses=smoothing.ses_after(state.ses, value, count),
+        holt=smoothing.holt_after(state.holt, value),
         ets=ets,
         season=season,
         ar=ar,
@@ -242,7 +227,7 @@ def reset(state: Forecasters, strength: Float[Array, ""]) -> Forecasters:
     """What is remembered after a reset of this strength `[]`, between 0 and 1; 0 changes nothing."""
     newest, kept = state.recent[0], 1 - strength
     moved = lambda level, value: level + strength * (value - level)  # noqa: E731
-    without_season = newest - _best_ets(state) @ _last_season(state)
+    without_season = newest - smoothing.best(state.ets) @ _last_season(state)
     return Forecasters(
         recent=state.recent,
         count=1 + kept * (state.count - 1),
@@ -267,59 +252,8 @@ def _level_after(level: RunLengths, value: Float[Array, ""]) -> RunLengths:
     return level_shifts.take_in(level, value, noise=_NOISE, hazard=HAZARD, size=SIZE)
 
 
-def _of_best(said: Float[Array, " settings"], loss: Float[Array, " settings"]) -> Float[Array, ""]:
-    return (said * jax.nn.one_hot(jnp.argmin(loss), loss.size)).sum()
-
-
-def _best_ets(state: Forecasters) -> Float[Array, " settings"]:
-    """One-hot: the setting of ETS with the smallest recent error."""
-    return jax.nn.one_hot(jnp.argmin(state.ets[:, -1]), len(_ETS))
-
-
-def _season_ago(state: Forecasters) -> Float[Array, " 52"]:
-    """One-hot: the place of the value that is one season before the next."""
-    return (jnp.arange(LONGEST) == state.period - 1).astype(jnp.float32)
-
-
 def _last_season(state: Forecasters) -> Float[Array, " settings"]:
-    """The season of the newest value, for each setting of ETS; 0 in the first season, when it is still whatever was new."""
-    return jnp.where(state.seen > state.period.astype(jnp.float32), (state.season * _season_ago(state)[None]).sum(1), 0.0)
-
-
-def _ets_forecasts(state: Forecasters) -> Float[Array, " settings"]:
-    return state.ets[:, 0] + _DAMPING * state.ets[:, 1] + state.season[:, 0]
-
-
-def _ses_after(ses: Float[Array, "settings 2"], value: Array, count: Array) -> Float[Array, "settings 2"]:
-    error = value - ses[:, 0]
-    level = ses[:, 0] + jnp.maximum(_SES, 1 / count) * error
-    return jnp.stack([level, _loss_after(ses[:, -1], error)], axis=1)
-
-
-def _holt_after(holt: Float[Array, "settings 3"], value: Array) -> Float[Array, "settings 3"]:
-    level, trend, loss = holt.T
-    error = value - level - trend
-    alpha, beta = _HOLT.T
-    return jnp.stack([level + trend + alpha * error, trend + alpha * beta * error, _loss_after(loss, error)], axis=1)
-
-
-def _ets_after(state: Forecasters, value: Array) -> tuple[Float[Array, "settings 3"], Float[Array, "settings 52"]]:
-    """Level, trend and error of ETS, and its season. In the first season its gain is 1, then 1/2, until it reaches γ."""
-    level, trend, loss = state.ets.T
-    error = value - _ets_forecasts(state)
-    alpha, beta, gamma = _ETS.T
-    seasons = 1 + jnp.floor((state.seen - 1) / state.period.astype(jnp.float32))
-    gain = jnp.where(gamma > 0, jnp.maximum(gamma, 1 / seasons), 0.0)
-    newest = state.season[:, 0] + gain * error
-    shifted = jnp.concatenate([state.season[:, 1:], jnp.zeros((len(_ETS), 1))], axis=1)
-    last = _season_ago(state)[None]
-    season = (1 - last) * shifted + last * newest[:, None]
-    level, trend = level + _DAMPING * trend + alpha * error, _DAMPING * trend + alpha * beta * error
-    return jnp.stack([level, trend, _loss_after(loss, error)], axis=1), season
-
-
-def _loss_after(loss: Float[Array, " settings"], error: Float[Array, " settings"]) -> Float[Array, " settings"]:
-    return _KEPT_LOSS * loss + (1 - _KEPT_LOSS) * jnp.square(error)
+    return smoothing.last_season(state.season, seen=state.seen, period=state.period)
 
 
 def _regressors(state: Forecasters) -> Float[Array, " 3"]:

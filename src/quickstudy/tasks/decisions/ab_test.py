@@ -16,8 +16,8 @@ A test has k arms, and arm 0 is the control. Users come in looks (the batches af
   is not better is shipped in at most 5 % of tests, whatever the agent does. The observation ends with a mask of allowed
   actions. Going on after the last look keeps the control.
 
-An arm that is shipped earns its long-run rate, without novelty and with the sign after a flip. The best arm has the highest
-long-run rate.
+What is hidden in a test, and the rates that follow from it, are in `ab_test_task`. An arm that is shipped earns its long-run rate,
+without novelty and with the sign after a flip. The best arm has the highest long-run rate.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the base rate.
 
@@ -39,7 +39,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.baselines.models import ab_test as model
 from quickstudy.baselines.models import gate as gates
@@ -51,6 +51,7 @@ from quickstudy.protocol.memory import check_memory
 from quickstudy.protocol.records import Outcome, Spec, record
 from quickstudy.protocol.task_distribution import TaskDistribution, mark_split
 from quickstudy.tasks.decisions.ab_test_rules import rules_of_ab_tests
+from quickstudy.tasks.decisions.ab_test_task import AbTestTask, describe, long_run, rates_at
 
 SPLITS = (
     "train",
@@ -65,9 +66,6 @@ SPLITS = (
 RATES = (0.002, 0.5)
 """Lowest and highest base rate, except in `ood:rare`."""
 LARGE_LIFTS, LONG_DELAY, RARE, UNCOUNTED = 0.4, 14.0, (0.00025, 0.001), 0.05
-
-_NEVER = 1e6
-_LOWEST, _HIGHEST = 1e-5, 0.99
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,27 +154,6 @@ class AbTest:
             episodes=1,
             action_mask=self.gated,
         )
-
-
-@record
-class AbTestTask:
-    """What is hidden in one test.
-
-    `base_rate` `[]`: of the control. `lift`, `novelty` `[treatments]`: log-odds, in the long run and the first excess. `fades`
-    `[]`: looks until a novelty is a third. `week` `[]`: amplitude as a part. `arrives` `[]`: part of the conversions still to
-    come that arrives with each look. `flip` `[]`: the look before which lifts have the other sign. `uncounted` `[]`: part of a
-    treatment's users. `expects` `[]`: whether the reward is the expected loss.
-    """
-
-    base_rate: Float[Array, ""]
-    lift: Float[Array, " treatments"]
-    novelty: Float[Array, " treatments"]
-    fades: Float[Array, ""]
-    week: Float[Array, ""]
-    arrives: Float[Array, ""]
-    flip: Float[Array, ""]
-    uncounted: Float[Array, ""]
-    expects: Bool[Array, ""]
 
 
 @record
@@ -313,33 +290,3 @@ def drawn_test(settings: AbTest, split: str, key: PRNGKeyArray) -> AbTestTask:
         uncounted=jnp.float32(UNCOUNTED if split == "ood:sample-ratio-mismatch" else 0.0),
         expects=jnp.asarray(settings.expected_rewards and split == "train"),
     )
-
-
-def long_run(task: AbTestTask) -> Float[Array, " arms"]:
-    """The rate of each arm in the long run."""
-    base = jnp.log(task.base_rate) - jnp.log1p(-task.base_rate)
-    return jax.nn.sigmoid(base + jnp.concatenate([jnp.zeros(1), task.lift]))
-
-
-def rates_at(task: AbTestTask, look: Float[Array, ""]) -> Float[Array, " arms"]:
-    """The rate of each arm at a look, counted from 1."""
-    base = jnp.log(task.base_rate) - jnp.log1p(-task.base_rate)
-    sign = jnp.where(look < task.flip, -1.0, 1.0)
-    extra = sign * task.lift + task.novelty * jnp.exp(-(look - 1) / task.fades)
-    rate = jax.nn.sigmoid(base + jnp.concatenate([jnp.zeros(1), extra]))
-    weekly = 1 + task.week * jnp.cos(2 * jnp.pi * look / model.WEEK)
-    return jnp.clip(rate * weekly, _LOWEST, _HIGHEST)
-
-
-def describe(task: AbTestTask) -> dict[str, Array]:
-    """The hidden numbers by names for people."""
-    return {
-        "base_rate": task.base_rate,
-        **{f"lift_{arm}": value for arm, value in enumerate(task.lift, start=1)},
-        **{f"novelty_{arm}": value for arm, value in enumerate(task.novelty, start=1)},
-        "fades (looks)": task.fades,
-        "week (amplitude)": task.week,
-        "arrives (part a look)": task.arrives,
-        "flip (look)": task.flip,
-        "uncounted (part)": task.uncounted,
-    }
