@@ -16,8 +16,8 @@ A test has k arms, and arm 0 is the control. Users come in looks (the batches af
   is not better is shipped in at most 5 % of tests, whatever the agent does. The observation ends with a mask of allowed
   actions. Going on after the last look keeps the control.
 
-What is hidden in a test, and the rates that follow from it, are in `ab_test_task`. An arm that is shipped earns its long-run rate,
-without novelty and with the sign after a flip. The best arm has the highest long-run rate.
+What is hidden in a test, and the rates that follow from it, are in `ab_test_task`. An arm that is shipped earns its long-run
+rate, without novelty and with the sign after a flip. The best arm has the highest long-run rate.
 
 Splits are disjoint by construction: `mark_split` writes the number of the split into the base rate.
 
