@@ -94,7 +94,7 @@ def time_graph(folder, *, turns=5):
     interpreter.allocate_tensors()
     ports, results = interpreter.get_input_details(), interpreter.get_output_details()
     with np.load(folder / "vectors.npz") as file:
-        steps = {name.removeprefix("lived."): file[name] for name in file.files}
+        steps = {name.removeprefix("feedback."): file[name] for name in file.files}
     taken, empty = [], []
     for turn in range(turns):
         state = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in ports}

@@ -12,13 +12,13 @@ from quickstudy.protocol.sequences import where
 from quickstudy.rollout.program_agent import decision_of
 from quickstudy.rollout.wrapping import wrapped
 
-LIVED = ("action", "reward", "successor", "terminated", "truncated")
+FEEDBACK = ("action", "reward", "successor", "terminated", "truncated")
 
 
 def litert_agent(agent, folder):
     """The agent whose steps are those of the file in a folder.
 
-    The graph adapts and decides in one step. So `adapt` keeps what was lived, and `act` runs the graph. The next state of the
+    The graph adapts and decides in one step. So `adapt` keeps the feedback, and `act` runs the graph. The next state of the
     graph goes to `adapt` with the decision.
 
     Args:
@@ -63,8 +63,8 @@ def litert_agent(agent, folder):
         del params, key
         now = jax.tree.map(lambda leaf: leaf[0], experience)
         outcome = now.outcome
-        lived = (now.decision.action, outcome.reward, outcome.observation, outcome.terminated, outcome.truncated)
-        after = now.decision.extras["next"] | dict(zip(LIVED, lived, strict=True)) | {"begins": jnp.asarray(False)}
+        feedback = (now.decision.action, outcome.reward, outcome.observation, outcome.terminated, outcome.truncated)
+        after = now.decision.extras["next"] | dict(zip(FEEDBACK, feedback, strict=True)) | {"begins": jnp.asarray(False)}
         after = {name: jnp.asarray(after[name], leaf.dtype).reshape(leaf.shape) for name, leaf in memory.items()}
         return where(now.valid, after, memory)
 

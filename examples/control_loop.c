@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     static agent_state state;
     agent_observation reading[AGENT_OBSERVATION_LENGTH];
     agent_action action[AGENT_ACTION_LENGTH];
-    agent_lived lived = {action, AGENT_ACTION_LENGTH, 0.0f, reading, AGENT_OBSERVATION_LENGTH, 0, 0};
+    agent_feedback feedback = {action, AGENT_ACTION_LENGTH, 0.0f, reading, AGENT_OBSERVATION_LENGTH, 0, 0};
     agent_decision decision;
     pendulum plant = {0.0f, 0.0f, 1.5f * 9.0f / 1.2f, -3.0f / (1.2f * 1.2f)}; /* the motor turns in the opposite direction */
     double following = seconds(), longest = 0.0;
@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
             } else {
                 for (int i = 0; i < AGENT_OBSERVATION_LENGTH; i++) seen[i] = reading[i];
             }
-            if (agent_step(&state, started ? &lived : NULL, seen, AGENT_OBSERVATION_LENGTH, &decision) != AGENT_DONE) return 1;
+            if (agent_step(&state, started ? &feedback : NULL, seen, AGENT_OBSERVATION_LENGTH, &decision) != AGENT_DONE) return 1;
             started = 1;
             took = seconds() - began;
             longest = took > longest ? took : longest;
@@ -107,10 +107,10 @@ int main(int argc, char **argv) {
                 torque = isnan(seen[2]) ? 0.0f : within(-0.2f * seen[2], MOST_TORQUE);
             }
             action[0] = torque;
-            lived.reward = step(&plant, torque);
+            feedback.reward = step(&plant, torque);
             read_sensor(&plant, reading);
-            lived.truncated = turn == AGENT_HORIZON - 1;
-            total += lived.reward;
+            feedback.truncated = turn == AGENT_HORIZON - 1;
+            total += feedback.reward;
             following += period;
         }
         printf("episode %d: return %.0f\n", episode + 1, (double)total);

@@ -83,7 +83,7 @@ def run(folder, *, episodes=2, rate=50.0, deadline=0.005, dropouts=0.02, stalls=
     """
     agent, module = load_agent(folder)
     generator, period, horizon = np.random.default_rng(seed), 1 / rate, agent.contract["horizon"]
-    plant, state, lived = Pendulum(generator), agent.begin(), None
+    plant, state, feedback = Pendulum(generator), agent.begin(), None
     returns, late, interventions = [], [], 0
     following = time.perf_counter()
     for _ in range(episodes):
@@ -93,7 +93,7 @@ def run(folder, *, episodes=2, rate=50.0, deadline=0.005, dropouts=0.02, stalls=
             time.sleep(max(0.0, following - time.perf_counter()))
             began = time.perf_counter()
             late.append(began - following)
-            state, decision = agent.step(state, lived, reading)
+            state, decision = agent.step(state, feedback, reading)
             if generator.random() < stalls:
                 time.sleep(2 * deadline)
             torque = float(decision["policy.mean"][0])
@@ -104,7 +104,7 @@ def run(folder, *, episodes=2, rate=50.0, deadline=0.005, dropouts=0.02, stalls=
             reward = plant.step(torque)
             total += reward
             reading = dropped(plant.reading(), generator, dropouts)
-            lived = module.Lived([torque], reward, reading, truncated=turn == horizon - 1)
+            feedback = module.Feedback([torque], reward, reading, truncated=turn == horizon - 1)
             following += period
         returns.append(total)
     return returns, np.asarray(late), interventions

@@ -91,12 +91,12 @@ def test_recorded_steps_hold_what_a_port_must_be_tested_on(control):
     assert len(steps["begins"]) == 1000
     assert steps["begins"][0]
     assert steps["begins"].sum() > 1
-    assert steps["lived.terminated"].any()
-    assert steps["lived.truncated"].any()
-    assert np.isnan(steps["lived.reward"]).any()
+    assert steps["feedback.terminated"].any()
+    assert steps["feedback.truncated"].any()
+    assert np.isnan(steps["feedback.reward"]).any()
     assert np.isnan(steps["observation"]).any()
     # An observation is the successor of the step before, unless an episode has ended or a lifetime begins.
-    same = np.isclose(steps["observation"], steps["lived.successor"], equal_nan=True).all(-1)
+    same = np.isclose(steps["observation"], steps["feedback.successor"], equal_nan=True).all(-1)
     assert 0.8 < same.mean() < 1
 
 
@@ -128,7 +128,7 @@ def test_the_contract_names_everything_that_goes_in_and_comes_out(in_numpy):
     assert [one["name"] for one in contract["decision"]] == list(decision)
     for one in contract["decision"]:
         assert np.shape(decision[one["name"]]) == tuple(one["shape"])
-    assert set(contract["lived"]) == set(module.Lived._fields)
+    assert set(contract["feedback"]) == set(module.Feedback._fields)
     assert contract["bundle"]["parameters_sha256"] == load_bundle(BUNDLES / QUICK).card["parameters_sha256"]
     assert contract["lifetime_steps"] == 10
     np.testing.assert_allclose(np.exp(decision["policy.logits"]).sum(), 1, rtol=1e-5)
@@ -141,14 +141,14 @@ def test_a_step_that_is_not_finite_changes_no_memory(control, broken):
     seen = np.where([False, broken == "observation", False], np.nan, first).astype(np.float32)
     state, _ = agent.step(agent.begin(), None, seen)
     successor = np.where([broken == "successor", False, False], np.inf, later).astype(np.float32)
-    lived = module.Lived([0.5], float("nan") if broken == "reward" else -1.0, successor)
+    feedback = module.Feedback([0.5], float("nan") if broken == "reward" else -1.0, successor)
     names = [part["name"] for part in agent.contract["state"]["memory"]]
-    after, decision = agent.step(state, lived, later)
+    after, decision = agent.step(state, feedback, later)
     for name, before, now in zip(names, state.memory, after.memory, strict=True):
         if name.startswith("memory.memory"):
             np.testing.assert_array_equal(before, now, err_msg=name)
     assert decision["nonfinite_steps.steps"] == 1
-    healthy, _ = agent.step(state, lived._replace(reward=-1.0, successor=later), later)
+    healthy, _ = agent.step(state, feedback._replace(reward=-1.0, successor=later), later)
     changed = any(not np.array_equal(a, b) for a, b in zip(state.memory[:1], healthy.memory[:1], strict=True))
     assert changed or broken == "observation"
 
@@ -156,9 +156,9 @@ def test_a_step_that_is_not_finite_changes_no_memory(control, broken):
 def test_the_last_finite_number_takes_the_place_of_one_that_is_not(control):
     module, agent = opened(control)
     state, _ = agent.step(agent.begin(), None, [0.1, 0.2, 0.3])
-    lived = module.Lived([0.5], -1.0, [0.4, 0.5, 0.6])
-    _, whole = agent.step(state, lived, [0.4, 0.5, 0.6])
-    _, filled = agent.step(state, lived, [float("nan"), 0.5, float("inf")])
+    feedback = module.Feedback([0.5], -1.0, [0.4, 0.5, 0.6])
+    _, whole = agent.step(state, feedback, [0.4, 0.5, 0.6])
+    _, filled = agent.step(state, feedback, [float("nan"), 0.5, float("inf")])
     np.testing.assert_array_equal(whole["policy.mean"], filled["policy.mean"])
     assert filled["nonfinite_steps.now"]
 
@@ -177,9 +177,9 @@ def test_wrong_lengths_are_refused_in_numpy(control, changes, message):
     state, _ = agent.step(agent.begin(), None, [0.1, 0.2, 0.3])
     given = {"action": [0.5], "successor": [0.1, 0.2, 0.3], "observation": [0.1, 0.2, 0.3]} | changes
     with pytest.raises(ValueError, match=message):
-        agent.step(state, module.Lived(given["action"], 0.0, given["successor"]), given["observation"])
+        agent.step(state, module.Feedback(given["action"], 0.0, given["successor"]), given["observation"])
     with pytest.raises(ValueError, match="nothing was decided"):
-        agent.step(agent.begin(), module.Lived([0.5], 0.0, [0.1, 0.2, 0.3]), [0.1, 0.2, 0.3])
+        agent.step(agent.begin(), module.Feedback([0.5], 0.0, [0.1, 0.2, 0.3]), [0.1, 0.2, 0.3])
 
 
 def test_whole_numbers_outside_their_range_are_refused(in_numpy):
@@ -187,7 +187,7 @@ def test_whole_numbers_outside_their_range_are_refused(in_numpy):
     state, _ = agent.step(agent.begin(), None, 0)
     for action in (5, -1, 1.5):
         with pytest.raises(ValueError, match="action must be a whole number from 0 to 4"):
-            agent.step(state, module.Lived(action, 0.0, 0), 0)
+            agent.step(state, module.Feedback(action, 0.0, 0), 0)
 
 
 REFUSALS_IN_C = """
@@ -199,25 +199,25 @@ int main(void) {
     agent_state state, before;
     agent_decision decision;
     int32_t seen = 0, action = 1, wrong = 9;
-    agent_lived lived = {&action, 1, 1.0f, &seen, 1, 0, 0};
+    agent_feedback feedback = {&action, 1, 1.0f, &seen, 1, 0, 0};
     agent_begin(&state);
-    printf("%d ", agent_step(&state, &lived, &seen, 1, &decision));
+    printf("%d ", agent_step(&state, &feedback, &seen, 1, &decision));
     printf("%d ", agent_step(&state, NULL, &seen, 2, &decision));
     printf("%d ", agent_step(&state, NULL, &wrong, 1, &decision));
     printf("%d ", agent_step(&state, NULL, &seen, 1, &decision));
     before = state;
-    lived.action = &wrong;
-    printf("%d ", agent_step(&state, &lived, &seen, 1, &decision));
-    lived.action = &action;
-    lived.action_length = 0;
-    printf("%d ", agent_step(&state, &lived, &seen, 1, &decision));
+    feedback.action = &wrong;
+    printf("%d ", agent_step(&state, &feedback, &seen, 1, &decision));
+    feedback.action = &action;
+    feedback.action_length = 0;
+    printf("%d ", agent_step(&state, &feedback, &seen, 1, &decision));
     printf("%d ", memcmp(&before, &state, sizeof state) != 0);
-    lived.action_length = 1;
-    lived.reward = NAN;
-    printf("%d ", agent_step(&state, &lived, &seen, 1, &decision));
+    feedback.action_length = 1;
+    feedback.reward = NAN;
+    printf("%d ", agent_step(&state, &feedback, &seen, 1, &decision));
     printf("%d %d ", memcmp(before.memory, state.memory, sizeof state.memory) != 0, (int)decision.nonfinite_steps_steps);
-    lived.reward = 1.0f;
-    printf("%d ", agent_step(&state, &lived, &seen, 1, &decision));
+    feedback.reward = 1.0f;
+    printf("%d ", agent_step(&state, &feedback, &seen, 1, &decision));
     printf("%d %d\\n", memcmp(before.memory, state.memory, sizeof state.memory) != 0, (int)state.slot);
     return 0;
 }

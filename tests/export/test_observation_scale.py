@@ -93,16 +93,16 @@ def test_what_is_far_out_of_scale_is_read_alike(scale, tmp_path):
     bundle = agent_of("rl2", observation_scale=scale)
     export_bundle(bundle, to="numpy", folder=tmp_path, name="small", check=0)
     module = parity._module(tmp_path / "agent.py")
-    agent, state, lived = module.Agent(tmp_path, module.programs), None, None
+    agent, state, feedback = module.Agent(tmp_path, module.programs), None, None
     actors = [qs.Actor(bundle.agent, bundle.params_of(0), backend=backend) for backend in ("jax", "numpy")]
     state = agent.begin()
     for turn, row in enumerate([*ODD, *reversed(ODD)]):
         action = actors[0].act(row)
         assert actors[1].act(row) == action
-        state, decision = agent.step(state, lived, row)
+        state, decision = agent.step(state, feedback, row)
         for actor in actors:
             expected = np.asarray(actor.decision.extras["policy"].logits)
             np.testing.assert_allclose(decision["policy.logits"], expected, atol=1e-5)
             actor.observe(reward=float(turn), observation=row)
-        lived = module.Lived(action, float(turn), row)
+        feedback = module.Feedback(action, float(turn), row)
     assert jax.tree.all(jax.tree.map(lambda one: bool(np.isfinite(one).all()), actors[0].memory))

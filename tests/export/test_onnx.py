@@ -102,7 +102,7 @@ def test_a_lifetime_runs_on_the_graph_alone(quick):
     state = {one["name"]: np.zeros(one["shape"], one["dtype"]) for one in ports if one["name"].startswith("state.")}
     names = [one["name"] for one in contract["graph"]["outputs"]]
     for row in range(200):
-        given = {name: steps[f"lived.{name}"][row] for name in contract["lived"]}
+        given = {name: steps[f"feedback.{name}"][row] for name in contract["feedback"]}
         given |= {"begins": steps["begins"][row], "observation": steps["observation"][row]}
         feeds = {one["name"]: np.asarray((state | given)[one["name"]], one["dtype"]) for one in ports}
         results = dict(zip(names, session.run(None, feeds), strict=True))
@@ -151,13 +151,13 @@ def test_what_the_contract_refuses_is_refused_by_the_python_file(quick):
     module = parity._module(quick.folder / "agent.py")
     agent = module.open_agent(quick.folder)
     with pytest.raises(ValueError, match="nothing was decided yet"):
-        agent.step(agent.begin(), module.Lived(0, 1.0, 0), 0)
+        agent.step(agent.begin(), module.Feedback(0, 1.0, 0), 0)
     state, decision = agent.step(agent.begin(), None, 0)
     assert decision["policy.logits"].shape == (5,)
-    with pytest.raises(ValueError, match="lived is missing: only the first step"):
+    with pytest.raises(ValueError, match="feedback is missing: only the first step"):
         agent.step(state, None, 0)
     with pytest.raises(ValueError, match="action must be a whole number from 0 to 4"):
-        agent.step(state, module.Lived(5, 1.0, 0), 0)
+        agent.step(state, module.Feedback(5, 1.0, 0), 0)
     with pytest.raises(ValueError, match="no part of the memory is called luck"):
         agent.begin(luck=[1, 2])
 
@@ -166,8 +166,8 @@ def test_a_step_that_is_not_finite_changes_no_memory_in_onnx(quick):
     module = parity._module(quick.folder / "agent.py")
     agent = module.open_agent(quick.folder)
     state, _ = agent.step(agent.begin(), None, 0)
-    after, decision = agent.step(state, module.Lived(1, float("nan"), 0), 0)
-    healthy, _ = agent.step(state, module.Lived(1, 1.0, 0), 0)
+    after, decision = agent.step(state, module.Feedback(1, float("nan"), 0), 0)
+    healthy, _ = agent.step(state, module.Feedback(1, 1.0, 0), 0)
     assert decision["nonfinite_steps.steps"] == 1
     np.testing.assert_array_equal(state.memory[0], after.memory[0])
     assert not np.array_equal(state.memory[0], healthy.memory[0])

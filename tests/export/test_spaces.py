@@ -97,8 +97,8 @@ def test_whole_numbers_outside_their_range_are_refused_in_numpy(tmp_path):
     state, _ = agent.step(agent.begin(), None, [3, 9])
     for wrong in ([2, 5, 0], [0, 4, 0], [0, 5, 1], [0, 5.5, 0]):
         with pytest.raises(ValueError, match="action must hold whole numbers within the bounds of its space"):
-            agent.step(state, module.Lived(wrong, 0.0, [0, 0]), [0, 0])
-    agent.step(state, module.Lived([1, 7, -1], 0.0, [-3, 0]), [0, 0])
+            agent.step(state, module.Feedback(wrong, 0.0, [0, 0]), [0, 0])
+    agent.step(state, module.Feedback([1, 7, -1], 0.0, [-3, 0]), [0, 0])
 
 
 RANGES_IN_C = """
@@ -109,16 +109,16 @@ int main(void) {
     agent_decision decision;
     agent_observation seen[2] = {3, 9}, low[2] = {-4, 0}, high[2] = {0, 10};
     agent_action action[3] = {1, 7, -1}, below[3] = {0, 4, 0}, above[3] = {0, 5, 1};
-    agent_lived lived = {action, 3, 1.0f, seen, 2, 0, 0};
+    agent_feedback feedback = {action, 3, 1.0f, seen, 2, 0, 0};
     agent_begin(&state);
     printf("%d %d ", agent_step(&state, NULL, low, 2, &decision), agent_step(&state, NULL, high, 2, &decision));
     printf("%d ", agent_step(&state, NULL, seen, 2, &decision));
-    lived.action = below;
-    printf("%d ", agent_step(&state, &lived, seen, 2, &decision));
-    lived.action = above;
-    printf("%d ", agent_step(&state, &lived, seen, 2, &decision));
-    lived.action = action;
-    printf("%d\\n", agent_step(&state, &lived, seen, 2, &decision));
+    feedback.action = below;
+    printf("%d ", agent_step(&state, &feedback, seen, 2, &decision));
+    feedback.action = above;
+    printf("%d ", agent_step(&state, &feedback, seen, 2, &decision));
+    feedback.action = action;
+    printf("%d\\n", agent_step(&state, &feedback, seen, 2, &decision));
     return 0;
 }
 """

@@ -40,7 +40,7 @@ def decided_in_64_bits(module, agent, programs, vectors):
     state = agent.begin()
     for row, begins in enumerate(vectors.begins):
         state = agent.begin() if begins else state
-        after = None if begins else module.Lived(*(vectors.lived[name][row] for name in module.Lived._fields))
+        after = None if begins else module.Feedback(*(vectors.feedback[name][row] for name in module.Feedback._fields))
         state, decision = agent.step(state, after, vectors.observation[row])
         for name, numbers in rows.items():
             numbers.append(decision[name])

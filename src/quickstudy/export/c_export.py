@@ -91,7 +91,7 @@ typedef struct {{
     size_t successor_length;
     uint8_t terminated;
     uint8_t truncated;
-}} agent_lived;
+}} agent_feedback;
 
 /* {contract["policy"]["kind"]}: {contract["policy"]["says"]} */
 typedef struct {{
@@ -102,15 +102,15 @@ enum agent_status {{
     AGENT_DONE = 0,
     AGENT_WRONG_LENGTH = 1,    /* an observation or an action of another length */
     AGENT_OUT_OF_RANGE = 2,    /* a whole number that the space does not hold, or an action that is not finite */
-    AGENT_NOTHING_DECIDED = 3  /* lived, before the first decision */
+    AGENT_NOTHING_DECIDED = 3  /* feedback, before the first decision */
 }};
 
 /* The start of a lifetime.{drawn} */
 void agent_begin(agent_state *state);
 
-/* Takes in what followed the last decision, and decides on an observation. lived is NULL at the first step of a lifetime.
+/* Takes in what followed the last decision, and decides on an observation. feedback is NULL at the first step of a lifetime.
    Returns AGENT_DONE; anything else has changed nothing. One thread may call it at a time. */
-int agent_step(agent_state *state, const agent_lived *lived, const agent_observation *observation, size_t length,
+int agent_step(agent_state *state, const agent_feedback *feedback, const agent_observation *observation, size_t length,
                agent_decision *decision);
 
 #endif
@@ -123,8 +123,8 @@ def _source(
     inputs = programs.take_in.inputs
     given = {inputs[name]: f"state->{field(name)}" for name in programs.memory}
     given |= {inputs["observation"]: _input("state->observation", inputs["observation"])}
-    given |= {inputs["action"]: _input("lived->action", inputs["action"])}
-    given |= {inputs["successor"]: _input("lived->successor", inputs["successor"]), inputs["reward"]: "lived->reward"}
+    given |= {inputs["action"]: _input("feedback->action", inputs["action"])}
+    given |= {inputs["successor"]: _input("feedback->successor", inputs["successor"]), inputs["reward"]: "feedback->reward"}
     given |= {inputs[name]: name for name in ("terminated", "truncated", "episode")}
     into = {name: f"state->{field(name)}" for name in programs.memory}
     take_in = _function(programs.take_in, given | dict(names), into)
@@ -147,7 +147,8 @@ def _source(
 
 #include "agent_weights.h"
 {HELPERS}
-static void take_in(agent_state *state, const agent_lived *lived, uint8_t terminated, uint8_t truncated, int32_t episode) {{
+static void take_in(agent_state *state, const agent_feedback *feedback, uint8_t terminated, uint8_t truncated,
+                    int32_t episode) {{
 {take_in}
 }}
 
@@ -164,23 +165,23 @@ void agent_begin(agent_state *state) {{
 {checks["observation"]}    return AGENT_DONE;
 }}
 
-static int check_lived(const agent_state *state, const agent_lived *lived) {{
+static int check_feedback(const agent_state *state, const agent_feedback *feedback) {{
     if (!state->decided) return AGENT_NOTHING_DECIDED;
-    if (lived->action == NULL || lived->action_length != AGENT_ACTION_LENGTH) return AGENT_WRONG_LENGTH;
-{checks["action"]}    return check_observation(lived->successor, lived->successor_length);
+    if (feedback->action == NULL || feedback->action_length != AGENT_ACTION_LENGTH) return AGENT_WRONG_LENGTH;
+{checks["action"]}    return check_observation(feedback->successor, feedback->successor_length);
 }}
 
-int agent_step(agent_state *state, const agent_lived *lived, const agent_observation *observation, size_t length,
+int agent_step(agent_state *state, const agent_feedback *feedback, const agent_observation *observation, size_t length,
                agent_decision *decision) {{
     int status = check_observation(observation, length);
-    if (status == AGENT_DONE && lived != NULL) status = check_lived(state, lived);
+    if (status == AGENT_DONE && feedback != NULL) status = check_feedback(state, feedback);
     if (status != AGENT_DONE) return status;
-    if (lived != NULL) {{
+    if (feedback != NULL) {{
         const int32_t episode = state->slot / AGENT_HORIZON;
-        const uint8_t terminated = lived->terminated != 0;
+        const uint8_t terminated = feedback->terminated != 0;
         const uint8_t last = state->slot % AGENT_HORIZON == AGENT_HORIZON - 1;
-        const uint8_t truncated = !terminated && (lived->truncated || last);
-        take_in(state, lived, terminated, truncated, episode);
+        const uint8_t truncated = !terminated && (feedback->truncated || last);
+        take_in(state, feedback, terminated, truncated, episode);
         state->slot = terminated || truncated ? (episode + 1) * AGENT_HORIZON : state->slot + 1;
     }}
     memcpy(state->observation, observation, sizeof state->observation);
@@ -205,7 +206,7 @@ def _function(program: Program, names: Mapping[Value, str], into: Mapping[str, s
     given = [*names.values(), *into.values()]
     flags = [name for name in ("terminated", "truncated", "episode") if name in given]
     unused = [f"(void){name};" for name in flags if not re.search(rf"\b{name}\b", used)]
-    read = [name for name in ("lived", "state") if any(text.startswith(f"{name}->") for text in given)]
+    read = [name for name in ("feedback", "state") if any(text.startswith(f"{name}->") for text in given)]
     unused += [f"(void){name};" for name in read if f"{name}->" not in used]
     return "\n".join(f"    {line}" for line in [*arrays, *unused, *lines])
 
@@ -213,8 +214,8 @@ def _function(program: Program, names: Mapping[Value, str], into: Mapping[str, s
 def _checks(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, str]:
     """Tests of whole numbers against their range, and of actions for numbers that are not finite; `tables` are their bounds."""
     found = {"tables": ""}
-    for name, element in (("observation", contract["observation"]), ("action", contract["lived"]["action"])):
-        given = "observation" if name == "observation" else "lived->action"
+    for name, element in (("observation", contract["observation"]), ("action", contract["feedback"]["action"])):
+        given = "observation" if name == "observation" else "feedback->action"
         if element["kind"] == "Discrete":
             low, high = element["start"], element["start"] + element["n"] - 1
             found[name] = f"    if ({given}[0] < {low} || {given}[0] > {high}) return AGENT_OUT_OF_RANGE;\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from quickstudy.export.c_operations import c_literal, c_type
-from quickstudy.export.vectors import LIVED, Vectors
+from quickstudy.export.vectors import FEEDBACK, Vectors
 from quickstudy.programs.program import Value
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -21,7 +21,7 @@ def packed_vectors(vectors: Vectors, programs: StepPrograms) -> bytes:
     inputs = programs.take_in.inputs
     columns = [vectors.begins.astype(np.int32)]
     columns += [vectors.memory_at_start[name] for name in sorted(programs.drawn_at_start)]
-    columns += [vectors.lived[name].astype(inputs[name].dtype) for name in LIVED]
+    columns += [vectors.feedback[name].astype(inputs[name].dtype) for name in FEEDBACK]
     columns += [vectors.observation.astype(inputs["observation"].dtype)]
     columns += [vectors.decision[name] for name in programs.decision]
     fields = [(f"f{n}", column.dtype.newbyteorder("<"), column.shape[1:]) for n, column in enumerate(columns)]
@@ -48,7 +48,7 @@ def replay_source(programs: StepPrograms, sizes: Mapping[str, np.ndarray], head:
     inputs, outputs = programs.take_in.inputs, programs.decide.outputs
     row: Sequence[tuple[str, Value]] = [
         *((f"start_{field(name)}", inputs[name]) for name in drawn),
-        *((name, inputs[name]) for name in LIVED),
+        *((name, inputs[name]) for name in FEEDBACK),
         ("observation", inputs["observation"]),
         *((f"decided_{field(name)}", value) for name, value in outputs.items()),
     ]
@@ -127,7 +127,7 @@ int main(int argc, char **argv) {{
     uint64_t check = 14695981039346656037u;
     agent_state state;
     agent_decision decision;
-    agent_lived lived;
+    agent_feedback feedback;
     const long times = argc > 2 ? atol(argv[2]) : 0;
     double *taken = NULL, *empty = NULL;
     long timed = 0;
@@ -149,22 +149,22 @@ int main(int argc, char **argv) {{
         if (begins) {{
             agent_begin(&state);{begun}
         }}
-        lived.action = action;
-        lived.action_length = AGENT_ACTION_LENGTH;
-        lived.reward = reward[0];
-        lived.successor = successor;
-        lived.successor_length = AGENT_OBSERVATION_LENGTH;
-        lived.terminated = terminated[0];
-        lived.truncated = truncated[0];
+        feedback.action = action;
+        feedback.action_length = AGENT_ACTION_LENGTH;
+        feedback.reward = reward[0];
+        feedback.successor = successor;
+        feedback.successor_length = AGENT_OBSERVATION_LENGTH;
+        feedback.terminated = terminated[0];
+        feedback.truncated = truncated[0];
         for (long again = 0; again < times; again++, timed++) {{
             agent_state copy = state;
             double began = microseconds();
-            (void)agent_step(&copy, begins ? NULL : &lived, observation, AGENT_OBSERVATION_LENGTH, &decision);
+            (void)agent_step(&copy, begins ? NULL : &feedback, observation, AGENT_OBSERVATION_LENGTH, &decision);
             taken[timed] = microseconds() - began;
             began = microseconds();
             empty[timed] = microseconds() - began;
         }}
-        if (agent_step(&state, begins ? NULL : &lived, observation, AGENT_OBSERVATION_LENGTH, &decision) != AGENT_DONE) {{
+        if (agent_step(&state, begins ? NULL : &feedback, observation, AGENT_OBSERVATION_LENGTH, &decision) != AGENT_DONE) {{
             fprintf(stderr, "step %d was refused\\n", (int)row);
             return 1;
         }}

@@ -13,9 +13,10 @@ from quickstudy.protocol.spaces import describe_space
 from quickstudy.rollout.step_programs import StepPrograms
 
 _TEXTS = {
-    "call": "step(state, lived, observation) gives the next state and a decision. lived is what followed the last decision; "
-    "there is none at the first step of a lifetime. The agent adapts to lived first. Then it decides on observation.",
-    "end_of_episode": "Set terminated or truncated in lived; successor is the true last observation of the episode, and "
+    "call": "step(state, feedback, observation) gives the next state and a decision. feedback is what followed the last "
+    "decision; there is none at the first step of a lifetime. The agent adapts to feedback first. Then it decides on "
+    "observation.",
+    "end_of_episode": "Set terminated or truncated in feedback; successor is the true last observation of the episode, and "
     "observation is the first of the next. The state goes on: what was learned in one episode is known in the next. After "
     "`horizon` steps an episode is truncated in any case.",
     "end_of_lifetime": "The agent was trained and measured for `lifetime_steps` slots on one task. Begin a new state for a new "
@@ -23,7 +24,7 @@ _TEXTS = {
     "not_finite": "A step with a reward or an observation that is not finite counts as a step that did not happen: it changes "
     "no memory of the task. A reward that is not known is NaN. In an observation that is decided on, the last finite number "
     "takes the place of each number that is not finite.",
-    "refused": "A wrong length, a whole number outside its range, an action that is not finite, and lived before the first "
+    "refused": "A wrong length, a whole number outside its range, an action that is not finite, and feedback before the first "
     "decision are refused; the state is unchanged then. Bounds of numbers with a fraction are not checked.",
     "randomness": "There is none in the agent. The caller draws an action from the numbers of the policy, or takes the "
     "likeliest.",
@@ -84,7 +85,7 @@ def contract(
     observation = _element(spec.observation_space, blank_observation(spec).dtype)
     kind = type(programs.policy).__name__
     return {
-        "format": 1,
+        "format": 2,
         "bundle": bundle,
         "seed": seed,
         **_TEXTS,
@@ -92,7 +93,7 @@ def contract(
         "episodes": spec.episodes,
         "lifetime_steps": spec.lifetime_steps,
         "observation": observation,
-        "lived": {
+        "feedback": {
             "action": _element(spec.action_space, programs.take_in.inputs["action"].dtype),
             "reward": {"shape": [], "dtype": "float32", "unit": "that of the tasks the agent was trained on; NaN if not known"},
             "successor": observation,

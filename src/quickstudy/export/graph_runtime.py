@@ -1,6 +1,6 @@
 """Runs an exported agent whose form is one graph.
 
-The part below the mark goes into `agent.py` of an exported folder, beside `Lived`, `State` and the checks of
+The part below the mark goes into `agent.py` of an exported folder, beside `Feedback`, `State` and the checks of
 `numpy_runtime.py`, and beside `open_graph` of the runtime that runs the graph.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.export.numpy_runtime import Lived, State, _begun, _reader
+from quickstudy.export.numpy_runtime import Feedback, State, _begun, _reader
 from quickstudy.export.onnx_runtime import open_graph  # in the file, that of its own runtime
 
 # The agent.
@@ -33,7 +33,7 @@ class Agent:
         self._nothing = [np.zeros(shape, dtype) for dtype, shape in self._ports.values()]
         self._parts = len(self.contract["state"]["memory"])
         self._decided = [one["name"] for one in self.contract["decision"]]
-        action, observation = self.contract["lived"]["action"], self.contract["observation"]
+        action, observation = self.contract["feedback"]["action"], self.contract["observation"]
         self._read_action = self._reader(action, "action")
         self._read_successor, self._read_observation = (
             self._reader(observation, name) for name in ("successor", "observation")
@@ -49,36 +49,36 @@ class Agent:
         """
         return _begun(self.contract, self._nothing[: self._parts], drawn)
 
-    def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
+    def step(self, state: State, feedback: Feedback | None, observation: Any) -> tuple[State, dict[str, Any]]:
         """Takes in what followed the last decision, and decides.
 
         Args:
           state: from `begin` or from the last step; it is not changed.
-          lived: what followed the last decision; None at the first step of a lifetime, and only there.
+          feedback: what followed the last decision; None at the first step of a lifetime, and only there.
           observation: that is acted on now.
         Returns:
           The next state, and numbers of the policy, value and belief by the names of the contract.
         Raises:
-          ValueError: a length or a whole number that the contract does not allow, nothing was decided that `lived` could
-            follow, or `lived` is missing.
+          ValueError: a length or a whole number that the contract does not allow, nothing was decided that `feedback` could
+            follow, or `feedback` is missing.
         """
         seen = self._read_observation(observation)
-        if (state.observation is None) != (lived is None):
+        if (state.observation is None) != (feedback is None):
             raise ValueError(
-                "nothing was decided yet, so nothing can have followed. Give lived=None at the first step."
+                "nothing was decided yet, so nothing can have followed. Give feedback=None at the first step."
                 if state.observation is None
-                else "lived is missing: only the first step of a lifetime has none."
+                else "feedback is missing: only the first step of a lifetime has none."
             )
         # In the order of the contract.
-        if lived is None:
+        if feedback is None:
             feeds = [*state.memory, *self._nothing[self._parts :]]
             feeds[self._parts + 2], feeds[-1] = _TRUTHS[True], seen
         else:
-            action = self._read_action(lived.action)
+            action = self._read_action(feedback.action)
             if self._continuous and not np.isfinite(action).all():
                 raise ValueError("an action must be finite, since somebody has taken it.")
-            reward, successor = np.asarray(lived.reward, np.float32), self._read_successor(lived.successor)
-            ends = _TRUTHS[bool(lived.terminated)], _TRUTHS[bool(lived.truncated)]
+            reward, successor = np.asarray(feedback.reward, np.float32), self._read_successor(feedback.successor)
+            ends = _TRUTHS[bool(feedback.terminated)], _TRUTHS[bool(feedback.truncated)]
             slot = np.asarray(state.slot, np.int32)
             feeds = [*state.memory, state.observation, slot, _TRUTHS[False], action, reward, successor, *ends, seen]
         results, parts = self._run(feeds), self._parts

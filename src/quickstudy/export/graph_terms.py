@@ -11,9 +11,9 @@ STATE, NEXT = "state.", "next_state."
 """What names of the state begin with, where it goes in and where it comes out."""
 _BEGINS = (
     "begins is true at the first step of a lifetime, and only there. The graph then starts from its initial memory. It reads "
-    "nothing of lived, and of state only what is drawn at the start; give zeros of the right shapes. Every output next_state.X "
-    "goes back in as state.X. The graph does not check whole numbers against their ranges. It does not check that actions are "
-    "finite either."
+    "nothing of feedback, and of state only what is drawn at the start; give zeros of the right shapes. Every output "
+    "next_state.X goes back in as state.X. The graph does not check whole numbers against their ranges. It does not check "
+    "that actions are finite either."
 )
 
 
@@ -30,11 +30,11 @@ def graph_terms(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str
 
 def _ports(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Names, types and shapes of what goes into the graph and comes out. State has no axes of length one."""
-    lived, observation = contract["lived"], contract["observation"]
+    feedback, observation = contract["feedback"], contract["observation"]
     inputs, memory = programs.take_in.inputs, list(programs.memory)
     state: list[tuple[Any, ...]] = [(name, inputs[name].dtype, inputs[name].shape) for name in memory]
     state += [("observation", inputs["observation"].dtype, observation["shape"]), ("slot", np.int32, ())]
-    given = [(name, inputs[name].dtype, lived[name]["shape"]) for name in lived]
+    given = [(name, inputs[name].dtype, feedback[name]["shape"]) for name in feedback]
     taken = [*((STATE + name, *rest) for name, *rest in state), ("begins", np.bool_, ()), *given]
     taken += [("observation", inputs["observation"].dtype, observation["shape"])]
     made = [(NEXT + name, *rest) for name, *rest in state]

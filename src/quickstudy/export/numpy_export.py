@@ -47,13 +47,13 @@ def numpy_files(programs: StepPrograms, initial: Mapping[str, np.ndarray], *, ti
     code = _runtime()
     source = "".join((
         _HEAD.format(title=in_a_comment(title), digest=in_a_comment(digest)),
-        code.partition("\n\n\nclass Lived")[0],
+        code.partition("\n\n\nclass Feedback")[0],
         "\n\n",
         helpers_for(take_in + decide),
         '\n\ndef programs(weights):\n    """The two programs of the agent: what it takes in, and what it decides."""\n',
         loaded,
-        f"\n{inner}\n\n    return take_in, decide\n\n\nclass Lived",
-        code.partition("\n\n\nclass Lived")[2],
+        f"\n{inner}\n\n    return take_in, decide\n\n\nclass Feedback",
+        code.partition("\n\n\nclass Feedback")[2],
         '\n\ndef open_agent(folder):\n    """The agent in a folder."""\n    return Agent(folder, programs)\n',
         _MAIN,
     ))  # fmt: skip

@@ -4,7 +4,7 @@
     state = agent.begin()
     state, decision = agent.step(state, None, observation)
     ...                                                     # act, and see what follows
-    state, decision = agent.step(state, Lived(action, reward, successor, terminated, truncated), observation)
+    state, decision = agent.step(state, Feedback(action, reward, successor, terminated, truncated), observation)
 
 `contract.json` beside this file says what goes in and what comes out.
 """
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Lived(NamedTuple):
+class Feedback(NamedTuple):
     """What followed the last decision.
 
     `reward` is NaN where it is not known. `successor` is the observation that followed: at the end of an episode its true last
@@ -53,7 +53,7 @@ class Agent:
             weights = {name: file[name] for name in file.files}
         self._take_in, self._decide = programs(weights)
         self._initial = tuple(weights[f"initial {number}"] for number in range(len(self.contract["state"]["memory"])))
-        action = self.contract["lived"]["action"]
+        action = self.contract["feedback"]["action"]
         self._read_observation = _reader(self.contract["observation"], "observation")
         self._read_successor = _reader(self.contract["observation"], "successor")
         self._read_action, self._continuous = _reader(action, "action"), action["kind"] != "Discrete"
@@ -70,36 +70,43 @@ class Agent:
         """
         return _begun(self.contract, list(self._initial), drawn)
 
-    def step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
+    def step(self, state: State, feedback: Feedback | None, observation: Any) -> tuple[State, dict[str, Any]]:
         """Takes in what followed the last decision, and decides.
 
         Args:
           state: from `begin` or from the last step; it is not changed.
-          lived: what followed the last decision; None at the first step of a lifetime.
+          feedback: what followed the last decision; None at the first step of a lifetime.
           observation: that is acted on now.
         Returns:
           The next state, and numbers of the policy, value and belief by the names of the contract.
         Raises:
-          ValueError: a length or a whole number that the contract does not allow, or nothing was decided that `lived` could
+          ValueError: a length or a whole number that the contract does not allow, or nothing was decided that `feedback` could
             follow.
         """
         with np.errstate(all="ignore"):  # huge numbers overflow and are cut, here as in JAX, which does not warn
-            return self._step(state, lived, observation)
+            return self._step(state, feedback, observation)
 
-    def _step(self, state: State, lived: Lived | None, observation: Any) -> tuple[State, dict[str, Any]]:
+    def _step(self, state: State, feedback: Feedback | None, observation: Any) -> tuple[State, dict[str, Any]]:
         seen = self._read_observation(observation)
         memory, slot = state.memory, state.slot
-        if lived is not None:
+        if feedback is not None:
             if state.observation is None:
-                raise ValueError("nothing was decided yet, so nothing can have followed. Give lived=None at the first step.")
-            action = self._read_action(lived.action)
+                raise ValueError("nothing was decided yet, so nothing can have followed. Give feedback=None at the first step.")
+            action = self._read_action(feedback.action)
             if self._continuous and not np.isfinite(action).all():
                 raise ValueError("an action must be finite, since somebody has taken it.")
-            successor = self._read_successor(lived.successor)
-            terminated = bool(lived.terminated)
-            truncated = not terminated and (bool(lived.truncated) or slot % self._horizon == self._horizon - 1)
+            successor = self._read_successor(feedback.successor)
+            terminated = bool(feedback.terminated)
+            truncated = not terminated and (bool(feedback.truncated) or slot % self._horizon == self._horizon - 1)
             memory = self._take_in(
-                *memory, state.observation, action, float(lived.reward), successor, terminated, truncated, slot // self._horizon
+                *memory,
+                state.observation,
+                action,
+                float(feedback.reward),
+                successor,
+                terminated,
+                truncated,
+                slot // self._horizon,
             )
             slot = (slot // self._horizon + 1) * self._horizon if terminated or truncated else slot + 1
         numbers = self._decide(*memory, seen)
@@ -188,14 +195,14 @@ def replay(agent: Any, vectors: dict[str, np.ndarray]) -> dict[str, tuple[float,
     starts = {
         name.removeprefix("memory_at_start."): array for name, array in vectors.items() if name.startswith("memory_at_start.")
     }
-    lived = [vectors[f"lived.{name}"] for name in Lived._fields]
+    feedback = [vectors[f"feedback.{name}"] for name in Feedback._fields]
     sizes = {one["name"]: np.reshape(one["size"], one["shape"]) for one in agent.contract["decision"] if "size" in one}
     worst = {name.removeprefix("decision."): (0.0, 0.0) for name in vectors if name.startswith("decision.")}
     state = agent.begin()
     for row, begins in enumerate(vectors["begins"]):
         if begins:
             state = agent.begin(**{name.replace(".", "_"): array[row] for name, array in starts.items()})
-        after = None if begins else Lived(*(array[row] for array in lived))
+        after = None if begins else Feedback(*(array[row] for array in feedback))
         state, decision = agent.step(state, after, vectors["observation"][row])
         for name, so_far in worst.items():
             apart = _apart(decision[name], vectors[f"decision.{name}"][row], sizes.get(name, 1.0))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.export.c_replay import packed_vectors
-from quickstudy.export.vectors import LIVED, Vectors
+from quickstudy.export.vectors import FEEDBACK, Vectors
 from quickstudy.protocol.errors import UsageError
 from quickstudy.rollout.step_programs import StepPrograms
 
@@ -163,19 +163,19 @@ def _time_python(module: Any, agent: Any, vectors: Vectors, *, repeats: int = 5)
     """Times every step of the recorded ones, and a call that does nothing after each."""
     taken, empty = [], []
 
-    def nothing(state: Any, lived: Any, observation: Any) -> tuple:
+    def nothing(state: Any, feedback: Any, observation: Any) -> tuple:
         return state, observation
 
     for turn in range(repeats):
         state = agent.begin()
         for row, begins in enumerate(vectors.begins):
-            lived = None if begins else module.Lived(*(vectors.lived[name][row] for name in LIVED))
+            feedback = None if begins else module.Feedback(*(vectors.feedback[name][row] for name in FEEDBACK))
             state = agent.begin() if begins else state
             observation = vectors.observation[row]
             began = time.perf_counter()
-            state, _ = agent.step(state, lived, observation)
+            state, _ = agent.step(state, feedback, observation)
             between = time.perf_counter()
-            nothing(state, lived, observation)
+            nothing(state, feedback, observation)
             ended = time.perf_counter()
             if turn:  # the first turn warms up
                 taken.append(between - began)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from quickstudy.export.numpy_runtime import Lived, replay
+from quickstudy.export.numpy_runtime import Feedback, replay
 from quickstudy.export.vectors import Vectors
 from quickstudy.programs.tracing import named_leaves
 from quickstudy.protocol.agent import Agent
@@ -52,15 +52,15 @@ class _StepByStep:
         given = [jnp.asarray(drawn.get(name.replace(".", "_"), leaf), leaf.dtype) for name, leaf in leaves.items()]
         return dataclasses.replace(session, memory=jax.tree.unflatten(jax.tree.structure(session.memory), given))
 
-    def step(self, session: Session, lived: Lived | None, observation: Any) -> tuple[Session, dict[str, Any]]:
-        """The session after what was lived and after a decision, and the numbers of the decision."""
-        if lived is not None:
-            taken = dataclasses.replace(session.decision, action=jnp.asarray(lived.action, session.decision.action.dtype))
+    def step(self, session: Session, feedback: Feedback | None, observation: Any) -> tuple[Session, dict[str, Any]]:
+        """The session after the feedback and a decision, and the numbers of the decision."""
+        if feedback is not None:
+            taken = dataclasses.replace(session.decision, action=jnp.asarray(feedback.action, session.decision.action.dtype))
             outcome = Outcome(
-                observation=jnp.asarray(lived.successor),
-                reward=jnp.float32(lived.reward),
-                terminated=jnp.asarray(np.bool_(lived.terminated)),
-                truncated=jnp.asarray(np.bool_(lived.truncated)),
+                observation=jnp.asarray(feedback.successor),
+                reward=jnp.float32(feedback.reward),
+                terminated=jnp.asarray(np.bool_(feedback.terminated)),
+                truncated=jnp.asarray(np.bool_(feedback.truncated)),
             )
             session = self._observe(self._params, dataclasses.replace(session, decision=taken), outcome)
         session = self._decide(self._params, session, observation)

@@ -27,8 +27,8 @@ def step_graph(programs: StepPrograms, initial: Mapping[str, np.ndarray], contra
     builder, taken, seen = Builder(), programs.take_in.inputs, programs.decide.inputs["observation"]
     inputs = {STATE + name: taken[name] for name in programs.memory}
     inputs |= {STATE + "observation": taken["observation"], STATE + "slot": builder.input((), np.int32)}
-    inputs |= {"begins": builder.input((), np.bool_)} | {name: taken[name] for name in contract["lived"]}
-    # What was lived says whether something else ended the episode; the agent is told so too where `horizon` steps ended it.
+    inputs |= {"begins": builder.input((), np.bool_)} | {name: taken[name] for name in contract["feedback"]}
+    # The feedback says whether something else ended the episode. `truncated` is also true where `horizon` steps ended it.
     inputs |= {"truncated": builder.input((), np.bool_), "observation": builder.input(seen.shape, seen.dtype)}
     slot, begins, terminated = inputs[STATE + "slot"], inputs["begins"], inputs["terminated"]
     apply, number = builder.elementwise, lambda value: builder.constant(np.int32(value))

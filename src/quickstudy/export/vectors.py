@@ -25,7 +25,7 @@ from quickstudy.protocol.spaces import flat_size
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout import session as sessions
 
-LIVED = ("action", "reward", "successor", "terminated", "truncated")
+FEEDBACK = ("action", "reward", "successor", "terminated", "truncated")
 
 _MISSING_REWARDS, _INFINITE_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.1, 0.01, 0.02
 """Parts of the steps without a reward, and of these that are infinite; with an observation that is NaN; that end an episode
@@ -40,8 +40,8 @@ class Vectors:
     """Recorded steps.
 
     Args:
-      begins: `[steps]`, whether a new lifetime begins before this step; nothing was lived then.
-      lived: by name, `[steps, ...]`: action, reward, successor, terminated and truncated of the step before.
+      begins: `[steps]`, whether a new lifetime begins before this step; there is no feedback then.
+      feedback: by name, `[steps, ...]`: action, reward, successor, terminated and truncated of the step before.
       observation: `[steps, ...]`, that is acted on now.
       decision: by name, `[steps, ...]`: what the agent decided.
       memory: by name, the memory at the end.
@@ -49,7 +49,7 @@ class Vectors:
     """
 
     begins: np.ndarray
-    lived: dict[str, np.ndarray]
+    feedback: dict[str, np.ndarray]
     observation: np.ndarray
     decision: dict[str, np.ndarray]
     memory: dict[str, np.ndarray]
@@ -63,7 +63,7 @@ class Vectors:
         cut = lambda arrays: {name: array[:steps] for name, array in arrays.items()}  # noqa: E731
         return Vectors(
             begins=self.begins[:steps],
-            lived=cut(self.lived),
+            feedback=cut(self.feedback),
             observation=self.observation[:steps],
             decision=cut(self.decision),
             memory={},
@@ -73,7 +73,7 @@ class Vectors:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything by name, as it is stored."""
         named = {"begins": self.begins, "observation": self.observation}
-        for group in ("lived", "decision", "memory_at_start"):
+        for group in ("feedback", "decision", "memory_at_start"):
             named |= {f"{group}.{name}": array for name, array in getattr(self, group).items()}
         return named
 
@@ -111,10 +111,10 @@ def record_vectors(
     played = _Random(spec=agent.spec) if world is None else _Played(world=world)
     record = jax.jit(partial(_record, agent, params, played, drawn_at_start=drawn_at_start, outputs=outputs))
     memory, rows = jax.tree.map(np.asarray, record(drawn, jax.random.key(seed)))
-    lived = {name: np.concatenate([np.zeros_like(rows[name][:1]), rows[name][:-1]]) for name in LIVED}
+    feedback = {name: np.concatenate([np.zeros_like(rows[name][:1]), rows[name][:-1]]) for name in FEEDBACK}
     return Vectors(
         begins=rows["begins"],
-        lived=lived,
+        feedback=feedback,
         observation=rows["observation"],
         decision=rows["decision"],
         memory=memory,

@@ -32,7 +32,7 @@ def program_agent(agent: Agent, programs: StepPrograms) -> Agent:
     def adapt(params: PyTree, memory: PyTree, experience: Transition, key: PRNGKeyArray) -> PyTree:
         del params, key
         step = jax.tree.map(lambda leaf: leaf[0], experience)
-        lived = {
+        feedback = {
             "observation": step.observation,
             "action": step.decision.action,
             "reward": step.outcome.reward,
@@ -41,7 +41,7 @@ def program_agent(agent: Agent, programs: StepPrograms) -> Agent:
             "truncated": step.outcome.truncated,
             "episode": step.episode,
         }
-        after = take_in(**_canonical(named_leaves(memory, root="memory") | lived, inputs))
+        after = take_in(**_canonical(named_leaves(memory, root="memory") | feedback, inputs))
         leaves = [_as_before(after[name], leaf) for name, leaf in named_leaves(memory, root="memory").items()]
         return where(step.valid, jax.tree.unflatten(jax.tree.structure(memory), leaves), memory)
 
