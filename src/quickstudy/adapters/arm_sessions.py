@@ -19,7 +19,7 @@ from quickstudy.protocol.agent import Agent, slot_key
 from quickstudy.protocol.allowed_actions import only_allowed
 from quickstudy.protocol.records import blank_observation
 from quickstudy.rollout import session as sessions
-from quickstudy.rollout.logged_rows import LoggedSteps, told
+from quickstudy.rollout.logged_rows import LoggedSteps, after_row
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.rollout.session import Session
 
@@ -109,7 +109,7 @@ class ArmSessions:
 
 def _take_in(agent: Agent, params: PyTree, session: Session, rows: LoggedSteps) -> Session:
     def step(session: Session, row: LoggedSteps) -> tuple[Session, None]:
-        return told(agent, params, session, row)[0], None
+        return after_row(agent, params, session, row)[0], None
 
     return jax.lax.scan(step, session, rows)[0]
 
@@ -125,7 +125,7 @@ def _decide(
 ) -> tuple[Int[Array, ""], Float[Array, " actions"] | None]:
     """A decision after the row that waits; `offset` keeps the draws of several questions apart."""
     successor = waiting.observation if agent.spec.horizon == 1 else observation
-    session = told(agent, params, session, dataclasses.replace(waiting, successor=successor))[0]
+    session = after_row(agent, params, session, dataclasses.replace(waiting, successor=successor))[0]
     key_action = slot_key(jax.random.wrap_key_data(jnp.asarray(session.key)), session.slot + offset)[1]
     decision = sessions.decide(agent, params, session, observation, key_action=key_action).decision
     both = allowed & agent.spec.allowed(observation)

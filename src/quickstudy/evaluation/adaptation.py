@@ -15,7 +15,7 @@ _CONTROLS = {"no memory": "without memory", "shuffled rewards": "with shuffled r
 
 
 def compares_ends(evaluation: Evaluation) -> bool:
-    """Whether adaptation is told from the start and the end of a lifetime, rather than from the agent without memory."""
+    """Whether adaptation is measured from the start and the end of a lifetime, rather than from the agent without memory."""
     return evaluation.spec["episodes"] > 1
 
 

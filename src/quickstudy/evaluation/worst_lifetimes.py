@@ -22,7 +22,7 @@ class WorstLifetimes:
     """Lifetimes of one agent on tasks of one split.
 
     Args:
-      agent: name of the contender; its first seed has lived them.
+      agent: name of the contender; its first seed acted in them.
       split: of the tasks.
       tasks, seed: length and seed of the list that the tasks are of.
       lifetimes: by the number of the task in that list, as text.

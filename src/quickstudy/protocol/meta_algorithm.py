@@ -47,7 +47,7 @@ class MetaAlgorithm(Generic[TrainState, Params]):
       name: the name of the algorithm, as on the command line.
       config: its configuration, a frozen dataclass of plain values.
       agent: the agent that it meta-trains.
-      collects: the agent that lives the lifetimes of training, with the same parameters and memory, if it is not `agent`: one
+      collects: the agent that acts in the lifetimes of training, with the same parameters and memory, if it is not `agent`: one
         that draws its actions, say, where `agent` does not.
       init: `(key) -> state`: parameters, optimiser, and anything else that one update hands to the next.
       update: `(state, lifetimes, progress, key) -> (state, metrics)`. `lifetimes` depends on `wants`, below; it is this
@@ -84,7 +84,7 @@ class MetaAlgorithm(Generic[TrainState, Params]):
 
     @property
     def collector(self) -> Agent:
-        """The agent that lives the lifetimes of training."""
+        """The agent that acts in the lifetimes of training."""
         return self.agent if self.collects is None else self.collects
 
     @property

@@ -23,7 +23,7 @@ from quickstudy.rollout.session import Session
 
 
 class Actors:
-    """Sessions side by side. They act together and are told of their outcomes together; each begins tasks by itself.
+    """Sessions side by side. They act together and observe their outcomes together; each begins tasks by itself.
 
     Args:
       agent: the agent; it is wrapped by `with_nonfinite_guard`.

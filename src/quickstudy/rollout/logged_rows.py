@@ -1,7 +1,7 @@
 """An agent along rows of a log: what it would have decided, and what it knows after them.
 
 The log was written by anything: another policy, a person, an earlier version. At each row the agent decides on the observation.
-Then it is told the action that was taken and what followed, as by `Actor.observe(action=...)`. So the results are those of an
+Then it takes in the logged action and what followed, as by `Actor.observe(action=...)`. So the results are those of an
 `Actor`, but the whole log is one compiled program.
 """
 
@@ -30,7 +30,7 @@ class ReplayedRows:
     """What an agent makes of the rows of a log.
 
     Args:
-      decisions: its own decision at each row, leaves `[rows, ...]`, before it was told what was taken.
+      decisions: its own decision at each row, leaves `[rows, ...]`, before it knew the logged action.
       log_probabilities: `[rows]`, natural logarithms of the taken actions' probabilities under the agent (densities for a Box);
         None where the agent gives no policy.
       memory: its memory after the last row of each lifetime, up to its last `adapt`; leaves `[lifetimes, ...]`.
@@ -144,8 +144,8 @@ def _steps(log: LogColumns) -> tuple[LoggedSteps, tuple[np.ndarray, np.ndarray]]
     return LoggedSteps(**columns, valid=laid_out(np.ones(len(log.step), bool))), place
 
 
-def told(agent: Agent, params: PyTree, session: Session, row: LoggedSteps) -> tuple[Session, Decision, PyTree]:
-    """One row of a log, taken in: the agent decides, and is then told the action that was taken and what followed.
+def after_row(agent: Agent, params: PyTree, session: Session, row: LoggedSteps) -> tuple[Session, Decision, PyTree]:
+    """The session after one row of a log: the agent decides, and then takes in the logged action and what followed.
 
     Args:
       agent: that decides and adapts.
@@ -172,7 +172,7 @@ def _program(agent: Agent) -> Any:
     """`(params, steps, keys) -> (slots, decisions, log-probabilities of what was taken, sessions)`, leaves `[T, lifetimes]`."""
 
     def step(params: PyTree, session: Session, row: LoggedSteps) -> tuple[Session, tuple]:
-        after, own, taken = told(agent, params, session, row)
+        after, own, taken = after_row(agent, params, session, row)
         said = own.extras["policy"].log_probability(taken) if gives_policy(own.extras) else None
         return after, (session.slot, own, said)
 

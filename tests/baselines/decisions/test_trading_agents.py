@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy import baselines, tasks
-from quickstudy.baselines.decisions.regime_filter import estimated_filter_agent, informed_filter_agent, told_regimes
+from quickstudy.baselines.decisions.regime_filter import estimated_filter_agent, informed_filter_agent, privileged_regimes
 from quickstudy.baselines.models.market_view import OBSERVATION, market_spec, view_of
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Decision, Transition
@@ -83,10 +83,10 @@ def test_a_filter_goes_on_from_its_memory():
 
 
 def test_truth_is_read_in_its_units():
-    regimes = told_regimes(view_of(seen(truth=(0.2, -0.1, 0.0, 1.0, 2.0, 0.0, 0.25, 0.5, 0.5))))
+    regimes = privileged_regimes(view_of(seen(truth=(0.2, -0.1, 0.0, 1.0, 2.0, 0.0, 0.25, 0.5, 0.5))))
     np.testing.assert_allclose(regimes.drift, [0.002, -0.001, 0.0], atol=1e-7)
     np.testing.assert_allclose(regimes.change[0], [0.96, 0.04, 0.0], atol=1e-6)
-    typical = told_regimes(view_of(seen()))
+    typical = privileged_regimes(view_of(seen()))
     assert float(typical.drift[0]) == pytest.approx(0.0016)
 
 

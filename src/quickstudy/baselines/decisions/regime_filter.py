@@ -48,7 +48,7 @@ def estimated_filter_agent(spec: Spec, *, prior_bars: float = 120.0, kept: float
       SpecError: other observations or actions.
     Source: Mongillo & Denève 2008. Changed: see `models.regimes`.
     """
-    return _filter_agent(spec, prior_bars=prior_bars, kept=kept, told=False)
+    return _filter_agent(spec, prior_bars=prior_bars, kept=kept, privileged=False)
 
 
 def informed_filter_agent(spec: Spec) -> Agent:
@@ -59,20 +59,20 @@ def informed_filter_agent(spec: Spec) -> Agent:
     Raises:
       SpecError: other observations or actions.
     """
-    return _filter_agent(spec, prior_bars=1.0, kept=1.0, told=True)
+    return _filter_agent(spec, prior_bars=1.0, kept=1.0, privileged=True)
 
 
-def _filter_agent(spec: Spec, *, prior_bars: float, kept: float, told: bool) -> Agent:
+def _filter_agent(spec: Spec, *, prior_bars: float, kept: float, privileged: bool) -> Agent:
     positions = positions_of(spec)
     steps_between = jnp.abs(jnp.asarray(positions)[:, None] - jnp.asarray(positions)[None, :])
 
     def parameters(sums: Sums, view: MarketView) -> Regimes:
-        return told_regimes(view) if told else learned(sums)
+        return privileged_regimes(view) if privileged else learned(sums)
 
     def after(memory: FilterMemory, view: MarketView, values: Float[Array, " bars"]) -> FilterMemory:
         def bar(memory: FilterMemory, value: Array) -> tuple[FilterMemory, None]:
             joint = joint_after(memory.belief, parameters(memory.sums, view), value)
-            sums = memory.sums if told else summed(memory.sums, joint, value, kept=kept)
+            sums = memory.sums if privileged else summed(memory.sums, joint, value, kept=kept)
             return FilterMemory(belief=joint.sum(0), sums=sums, begun=jnp.asarray(True)), None
 
         return scan(bar, memory, values)[0]
@@ -106,7 +106,7 @@ def _filter_agent(spec: Spec, *, prior_bars: float, kept: float, told: bool) -> 
     return Agent(spec=spec, init=lambda key: (), begin=begin, act=act, adapt=adapt)
 
 
-def told_regimes(view: MarketView) -> Regimes:
+def privileged_regimes(view: MarketView) -> Regimes:
     """The parameters that an observation shows, or the typical ones. A volatility of 0 means that there is no such regime."""
     drift, volatility, holding = jnp.split(view.truth, 3)
     present = (volatility > 0).astype(jnp.float32)

@@ -61,7 +61,7 @@ class Effects:
       explained: share of the variance between trials that all settings together explain.
       share_of_seeds: share of the variance between trials that comes from their seeds; None with one seed.
       trials: the number of trials that were measured.
-      trials_needed: the least number of trials from which effects can be told.
+      trials_needed: the least number of trials from which effects can be estimated.
     """
 
     settings: Mapping[str, SettingEffect]

@@ -12,7 +12,7 @@ REASONS: Final = (
     "holdback",
     "mode",
 )
-"""By the number in `extras["guard"]["reason"]`. Where several hold, the last of them is told."""
+"""By the number in `extras["guard"]["reason"]`. Where several hold, the last of them is given."""
 NOTHING, LIMITS, EXPLORED, SURPRISE, COST, NOT_FINITE, HOLDBACK, MODE = range(len(REASONS))
 
 
