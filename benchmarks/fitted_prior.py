@@ -15,11 +15,14 @@ import json
 import tempfile
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
 import quickstudy as qs
+from quickstudy.baselines.models.recommendation import Recommendation
 from quickstudy.fitting import fit_records
+from quickstudy.tasks.decisions.recommendation import shop_observation
 
 FOUND = Path(__file__).parent / "fitted_prior.json"
 SETTINGS = {
@@ -32,7 +35,7 @@ SETTINGS = {
 KEPT = {
     "ab-test": ("looks", "users_per_look", "horizon_users", "expected_rewards"),
     "pricing": ("periods", "prices", "lowest_price", "highest_price"),
-    "recommendation": ("steps", "available"),
+    "recommendation": ("steps", "available", "train_outside"),
     "forecasting": ("horizon", "history"),
 }
 """Settings that a user decides, which are the same for both agents."""
@@ -65,7 +68,7 @@ TRAINED = {
     ),
     "recommendation": (
         {"cell": "gru", "reads_allowed": False, "teacher": "careful-mixture-prior-bayes", "imitation": 0.8, "draws": False},
-        "5e5 steps",
+        "1e6 steps",
     ),
     "forecasting": (
         {
@@ -160,12 +163,12 @@ def true_tasks(kind):
     asked = dict(SETTINGS[kind])
     if kind == "recommendation":
         centres, vectors = tastes()
-        asked |= {"centres": tuple(centres.ravel().tolist()), "vectors": tuple(vectors.ravel().tolist()), "train_outside": 0.0}
+        asked |= {"centres": tuple(centres.ravel().tolist()), "vectors": tuple(vectors.ravel().tolist())}
     return qs.tasks.make(kind, **asked)
 
 
 def fitted_tasks(kind, number, true):
-    """A distribution that is fitted to a table of so many past tasks, and the numbers that were estimated."""
+    """A distribution that is fitted to a table of so many past tasks."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "records.csv"
         write_table(path, list(PAST[kind](number, np.random.default_rng(11))))
@@ -175,7 +178,28 @@ def fitted_tasks(kind, number, true):
         # A fit numbers items by how often they were shown. The true tasks number them by their names.
         vectors = np.reshape(settings["vectors"], (len(fitted.items), -1))
         settings["vectors"] = tuple(vectors[np.argsort(fitted.items)].ravel().tolist())
-    return qs.tasks.make(kind, **settings), dict(fitted.fitted)
+    return qs.tasks.make(kind, **settings)
+
+
+def as_fitted(true, fitted):
+    """The true visitors, with observations that hold the vectors of the fit: a shop knows no others.
+
+    The visitors, their clicks and the random numbers stay those of the true tasks.
+    """
+    prior = Recommendation(**fitted.config)
+    vectors = jnp.asarray(prior.item_vectors)
+
+    def reset(task, key):
+        state, _ = true.reset(task, key)
+        return state, shop_observation(prior, steps=state.steps, allowed=state.allowed, signed=jnp.zeros(prior.size))
+
+    def step(task, state, action, key):
+        following, outcome = true.step(task, state, action, key)
+        signed = jnp.where(outcome.reward > 0, 1.0, -1.0) * vectors[action]
+        seen = shop_observation(prior, steps=following.steps, allowed=following.allowed, signed=signed)
+        return following, dataclasses.replace(outcome, observation=seen)
+
+    return dataclasses.replace(true, spec=fitted.spec, reset=reset, step=step, baselines={})
 
 
 def trained(kind, distribution, seeds):
@@ -188,6 +212,12 @@ def trained(kind, distribution, seeds):
     return qs.Contender(agent=algorithm.agent, params=run.params, trained=True)
 
 
+def mean_returns(contenders, distribution, tasks):
+    """Mean lifetime returns on held-out tasks, by name. The tasks and the random numbers are the same in every call."""
+    measured = qs.evaluate(contenders, distribution, split="test", tasks=tasks)
+    return {name: result.lifetime_return.value for name, result in measured.results.items()}
+
+
 def main():
     """Measures and prints."""
     settings = tyro.cli(Settings, description=__doc__)
@@ -195,12 +225,11 @@ def main():
     for kind in settings.kinds:
         true, method = true_tasks(kind), WITHOUT_PRIOR[kind]
         contenders = {"true prior": trained(kind, true, settings.seeds), method: qs.contender(true.baselines[method]())}
-        numbers = {}
+        means = mean_returns(contenders, true, settings.tasks)
         for number in settings.tables:
-            distribution, numbers[number] = fitted_tasks(kind, number, true)
-            contenders[f"{number} past tasks"] = trained(kind, distribution, settings.seeds)
-        measured = qs.evaluate(contenders, true, split="test", tasks=settings.tasks)
-        means = {name: result.lifetime_return.value for name, result in measured.results.items()}
+            fitted = fitted_tasks(kind, number, true)
+            name, met = f"{number} past tasks", as_fitted(true, fitted) if kind == "recommendation" else true
+            means |= mean_returns({name: trained(kind, fitted, settings.seeds)}, met, settings.tasks)
         gain = means["true prior"] - means[method]
         shares = {number: (means[f"{number} past tasks"] - means[method]) / gain for number in settings.tables}
         found[kind] = {

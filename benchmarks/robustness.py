@@ -41,7 +41,7 @@ AGENTS = {
     },
 }
 PANELS = (("grid-navigation", "missing"), ("drifting-control", "missing"), ("drifting-control", "noise"))
-AXES = {"missing": "share of missing rewards", "noise": "standard deviation of the noise on observations"}
+AXES = {"missing": "share of missing rewards", "noise": "standard deviation of the noise"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
