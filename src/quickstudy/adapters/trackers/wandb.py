@@ -1,6 +1,6 @@
 """Weights & Biases, offline: its files on this machine, which `wandb sync` sends when somebody asks for it.
 
-    ADDRESS/wandb/offline-run-TIME-ID/run-ID.wandb
+    ADDRESS/wandb/offline-run-TIME-ID/run-ID.wandb          or offline-run-TIME-ID-1, where another began in the same second
 
 The package writes from a process of its own. So what was written is read from its files: a log of records in blocks, each
 record in one or several parts. Weights & Biases tells runs apart by their identity, not by their name.
@@ -115,7 +115,8 @@ def _steps_of(folder: Path, key: str) -> Iterator[int]:
       folder: that holds the folder `wandb`.
       key: the identity.
     """
-    for path in sorted(folder.glob(f"wandb/offline-run-*-{key}/run-{key}.wandb")):
+    # A folder that begins in the same second as an earlier one of the run ends in a number of its own.
+    for path in sorted(folder.glob(f"wandb/offline-run-*/run-{key}.wandb")):
         for data in _records(path.read_bytes()):
             record = _messages.Record.FromString(data)
             if record.WhichOneof("record_type") == "history":
