@@ -174,10 +174,10 @@ def fitted_tasks(kind, number, true):
         write_table(path, list(PAST[kind](number, np.random.default_rng(11))))
         fitted = fit_records(path, kind=kind)
     settings = dict(fitted.settings) | {name: true.config[name] for name in KEPT[kind]}
-    if fitted.items:
+    if fitted.item_names:
         # A fit numbers items by how often they were shown. The true tasks number them by their names.
-        vectors = np.reshape(settings["vectors"], (len(fitted.items), -1))
-        settings["vectors"] = tuple(vectors[np.argsort(fitted.items)].ravel().tolist())
+        vectors = np.reshape(settings["vectors"], (len(fitted.item_names), -1))
+        settings["vectors"] = tuple(vectors[np.argsort(fitted.item_names)].ravel().tolist())
     return qs.tasks.make(kind, **settings)
 
 

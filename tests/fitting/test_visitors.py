@@ -61,7 +61,7 @@ def test_the_file_holds_centres_and_vectors(fitted, tmp_path, monkeypatch):
     assert module["make"]() == "recommendation"
     assert set(passed) == set(fit.settings)
     # Otherwise nobody could say which item an action shows.
-    assert list(module["ITEM_NAMES"]) == json.loads(report_json(fit))["items"] == past.items
+    assert list(module["ITEM_NAMES"]) == json.loads(report_json(fit))["item_names"] == past.items
     np.testing.assert_allclose(passed["centres"], fit.settings["centres"], rtol=1e-3)
     assert len(passed["vectors"]) == 20 * fit.settings["size"]
 

@@ -59,7 +59,7 @@ class Fitted:
       matches: of the checks.
       histograms: for the picture.
       notes: for people, one sentence each.
-      items: names in the table of the items that actions number, from action 0 on; empty where actions have no names.
+      item_names: of the item that each action shows, as in the table, from action 0 on; empty if actions show no items.
     """
 
     kind: str
@@ -74,7 +74,7 @@ class Fitted:
     matches: tuple[Match, ...]
     histograms: tuple[Histogram, ...]
     notes: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
+    item_names: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, float | int | str | tuple[float, ...]]:

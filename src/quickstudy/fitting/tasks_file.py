@@ -56,14 +56,14 @@ def tasks_file(fitted: Fitted, *, path: str) -> str:
         distribution=fitted.distribution,
         arguments="\n    *,\n" + "\n".join(arguments),
         documented="\n".join(documented),
-        constants=_item_names(fitted.items)
+        constants=_item_names(fitted.item_names)
         + "".join(f"\n{name.upper()} = (\n{_rows(value)}\n)\n" for name, value in long.items()),
         passed="\n".join(f"        {name}={name.upper() if name in long else name}," for name in every),
     )
 
 
 def report_json(fitted: Fitted) -> str:
-    """The fit as JSON: settings, intervals, checks, and the names of items if actions number them."""
+    """The fit as JSON: settings, intervals, checks, and the name of each action's item, if actions show items."""
     return json.dumps(
         {
             "kind": fitted.kind,
@@ -77,16 +77,16 @@ def report_json(fitted: Fitted) -> str:
             "matches": [dataclasses.asdict(one) | {"fits": one.fits} for one in fitted.matches],
             "notes": list(fitted.notes),
         }
-        | ({"items": list(fitted.items)} if fitted.items else {}),
+        | ({"item_names": list(fitted.item_names)} if fitted.item_names else {}),
         indent=1,
         ensure_ascii=False,
     )
 
 
-def _item_names(items: tuple[str, ...]) -> str:
-    if not items:
+def _item_names(names: tuple[str, ...]) -> str:
+    if not names:
         return ""
-    lines = "\n".join(f"    {name!r}," for name in items)
+    lines = "\n".join(f"    {name!r}," for name in names)
     return f'\nITEM_NAMES = (\n{lines}\n)\n"""Action 0 shows the first of these items, action 1 the second, and so on."""\n'
 
 

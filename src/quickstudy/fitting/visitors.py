@@ -131,7 +131,7 @@ def fit_visitors(records: Any, *, held_out: float = 0.2, seed: int = 0, clusters
         matches=matches,
         histograms=histograms,
         notes=(*notes, *Table(records).note_of_others(COLUMNS)),
-        items=tuple(past.items),
+        item_names=tuple(past.items),
     )
 
 
