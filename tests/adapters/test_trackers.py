@@ -1,9 +1,11 @@
 """Trackers hold exactly the points of a run: written by quickstudy, read back with what each tracker brings for reading."""
 
+import hashlib
 import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -222,6 +224,25 @@ def test_ctrl_c_ends_following_and_the_next_command_goes_on(run, tmp_path):
     add(run, BEFORE + 6, LINES)
     assert track(run, to="tensorboard", address=str(tmp_path / "shown")).points == 3 * (LINES - BEFORE - 5)
     assert_same(read_tensorboard(tmp_path / "shown", "one"), expected(), bits=32)
+
+
+def test_offline_runs_of_one_second_are_found(tmp_path):
+    pytest.importorskip("wandb")
+    from wandb.proto.wandb_internal_pb2 import HistoryRecord, HistoryStep, Record
+
+    from quickstudy.adapters.trackers.tracked_run import TrackedRun
+    from quickstudy.adapters.trackers.wandb import open_wandb
+
+    run = TrackedRun(name="one", project="study", identity="abc", settings={}, began=0.0)
+    tracker = open_wandb(run, str(tmp_path))
+    key = "abc-" + hashlib.sha256(b"one/mean").hexdigest()[:8]
+    for suffix, step in (("", 5), ("-1", 8)):  # wandb adds the number where two runs begin in the same second
+        record = Record(history=HistoryRecord(step=HistoryStep(num=step))).SerializeToString()
+        folder = tmp_path / "wandb" / f"offline-run-20261129_234435-{key}{suffix}"
+        folder.mkdir(parents=True)
+        (folder / f"run-{key}.wandb").write_bytes(bytes(7) + struct.pack("<IHB", 0, len(record), 1) + record)
+    assert tracker.last_step("mean") == 8
+    assert tracker.last_step("seed-0") < 0
 
 
 def _last_step(folder):

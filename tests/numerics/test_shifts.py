@@ -17,6 +17,14 @@ def density_of_segment(values, size):
     )
 
 
+def drawn_series(random, shape):
+    """Series `[series, T]` with a hazard of 0.04 and shifts of size 2.5."""
+    shifts = random.random(shape) < 0.04
+    shifts[:, 0] = True
+    newest = np.maximum.accumulate(np.where(shifts, np.arange(shape[1]), 0), axis=1)
+    return np.take_along_axis(2.5 * random.standard_normal(shape), newest, axis=1) + random.standard_normal(shape)
+
+
 def test_it_is_the_sum_over_all_patterns_of_shifts():
     values, hazard, size = np.asarray([0.3, -1.2, 2.5, 2.9, -0.4]), 0.2, 1.7
     total = 0.0
@@ -51,12 +59,7 @@ def test_long_times_are_joined_with_little_error():
 
 @pytest.mark.slow
 def test_the_fit_is_near_the_truth():
-    random = np.random.default_rng(1)
-    shape = (40, 120)
-    shifts = random.random(shape) < 0.04
-    shifts[:, 0] = True
-    newest = np.maximum.accumulate(np.where(shifts, np.arange(shape[1]), 0), axis=1)
-    values = np.take_along_axis(2.5 * random.standard_normal(shape), newest, axis=1) + random.standard_normal(shape)
+    values = drawn_series(np.random.default_rng(1), (40, 120))
     fit, intervals = fit_shifts(values)
     assert fit.hazard == pytest.approx(0.04, rel=0.25)
     assert fit.size == pytest.approx(2.5, rel=0.15)
@@ -65,12 +68,7 @@ def test_the_fit_is_near_the_truth():
 
 @pytest.mark.slow
 def test_intervals_reach_to_where_the_likelihood_has_fallen_by_two():
-    random = np.random.default_rng(2)
-    shape = (80, 80)
-    shifts = random.random(shape) < 0.04
-    shifts[:, 0] = True
-    newest = np.maximum.accumulate(np.where(shifts, np.arange(shape[1]), 0), axis=1)
-    values = np.take_along_axis(2.5 * random.standard_normal(shape), newest, axis=1) + random.standard_normal(shape)
+    values = drawn_series(np.random.default_rng(2), (80, 80))
     fit, intervals = fit_shifts(values)
     near = np.exp(0.03 * np.arange(-3, 4))
     for hazard in intervals["hazard"]:
