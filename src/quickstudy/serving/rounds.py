@@ -34,7 +34,7 @@ _MOST_TRIES = 20
 
 
 class Rounds:
-    """Does what other threads put into its inbox. All but `start`, `put`, `stop` and `error` belongs to its own thread.
+    """Processes what other threads put into its inbox. Other threads may use `start`, `put`, `stop` and `error` only.
 
     Args:
       store: of the sessions.

@@ -22,10 +22,10 @@ _LOWEST, _HIGHEST = 1e-5, 0.99
 class AbTestTask:
     """What is hidden in one test.
 
-    `base_rate` `[]`: of the control. `lift`, `novelty` `[treatments]`: log-odds, in the long run and the first excess. `fades`
-    `[]`: looks until a novelty is a third. `week` `[]`: amplitude as a part. `arrives` `[]`: part of the conversions still to
-    come that arrives with each look. `flip` `[]`: the look before which lifts have the other sign. `uncounted` `[]`: part of a
-    treatment's users. `expects` `[]`: whether the reward is the expected loss.
+    `base_rate` `[]`: of the control. `lift`, `novelty` `[treatments]`: log-odds, in the long run and added at first. `fades`
+    `[]`: looks in which novelty falls to 1/e. `week` `[]`: amplitude of the week, as a share of the rate. `arrives` `[]`: share
+    of the conversions still to come that arrives with each look. `flip` `[]`: the look before which lifts have the other sign.
+    `uncounted` `[]`: share of a treatment's users that is not counted. `expects` `[]`: whether the reward is the expected loss.
     """
 
     base_rate: Float[Array, ""]
