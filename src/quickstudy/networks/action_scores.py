@@ -112,6 +112,6 @@ def network_for(spec: Spec, config: MemoryNetworkConfig, *, key: PRNGKeyArray) -
       SpecError: scores_alike where it cannot be.
     """
     config = chosen_core(spec, config)
-    remembers_each = config.cell == "associative" and isinstance(spec.action_space, gymnasium.spaces.Discrete)
+    remembers_each = config.cell in ("associative", "attention") and isinstance(spec.action_space, gymnasium.spaces.Discrete)
     alike = remembers_each if config.scores_alike is None else config.scores_alike
     return (ActionScores if alike else ActorCritic)(spec, config, key=key)

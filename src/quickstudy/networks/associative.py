@@ -21,15 +21,14 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from quickstudy.networks.addresses import MOST_EXACT, addresses_of, first_address_map
 from quickstudy.networks.core import Core, CoreInputs
 from quickstudy.networks.counts import Overview, numbers_of_counts, of_counts
 from quickstudy.networks.layers import Dense
 from quickstudy.networks.recurrent import Linear
 from quickstudy.numerics.addressed_sums import addressed_sums, replaced_sums
-from quickstudy.numerics.linear_algebra import orthogonalised
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import shift_right
 from quickstudy.protocol.settings import check_above_zero, check_at_least, check_at_most
@@ -37,8 +36,8 @@ from quickstudy.protocol.spaces import flat_size
 
 _ADDRESSES, _BESIDE = 32, 32
 """Sizes, where none are given."""
-_MOST_EXACT, _MOST_HEADS = 64, 64
-"""Observations that may each have an address of their own; tables side by side."""
+_MOST_HEADS = 64
+"""Tables side by side."""
 _CORNER = 0.01
 """Counts up to which the positive part is rounded off."""
 
@@ -114,11 +113,12 @@ class Associative(eqx.Module):
         """
         self.symbolic = isinstance(spec.observation_space, gymnasium.spaces.Discrete)
         self.discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
-        exact = self.symbolic and seen <= _MOST_EXACT and config.addresses is None
+        exact = self.symbolic and seen <= MOST_EXACT and config.addresses is None
         self.heads, self.rewards, self.observations = 1 if exact else config.heads, rewards, seen
         self.rule = config.rule
         key_map, key_value, key_overview, key_beside, key_gate = jax.random.split(key, 5)
-        self.key = None if exact else self._key_map(config.addresses or _ADDRESSES, key=key_map)
+        addresses = config.addresses or _ADDRESSES
+        self.key = None if exact else first_address_map(self.heads, addresses, seen, symbolic=self.symbolic, key=key_map)
         self.value = Dense(seen + 1, config.stored, gain=1.0, key=key_value)
         self.gate = None if config.rule == "count" else self._first_gate(key=key_gate)
         surveys = exact and self.discrete and seen > 1 and config.overview > 0 and config.rule == "count"
@@ -126,15 +126,6 @@ class Associative(eqx.Module):
         beside = _BESIDE * (spec.horizon > 1) if config.beside is None else config.beside
         inputs = 2 * seen + flat_size(spec.action_space) + rewards + 1
         self.beside = Linear(inputs, beside, key=key_beside) if beside else None
-
-    def _key_map(self, addresses: int, *, key: PRNGKeyArray) -> Dense:
-        """From an observation to keys of all heads: orthogonal for Discrete observations, random frequencies for others."""
-        kind = _orthogonal_map if self.symbolic else _random_map
-        maps = [kind(one, addresses, self.observations) for one in jax.random.split(key, self.heads)]
-        phases = jax.random.uniform(key, (self.heads * addresses,), maxval=2 * np.pi)
-        dense = Dense(self.observations, self.heads * addresses, gain=0.0, key=key)
-        bias = jnp.zeros_like(phases) if self.symbolic else phases
-        return eqx.tree_at(lambda dense: (dense.weight, dense.bias), dense, (jnp.concatenate(maps), bias))
 
     def _first_gate(self, *, key: PRNGKeyArray) -> Dense:
         """At first a step fades to a half within 700 steps; or half of what was stored is replaced."""
@@ -246,11 +237,7 @@ class Associative(eqx.Module):
 
         Keys have length one, so that every observation matches itself equally well.
         """
-        if self.key is None:
-            return seen[..., None, :]
-        flat = self.key(seen)
-        keys = (flat if self.symbolic else jnp.cos(flat)).reshape(*flat.shape[:-1], self.heads, -1)
-        return keys * jax.lax.rsqrt(jnp.square(keys).sum(-1, keepdims=True) + 1e-6)
+        return addresses_of(seen, self.key, heads=self.heads, symbolic=self.symbolic)
 
     def _stored_steps(self, inputs: CoreInputs, valid: Array) -> tuple[Array, Array]:
         """Keys `[T, *lifetimes, heads, addresses]`, zero where nothing happened, and values `[T, *lifetimes, values]`."""
@@ -291,15 +278,3 @@ def _counted(inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> Float[Ar
     """One for each step, and its rewards; nothing where nothing happened."""
     counted = jnp.concatenate([jnp.ones_like(inputs.boundary), inputs.reward], axis=-1)
     return jnp.where(valid[..., None], counted, 0.0)
-
-
-def _orthogonal_map(key: PRNGKeyArray, addresses: int, seen: int) -> Float[Array, "addresses seen"]:
-    """Columns, or rows if there are fewer, of length one and orthogonal to each other."""
-    size = max(addresses, seen)
-    return orthogonalised(jax.random.normal(key, (size, size)))[:addresses, :seen]
-
-
-def _random_map(key: PRNGKeyArray, addresses: int, seen: int) -> Float[Array, "addresses seen"]:
-    """Frequencies whose cosines approximate Gaussian kernels of several widths (Rahimi and Recht 2007)."""
-    widths = jnp.exp(jnp.linspace(jnp.log(0.3), jnp.log(3.0), addresses)) * seen**0.5
-    return jax.random.normal(key, (addresses, seen)) / widths[:, None]

@@ -1,37 +1,34 @@
 """An attention core: the last steps are kept as keys and values, and the present observation is the query.
 
 Every step that happened becomes one token, which attends to the tokens before it. A read sends a token of the present
-observation and of the clock through the same layers. It attends to all kept tokens and is not kept.
+observation and of the clock through the same layers (attention_layer.py). It attends to all kept tokens and is not kept. Of
+Discrete actions, it also reads what happened after each action (recall.py). The cache is a ring of `window` slots; an older step
+is overwritten.
 
-    x ← x + O Σ_s α_s v_s        α = softmax over kept steps s of q · k_s, and over nothing (a learned logit with value zero)
-    x ← x + D gelu(U norm(x))    queries, keys and values are made of norm(x)
-
-The weight of nothing shows how many kept steps match. Keys and queries are turned by their step's number (rotary positions), so
-attention depends on the time since a step. The cache is a ring of `window` slots; an older step is overwritten.
-
-Source: Vaswani et al. 2017; normalisation before each part, Xiong et al. 2020; rotary positions, Su et al. 2021. Changed: the
-attention to nothing, and the token of the present observation, which is a query only.
+Source: Vaswani et al. 2017. Changed: the token of the present observation, which is a query only, and the read of every action.
 """
 
 import dataclasses
-import math
+import functools
 from typing import Annotated, ClassVar
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from quickstudy.networks.attention_layer import Layer, normalised
 from quickstudy.networks.core import CoreInputs
 from quickstudy.networks.layers import Dense
+from quickstudy.networks.recall import Kept, Recall
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Spec, record
 from quickstudy.protocol.sequences import scan, shift_right
 from quickstudy.protocol.setting_values import Range
 from quickstudy.protocol.settings import check_above_zero
+from quickstudy.protocol.spaces import flat_size
 
-_NEVER = -1e9
-_SLOWEST_TURN = 1000.0
 _WIDEST_WINDOW = 256
 """Steps that are kept at most, where no window is given."""
 
@@ -55,84 +52,40 @@ class AttentionConfig:
 class AttentionState:
     """`keys`, `values` `[*lifetimes, layers, window, heads, size]`, a ring; `count` `[*lifetimes]`: steps that happened.
 
-    `length` `[*lifetimes]`: steps of the lifetime.
+    `length` `[*lifetimes]`: steps of the lifetime. `recall` `[*lifetimes, window, ...]`: a ring for the read of every
+    Discrete action, or None.
     """
 
     keys: Float[Array, "*lifetimes layers window heads size"]
     values: Float[Array, "*lifetimes layers window heads size"]
     count: Int[Array, "*lifetimes"]
     length: Float[Array, "*lifetimes"]
-
-
-class Layer(eqx.Module):
-    """One layer of attention and two dense parts."""
-
-    ask: Dense
-    store: Dense
-    nothing: Float[Array, " heads"]
-    out: Dense
-    up: Dense
-    down: Dense
-
-    def __init__(self, size: int, heads: int, *, key: PRNGKeyArray):
-        """The layer starts close to passing its input on."""
-        keys = jax.random.split(key, 5)
-        self.ask = Dense(size, size, gain=1.0, key=keys[0])
-        self.store = Dense(size, 2 * size, gain=1.0, key=keys[1])
-        self.nothing = jnp.zeros(heads)
-        self.out = Dense(size, size, gain=0.5, key=keys[2])
-        self.up = Dense(size, 2 * size, gain=2.0**0.5, key=keys[3])
-        self.down = Dense(2 * size, size, gain=0.5, key=keys[4])
-
-    def queries(self, x: Float[Array, "*time size"], at: Int[Array, "*time"]) -> Float[Array, "*time heads part"]:
-        """The queries of a token, at the step of this number."""
-        return _turned(self._cut(self.ask(_normalised(x))), at)
-
-    def stored(self, x: Float[Array, "*time size"], at: Int[Array, "*time"]) -> tuple[Array, Array]:
-        """Key and value of a token `[*time, heads, part]`, of the step of this number."""
-        keys, values = jnp.split(self.store(_normalised(x)), 2, axis=-1)
-        return _turned(self._cut(keys), at), self._cut(values)
-
-    def after(
-        self,
-        x: Float[Array, "tokens *lifetimes size"],
-        queries: Float[Array, "tokens *lifetimes heads part"],
-        keys: Float[Array, "kept *lifetimes heads part"],
-        values: Float[Array, "kept *lifetimes heads part"],
-        seen: Bool[Array, "tokens kept *lifetimes"],
-    ) -> Float[Array, "tokens *lifetimes size"]:
-        """The tokens after this layer; each attends to the steps that it may see."""
-        logits = jnp.einsum("t...hd,s...hd->ts...h", queries, keys) / math.sqrt(queries.shape[-1])
-        logits = jnp.where(seen[..., None], logits, _NEVER)
-        nothing = jnp.broadcast_to(self.nothing, (len(x), 1, *logits.shape[2:]))
-        shares = jax.nn.softmax(jnp.concatenate([nothing, logits], axis=1), axis=1)[:, 1:]
-        mixed = jnp.einsum("ts...h,s...hd->t...hd", shares, values)
-        x = x + self.out(mixed.reshape(*x.shape))
-        return x + self.down(jax.nn.gelu(self.up(_normalised(x))))
-
-    def _cut(self, x: Float[Array, "*time size"]) -> Float[Array, "*time heads part"]:
-        return x.reshape(*x.shape[:-1], self.nothing.size, -1)
+    recall: Kept | None
 
 
 class Attention(eqx.Module):
     """Layers, and what makes tokens of steps and of observations."""
 
-    each: ClassVar[int] = 0
     exchangeable: ClassVar[bool] = False
 
     of_step: Dense
     of_seen: Dense
     layers: tuple[Layer, ...]
+    recall: Recall | None
     window: int | None = eqx.field(static=True)
 
-    def __init__(self, inputs: int, seen: int, size: int, config: AttentionConfig, *, key: PRNGKeyArray):
+    def __init__(
+        self, spec: Spec, config: AttentionConfig, *, inputs: int, seen: int, rewards: int, size: int, key: PRNGKeyArray
+    ):
         """The layers, close to passing their input on.
 
         Args:
+          spec: of the tasks.
+          config: its settings.
           inputs: numbers that are taken in of each step.
           seen: numbers in an encoded observation.
+          rewards: numbers that a reward is read as.
           size: of a token.
-          config: its settings.
           key: of the first weights.
         Raises:
           UsageError: heads that do not fit the size of a token.
@@ -141,28 +94,36 @@ class Attention(eqx.Module):
         if size % (2 * heads):
             raise UsageError(f"hidden_size must be a multiple of twice attention_heads ({2 * heads}); came {size}.")
         keys = jax.random.split(key, config.attention_layers + 2)
+        discrete = isinstance(spec.action_space, gymnasium.spaces.Discrete)
+        make = functools.partial(Recall, spec, seen=seen, size=size, heads=heads, rewards=rewards)
+        self.recall = make(key=jax.random.fold_in(key, 0)) if discrete else None
         self.of_step = Dense(inputs, size, gain=2.0, key=keys[0])
         self.of_seen = Dense(seen + 1, size, gain=2.0, key=keys[1])
         self.layers = tuple(Layer(size, heads, key=key) for key in keys[2:])
         self.window = config.window
 
+    @property
+    def each(self) -> int:
+        """Numbers about each Discrete action."""
+        return self.recall.each if self.recall is not None else 0
+
     def size(self, spec: Spec) -> int:
         """Numbers in what `read` gives."""
-        del spec
-        return self.of_seen.bias.size
+        return self.each * flat_size(spec.action_space) + self.of_seen.bias.size
 
     def initial(self, spec: Spec, *lifetimes: int) -> AttentionState:
         """The state before anything has happened."""
         heads, window = self.layers[0].nothing.size, self.window or min(spec.lifetime_steps, _WIDEST_WINDOW)
         ring = jnp.zeros((*lifetimes, len(self.layers), window, heads, self.of_seen.bias.size // heads))
         length = jnp.full(lifetimes, float(spec.lifetime_steps))
-        return AttentionState(keys=ring, values=ring, count=jnp.zeros(lifetimes, jnp.int32), length=length)
+        recall = None if self.recall is None else self.recall.initial(spec, *lifetimes, window)
+        return AttentionState(keys=ring, values=ring, count=jnp.zeros(lifetimes, jnp.int32), length=length, recall=recall)
 
     def take_in(self, state: PyTree, inputs: CoreInputs, valid: Bool[Array, "T *lifetimes"]) -> PyTree:
         """The state after these steps; a step that is not valid changes nothing."""
 
-        def step(state: AttentionState, now: tuple[Array, Array]) -> tuple[AttentionState, None]:
-            token, happened = now
+        def step(state: AttentionState, now: tuple[Array, Array, CoreInputs]) -> tuple[AttentionState, None]:
+            token, happened, inputs = now
             window = state.keys.shape[-3]
             slots = jnp.arange(window).reshape(-1, *(1,) * happened.ndim)
             newest = slots == state.count[None] % window  # [window, *lifetimes]
@@ -180,17 +141,22 @@ class Attention(eqx.Module):
                 write = lambda ring, new: jnp.where(written[..., None, None], new, ring)  # noqa: E731
                 kept.append((write(ring_keys, key), write(ring_values, value)))
             keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*kept, strict=True))
-            return dataclasses.replace(state, keys=keys, values=values, count=state.count + happened.astype(jnp.int32)), None
+            recall = None
+            if self.recall is not None:
+                new = self.recall.stored(jax.tree.map(lambda part: part[None], inputs), normalised(x))
+                recall = _lifetimes_before(jax.tree.map(write, _steps_before(state.recall), new))
+            count = state.count + happened.astype(jnp.int32)
+            return dataclasses.replace(state, keys=keys, values=values, count=count, recall=recall), None
 
-        return scan(step, state, (self.of_step(inputs.flat()), valid))[0]
+        return scan(step, state, (self.of_step(inputs.flat()), valid, inputs))[0]
 
     def read(self, state: PyTree, seen: Float[Array, "*time seen"]) -> Float[Array, "*time features"]:
-        """The last layer's token of the present observation."""
-        count = state.count[None]
-        x, kept = self._asking(seen[None], count, state.length[None]), (self._numbers(state) >= 0)[None]
+        """What is recalled of each Discrete action, and the last layer's token of the present observation."""
+        count, seen = state.count[None], seen[None]
+        x, kept = self._asking(seen, count, state.length[None]), (self._numbers(state) >= 0)[None]
         for layer, keys, values in zip(self.layers, _time_first(state.keys), _time_first(state.values), strict=True):
             x = layer.after(x, layer.queries(x, count), keys, values, kept)
-        return _normalised(x[0])
+        return self._features(x, seen, _steps_before(state.recall), kept, count, state.length[None])[0]
 
     def run(
         self, state: PyTree, inputs: CoreInputs, seen: Float[Array, "T *lifetimes seen"], valid: Bool[Array, "T *lifetimes"]
@@ -205,15 +171,38 @@ class Attention(eqx.Module):
         itself = jnp.eye(steps, window + steps, window, dtype=bool).reshape(steps, window + steps, *(1,) * (valid.ndim - 1))
         before = (asked & (kept[None] > number[:, None] - window)) | itself
         lengths = jnp.broadcast_to(state.length, valid.shape)
+        newest = lambda ring, new: _newest(ring, new, number, after[-1], valid)  # noqa: E731
         tokens, asks, rings = self.of_step(inputs.flat()), self._asking(seen, number, lengths), []
         for layer, *ring in zip(self.layers, _time_first(state.keys), _time_first(state.values), strict=True):
             stored = layer.stored(tokens, number)
-            keys, values = (jnp.concatenate([old, new]) for old, new in zip(ring, stored, strict=True))
+            keys, values = (jnp.concatenate(pair) for pair in zip(ring, stored, strict=True))
             asks = layer.after(asks, layer.queries(asks, number), keys, values, asked)
             tokens = layer.after(tokens, layer.queries(tokens, number), keys, values, before)
-            rings.append([_newest(old, new, number, after[-1], valid) for old, new in zip(ring, stored, strict=True)])
+            rings.append([newest(*pair) for pair in zip(ring, stored, strict=True)])
         keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*rings, strict=True))
-        return dataclasses.replace(state, keys=keys, values=values, count=after[-1]), _normalised(asks)
+        recall, recalled = None, None
+        if self.recall is not None:
+            earlier, new = _steps_before(state.recall), self.recall.stored(inputs, normalised(tokens))
+            recalled = jax.tree.map(lambda *both: jnp.concatenate(both), earlier, new)
+            recall = _lifetimes_before(jax.tree.map(newest, earlier, new))
+        features = self._features(asks, seen, recalled, asked, number, lengths)
+        return AttentionState(keys=keys, values=values, count=after[-1], length=state.length, recall=recall), features
+
+    def _features(
+        self,
+        asks: Float[Array, "T *lifetimes size"],
+        seen: Float[Array, "T *lifetimes seen"],
+        recalled: Kept | None,
+        kept: Bool[Array, "T kept *lifetimes"],
+        number: Int[Array, "T *lifetimes"],
+        length: Float[Array, "T *lifetimes"],
+    ) -> Float[Array, "T *lifetimes features"]:
+        """What is recalled of each Discrete action, and the token that asked."""
+        token = normalised(asks)
+        if self.recall is None or recalled is None:
+            return token
+        left = jnp.maximum(1 - number.astype(jnp.float32) / length, 0.0)
+        return jnp.concatenate([self.recall.read(seen, token, recalled, kept, left), token], axis=-1)
 
     def _asking(
         self, seen: Float[Array, "*time seen"], number: Int[Array, "*time"], length: Float[Array, "*time"]
@@ -240,21 +229,6 @@ def _newest(ring: Array, new: Array, number: Array, count: Array, valid: Array) 
     return jnp.where(chosen.any(1)[..., None, None], written, ring)
 
 
-def _normalised(x: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
-    """Mean 0 and deviation 1 over the numbers of a token."""
-    centred = x - x.mean(-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
-
-
-def _turned(x: Float[Array, "*time heads part"], at: Int[Array, "*time"]) -> Float[Array, "*time heads part"]:
-    """Pairs of numbers, turned by an angle that grows with the step's number."""
-    pairs = x.shape[-1] // 2
-    speed = _SLOWEST_TURN ** -(jnp.arange(pairs) / pairs)
-    angle = at[..., None, None].astype(jnp.float32) * speed.reshape((1,) * (x.ndim - 1) + (-1,))
-    one, other = x[..., :pairs], x[..., pairs:]
-    return jnp.concatenate([one * jnp.cos(angle) - other * jnp.sin(angle), one * jnp.sin(angle) + other * jnp.cos(angle)], -1)
-
-
 def _time_first(
     ring: Float[Array, "*lifetimes layers window heads part"],
 ) -> Float[Array, "layers window *lifetimes heads part"]:
@@ -265,3 +239,12 @@ def _lifetimes_first(
     ring: Float[Array, "layers window *lifetimes heads part"],
 ) -> Float[Array, "*lifetimes layers window heads part"]:
     return jnp.moveaxis(ring, (0, 1), (-4, -3))
+
+
+def _steps_before(kept: Kept | None) -> Kept | None:
+    """`[*lifetimes, window, ...]` as `[window, *lifetimes, ...]`."""
+    return jax.tree.map(lambda part: jnp.moveaxis(part, -3, 0), kept)
+
+
+def _lifetimes_before(kept: Kept | None) -> Kept | None:
+    return jax.tree.map(lambda part: jnp.moveaxis(part, 0, -3), kept)

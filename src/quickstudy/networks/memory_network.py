@@ -158,7 +158,7 @@ def core_for(spec: Spec, config: MemoryNetworkConfig, *, seen: int, rewards: int
         return Associative(spec, config.associative, seen=seen, rewards=rewards, key=key)
     inputs, size = 2 * seen + flat_size(spec.action_space) + rewards + 1, config.hidden_size
     if config.cell == "attention":
-        return Attention(inputs, seen, size, config.attention, key=key)
+        return Attention(spec, config.attention, inputs=inputs, seen=seen, rewards=rewards, size=size, key=key)
     linear = functools.partial(Linear, layer=config.input_layer)
     recurrent: dict[str, Callable[..., Core]] = {"gru": GRU, "lstm": LSTM, "linear": linear}
     return recurrent[config.cell or "gru"](inputs, size, key=key)
