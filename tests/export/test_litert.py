@@ -61,6 +61,11 @@ def agrees(function, inputs):
         np.testing.assert_allclose(results[output], value, rtol=5e-6, atol=5e-6, err_msg=output)
 
 
+def test_a_spread_array_is_written_where_its_reader_needs_the_whole():
+    """A reshape does not spread by itself, so LiteRT must do it."""
+    agrees(lambda x: {"spread": jnp.broadcast_to(x[:, None], (3, 2)).reshape(6) + 1}, {"x": np.asarray([1, 2, 3], np.float32)})
+
+
 def test_a_product_that_was_worked_by_hand():
     """[1, 2] [[1, -1], [0.5, 2]] = [2, 3], of which 1 is the remainder of 3 by 2, and -1 that of -3."""
     matrix = jnp.asarray([[1.0, -1.0], [0.5, 2.0]])

@@ -10,6 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from quickstudy.export.litert_graph import LiteRTGraph, Operator, Tensor
 
 _VERSION, _IDENTIFIER, _ALIGNMENT = 3, b"TFL3", 16
+_VERSIONS = {"BROADCAST_TO": 2}
+"""Operations whose first version LiteRT does not read."""
 _OPTIONS = {
     "SUM": "Reducer",
     "REDUCE_MAX": "Reducer",
@@ -78,7 +80,7 @@ def _code(kind: str) -> Any:
     code.builtinCode = getattr(schema.BuiltinOperator, kind)
     # Old readers know the first 127 operators by this field.
     code.deprecatedBuiltinCode = min(code.builtinCode, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-    code.version = 1
+    code.version = _VERSIONS.get(kind, 1)
     return code
 
 
