@@ -48,7 +48,7 @@ def test_a_loaded_agent_decides_the_same(path, algorithm, params):
 
 @pytest.mark.slow
 def test_an_agent_that_scores_actions_alike_serves_more_arms_and_fewer(tmp_path):
-    for cell, serves in (("associative", True), ("gru", False)):
+    for cell, serves in (("associative", True), ("attention", False), ("gru", False)):
         algorithm = algorithms.make("rl2", DISTRIBUTION.spec, hidden_size=8, cell=cell)
         params = jax.vmap(algorithm.agent.init)(jax.random.split(jax.random.key(0), 1))
         bundle = load_bundle(save_bundle(tmp_path / cell, algorithm, params, distribution=DISTRIBUTION))
