@@ -25,7 +25,7 @@ from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, LifetimesAndCeilings, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
 from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
@@ -62,6 +62,9 @@ class LifetimePPOConfig:
     """Weight of the value loss. This loss also trains what the memory stores."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
+    subtract_ceiling: bool = False
+    """Learn from rewards minus the ceiling of the task, which knows the task. The agent itself reads the rewards as they are.
+    What a good policy is does not change, but luck with the tasks no longer counts as skill. The tasks must have a ceiling."""
     draws: bool = True
     """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices.
     The lifetimes of training are drawn in any case."""
@@ -162,15 +165,17 @@ def lifetime_ppo(
 
     def update(
         state: TrainState,
-        lifetimes: Transition,
+        given: Transition | LifetimesAndCeilings,
         progress: Array,
         key: PRNGKeyArray,
         learning_rate: float | Array = ppo.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
-        advantage, target = _advantages(lifetimes, ppo)
+        lifetimes = given if isinstance(given, Transition) else given.lifetimes
+        reward = lifetimes.outcome.reward if isinstance(given, Transition) else _below_ceiling(given)
+        advantage, target = _advantages(lifetimes, reward, ppo)
         imitated = _teacher_actions(lifetimes, key, spec, ppo)
         batches = _minibatches((lifetimes, advantage, target, imitated), ppo.minibatches)
-        fresh = _observed(state.params.statistics, lifetimes, ppo, spec)
+        fresh = _observed(state.params.statistics, lifetimes, reward, ppo, spec)
         # Before the first update there is no scale. A value head that had learned values in reward units would be multiplied by
         # the first scale afterwards, so the first update uses its own.
         begins, known = state.params.statistics.weight == 0, state.params.statistics.after(fresh)
@@ -196,6 +201,7 @@ def lifetime_ppo(
         params=lambda state: state.params,
         lifetimes=ppo.lifetimes,
         share_multiple=ppo.minibatches,
+        wants=Fresh(ceilings=ppo.subtract_ceiling),
     ).with_learning_rate(ppo.learning_rate)
 
 
@@ -239,11 +245,22 @@ def _teacher_actions(
     return teacher.unroll(teacher.init(key_init), lifetimes, keys)[1].action
 
 
-def _advantages(lifetimes: Transition, config: LifetimePPOConfig) -> tuple[Array, Array]:
+def _below_ceiling(given: LifetimesAndCeilings) -> Float[Array, "T lifetimes"]:
+    """Rewards minus the ceiling of the task, which is spread over the steps as rewards are on average.
+
+    What is subtracted does not depend on what the agent does, so the gradient of the return keeps its mean (Mao et al. 2019).
+    """
+    reward, valid = given.lifetimes.outcome.reward, given.lifetimes.valid
+    paid = jax.lax.pmean(jnp.abs(reward).mean(1), LIFETIMES_AXIS)
+    share = paid / jnp.maximum(paid.sum(), 1e-8)
+    return jnp.where(valid, reward - share[:, None] * given.ceiling[None], 0.0)
+
+
+def _advantages(lifetimes: Transition, reward: Float[Array, "T lifetimes"], config: LifetimePPOConfig) -> tuple[Array, Array]:
     """Advantages, brought to mean 0 and deviation 1 over all lifetimes and devices; value targets. `[T, lifetimes]` each."""
     estimate = functools.partial(generalised_advantage, discount=config.discount, trace_decay=config.trace_decay)
     values = lifetimes.decision.extras["value"]
-    advantage, target = jax.vmap(estimate, 1, 1)(lifetimes.outcome.reward, values, lifetimes.valid)
+    advantage, target = jax.vmap(estimate, 1, 1)(reward, values, lifetimes.valid)
     mean = jax.lax.pmean(masked_mean(advantage, lifetimes.valid), LIFETIMES_AXIS)
     variance = jax.lax.pmean(masked_mean(jnp.square(advantage - mean), lifetimes.valid), LIFETIMES_AXIS)
     return (advantage - mean) / (jnp.sqrt(variance) + 1e-8), target
@@ -258,10 +275,13 @@ def _minibatches(tree: PyTree, minibatches: int) -> PyTree:
     return jax.tree.map(cut, tree)
 
 
-def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPOConfig, spec: Spec) -> Statistics:
+def _observed(
+    statistics: Statistics, lifetimes: Transition, learned: Array, config: LifetimePPOConfig, spec: Spec
+) -> Statistics:
     """Sizes in one update's lifetimes, over all devices.
 
-    That of values is taken from returns and not from the targets, which are as wrong as the values that they rest on.
+    That of values is taken from returns of the rewards that are learned from, `[T, lifetimes]`. The targets are as wrong as the
+    values that they rest on.
     """
     reward, valid = lifetimes.outcome.reward, lifetimes.valid
     flat, change = observed(lifetimes.observation, spec.observation_space, statistics), None
@@ -271,5 +291,5 @@ def _observed(statistics: Statistics, lifetimes: Transition, config: LifetimePPO
         before, counts = shift_right(first, fill_forward((reward, ~lifetimes.boundary), first, valid))
         steps = (valid & counts).reshape(-1)
         change = masked_mean(jnp.square(usual_rewards((reward - before).reshape(-1), steps)), steps)
-    value = returns_to_go(reward, valid, discount=config.discount)
+    value = returns_to_go(learned, valid, discount=config.discount)
     return statistics.of_batch(reward, value, flat, valid, change=change, axis=LIFETIMES_AXIS)

@@ -2,8 +2,8 @@
 
 Every step that happened becomes one token, which attends to the tokens before it. A read sends a token of the present
 observation and of the clock through the same layers (attention_layer.py). It attends to all kept tokens and is not kept. Of
-Discrete actions, it also reads what happened after each action (recall.py). The cache is a ring of `window` slots; an older step
-is overwritten.
+Discrete actions, it also reads what happened after each (recall.py). The cache is a ring of `window` slots; an older step is
+overwritten.
 
 Source: Vaswani et al. 2017. Changed: the token of the present observation, which is a query only, and the read of every action.
 """

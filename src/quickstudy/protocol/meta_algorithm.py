@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.protocol.agent import Agent, Params
+from quickstudy.protocol.records import Transition, record
 
 TrainState = TypeVar("TrainState")
 
@@ -17,7 +18,21 @@ statistics over it with `jax.lax.pmean`, which on one device changes nothing."""
 
 @dataclasses.dataclass(frozen=True)
 class Fresh:
-    """The algorithm learns from lifetimes that are run under the present parameters, and from no others."""
+    """The algorithm learns from lifetimes that are run under the present parameters, and from no others.
+
+    Args:
+      ceilings: it also learns from the ceiling of each lifetime's task.
+    """
+
+    ceilings: bool = False
+
+
+@record
+class LifetimesAndCeilings:
+    """`lifetimes` `[T, lifetimes]`, and the `ceiling` `[lifetimes]` of the task of each, in reward units."""
+
+    lifetimes: Transition
+    ceiling: Float[Array, " lifetimes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +71,8 @@ class MetaAlgorithm(Generic[TrainState, Params]):
       params: `(state) -> params`: the parameters that the deployed agent needs.
       lifetimes: lifetimes per update, over all devices.
       share_multiple: each device's share of the lifetimes is a multiple of this (the number of minibatches, say).
-      wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Replayed(room=...)`: a
+      wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Fresh(ceilings=True)`: a
+        `LifetimesAndCeilings`, on tasks that are written in JAX and have a ceiling. `Replayed(room=...)`: a
         `rollout.replay.ReplayedLifetimes`, which holds the fresh lifetimes and a store to draw earlier ones from. The training
         loop builds the source of lifetimes from this (`training.sources.source_for`).
       learning_rate: set by `with_learning_rate`.

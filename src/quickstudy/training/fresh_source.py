@@ -1,5 +1,6 @@
 """Lifetimes on tasks written in JAX: they are run inside the compiled update, so that nothing leaves the devices."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.memory import bytes_of, check_memory, free_bytes_of_devices
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, LifetimesAndCeilings, MetaAlgorithm
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.compiled import run_lifetime
@@ -56,6 +57,7 @@ class FreshSource:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution = distribution
+        self._ceilings = isinstance(algorithm.wants, Fresh) and algorithm.wants.ceilings
         self._tasks, self._points = tasks, points_of(distribution.spec.lifetime_steps)
         # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
         self._lifetime = _lifetime_of(algorithm.collector, distribution)
@@ -103,12 +105,17 @@ class FreshSource:
     def _run(self, lifetime: _Lifetime, split: str, params: PyTree, keys: Key[Array, " lifetimes"]) -> Collected:
         """One lifetime for each key `[lifetimes]`, each on a task of its own."""
 
-        def one(key: PRNGKeyArray) -> Transition:
+        def one(key: PRNGKeyArray) -> tuple[Transition, Array | None]:
             key_task, key_lifetime = jax.random.split(key)
             task = self._distribution.sample(split, key_task)
-            return lifetime(params, task, key_lifetime)[0]
+            ceiling = None if self._distribution.ceiling is None or not self._ceilings else self._distribution.ceiling(task)
+            return lifetime(params, task, key_lifetime)[0], ceiling
 
-        return collected(jax.vmap(one, 0, 1)(keys))
+        lifetimes, ceiling = jax.vmap(one, 0, (1, 0))(keys)
+        clean = collected(lifetimes)
+        if ceiling is None:
+            return clean
+        return dataclasses.replace(clean, given=LifetimesAndCeilings(lifetimes=clean.fresh, ceiling=ceiling))
 
     def _held_out_program(self, algorithm: MetaAlgorithm, tasks: int) -> jax.stages.Wrapped:
         """`(train) -> [seeds], [seeds, points]`: mean return on held-out tasks, of a lifetime and up to each point of it."""

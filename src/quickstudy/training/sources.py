@@ -10,7 +10,7 @@ from jaxtyping import Array, Key, PyTree
 
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution, HostDistribution
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm, Replayed
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, MetaAlgorithm, Replayed
 from quickstudy.protocol.records import Spec
 from quickstudy.rollout.collecting.config import CollectingConfig
 from quickstudy.rollout.replay import Replay, ReplayedLifetimes, empty_lifetime, steps_of
@@ -34,8 +34,15 @@ def source_for(
       collecting: where lifetimes on tasks outside JAX are collected.
     Raises:
       CollectingError: a worker does not start.
-      UsageError: the tasks are outside JAX, and this run has several processes.
+      UsageError: the tasks are outside JAX, and this run has several processes; or the algorithm wants ceilings that the tasks
+        do not have.
     """
+    wants = algorithm.wants
+    if isinstance(wants, Fresh) and wants.ceilings and (isinstance(distribution, HostDistribution) or not distribution.ceiling):
+        raise UsageError(
+            f"subtract_ceiling is for tasks that are written in JAX and have a ceiling; {distribution.name} has none. Leave it "
+            "out."
+        )
     source: LifetimeSource
     if isinstance(distribution, HostDistribution):
         if jax.process_count() > 1:
