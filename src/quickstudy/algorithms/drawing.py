@@ -1,4 +1,4 @@
-"""Actions that are drawn from a policy, or that are its mean: the last line of `act` of agents that decide by a policy."""
+"""What agents that decide by a policy say: an action that is drawn from it or its mean, and what they expect."""
 
 import dataclasses
 
@@ -38,6 +38,28 @@ def without_draws(agent: Agent) -> Agent:
         return memory, drawn_along(_certain(decisions), key, agent.spec)
 
     return dataclasses.replace(agent, act=act).with_fast_unroll(unroll)
+
+
+def with_regret(agent: Agent) -> Agent:
+    """The agent whose decisions carry `regret`, the opposite of `value`: its values were learned below the ceiling of the task.
+
+    Args:
+      agent: its decisions carry `value`.
+    """
+
+    def act(params: PyTree, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:
+        return _regretting(agent.act(params, memory, observation, key))
+
+    def unroll(params: PyTree, lifetimes: Transition, key: Key[Array, "*lifetimes"]) -> tuple[PyTree, Decision]:
+        memory, decisions = agent.unroll(params, lifetimes, key)
+        return memory, _regretting(decisions)
+
+    return dataclasses.replace(agent, act=act).with_fast_unroll(unroll)
+
+
+def _regretting(decision: Decision) -> Decision:
+    extras = {name: extra for name, extra in decision.extras.items() if name != "value"}
+    return dataclasses.replace(decision, extras=extras | {"regret": -decision.extras["value"]})
 
 
 def _certain(decision: Decision) -> dict[str, PyTree]:

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy import baselines
-from quickstudy.algorithms.drawing import without_draws
+from quickstudy.algorithms.drawing import with_regret, without_draws
 from quickstudy.networks.normalisation import Statistics, observed, usual_rewards
 from quickstudy.numerics.optimiser_step import clipped_adam, descend
 from quickstudy.numerics.returns import generalised_advantage, returns_to_go
@@ -191,11 +191,13 @@ def lifetime_ppo(
         params = Params(network=network, statistics=known)
         return TrainState(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
+    deployed = agent if ppo.draws else without_draws(agent)
+    deployed = with_regret(deployed) if ppo.subtract_ceiling else deployed
     return MetaAlgorithm(
         name=name,
         config=config,
-        agent=agent if ppo.draws else without_draws(agent),
-        collects=None if ppo.draws else agent,
+        agent=deployed,
+        collects=None if deployed is agent else agent,
         init=init,
         update=update,
         params=lambda state: state.params,

@@ -70,6 +70,7 @@ class Explanation:
       numbers: of the decision.
       forbidden: places of actions that the observation forbids.
       value: the return that the agent expects of the rest of the lifetime, reward units; None where it says nothing.
+      regret: how much more an agent that knows the task would earn there, as the agent expects; None where it says nothing.
       beliefs: by name, means and deviations; empty where the agent gives no belief.
       others: what each other agent decides after the same history, in words, by its name.
       influences: of earlier steps, the largest first.
@@ -86,6 +87,7 @@ class Explanation:
     numbers: tuple[float, ...]
     forbidden: tuple[int, ...]
     value: float | None
+    regret: float | None
     beliefs: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]
     others: Mapping[str, str]
     influences: tuple[Influence, ...]
@@ -154,7 +156,7 @@ def explain(
         )
         for at, moved in zip(earlier, without, strict=True)
     ]
-    value = own.extras.get("value")
+    expects = {name: float(own.extras[name]) if name in own.extras else None for name in ("value", "regret")}
     return Explanation(
         agent=name,
         slot=slot,
@@ -165,7 +167,7 @@ def explain(
         kind=kind,
         numbers=tuple(map(float, numbers)),
         forbidden=tuple(_forbidden(agent, lifetime, slot)),
-        value=None if value is None else float(value),
+        **expects,
         beliefs=_beliefs(own),
         others={
             each: in_words(_decision_at(with_nonfinite_guard(one.agent), one.params_of(0), history, key, slot).action)

@@ -22,6 +22,11 @@ def explanation_lines(explained: Explanation, *, task: str = "") -> list[str]:
         said.append(
             f"Its value estimate for the rest of the lifetime is {explained.value:.3g}, with the discount of its training."
         )
+    if explained.regret is not None:
+        said.append(
+            f"It expects to earn {explained.regret:.3g} less in the rest of the lifetime than an agent that knows the task, "
+            "with the discount of its training."
+        )
     said += _beliefs(explained)
     said += _influences(explained)
     said += [f"{name}, after the same steps, would choose action {action}." for name, action in explained.others.items()]

@@ -58,7 +58,10 @@ _ROUNDED = (
     "this form repeats them only to `largest_deviation`."
 )
 _DEVIATION_OF_ROUNDED = 0.5
-_UNITS = {"value": "expected remaining return of the lifetime, reward units"}
+_UNITS = {
+    "value": "expected remaining return of the lifetime, reward units",
+    "regret": "how much more an agent that knows the task is expected to earn in what remains, reward units",
+}
 
 
 def contract(

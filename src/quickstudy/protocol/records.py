@@ -169,7 +169,8 @@ class Decision:
     `action` lies in the action space: an array of its shape, or a tuple or dict of arrays for a Tuple or Dict. `extras` is what
     else the agent can say: `log_probability` `[]` of the action (natural logarithm; its density for a Box), `policy` (a
     distribution from `numerics.distributions`), `value` `[]` (expected remaining return of the lifetime, reward units),
-    `belief` (a `numerics.beliefs.belief.Belief` about the task). Extras that are not read cost nothing under `jit`.
+    `regret` `[]` (how much more an agent that knows the task is expected to earn in what remains, reward units), `belief` (a
+    `numerics.beliefs.belief.Belief` about the task). Extras that are not read cost nothing under `jit`.
     """
 
     action: PyTree
