@@ -326,11 +326,6 @@ SPOILT = {
     "wrong type": (("list",), lambda folder: edited(folder / "rows.toml", "target = 4.5", "target = 'x'"), "must be a number"),
     "unknown mark": (("list",), lambda folder: edited(folder / "rows.toml", "references.exact", "references.exakt"), "'exakt'"),
     "unknown agent": (("list",), lambda folder: edited(folder / "rows.toml", '["toy"]', '["tay"]'), "Did you mean 'toy'?"),
-    "unknown beginning": (
-        ("list",),
-        lambda folder: edited(folder / "rows.toml", "[rows.toy-later]", '[rows.toy-later]\nbegins_with = "tay"'),
-        "Did you mean 'toy'?",
-    ),
     "no rows": (("list",), lambda folder: (folder / "rows.toml").unlink(), "cannot be read"),
     "no README": (("page",), lambda folder: (folder / "README.md").unlink(), "has no lines <!-- measured -->"),
     "no checkout": (("verify",), lambda folder: shutil.rmtree(folder / "results"), "name it with --folder"),
@@ -347,20 +342,3 @@ def test_wrong_input_gets_one_line_and_status_2(case, checkout):
     assert expected in err
     assert err.count("\n") == 1
     assert "Traceback" not in out + err
-
-
-def test_a_row_begins_with_the_agent_of_another(checkout):
-    row = (
-        '\n[rows.toy-further]\ntitle = "goes on"\nsettings = { arms = 2, pulls = 6 }\nbudget = "1 steps"\nbegins_with = "toy"\n'
-    )
-    edited(checkout / "rows.toml", "\n[rows.toy-later]", f"{row}\n[rows.toy-later]")
-    shutil.move(checkout / "bundles" / "toy", checkout / "set aside")
-    status, _, err = bench(checkout, "run", "toy-further")
-    assert status == 2
-    assert "toy-further: there is no bundle" in err
-    assert "Train it: quickstudy bench run toy" in err
-    shutil.move(checkout / "set aside", checkout / "bundles" / "toy")
-    status, out, err = bench(checkout, "run", "toy-further")
-    assert status == 0, out + err
-    begun = json.loads((checkout / "runs" / "bench" / "toy-further" / "run.json").read_text())["begins_with"]
-    assert begun == load_bundle(checkout / "bundles" / "toy").card["parameters_sha256"]

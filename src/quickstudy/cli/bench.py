@@ -16,7 +16,7 @@ from quickstudy.cli.console import Console, progress_bars, say
 from quickstudy.cli.evaluations import show_evaluation
 from quickstudy.cli.progress_panel import Panel
 from quickstudy.evaluation.bench import stored as storage
-from quickstudy.evaluation.bench.measuring import bundle_of, bundles_of, distribution_of, measure_entry
+from quickstudy.evaluation.bench.measuring import bundles_of, distribution_of, measure_entry
 from quickstudy.evaluation.bench.rows import SHIPPED, Group, Matrix, Row, columns_of, find, load_groups
 from quickstudy.evaluation.bench.stored import Stored, Training
 from quickstudy.evaluation.bench.training import run_path, training_of, training_of_bundle
@@ -203,13 +203,12 @@ def _train(row: Row, asked: RunRowArguments, folder: Path) -> bool:
     distribution = distribution_of(column, row.measure)
     algorithm = algorithms.make(row.algorithm, distribution.spec, **row.algorithm_settings)
     config = TrainingConfig(budget=asked.budget or row.budget, seeds=row.seeds)
-    begun = None if row.begins_with is None else bundle_of(row.begins_with, folder, needed_by=row.name)
     command = shlex.join(["quickstudy", "bench", "run", row.name, *(["--budget", asked.budget] if asked.budget else [])])
     with Panel(algorithm, distribution, config) as panel:
         # The row measures the baselines that it names, on more tasks.
         trained = train_and_save(
             algorithm, distribution, config, folder=run_path(folder, row.name), resume=asked.resume, overwrite=asked.overwrite,
-            command=command, measure_baselines=False, watcher=panel, begin_with=begun,
+            command=command, measure_baselines=False, watcher=panel,
         )  # fmt: skip
     if not trained.finished:
         say(f"Interrupted and saved. Go on with:\n  {command} --resume")

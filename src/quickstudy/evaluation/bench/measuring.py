@@ -49,19 +49,13 @@ def bundles_of(entry: Row | Matrix, folder: Path) -> dict[str, Bundle]:
     Raises:
       BundleError: one is not there, or damaged; says how to get it.
     """
-    return {name: bundle_of(name, folder, needed_by=entry.name) for name in agents_of(entry)}
-
-
-def bundle_of(name: str, folder: Path, *, needed_by: str) -> Bundle:
-    """The bundle that a row trained, which another one needs.
-
-    Raises:
-      BundleError: it is not there, or damaged; says how to get it.
-    """
-    path = bundle_path(folder, name)
-    if not (path / "bundle.json").is_file():
-        raise BundleError(f"{needed_by}: there is no bundle {path}. Train it: quickstudy bench run {name}")
-    return load_bundle(path)
+    found = {}
+    for name in agents_of(entry):
+        path = bundle_path(folder, name)
+        if not (path / "bundle.json").is_file():
+            raise BundleError(f"{entry.name}: there is no bundle {path}. Train it: quickstudy bench run {name}")
+        found[name] = load_bundle(path)
+    return found
 
 
 def distribution_of(column: Column, measure: str) -> AnyDistribution:

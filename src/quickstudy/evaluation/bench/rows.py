@@ -56,7 +56,6 @@ class Row:
       references: mark -> method -> number, in the unit of the measure.
       kind: one of `KINDS`.
       bundle: the row whose agent serves this one too; None if it is trained for it.
-      begins_with: the row whose trained parameters this row's training begins with; None for drawn ones.
       baselines: those measured on the same tasks; None is all that the distribution has.
       note: what was tried and what holds it back, where the target is missed.
       readme: the words for its tasks in the README's table; empty where the row is not in that table.
@@ -77,7 +76,6 @@ class Row:
     references: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     kind: str = "pure RL"
     bundle: str | None = None
-    begins_with: str | None = None
     baselines: tuple[str, ...] | None = None
     note: str = ""
     readme: str = ""
@@ -157,8 +155,7 @@ def load_groups(path: Path = SHIPPED) -> tuple[Group, ...]:
             raise UsageError(f"{path}: two rows are called {name!r}. Names are those of bundles, so each is there once.")
     trained = [entry.name for entry in entries if isinstance(entry, Row) and entry.bundle is None]
     for entry in entries:
-        begun = [entry.begins_with] if isinstance(entry, Row) and entry.begins_with is not None else []
-        for agent in [*agents_of(entry), *begun]:
+        for agent in agents_of(entry):
             if agent not in trained:
                 raise UnknownNameError(f"trained row in {entry.name},", agent, trained)
     return tuple(groups)
