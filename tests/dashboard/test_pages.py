@@ -1,6 +1,7 @@
 """What the pages say: content, CSV files, empty pages, and what is refused."""
 
 import html
+import os
 import re
 
 import httpx
@@ -19,6 +20,7 @@ from quickstudy.serving.http.tokens import new_token
 from quickstudy.serving.requests import Reward, SessionName
 from quickstudy.serving.stores import open_store
 from reports.made_evaluation import made
+from reports.made_lifetime import LIFETIME
 
 PAGES = ("/runs", "/sessions", "/agents", "/audit", "/adaptation", "/generalisation", "/belief")
 
@@ -262,3 +264,22 @@ def signs_in_and_out(client, reader):
     assert client.get("/audit").status_code == 403  # needs the scope admin
     assert client.post("/sign-out", data={"form_key": form["form_key"]}).status_code == 303
     assert client.get("/runs").status_code == 303
+
+
+def test_a_folder_whose_name_is_no_text_hides_no_other_run(tmp_path):
+    make_run(tmp_path / "one", [[1.0]])
+    strange = tmp_path / os.fsdecode(b"caf\xe9")
+    make_run(strange, [[1.0]])
+    made(LEVELS, split="test").save(strange)
+    LIFETIME.save(strange)
+    with running(dashboard(Sources(runs=tmp_path))) as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert "1 run of 1" in text_of(client.get("/runs"))
+        for page in ("/runs/compare", "/adaptation", "/generalisation", "/belief"):
+            text_of(client.get(page))
+
+
+def test_the_folder_of_runs_may_be_one_run(tmp_path):
+    run = make_run(tmp_path / "run", [[1.0], [4.0]])
+    with running(dashboard(Sources(runs=run))) as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert "1 run of 1" in text_of(client.get("/runs"))
+        assert "Held-out return 4 " in text_of(client.get("/runs/one?name=."))

@@ -11,6 +11,7 @@ from quickstudy.dashboard.asked import Asked, PageRoute
 from quickstudy.dashboard.rendering import Pages, csv_response
 from quickstudy.evaluation.example_lifetime import FILE, ExampleLifetime
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import is_text
 
 _DEPTH = 4
 _MOST_FOUND = 2000
@@ -60,7 +61,9 @@ class BeliefPages:
         found: list[str] = []
         for folder, inner, files in os.walk(self._folder):
             parts = Path(folder).relative_to(self._folder).parts
-            inner[:] = sorted(one for one in inner if not one.startswith(".") and one not in ("checkpoints", "pictures"))
+            inner[:] = sorted(
+                one for one in inner if is_text(one) and not one.startswith(".") and one not in ("checkpoints", "pictures")
+            )
             if len(parts) >= _DEPTH:
                 inner.clear()
             if FILE in files and len(found) < _MOST_FOUND:

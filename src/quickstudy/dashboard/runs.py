@@ -14,6 +14,7 @@ from jaxtyping import Float
 from quickstudy.dashboard.kept import KeptFiles
 from quickstudy.evaluation.training_runs import has_spent_its_budget, planned_updates
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import is_text
 from quickstudy.storage.folder_lock import in_use
 from quickstudy.storage.metrics_sample import SampledMetrics, evenly_chosen_lines, last_lines
 from quickstudy.storage.run_description import read_description
@@ -86,8 +87,9 @@ class Runs:
         self._files = KeptFiles(4 * MOST_RUNS)
 
     def names(self) -> list[str]:
-        """Paths of the run folders below the folder, at most three folders deep, in alphabetical order."""
-        return sorted(_runs_below(self.folder, "", _DEPTH))[:MOST_RUNS]
+        """Paths of the run folders below the folder, at most three folders deep, in alphabetical order; `.` is itself."""
+        own = ["."] if (self.folder / "run.json").is_file() else []
+        return sorted(own + _runs_below(self.folder, "", _DEPTH))[:MOST_RUNS]
 
     def folder_of(self, name: str) -> Path:
         """The folder of a run.
@@ -250,6 +252,8 @@ def _runs_below(folder: Path, prefix: str, depth: int) -> list[str]:
     found = []
     for one in inner:
         name = f"{prefix}{one.name}"
+        if not is_text(name):
+            continue
         if (folder / one.name / "run.json").is_file():
             found.append(name)
         elif depth > 1:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from quickstudy.evaluation.results import Evaluation, Result
 from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import is_text
 from quickstudy.storage.reading import RESULTS, read_file
 
 Measure = Literal["return", "regret"]
@@ -64,7 +65,11 @@ def folders_with_evaluations(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for folder, inner, files in os.walk(root):
         parts = Path(folder).relative_to(root).parts
-        inner[:] = sorted(one for one in inner if not one.startswith(".") and one not in ("checkpoints", "pictures", "bundle"))
+        inner[:] = sorted(
+            one
+            for one in inner
+            if is_text(one) and not one.startswith(".") and one not in ("checkpoints", "pictures", "bundle")
+        )
         if len(parts) >= _DEPTH:
             inner.clear()
         names = sorted(one for one in files if one.startswith("evaluation-") and one.endswith(".json"))

@@ -30,6 +30,16 @@ def shell_word(text: object) -> str:
     return shlex.quote(printable(text))
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8, so that it can stand in an address: other bytes are lone surrogates in Python.
+
+    Example:
+      >>> is_text("café"), is_text("caf\\udce9")
+      (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def file_word(text: object) -> str:
     """A name as a part of the name of a file, which cannot lead to another folder: letters, digits, points and underscores.
 
