@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import shlex
 
 import httpx
 import pytest
@@ -264,6 +265,39 @@ def signs_in_and_out(client, reader):
     assert client.get("/audit").status_code == 403  # needs the scope admin
     assert client.post("/sign-out", data={"form_key": form["form_key"]}).status_code == 303
     assert client.get("/runs").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("/adaptation", "evaluation-test.json"),
+        ("/generalisation", "evaluation-test.json"),
+        ("/belief", "example-lifetime.json"),
+    ],
+)
+def test_a_damaged_result_leaves_the_choice_of_others(tmp_path, page, file):
+    for name in ("damaged", "whole"):
+        made(LEVELS, split="test").save(tmp_path / name)
+        LIFETIME.save(tmp_path / name)
+    damaged = tmp_path / "damaged" / file
+    damaged.write_text('{"half": ')
+    with running(dashboard(Sources(runs=tmp_path))) as url, httpx.Client(base_url=url, timeout=60) as client:
+        refused = client.get(page)
+        assert refused.status_code == 400
+        assert f'role="alert">{damaged} does not parse' in refused.text
+        assert "<option>whole</option>" in refused.text
+        assert client.get(f"{page}?folder=whole").status_code == 200
+
+
+def test_commands_on_pages_name_any_folder_as_one_word(tmp_path):
+    make_run(tmp_path / "my runs" / "it's one", [[1.0]])
+    made(LEVELS, split="test").save(tmp_path / "my runs" / "measured")
+    with running(dashboard(Sources(runs=tmp_path / "my runs"))) as url, httpx.Client(base_url=url, timeout=60) as client:
+        pages = ("/runs/one?name=it's one", "/adaptation?folder=it's one", "/generalisation?folder=measured")
+        commands = [re.findall(r"quickstudy evaluate ([^<]*)", html.unescape(client.get(page).text)) for page in pages]
+    words = [shlex.split(command)[0] for each in commands for command in each]
+    own, measured = str(tmp_path / "my runs" / "it's one"), str(tmp_path / "my runs" / "measured")
+    assert [word for word in words if word != "RUN"] == [own, own, measured, measured]
 
 
 def test_a_folder_whose_name_is_no_text_hides_no_other_run(tmp_path):

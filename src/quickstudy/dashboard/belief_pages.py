@@ -46,6 +46,9 @@ class BeliefPages:
         }
         if name is None:
             return self._pages.page("belief.html", **values)
+        return self._pages.chosen(lambda: self._belief_of(name, folders, values), values)
+
+    def _belief_of(self, name: str, folders: list[str], values: dict[str, Any]) -> Response:
         lifetime = self._lifetime(name, folders)
         return self._pages.page("belief.html", lifetime=lifetime, quoted=urllib.parse.quote(name), **values)
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import jinja2
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
-from quickstudy.protocol.printable import printable
+from quickstudy.protocol.errors import UsageError
+from quickstudy.protocol.printable import printable, shell_word
 
 _TEMPLATES = Path(__file__).with_name("templates")
 NOT_KNOWN = "–"
@@ -42,6 +43,7 @@ class Pages:
             "moment": moment,
             "counted": counted,
             "sentence": sentence,
+            "shell_word": shell_word,
         }
 
         self._templates.globals["parts"] = self._templates.get_template("parts.html").module
@@ -49,6 +51,18 @@ class Pages:
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """The page that a template makes of values."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
+
+    def chosen(self, make: Callable[[], Response], values: Mapping[str, Any]) -> Response:
+        """The page that a function makes; if it cannot, its reason below the form that chooses other results.
+
+        Args:
+          make: makes the page.
+          values: what the form needs: `here`, `title`, `folders` and `name`; and `splits` and `split`, if there are splits.
+        """
+        try:
+            return make()
+        except UsageError as error:
+            return self.page("other_result.html", status=400, said=str(error), **values)
 
     def part(self, template: str, *blocks: str, **values: Any) -> Response:
         """Some blocks of a template, to be put into a page that is there already."""
@@ -116,8 +130,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Text that begins with a capital letter."""
-    return text[:1].upper() + text[1:]
+    """Text that begins with a capital letter, unless it begins with a path, which must stay as it is."""
+    return text if "/" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _shown(value: Any) -> Any:

@@ -59,18 +59,21 @@ class ResultPages:
 
     def _adaptation(self, asked: Asked) -> Response:
         _, values = self._chosen(asked, "adaptation")
+        return self._pages.chosen(lambda: self._adaptation_of(asked, values), values)
+
+    def _adaptation_of(self, asked: Asked, values: dict[str, Any]) -> Response:
         run, measure = self._run(asked, values), _measure(asked)
         moments = None if run is None else self._moments(run, measure)
         last = 0 if moments is None else len(moments.trained_steps) - 1
         moment = asked.whole("moment", default=last, least=0, most=last)
         drawn = None if moments is None else _panels(moments, moment)
-        values |= {"run": run, "measure": measure, "moments": moments, "moment": moment, "drawn": drawn}
+        values = values | {"run": run, "measure": measure, "moments": moments, "moment": moment, "drawn": drawn}
         values["link"] = urllib.parse.urlencode({"folder": run, "split": values["split"], "measure": measure})
         if values["name"] is None:
-            return self._pages.page("adaptation.html", title="Adaptation", **values)
+            return self._pages.page("adaptation.html", **values)
         evaluation, _, curves = self._curves(asked, values)
         return self._pages.page(
-            "adaptation.html", title="Adaptation", evaluation=evaluation, curves=curves,
+            "adaptation.html", evaluation=evaluation, curves=curves,
             banded=any(one.kind == "band" for one in curves), known=evaluation.ceiling is not None, **values,
         )  # fmt: skip
 
@@ -109,9 +112,12 @@ class ResultPages:
 
     def _generalisation(self, asked: Asked) -> Response:
         found, values = self._chosen(asked, "generalisation")
+        return self._pages.chosen(lambda: self._generalisation_of(asked, found, values), values)
+
+    def _generalisation_of(self, asked: Asked, found: dict[str, list[str]], values: dict[str, Any]) -> Response:
         name = values["name"]
         if name is None:
-            return self._pages.page("generalisation.html", title="Generalisation", **values)
+            return self._pages.page("generalisation.html", **values)
         splits = sorted(found[name], key=lambda split: (_ORDER.index(split) if split in _ORDER else 2, split))
         evaluations = [self._tasks.evaluation(name, split) for split in splits]
         rows = [(one, *agent_of(one)) for one in evaluations]
@@ -119,7 +125,7 @@ class ResultPages:
         has_run = name in self._runs.names() and len(self._runs.curve(name, "held_out_return", most=_MOST_LINES).steps) > 0
         link = urllib.parse.urlencode({"folder": name})
         return self._pages.page(
-            "generalisation.html", title="Generalisation", rows=rows, worst=worst, has_run=has_run, link=link, most=_WORST,
+            "generalisation.html", rows=rows, worst=worst, has_run=has_run, link=link, most=_WORST,
             **self._map(asked, name, splits), **values,
         )  # fmt: skip
 
@@ -198,6 +204,7 @@ class ResultPages:
             split = splits[0]
         values = {
             "here": here,
+            "title": here.capitalize(),
             "root": root,
             "folders": list(found),
             "name": name,
