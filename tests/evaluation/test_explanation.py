@@ -12,13 +12,16 @@ import quickstudy as qs
 from docs.pages import ROOT
 from laws.subject import subject_of
 from quickstudy import baselines, cli
+from quickstudy.algorithms.drawing import without_draws
 from quickstudy.evaluation.contenders import contender
-from quickstudy.evaluation.explanation import explain, in_words, slots_of
+from quickstudy.evaluation.explanation import LATENT, explain, in_words, slots_of
 from quickstudy.evaluation.explanation_words import explanation_lines
+from quickstudy.numerics.beliefs.diagonal_gaussian import LatentBelief
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.records import Outcome
 from quickstudy.reports.explanation_chart import explanation_picture
 from quickstudy.rollout.logged_slots import LoggedSlots
+from serving.soft_agent import soft_agent
 
 
 def pulls(actions, rewards):
@@ -111,6 +114,70 @@ def test_a_picture_with_many_actions_shows_the_chosen_one(greedy):
     assert ">19</text>" not in svg
 
 
+@pytest.fixture(scope="module")
+def soft():
+    """Logits 0.5, 0 and 0 after a pull that paid and one that did not."""
+    spec = qs.tasks.make("bernoulli-bandit", arms=3, pulls=10).spec
+    return soft_agent(spec), pulls([0, 1], [1.0, 0.0])
+
+
+def test_an_agent_that_does_not_draw_is_explained_by_the_chances_before_its_choice(soft):
+    agent, history = soft
+    draws, certain = (
+        explain("soft", one, jnp.zeros(()), history, slot=2, key=jax.random.key(0)) for one in (agent, without_draws(agent))
+    )
+    chance = np.exp(0.5) / (np.exp(0.5) + 2)
+    np.testing.assert_allclose(certain.numbers, [chance, (1 - chance) / 2, (1 - chance) / 2], rtol=1e-5)
+    np.testing.assert_allclose(certain.numbers, draws.numbers, rtol=1e-5)
+    assert (certain.influences[0].slot, certain.action) == (0, "0")
+    np.testing.assert_allclose(certain.influences[0].change, chance - 1 / 3, rtol=1e-4)
+    sentence = "It takes the likeliest action. The probabilities are those before this choice."
+    assert sentence in explanation_lines(certain)
+    assert sentence not in explanation_lines(draws)
+
+
+def test_numbers_of_a_latent_are_not_said_of_actions(soft):
+    """The latent has as many numbers as there are actions."""
+    agent, history = soft
+    belief = LatentBelief(mean=jnp.array([4.0, 5.0, 6.0]), log_variance=jnp.zeros(3))
+
+    def act(params, memory, observation, key):
+        decision = agent.act(params, memory, observation, key)
+        return dataclasses.replace(decision, extras=decision.extras | {"belief": belief})
+
+    believes = dataclasses.replace(agent, act=act)
+    said = explanation_lines(explain("soft", believes, jnp.zeros(()), history, slot=2, key=jax.random.key(0)))
+    assert f"Belief about {LATENT}: 4 ± 1, 5 ± 1, 6 ± 1." in said
+    assert not any("action" in line and "belief" in line for line in said)
+
+
+def test_older_steps_that_were_not_left_out_are_named(greedy):
+    still = dataclasses.replace(greedy.influences[0], change=0.0)
+    old = dataclasses.replace(greedy, influences=(still,), left=7)
+    said = explanation_lines(old)
+    assert "No single earlier step of the newest 1 moves the decision: without any one of them it would be the same." in said
+    assert "  7 older steps were not left out one by one." in said
+
+
+def test_numbers_of_a_long_action_that_are_not_shown_are_counted(greedy):
+    numbers = tuple(0.5 for _ in range(10))
+    moved = dataclasses.replace(greedy.influences[0], numbers=numbers, change=1.0)
+    long = dataclasses.replace(greedy, kind="action", numbers=numbers, beliefs={}, influences=(moved,))
+    said = "\n".join(explanation_lines(long))
+    shown = "0.5 0.5 0.5 0.5 0.5 0.5 0.5 0.5 … (10 numbers)"
+    assert f"Its likeliest action is {shown}." in said
+    assert f": likeliest action {shown}" in said
+
+
+@pytest.mark.slow
+def test_the_picture_of_one_number_names_only_rewards_that_came(greedy):
+    single = dataclasses.replace(greedy, kind="action", action="-0.1", numbers=(-0.1,))
+    lost = tuple(dataclasses.replace(one, reward=-1.0) for one in greedy.influences)
+    svg = explanation_picture(dataclasses.replace(single, influences=lost), title="A decision").svg
+    assert "other rewards" in svg
+    assert "reward above 0" not in svg
+
+
 @pytest.mark.slow
 def test_the_picture(greedy):
     picture = explanation_picture(greedy, title="A decision")
@@ -142,6 +209,12 @@ def test_a_step_that_is_not_there_is_named():
     agent = qs.tasks.make("bernoulli-bandit", arms=3, pulls=10).baselines["greedy"]()
     with pytest.raises(UsageError, match=r"no decision was made at step 9 .* it has 2 steps, the last is 2"):
         explain("greedy", agent, (), pulls([0], [1.0]), slot=8, key=jax.random.key(0))
+    ended = pulls([0, 1, 2, 0], [1.0] * 4)
+    ended = dataclasses.replace(ended, valid=np.asarray([True, True, False, False, True]))
+    with pytest.raises(
+        UsageError, match=r"step 4 .* it has 3 steps, the last is 5, the nearest are 2 and 5, because an episode"
+    ):
+        explain("greedy", agent, (), ended, slot=3, key=jax.random.key(0))
 
 
 @pytest.mark.slow
@@ -155,3 +228,9 @@ def test_the_command_writes_what_it_says(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "why" / "explanation.txt").read_text(encoding="utf-8").strip() in said
     assert cli.main(["explain", bundle, "--step", "11", "--tasks", "8"]) == 2
     assert "no decision was made at step 11" in capsys.readouterr().err
+
+
+def test_a_session_without_its_store_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_prepare_machine", lambda: None)
+    assert cli.main(["explain", str(ROOT / "bundles" / "bandit-n10-k5"), "--session", "visitor-17", "--step", "3"]) == 2
+    assert "--session needs --store STORE" in capsys.readouterr().err

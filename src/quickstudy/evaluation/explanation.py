@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from quickstudy.evaluation.contenders import Contender
 from quickstudy.evaluation.evaluate import draw_tasks
 from quickstudy.numerics.distributions import Categorical
+from quickstudy.numerics.independent_choices import SHARPER
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.host_distribution import AnyDistribution, named_leaves
@@ -32,6 +33,8 @@ MOST_LEFT_OUT = 256
 """Earlier steps that are left out one by one: the newest ones."""
 LEAST_CHANGE = 1e-4
 """Influences below this are not named."""
+LATENT = "the task, in learned numbers without a unit"
+"""Name of the belief of a meta-trained agent: a latent, whose numbers belong to no action and to no parameter."""
 _AT_ONCE = 64
 
 
@@ -66,6 +69,7 @@ class Explanation:
       observation: that was decided on, in words.
       action: that was decided, in words.
       first: number of the first action, where actions are Discrete.
+      draws: False if the agent takes the likeliest action; probabilities are then those before that choice.
       kind: what `numbers` are: `probability` of each action, `score` of each action, or the numbers of the action itself.
       numbers: of the decision.
       forbidden: places of actions that the observation forbids.
@@ -83,6 +87,7 @@ class Explanation:
     observation: str
     action: str
     first: int
+    draws: bool
     kind: str
     numbers: tuple[float, ...]
     forbidden: tuple[int, ...]
@@ -135,16 +140,17 @@ def explain(
     if slot not in happened:
         raise UsageError(
             f"no decision was made at step {slot + 1} of this lifetime; it has {len(happened)} steps"
-            f"{f', the last is {happened[-1] + 1}' if len(happened) else ''}. Name one of them."
+            f"{f', the last is {happened[-1] + 1}' if len(happened) else ''}{_nearest(happened, slot)}. Name one of them."
         )
     guarded = with_nonfinite_guard(agent)
     slots = chunk_end(slot, cadence=agent.cadence)
     history: LoggedSlots = jax.tree.map(lambda leaf: jnp.asarray(leaf[:slots]), lifetime)
     own = _decision_at(guarded, params, history, key, slot)
     earlier = happened[happened < slot][-MOST_LEFT_OUT:]
-    kind, numbers = _numbers_of(own, agent.spec.action_space)
-    without = _without_each(guarded, params, history, key, slot, earlier)
-    space = agent.spec.action_space
+    space, policy = agent.spec.action_space, own.extras.get("policy")
+    draws = not (isinstance(policy, Categorical) and bool(policy.is_certain()))
+    kind, numbers = _numbers_of(own, space, draws=draws)
+    without = _without_each(guarded, params, history, key, slot, earlier, draws=draws)
     actions = np.asarray(jax.tree.leaves(lifetime.action)[0])
     influences = [
         Influence(
@@ -164,6 +170,7 @@ def explain(
         observation=in_words(np.asarray(lifetime.observation)[slot]),
         action=in_words(own.action),
         first=int(space.start) if isinstance(space, gymnasium.spaces.Discrete) else 0,
+        draws=draws,
         kind=kind,
         numbers=tuple(map(float, numbers)),
         forbidden=tuple(_forbidden(agent, lifetime, slot)),
@@ -237,13 +244,21 @@ def in_words(value: Any, *, most: int = 6) -> str:
     return f"{shown} … ({len(numbers)} numbers)" if len(numbers) > most else shown
 
 
+def _nearest(happened: np.ndarray, slot: int) -> str:
+    """The steps with a decision around a slot that an early end of an episode left empty, in words."""
+    before, after = happened[happened < slot], happened[happened > slot]
+    if not len(before) or not len(after):
+        return ""
+    return f", the nearest are {before[-1] + 1} and {after[0] + 1}, because an episode ended early"
+
+
 def _decision_at(agent: Agent, params: PyTree, history: LoggedSlots, key: PRNGKeyArray, slot: int) -> Decision:
     own = jax.jit(partial(decisions_along, agent))(params, history, key)
     return jax.device_get(jax.tree.map(lambda leaf: leaf[slot], own))
 
 
 def _without_each(
-    agent: Agent, params: PyTree, history: LoggedSlots, key: PRNGKeyArray, slot: int, earlier: np.ndarray
+    agent: Agent, params: PyTree, history: LoggedSlots, key: PRNGKeyArray, slot: int, earlier: np.ndarray, *, draws: bool
 ) -> Float[np.ndarray, "earlier numbers"]:
     """The numbers of the decision where one earlier step is left out, for each of them."""
     if not len(earlier):
@@ -251,18 +266,18 @@ def _without_each(
 
     def one(valid: Bool[Array, " slots"]) -> Array:
         own = decisions_along(agent, params, dataclasses.replace(history, valid=valid), key)
-        return _numbers_of(jax.tree.map(lambda leaf: leaf[slot], own), agent.spec.action_space)[1]
+        return _numbers_of(jax.tree.map(lambda leaf: leaf[slot], own), agent.spec.action_space, draws=draws)[1]
 
     valid = np.tile(np.asarray(history.valid), (len(earlier), 1))
     valid[np.arange(len(earlier)), earlier] = False
     return np.asarray(jax.jit(partial(jax.lax.map, one, batch_size=_AT_ONCE))(jnp.asarray(valid)))
 
 
-def _numbers_of(decision: Decision, space: gymnasium.Space) -> tuple[str, Array]:
+def _numbers_of(decision: Decision, space: gymnasium.Space, *, draws: bool) -> tuple[str, Array]:
     """What a decision is judged by: probabilities, scores, or its own numbers, of a policy the likeliest ones."""
     policy = decision.extras.get("policy")
     if isinstance(policy, Categorical):
-        return "probability", jax.nn.softmax(jnp.asarray(policy.logits))
+        return "probability", jax.nn.softmax(jnp.asarray(policy.logits) / (1.0 if draws else SHARPER))
     if "scores" in decision.extras:
         return "score", jnp.asarray(decision.extras["scores"])
     if isinstance(space, gymnasium.spaces.Discrete):
@@ -290,7 +305,8 @@ def _beliefs(decision: Decision) -> dict[str, tuple[tuple[float, ...], tuple[flo
     belief = decision.extras.get("belief")
     if belief is not None:
         pairs = zip(named_leaves(belief.mean).items(), named_leaves(belief.deviation).values(), strict=True)
-        found |= {"the task" if name == "task" else name: (mean, spread) for (name, mean), spread in pairs}
+        whole = LATENT if "policy" in decision.extras else "the task"
+        found |= {whole if name == "task" else name: (mean, spread) for (name, mean), spread in pairs}
     for name, estimate in decision.extras.get("parameters", {}).items():
         moments = (estimate.mean, estimate.deviation) if hasattr(estimate, "mean") and hasattr(estimate, "deviation") else None
         found[name] = moments or (estimate, np.sqrt(np.asarray(estimate) * (1 - np.asarray(estimate))))

@@ -1,6 +1,6 @@
 """An explanation as text, from a template: nothing in it is written by a model."""
 
-from quickstudy.evaluation.explanation import LEAST_CHANGE, Explanation, Influence
+from quickstudy.evaluation.explanation import LATENT, LEAST_CHANGE, Explanation, Influence, in_words
 
 _MOST_INFLUENCES, _MOST_NUMBERS = 5, 8
 
@@ -36,15 +36,15 @@ def explanation_lines(explained: Explanation, *, task: str = "") -> list[str]:
 def _best(explained: Explanation) -> list[str]:
     places = explained.best
     if not places:
-        return [f"Its likeliest action is {' '.join(f'{number:.3g}' for number in explained.numbers[:_MOST_NUMBERS])}."]
+        return [f"Its likeliest action is {in_words(explained.numbers, most=_MOST_NUMBERS)}."]
     if explained.kind == "choice":
         return ["The agent gives neither probabilities nor scores of actions."]
-    lines = []
+    lines = [] if explained.draws else ["It takes the likeliest action. The probabilities are those before this choice."]
     for rank, place in zip(("best", "second best"), places, strict=False):
         expected = "".join(
             f"; belief about {name} {mean[place]:.3g} ± {spread[place]:.2g}"
             for name, (mean, spread) in explained.beliefs.items()
-            if len(mean) == len(explained.numbers)
+            if name != LATENT and len(mean) == len(explained.numbers)
         )
         lines.append(
             f"The {rank} action is {explained.first + place}: {explained.kind} {explained.numbers[place]:.3g}{expected}."
@@ -70,9 +70,10 @@ def _influences(explained: Explanation) -> list[str]:
     if not explained.influences:
         return ["There is no earlier step."]
     moved = [one for one in explained.influences[:_MOST_INFLUENCES] if one.change > LEAST_CHANGE]
-    if not moved:
-        return ["No single earlier step moves the decision: without any one of them it would be the same."]
     lines = ["Earlier steps that move the decision most. Without the step, it would be:"]
+    if not moved:
+        newest = f" of the newest {len(explained.influences)}" if explained.left else ""
+        lines = [f"No single earlier step{newest} moves the decision: without any one of them it would be the same."]
     lines += [
         f"  step {one.slot + 1} (action {one.action}, reward {one.reward:.3g}): {_moved(explained, one)}" for one in moved
     ]
@@ -84,7 +85,7 @@ def _influences(explained: Explanation) -> list[str]:
 def _moved(explained: Explanation, one: Influence) -> str:
     places = explained.best
     if not places:
-        return f"likeliest action {' '.join(f'{number:.3g}' for number in one.numbers[:_MOST_NUMBERS])}"
+        return f"likeliest action {in_words(one.numbers, most=_MOST_NUMBERS)}"
     best, now = places[0], explained.in_order(one.numbers)[0]
     numbers = one.numbers[best], explained.numbers[best]
     digits = next((digits for digits in (3, 5, 7) if len({f"{number:.{digits}g}" for number in numbers}) > 1), 3)

@@ -22,6 +22,8 @@ from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, Composite, flat_s
 
 _FORBIDDEN = -1e9
 """Logit of a forbidden action. It is finite, so that entropy and gradients are."""
+_LEAST_APART = 0.01 * SHARPER
+"""Difference of logits above which a choice among allowed actions was made certain."""
 _NARROW = 1e-4
 """Deviation of a number that is certain, as a part of the width of its bounds."""
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -50,6 +52,14 @@ class Categorical:
     def certain(self) -> Self:
         """The choice that takes the likeliest action, or the likeliest of the others if that one is forbidden later."""
         return dataclasses.replace(self, logits=jax.nn.log_softmax(SHARPER * self.logits))
+
+    def is_certain(self) -> Bool[Array, "*time"]:
+        """Whether `certain` has made this choice: its logits are then farther apart than those of any network.
+
+        It is not told of a choice whose actions were equally likely within a hundredth of a nat.
+        """
+        apart = self.logits.max(-1, keepdims=True) - self.logits
+        return ((apart > _LEAST_APART) & (apart < -_FORBIDDEN / 2)).any(-1)
 
     def only(self, allowed: Bool[Array, "*time n"]) -> Self:
         """The choice among the allowed actions; among all where none is."""

@@ -10,6 +10,7 @@ from quickstudy.reports.canvas import INK, LIGHT, MUTED, Picture
 from quickstudy.reports.charts import count_axis
 
 _MOST_ACTIONS = 20
+_LEAST_PLACES = 8
 _LEAST_RANGE = 0.1
 """Upper end of the axis of changes of probabilities, at least."""
 
@@ -41,7 +42,7 @@ def _moved(explained: Explanation) -> str:
         return "There is no earlier step."
     largest = explained.influences[0]
     if largest.change <= LEAST_CHANGE:
-        return "No single earlier step moves it."
+        return f"No single earlier step{f' of the newest {len(explained.influences)}' if explained.left else ''} moves it."
     return f"Step {largest.slot + 1} moves it most, by {largest.change:.2g}."
 
 
@@ -58,6 +59,10 @@ def _actions(axes: Axes, explained: Explanation) -> None:
     chosen = [explained.best and str(explained.first + place) == explained.action for place in places]
     axes.bar(np.arange(len(places)), numbers[places], color=[LIGHT[0] if one else MUTED for one in chosen], width=0.7)
     axes.set_xticks(np.arange(len(places)), [str(explained.first + place) for place in places])
+    if not explained.best:  # a bar of a single number would fill the panel
+        spare = max(0.0, (_LEAST_PLACES - len(places)) / 2)
+        axes.set_xlim(-0.5 - spare, len(places) - 0.5 + spare)
+        axes.axhline(0.0, color=MUTED, linewidth=0.8)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(explained.kind if explained.best else "number of the action", fontsize=8.5)
     axes.set_xlabel("action" if explained.best else "place in the action", fontsize=8.5)
@@ -73,7 +78,8 @@ def _influences(axes: Axes, explained: Explanation) -> None:
         paid = np.asarray([one.reward > 0 for one in in_order])
         axes.vlines(at, 0.0, change, color=INK, linewidth=1.0)
         for which, colour, name in ((paid, LIGHT[2], "reward above 0"), (~paid, LIGHT[1], "other rewards")):
-            axes.plot(at[which], change[which], "o", color=colour, markersize=4, label=name)
+            if which.any():
+                axes.plot(at[which], change[which], "o", color=colour, markersize=4, label=name)
         axes.legend(fontsize=7.5, frameon=False)
     if explained.kind in ("probability", "choice"):  # so that a change of nothing looks like nothing
         axes.set_ylim(0.0, max(_LEAST_RANGE, 1.1 * float(change.max(initial=0.0))))
