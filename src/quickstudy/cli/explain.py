@@ -70,6 +70,8 @@ def run(arguments: list[str]) -> int:
     """Prints the explanation, and writes it with a picture where a folder is named."""
     words, flags = positional(arguments, ("RUN_OR_BUNDLE",), usage=_USAGE)
     asked = parse(ExplainArguments, flags, program=_USAGE.partition(" --")[0], description=_SAID)
+    if asked.session is not None and asked.store is None:
+        raise UsageError("--session needs --store STORE, the store that holds the session, as in sqlite:sessions.db.")
     if asked.folder is not None:
         check_results_folder(asked.folder)
     bundle = load_bundle(words[0], algorithm=asked.algorithm)
