@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ from laws.toy_distributions import corridor
 from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import SpecError
-from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.protocol.records import Spec
+from quickstudy.rollout.compiled import check_fit, run_lifetime
 
 
 @functools.cache
@@ -106,3 +108,15 @@ def test_a_cadence_that_cuts_episodes_is_turned_away():
 
 def test_memory_is_counted_in_bytes():
     assert memory_bytes(trace_agent(corridor().spec, size=5)) == 5 * 4 + 4
+
+
+def test_other_tasks_are_named_in_few_words():
+    """Hundreds of bounds are not written out."""
+    action = gymnasium.spaces.Discrete(2)
+    made, given = (
+        Spec(observation_space=gymnasium.spaces.Box(-1.0, 1.0, (size,)), action_space=action, horizon=1, episodes=2)
+        for size in (200, 300)
+    )
+    with pytest.raises(SpecError, match=r"made for other tasks.*'shape': \[200\].*'shape': \[300\]") as found:
+        check_fit(random_agent(made), given)
+    assert len(str(found.value)) < 400

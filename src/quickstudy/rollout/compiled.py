@@ -5,6 +5,7 @@ the driver decides when `adapt` is called. `vmap` over tasks and keys gives many
 `rollout/session.py`; the loops here are laid out so that no step branches.
 """
 
+import reprlib
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,9 @@ from quickstudy.protocol.records import Spec, Transition
 from quickstudy.protocol.sequences import chunks, flatten_chunks, scan, where
 from quickstudy.protocol.task_distribution import TaskDistribution
 from quickstudy.rollout.session import chunk_end, transition_at
+
+_short = reprlib.Repr()
+_short.maxlist, _short.maxdict, _short.maxstring = 3, 8, 60
 
 
 class _Scene(NamedTuple):
@@ -105,7 +109,8 @@ def check_fit(agent: Agent, spec: Spec) -> None:
     """Raises `SpecError`, which names what differs, unless an agent can run lifetimes of this spec."""
     if agent.spec.describe() != spec.describe():
         ours, theirs = agent.spec.describe(), spec.describe()
-        differing = "; ".join(f"{k}: agent {ours[k]}, tasks {theirs[k]}" for k in ours if ours[k] != theirs[k])
+        say = _short.repr
+        differing = "; ".join(f"{k}: agent {say(ours[k])}, tasks {say(theirs[k])}" for k in ours if ours[k] != theirs[k])
         raise SpecError(f"the agent was made for other tasks. {differing}. Make it from this distribution's spec.")
     if spec.horizon % agent.cadence and agent.cadence % spec.horizon:
         raise SpecError(
