@@ -174,7 +174,7 @@ def test_the_picture_of_one_number_names_only_rewards_that_came(greedy):
     single = dataclasses.replace(greedy, kind="action", action="-0.1", numbers=(-0.1,))
     lost = tuple(dataclasses.replace(one, reward=-1.0) for one in greedy.influences)
     svg = explanation_picture(dataclasses.replace(single, influences=lost), title="A decision").svg
-    assert "other rewards" in svg
+    assert "reward of 0 or less" in svg
     assert "reward above 0" not in svg
 
 

@@ -77,7 +77,7 @@ def _influences(axes: Axes, explained: Explanation) -> None:
     if len(at):
         paid = np.asarray([one.reward > 0 for one in in_order])
         axes.vlines(at, 0.0, change, color=INK, linewidth=1.0)
-        for which, colour, name in ((paid, LIGHT[2], "reward above 0"), (~paid, LIGHT[1], "other rewards")):
+        for which, colour, name in ((paid, LIGHT[2], "reward above 0"), (~paid, LIGHT[1], "reward of 0 or less")):
             if which.any():
                 axes.plot(at[which], change[which], "o", color=colour, markersize=4, label=name)
         axes.legend(fontsize=7.5, frameon=False)
