@@ -140,7 +140,7 @@ class TestWithSktime:
     @pytest.mark.parametrize(
         ("settings", "error", "said"),
         [
-            ({"period": 60}, UsageError, "period must lie within 1 and 52; came 60"),
+            ({"period": 60}, UsageError, "period must lie between 1 and 52; came 60"),
             ({"period": 2.5}, UsageError, "period must be a whole number; came 2.5"),
             ({"history": 0}, UsageError, "history must be 1 or more; came 0"),
             ({"history": "many"}, UsageError, "history must be .*; came 'many'"),

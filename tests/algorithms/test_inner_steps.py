@@ -131,7 +131,7 @@ def test_settings_out_of_range_are_named():
         (lambda: made(ReptileConfig, learning_rate=2.0), "learning_rate must be above zero and at most 1; came 2"),
         (lambda: made(SparseMAMLConfig, adapted_fraction=0.0), "adapted_fraction must be above zero"),
         (lambda: made(SparseMAMLConfig, adapts="head"), "adapts must be 'all' here"),
-        (lambda: made(HybridConfig, inner_discount=1.5), "inner_discount must lie within 0 and 1"),
+        (lambda: made(HybridConfig, inner_discount=1.5), "inner_discount must lie between 0 and 1"),
     ):
         with pytest.raises(UsageError, match=match):
             make()

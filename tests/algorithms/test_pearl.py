@@ -104,7 +104,7 @@ def test_memory_is_bounded_and_stated():
     [
         ({"room": 3}, "room must hold the 4 lifetimes"),
         ({"hidden_sizes": ()}, "hidden_sizes must name one width or more"),
-        ({"target_rate": 1.5}, "target_rate must lie within 0 and 1"),
+        ({"target_rate": 1.5}, "target_rate must lie between 0 and 1"),
         ({"steps": 0}, "steps must be above zero"),
     ],
 )

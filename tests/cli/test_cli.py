@@ -68,7 +68,7 @@ WRONG = {
     "no such choice": (["train", "rl2", "bernoulli-bandit", "--cell", "rnn"], "'rnn'"),
     "zero arms": (["train", "rl2", "bernoulli-bandit", "--arms", "0"], "arms must be 2 or more; came 0"),
     "bad budget": (["train", "rl2", "bernoulli-bandit", "--budget", "soon"], "budget must be a time"),
-    "setting out of range": (["train", "rl2", "bernoulli-bandit", "--discount", "2"], "discount must lie within 0 and 1"),
+    "setting out of range": (["train", "rl2", "bernoulli-bandit", "--discount", "2"], "discount must lie between 0 and 1"),
     "check: no file": (["check", "nowhere.py:make"], "there is no file 'nowhere.py'"),
     "check: not a path": (["check", "nowhere"], "unknown task distribution 'nowhere'"),
     "a baseline that there is not": (["evaluate", SHIPPED, "--against", "UBC1"], "Did you mean 'UCB1'?"),

@@ -81,7 +81,7 @@ AS_PROCESSES = {
     "a byte that is no text": (["train", "rl2", "bernoulli-bandit", "--folder", b"caf\xe9"], "an argument is not UTF-8 text"),
     "a path of such bytes": (["evaluate", b"\xff"], "an argument is not UTF-8 text"),
     "a budget beyond all bounds": (["train", "rl2", "bernoulli-bandit", "--budget", "1e400 steps"], "at most 1e+18 steps"),
-    "a seed of 64 bits": (["train", "rl2", "bernoulli-bandit", "--seed", str(2**63)], "seed must lie within 0 and 4294967295"),
+    "a seed of 64 bits": (["train", "rl2", "bernoulli-bandit", "--seed", str(2**63)], "seed must lie between 0 and 4294967295"),
     "no number": (["train", "rl2", "bernoulli-bandit", "--checkpoint-seconds", "nan"], "checkpoint_seconds must be finite"),
     "more seeds than fit": (
         ["train", "rl2", "bernoulli-bandit", "--seeds", "20000000"],

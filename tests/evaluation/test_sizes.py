@@ -28,7 +28,7 @@ def test_the_number_of_tasks_that_fit_is_named_and_fits(monkeypatch):
 
 @pytest.mark.parametrize(("tasks", "seed"), [(0, 0), (2**31, 0), (5, -1), (5, 2**32)])
 def test_numbers_out_of_range_are_refused(tasks, seed):
-    with pytest.raises(UsageError, match=r"must (be|lie within) .*; came"):
+    with pytest.raises(UsageError, match=r"must (be|lie between) .*; came"):
         draw_tasks(BANDITS, split="test", tasks=tasks, seed=seed)
 
 

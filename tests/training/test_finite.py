@@ -52,5 +52,5 @@ def test_what_is_not_finite_is_named():
     ):
         checked(GOOD | {"loss": [1.0, float("nan")]})
     state = {"count": jnp.arange(2), "weight": jnp.array([0.0, jnp.inf])}
-    with pytest.raises(NonFiniteError, match=r"first tensor with it: state\['weight'\]"):
+    with pytest.raises(NonFiniteError, match=r"first array with it: state\['weight'\]"):
         checked(GOOD | {"loss": [1.0, float("inf")]}, state)

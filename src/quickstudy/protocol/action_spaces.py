@@ -24,9 +24,9 @@ from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.spaces import ACTION_SPACES, COMPOSITE, ActionSpace, assembled, flat_size, parts_of, values_of
 
 MOST_IDS = 16
-"""A whole number with at most so many values is chosen like an id: each value has a probability of its own."""
+"""A whole number with at most this many values is chosen like an id: each value has a probability of its own."""
 MOST_VALUES = 256
-"""A whole number with at most so many values has a probability for each of them, which falls with the distance from a mean."""
+"""A whole number with at most this many values has a probability for each, which falls with the distance from a mean."""
 _FARTHEST = 1e30
 """Bounds beyond it are no bounds: widths and densities would leave the range of 32-bit numbers."""
 _MOST_WHOLE = 2**24

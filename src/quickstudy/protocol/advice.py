@@ -25,7 +25,7 @@ _SETTINGS = {
     **dict.fromkeys(("cuda", "gpu", "device", "num-gpus"), _DEVICE),
     **dict.fromkeys(("n-steps", "num-steps", "rollout-length", "rollout-fragment-length"), _LENGTH),
     "anneal-lr": "The learning rate always decreases along the budget.",
-    "capture-video": "`quickstudy video RUN` films a trained agent, if its tasks can be drawn.",
+    "capture-video": "`quickstudy video RUN` makes a video of a trained agent, if its tasks have a camera.",
     "save-model": "Every run that ends saves its agent: the folder `bundle` in the folder of the run.",
 }
 _COMMANDS = {

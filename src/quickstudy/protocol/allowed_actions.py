@@ -1,8 +1,8 @@
 """Actions that a task forbids for now: an arm that is out of stock, an item that must not be shown.
 
-A task says so in its observation (`Spec.action_mask`). Every agent that is made for such tasks is held to it here, whatever it
-is: a learned policy loses the forbidden actions and is normalised again; an agent that gives `scores` takes the best allowed
-one; any other agent's forbidden action is replaced by a uniformly random allowed one.
+A task says so in its observation (`Spec.action_mask`). Here every kind of agent is restricted to the allowed actions: a learned
+policy loses the forbidden actions and is normalised again; an agent that gives `scores` takes the best allowed one; a forbidden
+action of any other agent is replaced by a uniformly random allowed one.
 """
 
 from collections.abc import Callable

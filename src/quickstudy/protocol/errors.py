@@ -3,17 +3,17 @@
     QuickstudyError                 catch this to catch them all
     ├── UsageError                  what was asked for does not exist or does not fit; exit status 2 on the command line
     │   ├── UnknownNameError        no algorithm, distribution, split, flag of that name
-    │   ├── MissingExtraError       a suite that is not installed; says how to install it
+    │   ├── MissingExtraError       an optional package that is not installed; says how to install it
     │   ├── SpecError               a space, a shape or a length that the parts do not share
     │   └── BundleError             an agent on disk that is damaged, or made for something else
     ├── NoProgramError              an agent that cannot be written without JAX; says which part of it cannot
     ├── TaskDistributionError       a task distribution that breaks one of its laws
     ├── CollectingError             lifetimes in environments outside JAX could not be run
     ├── LostProcessError            another process of the same run has ended
-    └── NonFiniteError              meta-training met a NaN or an infinity, and stopped
+    └── NonFiniteError              training or an evaluation met numbers that are not finite, and stopped
 
 A message says what was wrong, what came, what is allowed and what to do next. It is one line, unless it quotes a traceback.
-Names in it may come from anybody's file, so characters that would steer a terminal are visible in it.
+Names in it may come from anybody's file, so control characters are shown in it, not executed by the terminal.
 """
 
 import functools
@@ -58,7 +58,7 @@ class UnknownNameError(UsageError):
 
 
 class MissingExtraError(UsageError):
-    """A part that is installed only where it is asked for, and is not here."""
+    """An optional package that is needed here and is not installed."""
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} is not installed. Install it with: pip install 'quickstudy[{extra}]'")
@@ -91,7 +91,7 @@ class LostProcessError(QuickstudyError):
 
 
 class NonFiniteError(QuickstudyError):
-    """Meta-training met a NaN or an infinity, and stopped before it could spread."""
+    """Training met a NaN or an infinity, or most steps of an agent in an evaluation were not finite."""
 
 
 class NoProgramError(QuickstudyError):

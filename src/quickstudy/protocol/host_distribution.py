@@ -123,7 +123,7 @@ class HostDistribution(Generic[Task]):
         if split not in self.splits:
             raise UnknownNameError("split", split, self.splits)
         words = np.asarray(jax.random.key_data(key)).ravel().tolist()
-        words.append(self.splits.index(split))  # or splits that differ in a mark alone would hold the same tasks but for it
+        words.append(self.splits.index(split))  # otherwise splits that are told apart by a mark would draw equal tasks
         drawn = [self.sample(split, np.random.default_rng([*words, index])) for index in range(tasks)]
         return stack_tasks(drawn, of=self.name, split=split)
 

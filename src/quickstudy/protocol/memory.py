@@ -1,6 +1,6 @@
 """Memory that a request needs, compared with the memory that there is, before anything is allocated.
 
-The system kills a process that takes more memory than there is, without a word. So sizes are computed from shapes first.
+The system kills a process that takes more memory than there is, without a message. So sizes are computed from shapes first.
 """
 
 import math
@@ -26,8 +26,8 @@ _BYTES_OF_OBJECTS = 1000
 def free_bytes() -> int | None:
     """Bytes that this process may still take, of the machine or of the container; None where the system does not tell.
 
-    Linux tells what is available in all, and a limit of the control group where there is one (versions 1 and 2). Files that the
-    system only keeps to be quick count as free. The environment variable `QUICKSTUDY_MEMORY_GB` replaces all of it.
+    Linux tells what is available in all, and a limit of the control group where there is one (versions 1 and 2). Memory that
+    the system uses as a cache of files counts as free. The environment variable `QUICKSTUDY_MEMORY_GB` replaces all of it.
     """
     given = os.environ.get(LIMIT_VARIABLE, "")
     try:

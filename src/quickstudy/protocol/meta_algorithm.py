@@ -40,7 +40,7 @@ class Replayed:
     """The algorithm learns from earlier lifetimes too.
 
     Args:
-      room: the number of lifetimes that are kept; the oldest give way. At least the lifetimes of one update.
+      room: the number of lifetimes that are kept; the oldest are dropped. At least the lifetimes of one update.
     """
 
     room: int
@@ -93,8 +93,8 @@ class MetaAlgorithm(Generic[TrainState, Params]):
     def with_learning_rate(self, rate: float) -> "MetaAlgorithm[TrainState, Params]":
         """This algorithm, whose `update` takes the learning rate as a fifth argument `[]`, with this rate as its default.
 
-        Training then gives the rate to the compiled update as a number, so another rate compiles nothing anew. Where `update`
-        is replaced later, it is given four arguments again.
+        Training then gives the rate to the compiled update as a number, so another rate needs no new compilation. Where
+        `update` is replaced later, it is given four arguments again.
         """
         return dataclasses.replace(self, learning_rate=LearningRate(rate, self.update))
 

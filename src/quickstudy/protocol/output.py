@@ -1,4 +1,4 @@
-"""Standard streams that outlive their readers.
+"""Standard streams that stay usable after their readers have left.
 
 A reader may leave before a command has ended: `quickstudy train ... | head -1`, or a terminal that is closed. What is written
 after that is dropped, and the command goes on. So nothing that was computed is lost.
@@ -17,7 +17,7 @@ _READER_LEFT = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ESHUTDOW
 class _LastingFile(io.RawIOBase):
     """A descriptor that is written to until it refuses; from then on what comes is dropped.
 
-    The attribute `trouble` is the first error that was not a reader's leaving, such as a full disk; else None.
+    The attribute `trouble` is the first error that had another cause than a reader that left, such as a full disk; else None.
     """
 
     def __init__(self, descriptor: int):
@@ -47,7 +47,7 @@ class _LastingFile(io.RawIOBase):
 
 
 def keep_writing() -> list[_LastingFile]:
-    """Makes `sys.stdout` and `sys.stderr` outlive their readers, and opens those that the program was started without.
+    """Keeps `sys.stdout` and `sys.stderr` usable after their readers have left, and opens those that were closed at start.
 
     A stream that the program replaced is left as it is. Returns the files behind the streams that were changed.
     """

@@ -10,7 +10,7 @@ _LONGEST_WORD, _LONGEST_MESSAGE = 60, 300
 
 
 def printable(text: object, *, lines: bool = False) -> str:
-    """Text in which characters that would steer a terminal are visible, as in a Python string.
+    """Text whose control characters are visible, as in a Python string, so that they have no effect on a terminal.
 
     A byte of a path that is not UTF-8 becomes `\\udc..`, so that every encoding of Unicode can hold the result.
 

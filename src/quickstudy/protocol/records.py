@@ -14,8 +14,8 @@ laid out in `T = episodes * horizon` slots. Slot t belongs to episode `t // hori
   recorded there is the true last observation (o3, o8), never the observation after the reset.
 - An episode that ends early leaves the rest of its slots invalid; the next one starts at its own first slot. So resets
   happen at times known when the program is compiled, and nothing in the inner loop branches.
-- Memory passes through the end of an episode. `adapt` sees slots 0..c-1 before `act` decides at slot c, where c is a
-  multiple of the agent's cadence; within a chunk of `cadence` slots memory stands still.
+- Memory is kept at the end of an episode. `adapt` sees slots 0..c-1 before `act` decides at slot c, where c is a
+  multiple of the agent's cadence; within a chunk of `cadence` slots memory does not change.
 - The return of a lifetime is the sum of its valid rewards.
 """
 
@@ -59,8 +59,8 @@ class Spec:
     """What an agent and a task distribution must agree on.
 
     Args:
-      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched. A `Dict` or `Tuple` of these is
-        replaced by the Box that agents read (`flat_observations.py`).
+      observation_space: `Discrete`, `MultiDiscrete` or `Box`; one observation, unbatched. A `Dict` or `Tuple` of these and of
+        `MultiBinary` is replaced by the Box that agents read (`flat_observations.py`).
       action_space: `Discrete`, `MultiDiscrete`, `MultiBinary`, a bounded `Box`, or a `Tuple` or `Dict` of these; one action,
         unbatched.
       horizon: most steps in one episode, at least 1.
@@ -181,7 +181,7 @@ class Decision:
 class Outcome:
     """What followed an action: the true successor, never the observation after a reset.
 
-    `terminated`: the task ended the episode. `truncated`: something outside the task did (a time limit). The driver sets
+    `terminated`: the task ended the episode. `truncated`: something outside the task did (a time limit). The rollout sets
     `truncated` at the horizon, so a distribution need not count steps.
     """
 

@@ -1,4 +1,4 @@
-"""From a name to the function that makes what it names: one table per shelf, or a user's own file."""
+"""The function that a name stands for: from the table of its kind, or from a user's own file."""
 
 import ast
 import dataclasses
@@ -42,7 +42,7 @@ def resolve(kind: str, name: str, table: Mapping[str, str], *, hint: str | None 
 
 
 def call(name: str, factory: Callable[..., Any], *given: Any, **settings: Any) -> Any:
-    """What a factory returns, where whatever a user's own file raises becomes one line that names the place in it.
+    """What a factory returns. An error that a user's own file raises becomes one line that names the place in the file.
 
     Args:
       name: of the factory; that of a user's own is `path/to/file.py:function`.

@@ -56,7 +56,7 @@ class Range:
         return (
             f"be {shown(self.most)} or less"
             if self.least == -math.inf
-            else f"lie within {shown(self.least)} and {shown(self.most)}"
+            else f"lie between {shown(self.least)} and {shown(self.most)}"
         )
 
 
@@ -84,7 +84,7 @@ def checked_value(name: str, kind: Any, value: Any) -> Any:
     Example:
       >>> checked_value("seed", Seed, -1)
       Traceback (most recent call last):
-      quickstudy.protocol.errors.UsageError: seed must lie within 0 and 4294967295; came -1.
+      quickstudy.protocol.errors.UsageError: seed must lie between 0 and 4294967295; came -1.
     """
     metadata: tuple[Any, ...] = ()
     while get_origin(kind) is Annotated:
@@ -162,7 +162,7 @@ def _scalar(name: str, kind: type, value: Any, allowed: Range | None) -> Any:
         bounds = "" if allowed is None else f" and {str(allowed).removeprefix('be ')}"
         raise _refusal(name, f"be finite{bounds}", value)
     if allowed is not None and value not in allowed:
-        # A bound that only 32 bits set is no news below the other one.
+        # If a value breaks one bound, the message does not name another one that only says 32 bits.
         if allowed.most == MOST_WHOLE and allowed.least != -math.inf:
             allowed = Range(least=allowed.least) if value < allowed.least else Range(most=allowed.most)
         raise _refusal(name, str(allowed), value)

@@ -115,7 +115,7 @@ def assembled(parts: Sequence[Any], space: Composite) -> tuple | dict:
 
 
 Form = tuple
-"""What two spaces must share to be used in place of one another, but for bounds: kind, sizes, and the forms of their parts."""
+"""What two spaces must share to replace one another, apart from bounds: kind, sizes, and the forms of their parts."""
 
 
 def form_of(space: gymnasium.Space) -> Form:

@@ -37,7 +37,7 @@ class TaskDistribution(Generic[Task, State]):
       splits: names of the splits that `sample` knows; `"train"` and `"test"` are among them.
       sample: `(split, key) -> task`.
       reset: `(task, key) -> (state, observation)`, a new episode of the *same* task.
-      step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the driver ends
+      step: `(task, state, action, key) -> (state, Outcome)`. It never resets, and it need not count steps: the rollout ends
         an episode at the horizon. What `reset` and `step` give is cast to the types of the spec where nothing is lost by it:
         plain Python numbers and truth values will do. All else raises TaskDistributionError, which names what came.
       describe: `(task) -> dict` of named arrays, for people.
@@ -118,7 +118,7 @@ def check_splits(name: str, splits: tuple[str, ...]) -> None:
     for split in splits:
         if split not in ("train", "test") and not (split.startswith("ood:") and len(split) > 4):
             raise TaskDistributionError(
-                f"{name}: a split beyond 'train' and 'test' is called 'ood:<what shifted>'; came {split!r}."
+                f"{name}: a split other than 'train' and 'test' must be called 'ood:<what shifted>'; came {split!r}."
             )
 
 

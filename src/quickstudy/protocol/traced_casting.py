@@ -1,7 +1,7 @@
 """Resets and steps of tasks in JAX: what users' functions give has the types of the spec when a program is traced.
 
 A task may say `terminated=False`, count rewards in whole numbers, or give a state of plain numbers. Types and shapes are known
-when the program is traced, values are not. So whatever some value of a type could not be cast from without loss is refused.
+when the program is traced, values are not. So a type is refused if some of its values could not be cast without loss.
 `casting.py` does the same outside JAX, where values are known.
 """
 
@@ -143,7 +143,7 @@ def _leaf_like(path: tuple, before: Any, after: Any) -> Any:
 
 
 def _strong(leaf: Any) -> jax.Array:
-    """An array whose type does not give way to that of another, as that of a Python number does."""
+    """An array whose type is kept when it meets another type. The type of a Python number is not kept (JAX: weak type)."""
     array = jnp.asarray(leaf)
     is_key = jnp.issubdtype(array.dtype, jax.dtypes.extended)
     return array if is_key else jax.lax.convert_element_type(array, array.dtype)

@@ -9,7 +9,7 @@ from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, MetaAlgorithm
 
 
 def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
-    """As many of the devices as can share the lifetimes of one update evenly; of each process as many as of any other.
+    """The devices that share the lifetimes of one update evenly: as many as possible, and equally many of each process.
 
     Raises:
       UsageError: several processes cannot share the lifetimes evenly.
@@ -20,7 +20,8 @@ def device_mesh(algorithm: MetaAlgorithm) -> Mesh:
     fitting = [n for n in range(1, min(map(len, devices)) + 1) if algorithm.lifetimes % (n * least) == 0]
     if processes > 1 and not fitting:
         raise UsageError(
-            f"{processes} processes cannot share {algorithm.lifetimes} lifetimes evenly. Use a multiple of {least} --lifetimes."
+            f"{processes} processes cannot share {algorithm.lifetimes} lifetimes evenly. "
+            f"Set --lifetimes to a multiple of {least}."
         )
     chosen = [device for of_process in devices for device in of_process[: max(fitting, default=1)]]
     return Mesh(np.asarray(chosen), (LIFETIMES_AXIS,), axis_types=(AxisType.Auto,))

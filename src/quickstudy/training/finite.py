@@ -67,5 +67,5 @@ def check_update(
 def _first_broken(train: PyTree) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(train):
         if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all():
-            return f"first tensor with it: state{jax.tree_util.keystr(path)}"
+            return f"first array with it: state{jax.tree_util.keystr(path)}"
     return "the parameters are still finite"

@@ -123,7 +123,7 @@ def test_a_finished_sweep_trains_nothing_again(grid):
             {"resume": True},
             "validation_tasks",
         ),
-        ({"climb": [0, 99]}, FEW, {}, "climb must lie within -50 and 50; came 99"),
+        ({"climb": [0, 99]}, FEW, {}, "climb must lie between -50 and 50; came 99"),
         ({"pulls": [0.5, 1]}, FEW, {}, "pulls must be a whole number; came 0.5"),
         ({"height": [0, 99]}, FEW, {}, "unknown setting to vary, 'height'"),
         ({}, FEW, {}, "a sweep needs a setting to vary"),

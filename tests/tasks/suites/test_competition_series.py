@@ -140,7 +140,7 @@ class TestWithTheData:
         ("settings", "said"),
         [
             ({"frequency": "yearly", "horizon": 100}, "no series of frequency 'yearly' has 24 values and 100 to forecast"),
-            ({"history": 1}, "history must lie within 2 and 104; came 1"),
+            ({"history": 1}, "history must lie between 2 and 104; came 1"),
             ({"frequency": "weekly"}, "unknown frequency 'weekly'"),
         ],
     )
