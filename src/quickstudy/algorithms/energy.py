@@ -21,10 +21,10 @@ the outcome of a later step from outcomes of other lifetimes, which are other ta
 
 once with the reward exchanged, and once with the successor (the change of it, for Box observations). The reasons:
 
-- If whole steps were compared, the policy's own action would give the answer away, or anything else that differs between tasks
-  and is worth nothing. With the same observation and action on both sides, only the answer of the task differs. Then −e is
+- If whole steps were compared, the policy's own action would reveal the true step. So would anything else that differs between
+  tasks and is of no use. With the same observation and action on both sides, only the answer of the task differs. Then −e is
   the logarithm of the likelihood of that answer, up to terms that depend on x alone or on z alone.
-- Reward and successor are exchanged one at a time. Exchanged together, the successor would give the wrong lifetimes away
+- Reward and successor are exchanged one at a time. If both were exchanged, the successor would reveal the wrong lifetimes
   wherever dynamics are the same on all tasks, and nothing would be learned about rewards.
 - The belief rests on the lifetime up to t. Given that, an action carries no further information about the task. So the agent
   does not learn to take its own actions for evidence, as it would from steps picked at random (Ortega et al. 2021).
@@ -116,7 +116,7 @@ def energy(spec: Spec, config: EnergyConfig = EnergyConfig()) -> MetaAlgorithm:
 
 
 def energy_agent(spec: Spec, config: EnergyConfig) -> Agent:
-    """The agent alone: memory is the sum of what steps say."""
+    """The agent alone: memory is the sum of the evidence of all steps."""
 
     def init(key: PRNGKeyArray) -> Params:
         statistics = statistics_for(spec.observation_space, scaled_by=config.network.observation_scale)
@@ -153,7 +153,9 @@ def belief_of(params: Params, memory: Evidence, config: EnergyNetworkConfig) -> 
 def contrastive_loss(
     params: Params, evidence: Evidence, lifetimes: Transition, key: PRNGKeyArray, *, spec: Spec, config: EnergyConfig
 ) -> dict[str, Array]:
-    """How badly beliefs tell outcomes from those of other lifetimes, in nats per step and with its weight.
+    """The contrastive losses by name, in nats per step and multiplied by their weight.
+
+    They are small where beliefs distinguish outcomes from those of other lifetimes.
 
     An outcome that equals the true one is left out. A step with no other outcome does not count. Where rewards are rare,
     hardly any two rewards differ, and those that do would be lost in the mean.
@@ -187,7 +189,7 @@ def contrastive_loss(
 
 
 def read_steps(params: Params, steps: Transition, spec: Spec) -> Step:
-    """What is read of steps."""
+    """The numbers of steps that the network reads, scaled and flat."""
     reward = steps.outcome.reward / params.statistics.scale(params.statistics.reward)
     return Step(
         observation=see(params.statistics, steps.observation, spec),
@@ -222,7 +224,7 @@ def _differ(one: Step, other: Step) -> Bool[Array, "*time"]:
 
 
 def _likelihood(params: Params, belief: ParticleBelief, step: Step) -> Float[Array, "shown moments predicted lifetimes"]:
-    """log ℓ of steps `[shown, moments, predicted, lifetimes]` under the beliefs `[moments, lifetimes]`, but for a constant."""
+    """log ℓ of steps `[shown, moments, predicted, lifetimes]` under beliefs `[moments, lifetimes]`, up to a constant."""
     network = _network(params)
     precision, weighted, heights, base = network.says(step)
     ridges = hidden_features(belief.particles, network.directions, network.offsets)
@@ -238,7 +240,7 @@ def _network(params: Params) -> EnergyNetwork:
 
 
 def _evidence_of_steps(params: Params, steps: Transition, spec: Spec) -> Evidence:
-    """What each step says; nothing where it did not happen."""
+    """The evidence of each step; zero where it did not happen."""
     precision, weighted, heights, _ = _network(params).says(read_steps(params, steps, spec))
     precision, weighted, heights = (jnp.where(steps.valid[..., None], x, 0.0) for x in (precision, weighted, heights))
     count, episodes = steps.valid.astype(jnp.float32), (steps.boundary & steps.valid).astype(jnp.float32)

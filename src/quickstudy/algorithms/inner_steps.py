@@ -87,7 +87,11 @@ class Memory:
 
 
 def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, gradient: InnerGradientConfig) -> Agent:
-    """The agent alone: memory is what has been adapted."""
+    """The agent alone: memory is what has been adapted.
+
+    Raises:
+      SpecError: `rollouts` does not divide the episodes of a lifetime, or no inner step fits into one.
+    """
     if spec.episodes % inner.rollouts or spec.episodes == inner.rollouts:
         raise SpecError(
             f"rollouts must divide the episodes of a lifetime into two parts or more: one to adapt on, one to act in. "
@@ -96,7 +100,7 @@ def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, 
     cadence = inner.rollouts * spec.horizon
     if cadence < 2:
         raise SpecError(
-            "one step tells an inner step nothing: rollouts must be 2 or more where an episode is one step; came 1."
+            "rollouts must be 2 or more where an episode is one step: an inner step needs two steps of experience; came 1."
         )
 
     def init(key: PRNGKeyArray) -> Params:
@@ -160,14 +164,14 @@ def inner_step_agent(spec: Spec, network: PolicyConfig, inner: InnerStepConfig, 
 
 
 def at_inner_step(each: PyTree, steps: Int[Array, ""]) -> PyTree:
-    """Of what differs from inner step to inner step, what holds after so many; beyond the last, the last."""
+    """The values after a number of inner steps, of leaves `[inner steps, ...]`; beyond the end, the last values."""
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(steps, leaf.shape[0] - 1)], each)
 
 
 def advantages(
     experience: Transition, spec: Spec, inner: InnerStepConfig, *, baseline: Literal["linear", "none"] = "linear"
 ) -> Float[Array, " steps"]:
-    """Of whole episodes `[steps]`, in reward units."""
+    """Advantages of whole episodes `[steps]`, in reward units."""
     return episode_advantages(
         encode(experience.observation, spec.observation_space),
         experience.outcome.reward,

@@ -56,7 +56,7 @@ class LifetimePPOConfig:
     early_exploration: float | None = None
     """How much larger the entropy bonus is early in a lifetime: at step t it is multiplied by 1 + this number / (1 + t).
     The number falls linearly to zero over the first half of the budget.
-    An action that pays only by what it tells is then tried for long enough to learn what it is good for.
+    Some actions are useful only for the information that they give. With this bonus they are tried often enough to learn that.
     If not given: 16 if there are more than two actions, an episode has one step and there is no teacher, else 0."""
     value_weight: float = 2.0
     """Weight of the value loss. This loss also trains what the memory stores."""
@@ -120,16 +120,16 @@ def lifetime_ppo(
 
     def init(key: PRNGKeyArray) -> TrainState:
         if ppo.teacher:
-            baselines.make(ppo.teacher, spec)  # whatever is wrong with it is said before anything is trained
+            baselines.make(ppo.teacher, spec)  # a wrong teacher raises its error before anything is trained
         params = agent.init(key)
         return TrainState(params=params, optimiser=optimiser.init(params.network))
 
     def loss(network: PyTree, statistics: Statistics, batch: tuple, progress: Array) -> tuple[Array, dict]:
         lifetimes, advantage, target, imitated, keys = batch
         params = Params(network=network, statistics=statistics)
-        # No action is drawn anew, so the keys are of no consequence.
-        nobody_draws = jnp.broadcast_to(keys[0], lifetimes.valid.shape[1:])
-        memory, decisions = agent.unroll(params, lifetimes, nobody_draws)
+        # Recorded actions are read and none is drawn, so the keys have no effect.
+        unused_keys = jnp.broadcast_to(keys[0], lifetimes.valid.shape[1:])
+        memory, decisions = agent.unroll(params, lifetimes, unused_keys)
         extras = decisions.extras
         log_probability = extras["policy"].log_probability(lifetimes.decision.action)
         behaviour = lifetimes.decision.extras["log_probability"]

@@ -199,7 +199,10 @@ def credit_of_one(
 def outer_credit(
     lifetimes: Transition, spec: Spec, inner: InnerStepConfig, gradient: InnerGradientConfig, *, credits: Credits = "every"
 ) -> Float[Array, "T lifetimes"]:
-    """What each action is credited with in the outer gradient, less what is expected, in units of its deviation."""
+    """The credit of each action in the outer gradient, in standard deviations of the advantages.
+
+    With `e-maml`, the return that an action led to is counted after its mean over the batch is subtracted.
+    """
     led_to, own = jax.vmap(lambda one: credit_of_one(one, spec, inner, gradient, credits=credits), 1, 2)(lifetimes)
     valid = chunks(lifetimes.valid, length=own.shape[1])
     first = 1 if credits == "every" else len(own) - 1
@@ -213,7 +216,7 @@ def outer_credit(
 
 def policies_along(agent: Agent, params: PyTree, lifetimes: Transition) -> Policy:
     """The policy `[T, lifetimes]` at every step, as the start and the inner steps make it; differentiable through both."""
-    # No action is drawn anew, and an inner step draws nothing: the keys are of no consequence.
+    # No action is drawn again, and an inner step draws nothing, so the keys have no effect.
     keys = jnp.broadcast_to(jax.random.key(0), lifetimes.valid.shape[1:])
     return agent.unroll(params, lifetimes, keys)[1].extras["policy"]
 

@@ -49,7 +49,7 @@ def multi_task(spec: Spec, config: MultiTaskConfig = MultiTaskConfig()) -> MetaA
       spec: Discrete or Box observations, any actions.
       config: its settings.
     Raises:
-      SpecError: `rollouts` or `minibatches` do not divide what they should.
+      SpecError: `rollouts` does not divide the episodes of a lifetime, or `minibatches` the steps of the rollouts.
     """
     init = lambda key: fresh_policy(spec, config.ppo, key)  # noqa: E731
     agent = improving_agent(spec, config.ppo, init=init, first=lambda params, key: params, improves=config.fine_tunes)

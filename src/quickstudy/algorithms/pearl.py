@@ -141,8 +141,10 @@ def pearl(spec: Spec, config: PEARLConfig = PEARLConfig()) -> MetaAlgorithm:
     """PEARL for tasks of this spec.
 
     Args:
-      spec: Discrete or Box observations, Discrete actions or a bounded Box of fractions; SpecError for other actions.
+      spec: Discrete or Box observations, Discrete actions or a bounded Box of fractions.
       config: its settings.
+    Raises:
+      SpecError: other actions.
     """
     check_actions(spec.action_space, of="pearl", instead="rl2, varibad, hybrid, maml or promp")
     agent, optimiser = pearl_agent(spec, config), clipped_adam(config.max_gradient_norm)

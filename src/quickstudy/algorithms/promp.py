@@ -15,7 +15,7 @@ Changed from the paper:
 
 - The divergence is estimated at the recorded actions, by ρ_k − 1 − log ρ_k, which is never negative.
 - The return after every inner step counts, as in our MAML. The paper takes the return after the last.
-- Advantages after inner steps are brought to mean 0 and deviation 1 over the whole batch.
+- Advantages after inner steps are divided by their standard deviation over the whole batch.
 """
 
 import dataclasses

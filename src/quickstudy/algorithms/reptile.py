@@ -1,4 +1,4 @@
-"""Reptile: towards where a few inner steps lead (Nichol et al. 2018).
+"""Reptile: the start moves towards the weights that a few inner steps reach (Nichol et al. 2018).
 
 The agent is MAML's. Meta-training takes no gradient through inner steps. It moves the start towards the mean of the adapted
 weights,
@@ -73,7 +73,7 @@ def reptile(spec: Spec, config: ReptileConfig = ReptileConfig()) -> MetaAlgorith
         learning_rate: float | Array = config.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         start = agent.begin(state.params, key).weights
-        # An inner step draws nothing: the keys are of no consequence.
+        # An inner step draws nothing, so the keys have no effect.
         keys = jnp.broadcast_to(key, lifetimes.valid.shape[1:])
         adapted = agent.unroll(state.params, lifetimes, keys)[0].weights
         towards = jax.tree.map(lambda ends, begins: ends.mean(0) - begins, adapted, start)

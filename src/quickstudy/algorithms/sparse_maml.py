@@ -8,8 +8,8 @@ chosen units of the last layer:
                               its bias, and the standard deviation of continuous actions
 
 Memory is Δ alone, so the memory of a lifetime falls with the fraction. Of the inner step's arithmetic, the products that give
-the gradients of weights fall with it too. The forward and backward pass through the network stay: about two thirds of the
-whole.
+the gradients of weights fall with it too. The forward and backward pass through the network stay. They are nearly half of the
+whole (docs/algorithms.md counts them).
 
 Scores are meta-learned by the straight-through estimator (Bengio et al. 2013). Meta-training takes full inner steps, and a mask
 keeps the chosen part of them. The score of every unit, chosen or not, gets the slope of the return along the mask. So a unit
@@ -122,7 +122,7 @@ def sparse_maml_agent(spec: Spec, config: SparseMAMLConfig) -> Agent:
 
     def init(key: PRNGKeyArray) -> SparseParams:
         born = full.init(key)
-        # All alike at first but for their order, so that the first slopes decide.
+        # At first the scores differ only enough to have an order, so that the first slopes decide.
         scores = tuple(1e-2 * jax.random.normal(key, layer.bias.shape) for layer in born.start.layers)
         return SparseParams(start=born.start, rates=born.rates, deviation=born.deviation, scores=scores)
 

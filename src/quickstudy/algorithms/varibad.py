@@ -2,14 +2,14 @@
 
 A recurrent encoder turns experience into a belief, a normal distribution over an embedding m of the task. It is trained to
 predict: m, drawn from the belief after any number of steps, must explain the rewards (and the successors) of the whole
-lifetime, past and future, while beliefs move no farther than they must,
+lifetime, past and future, while a penalty keeps the changes of beliefs small,
 
     max  E_t E_{m ~ q_t} Σ_s [ log p(r_s | o_s, a_s, o'_s, m) + log p(o'_s | o_s, a_s, m) ]  −  w Σ_t KL(q_t ‖ q_{t−1})
 
     s: all steps of the lifetime      t: some of them, drawn anew for every gradient step      q_{−1}: the standard normal
 
 and the policy, which reads the observation and the belief's mean and log variance, is trained as RL²'s is. So VariBAD is RL²
-with a memory that learns from prediction, and not from reward alone, what to keep. The belief can be looked into.
+whose memory learns what to keep from prediction, and not from reward alone. The belief can be inspected.
 
 Changed from the paper: the encoder learns from the lifetimes of the present update, not from older ones too; both losses are
 steps of one optimiser, which moves the encoder by the prediction loss alone unless `policy_moves_encoder` is set; the
@@ -194,7 +194,7 @@ def beliefs_along(params: Params, memory: PyTree, decisions: Decision, lifetimes
 def prediction_loss(
     params: Params, beliefs: LatentBelief, lifetimes: Transition, key: PRNGKeyArray, *, spec: Spec, config: BeliefConfig
 ) -> dict[str, Array]:
-    """What the decoders get wrong, and how far beliefs move, each in nats per step and with its weight.
+    """The losses of the decoders and the divergence of the beliefs, each in nats per step and multiplied by its weight.
 
     Args:
       params: of the agent.
@@ -231,7 +231,7 @@ def prediction_loss(
 
 
 def _surprisal(predicted: Float[Array, "*shape size"], came: Float[Array, "*time size"], spec: Spec) -> Float[Array, "*shape"]:
-    """Nats: of a categorical distribution over Discrete observations, of a unit normal one (but for a constant) over others."""
+    """Nats: of a categorical distribution over Discrete observations, of a unit normal one (up to a constant) over others."""
     if isinstance(spec.observation_space, gymnasium.spaces.Discrete):
         return -(jax.nn.log_softmax(predicted) * came[None]).sum(-1)
     return 0.5 * jnp.square(predicted - came[None]).sum(-1)
