@@ -56,7 +56,7 @@ WRONG = {
     "unknown field": ({"holdbak": 0.1}, "unknown field .*'holdbak'. Did you mean 'holdback'"),
     "unknown field within": ({"budget": {"costs": 1.0}}, "unknown field .*budget.* 'costs'. Did you mean 'cost'"),
     "a word": ({"holdback": "some"}, "holdback must be a number; came 'some'"),
-    "a share above one": (WITH | {"holdback": 1.5}, "holdback must lie within 0 and 1; came 1.5"),
+    "a share above one": (WITH | {"holdback": 1.5}, "holdback must lie between 0 and 1; came 1.5"),
     "an unknown mode": ({"mode": "off"}, "mode must be one of 'adapts', 'frozen', 'fallback'; came 'off'"),
     "truth as a number": ({"holdback": True}, "holdback must be a number; came True"),
     "no probability": (WITH | {"surprise": {"enter_below": 0.0}}, "surprise.enter_below must be above zero and at most 1"),

@@ -43,7 +43,7 @@ def headline_of_adaptation(evaluation: Evaluation, name: str) -> str | None:
 
 
 def adaptation_sentences(evaluation: Evaluation, name: str) -> list[str]:
-    """`headline_of_adaptation`, and a sentence for each control that it does not tell of."""
+    """`headline_of_adaptation`, and a sentence for each control that it does not mention."""
     first = headline_of_adaptation(evaluation, name)
     sentences = [] if first is None else [first]
     result = evaluation.results[name]

@@ -83,7 +83,7 @@ def evaluate(
       UsageError: no contender, no task, a threshold outside (0, 1], or more tasks than fit into memory.
       UnknownNameError: no such split, or the reference is no contender.
       SpecError: a contender that was made for other tasks.
-      CollectingError: an environment failed twice in one lifetime; without it the result would be another.
+      CollectingError: a lifetime was lost to a fault of its environment; without it the result would be another.
       NonFiniteError: more than half of the steps of a contender were not finite, or their rewards overflowed.
     """
     _check(contenders, tasks, reference, thresholds)
@@ -159,7 +159,7 @@ def draw_tasks(distribution: AnyDistribution, *, split: str, tasks: int, seed: i
     check_tasks(distribution, tasks, seed=seed)
     key_tasks, key_lives = jax.random.split(jax.random.key(seed))
     if split in distribution.splits:
-        # Splits that differ in a mark alone would otherwise hold the same tasks but for that mark.
+        # Otherwise splits that are told apart by a mark would hold tasks that are equal except for the mark.
         key_tasks = jax.random.fold_in(key_tasks, distribution.splits.index(split))
     return distribution.sample_tasks(split, key_tasks, tasks=tasks), jax.random.split(key_lives, tasks)
 

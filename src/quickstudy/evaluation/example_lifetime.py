@@ -1,4 +1,4 @@
-"""One lifetime of an agent, kept for people to look at: what the agent did, what it earned, and what it believed.
+"""One lifetime of an agent, kept for people to look at: its actions, its rewards and its beliefs.
 
 It is the lifetime of the first task of an evaluation's list, with the same key. It is an example and measures nothing.
 """

@@ -1,7 +1,7 @@
-"""Why an agent decided as it did at one step: what it chose among, what it believed, and which earlier steps moved it.
+"""Why an agent decided as it did at one step: its alternatives, its belief, and the earlier steps that influenced it.
 
-Leave-one-out: the lifetime is replayed without one earlier step, and the decision is looked at again. All replays are one
-compiled batch. A step that is left out counts as one that did not happen, so the agent's clock also has one step less.
+Leave-one-out: the lifetime is replayed without one earlier step, and the new decision is compared with the first. All replays
+are one compiled batch. A step that is left out counts as one that did not happen, so the agent's clock also has one step less.
 """
 
 import dataclasses
@@ -200,7 +200,7 @@ def lifetime_to_explain(
     """The lifetime of an agent on one task of an evaluation's list.
 
     Args:
-      agent, params: that live it.
+      agent, params: the agent that acts in it, and its parameters.
       distribution: of the tasks.
       split: of the distribution.
       task: number of the task in the list, from 0.

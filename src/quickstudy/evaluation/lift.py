@@ -38,7 +38,7 @@ def lift_of(
 def probabilities_of_being_best(
     returns: Mapping[str, Float[np.ndarray, "seeds tasks"]], draws: Mapping[str, Draws]
 ) -> dict[str, float]:
-    """For each contender, the share of resamples in which it has the highest mean return; equals share it.
+    """For each contender, the share of resamples in which it has the highest mean return. Equal contenders share a resample.
 
     Args:
       returns: lifetime returns by contender, in reward units.

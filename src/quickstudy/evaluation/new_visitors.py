@@ -1,4 +1,4 @@
-"""What a meta-trained agent is for, in one example: the first fifty recommendations to visitors who are new.
+"""An example of the use of a meta-trained agent: the first fifty recommendations to new visitors.
 
 The agent is a shipped bundle. It is measured on visitors as in its training, and on visitors outside of all clusters, with and
 without a guard, beside three methods that a shop would use.

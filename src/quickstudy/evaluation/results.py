@@ -41,7 +41,7 @@ class Curve:
 class TaskBand:
     """How tasks differ along a lifetime: at each step the median over tasks, and the middle 80 % of them.
 
-    The number of a task is its mean over seeds.
+    The value of a task is its mean over seeds.
 
     Args:
       at: steps, counted from 1.
@@ -58,7 +58,7 @@ class TaskBand:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
-    """What makes a contender a control of an agent: it is the same agent but for one change.
+    """What makes a contender a control of an agent: it is the same agent with one change.
 
     Args:
       agent: the contender that it is a control of.
@@ -165,7 +165,7 @@ class PairedComparison:
 
 
 def _inverted(lift: Estimate) -> Estimate | None:
-    """The lift of the other one; None where this one may earn nothing."""
+    """The lift of the other one; None where the mean return of this one may be zero."""
     ends = (lift.value, lift.high, lift.low)
     if any(x is None or x <= -1 for x in ends):
         return None

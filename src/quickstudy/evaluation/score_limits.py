@@ -1,4 +1,4 @@
-"""Whether a normalised score can be told: where floor and ceiling nearly coincide, it would be noise divided by little.
+"""Whether a normalised score means anything: if floor and ceiling nearly coincide, it is noise divided by a small number.
 
     the way      mean ceiling - mean floor
     its noise    half width of the 95 % interval of mean (return - floor), over tasks; of the contender with the narrowest

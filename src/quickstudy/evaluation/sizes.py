@@ -17,7 +17,7 @@ _BYTES_OF_EPISODE = 40
 def check_tasks(
     distribution: AnyDistribution, tasks: int, *, seed: int = 0, seeds: Iterable[int] = (), steps: int = 0, episodes: int = 0
 ) -> None:
-    """Raises UsageError if a measurement on so many tasks needs more memory than is free. Nothing is allocated.
+    """Raises UsageError if a measurement on this many tasks needs more memory than is free. Nothing is allocated.
 
     Lifetimes are run in blocks that fit. What remains of all of them is kept: the tasks, every reward, and how often each
     resample of the bootstrap drew each task.
@@ -43,7 +43,7 @@ def check_tasks(
 
 
 def check_arrays(shapes: PyTree, *, copies: int, what: str, remedy: str) -> None:
-    """Raises UsageError if arrays of these shapes, so many times over, need more memory than is free.
+    """Raises UsageError if several copies of arrays of these shapes need more memory than is free.
 
     Args:
       shapes: a tree as `jax.eval_shape` gives it.

@@ -1,7 +1,7 @@
 """Checks of results that were read from a file: whether their parts fit each other, so that they can be shown.
 
 The types of all fields are checked before, by `storage.plain`. The records are in `results.py` and in
-`adaptation_speed/results.py`. They import this file, so their names do not stand here.
+`adaptation_speed/results.py`. They import this file, so this file cannot import them.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The summary of an evaluation, as a table and in sentences. It names ties and losses like wins."""
+"""The summary of an evaluation, as a table and in sentences. It names ties and losses as clearly as wins."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ THRESHOLD = "0.9"
 """The table shows the steps until this fraction of the way from floor to ceiling."""
 
 WIDE = 140
-"""A terminal of at least so many columns gets every measure."""
+"""A terminal of at least this many columns gets every measure."""
 
 _MOST_NAMED = 5
 _WORDS = {"win": "better than", "tie": "not significantly different from", "loss": "worse than"}

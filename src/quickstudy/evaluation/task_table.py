@@ -1,4 +1,4 @@
-"""Every task of an evaluation with its parameters and what each contender earned on it: which tasks are hard, and where.
+"""Every task of an evaluation with its parameters and the return of each contender on it: it shows which tasks are hard.
 
 A file `tasks-<split>.json` beside the evaluation holds it. It also holds the range of each parameter over training tasks.
 """

@@ -85,7 +85,7 @@ def adaptation_video(
     Args:
       agent: its lifetimes may have another number of episodes than the distribution's.
       params: of the agent, of one seed.
-      distribution: of tasks that live outside, with a `camera`.
+      distribution: of tasks outside JAX, with a `camera`.
       split: of the distribution.
       task: number of the task in the list, from 0.
       tasks: length of the list; equal lengths and seeds give the list that `evaluate` measures on.

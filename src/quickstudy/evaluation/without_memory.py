@@ -1,11 +1,11 @@
-"""The no-memory ablation: an agent whose memory begins anew again and again, so that nothing stays learned.
+"""The no-memory ablation: an agent whose memory is reset again and again, so that it keeps nothing that it learned.
 
     lifetime                                  memory begins anew
     several episodes of several steps         after the last step of every episode
     one episode, or episodes of one step      after every step (with a cadence above 1: after every chunk)
 
-All else is the agent's own: parameters, observations, and the randomness up to the first new beginning. What the agent earns
-beyond this one, it owes to its memory.
+All else is the agent's own: parameters, observations, and the randomness up to the first reset. If the agent has a higher
+return than this one, the difference comes from its memory.
 """
 
 import jax
@@ -18,11 +18,11 @@ from quickstudy.protocol.sequences import where
 from quickstudy.rollout.wrapping import wrapped
 
 _ANEW = 2**31 - 1
-"""Folded into the key of `adapt` for the new beginning; no `adapt` draws so many numbers from its key."""
+"""Folded into the key of `adapt` for the reset; no `adapt` folds a number of this size into its key."""
 
 
 def without_memory(agent: Agent) -> Agent:
-    """The same agent, but its memory begins anew at every episode, or at every step where that says nothing.
+    """The same agent, but its memory begins anew at every episode, or at every step where episodes would make no difference.
 
     Args:
       agent: to wrap. Parameters and memory keep their structure.

@@ -1,4 +1,4 @@
-"""Lifetimes of an agent on the tasks of a split on which it earned least, kept for people to look at."""
+"""Lifetimes of an agent on the tasks of a split with its lowest returns, kept for people to look at."""
 
 import dataclasses
 import json

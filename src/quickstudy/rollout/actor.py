@@ -1,4 +1,4 @@
-"""The driver for tasks outside of JAX: one agent beside a service, a simulator, a robot, or a person at a keyboard.
+"""One agent that acts outside of JAX: in a service, a simulator, on a robot, or for a person at a keyboard.
 
 An `Actor` is one session (`rollout/session.py`), compiled. The same agent on the same task decides the same as in
 `run_lifetime`. Each decision is one call of a compiled program. Small agents decide in NumPy (`numpy_programs.py`) where that
@@ -28,7 +28,7 @@ from quickstudy.rollout.session import Session, chunk_end, end_of_episode, next_
 
 
 class Actor:
-    """An agent that acts and adapts beside a task outside of JAX.
+    """An agent that acts and adapts on a task outside of JAX.
 
     Args:
       agent: the agent; it is wrapped by `with_nonfinite_guard`.

@@ -1,7 +1,7 @@
 """The state of an `Actor` as named NumPy arrays, to be stored, looked at and changed.
 
 The names are those of `Session`: `memory.memory.hidden` is a part of the agent's own memory, below that of the guard. Two more
-arrays count: `tasks`, which the randomness of the next task follows from, and `nonfinite_steps`.
+arrays are counts: `tasks`, which determines the randomness of the next task, and `nonfinite_steps`.
 """
 
 import dataclasses

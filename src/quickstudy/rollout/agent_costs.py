@@ -1,8 +1,8 @@
-"""What a decision and an adaptation of an agent compute and move, counted and not measured, and the energy of that.
+"""Operations and bytes moved of a decision and an adaptation, and their energy. They are counted, not measured.
 
 The picojoules are those of a 45 nm chip at 0.9 V (Horowitz 2014, "Computing's energy problem", ISSCC, figure 1.1.9): a product
 of 32-bit numbers 3.7, an addition 0.9, and 100 for 8 bytes from on-chip memory of 1 MB. Nothing else that a processor spends is
-in them: no instructions, no clock, no leakage. So they compare agents, and are no battery life.
+in them: no instructions, no clock, no leakage. So they serve to compare agents, and they do not predict a battery life.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
-"""An agent along rows of a log: what it would have decided, and what it knows after them.
+"""An agent along rows of a log: its own decisions at them, and its memory after them.
 
-The log was written by anything: another policy, a person, an earlier version. At each row the agent decides on the observation.
-Then it takes in the logged action and what followed, as by `Actor.observe(action=...)`. So the results are those of an
-`Actor`, but the whole log is one compiled program.
+Any policy may have written the log: another agent, a person, an earlier version. At each row the agent decides on the
+observation. Then it takes in the logged action and what followed, as by `Actor.observe(action=...)`. So the results are those
+of an `Actor`, but the whole log is one compiled program.
 """
 
 import dataclasses
@@ -95,7 +95,7 @@ def replay(
             lifetime            which lifetime a row belongs to; all rows are one lifetime without this column
 
       seed: of the agent's randomness. Lifetime i has the randomness of task i of an `Actor` with this seed.
-      endless: allow lifetimes that are longer than that which the agent was made for. Nothing was trained or measured there.
+      endless: allow lifetimes that are longer than those that the agent was made for. Nothing was trained or measured there.
     Raises:
       UsageError: no rows, a column that is missing or not known, columns of different lengths, or a lifetime that is too long.
       SpecError: a value that is no element of its space. Names the row.

@@ -1,7 +1,7 @@
 """What an agent decides along a logged lifetime that is laid out in slots, given what happened before each decision.
 
 At each slot the agent decides on the logged observation. Then it adapts as if it had taken the logged action, on the
-logged outcome. Slots keep their numbers whatever is valid. So one step can be left out without moving any other.
+logged outcome. Slots keep their numbers, valid or not. So one step can be left out without moving any other.
 """
 
 import jax

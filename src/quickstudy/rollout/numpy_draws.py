@@ -6,8 +6,8 @@ one call. Here they are turned into actions, in the way of the policy:
     Categorical, Categoricals     the place of the largest of logits plus Gumbel noise
     TruncatedNormal               the quantile of a uniform number, cut to the bounds
 
-`check_draws` compares this way with what the agent's policy does, operation by operation. So a policy that is changed, or that
-draws in another way, is never imitated wrongly: it has no form in NumPy.
+`check_draws` compares this way with what the agent's policy does, operation by operation. A policy that was changed, or that
+draws in another way, is refused: it has no form in NumPy.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from quickstudy.rollout.step_programs import StepPrograms
 Drawn = Categorical | Categoricals | TruncatedNormal
 
 _DRAWN_EXTRAS = frozenset(("log_probability",))
-"""What a decision says of the drawn action; it is computed when somebody asks."""
+"""Extras about the drawn action; they are computed only when they are read."""
 _LEAST_QUANTILE = 1e-16
 
 

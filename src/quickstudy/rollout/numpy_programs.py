@@ -1,8 +1,8 @@
 """The programs of an `Actor` in NumPy: the same calls as `ActorPrograms`, without a crossing from Python to a device.
 
-A call of a compiled program costs more than the arithmetic of a small network. Here a decision is some forty operations of
-NumPy. The numbers of the policy agree with the compiled program's to rounding. Actions are drawn with the same random numbers
-(`numpy_draws.py`). So an action differs only where rounding decides between two of them.
+A call of a compiled program costs more than the arithmetic of a small network. Here a decision takes about forty operations of
+NumPy. The numbers of the policy agree with the compiled program's up to rounding. Actions are drawn with the same random
+numbers (`numpy_draws.py`). So an action differs only where rounding decides between two of them.
 """
 
 from collections.abc import Sequence
@@ -223,7 +223,7 @@ class NumpyPrograms:
         return tuple(canonical_array(leaf, self._programs.memory[name].dtype) for name, leaf in leaves.items())
 
     def _compiled(self) -> ActorPrograms:
-        """The compiled programs, which sessions are stored by; made when somebody asks."""
+        """The compiled programs, which make the sessions that are stored. They are created at the first use."""
         if self._jax is None:
             self._jax = ActorPrograms(self._agent, self._params)
         return self._jax

@@ -19,7 +19,7 @@ from quickstudy.rollout.wrapping import wrapped
 def program_agent(agent: Agent, programs: StepPrograms) -> Agent:
     """The agent with programs in the place of its `act` and `adapt`.
 
-    Its decisions hold what the programs decide; what an agent besides draws at random for a report is left out.
+    Its decisions hold what the programs decide. Other random numbers that the agent reports are left out.
 
     Args:
       agent: that the programs were traced from, whose `begin` stays.

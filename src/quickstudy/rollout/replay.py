@@ -16,9 +16,9 @@ from quickstudy.protocol.spaces import COMPOSITE, ActionSpace, assembled, parts_
 
 @record
 class Replay:
-    """The newest lifetimes that were added, at most as many as there is room for.
+    """The newest lifetimes that were added, at most `room` of them.
 
-    `lifetimes`: leaves `[room, T, ...]`. `added` `[]`: the number of lifetimes that were ever added; the oldest give way.
+    `lifetimes`: leaves `[room, T, ...]`. `added` `[]`: the number of lifetimes that were ever added; the oldest are replaced.
     """
 
     lifetimes: PyTree

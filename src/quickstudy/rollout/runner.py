@@ -112,8 +112,8 @@ class _InPool:
         batch = self._collected(agent, params, tasks, keys, rewards_only=True)
         if batch.lost.any():
             raise CollectingError(
-                f"{batch.lost.sum()} of {len(batch.lost)} lifetimes were lost, twice each. A measurement cannot leave them "
-                "out: repair the environment first (`quickstudy check` says what is wrong with it)."
+                f"{batch.lost.sum()} of {len(batch.lost)} lifetimes were lost to faults of their environments. A measurement "
+                "cannot leave them out: repair the environment first (`quickstudy check` says what is wrong with it)."
             )
         measures = {name: measured.T for name, measured in batch.measures.items()}
         return RolloutRewards(

@@ -1,7 +1,7 @@
 """A lifetime under way as one record of arrays, and the rules that move it on.
 
 `begin` starts a lifetime, `decide` chooses an action for an observation, `observe` takes in what followed. All three are pure,
-unbatched and may be compiled. Every driver is built on them or on the rules below: `Actor` compiles one session, collectors
+unbatched and may be compiled. Every rollout is built on them or on the rules below: `Actor` compiles one session, collectors
 compile the `vmap` of many, and `run_lifetime` uses the rules inside its own loops. A session can be stored as its leaves.
 
     t          begin    decide(o_t)      observe(r_t, o'_t)        decide(o_t+1)
@@ -9,8 +9,8 @@ compile the `vmap` of many, and `run_lifetime` uses the rules inside its own loo
     slot       0        t                next_slot(t, ...)         next_slot(t, ...)
     awaiting   no       yes              no                        yes
 
-Slots that an early end of an episode leaves out change nothing, so a session passes over them. `adapt` is called once for each
-chunk in which a step happened: as soon as the next slot lies behind that chunk.
+If an episode ends early, its other slots change nothing, so a session skips them. `adapt` is called once for each chunk in
+which a step happened: as soon as the next slot lies behind that chunk.
 """
 
 import dataclasses
@@ -107,7 +107,7 @@ def observe(
       session: one that awaits an outcome.
       outcome: what followed the action, `[]`; the horizon sets `truncated` by itself.
       adapts: whether this step fills its chunk, where the caller knows it. `None`: found from the session, by a branch.
-        Under `vmap` a branch computes both sides, so drivers of many sessions say it.
+        Under `vmap` a branch computes both sides, so callers with many sessions give it.
       key_adapt: the first key of the slot `chunk_end(slot)`, where it was drawn beforehand.
     """
     cadence, horizon = agent.cadence, agent.spec.horizon

@@ -73,7 +73,7 @@ class BaselineReturns:
         """Measures the missing returns one after the other and writes them to the cache. Yields the name of each.
 
         Raises:
-          CollectingError: an environment broke a lifetime off, twice.
+          CollectingError: a lifetime was lost to a fault of its environment.
         """
         tasks, keys = self._held_out
         with Runner(self._distribution, self._collecting) as runner:
@@ -143,7 +143,7 @@ def read_baselines(folder: str | Path) -> dict[str, float]:
 
 @functools.cache
 def _package_digest() -> str:
-    """A hash of this package's source code, so that no return outlives a change of a task or of a baseline."""
+    """A hash of this package's source code, so that no stored return is used after a change of a task or of a baseline."""
     digest, home = hashlib.sha256(), Path(quickstudy.__file__).parent
     for path in sorted(home.rglob("*.py")):
         digest.update(str(path.relative_to(home)).encode() + path.read_bytes())

@@ -1,4 +1,4 @@
-"""What the record of a run keeps of its tasks, so that a run does not go on with other tasks than it was started with."""
+"""The tasks that the record of a run keeps, so that a resumed run cannot continue on other tasks."""
 
 from typing import Any
 

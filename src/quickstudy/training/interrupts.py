@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: a section that is finished first, and a command that hears every signal.
+"""Ctrl-C and similar signals: a section that is finished first, and a command that handles every signal.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP are treated alike. A signal that the program was started to ignore stays ignored, as after
 `nohup`. This module imports little, so that the command line listens before it imports anything large.
@@ -87,9 +87,9 @@ def end_with_command() -> None:
 class CommandInterrupts:
     """Signals of a command; a context manager. Every signal is heard, in whatever phase the command is.
 
-    A first signal raises KeyboardInterrupt in the main thread, but for a section that is finished first. Python drops an
-    exception that is raised in a callback, a finaliser or a compilation, or raises another one in its place. So a thread looks
-    whether the exception is on its way, and raises it again if not. If the main thread is busy in compiled code, the thread
+    A first signal raises KeyboardInterrupt in the main thread, except inside a section that is finished first. Python drops an
+    exception that is raised in a callback, a finaliser or a compilation, or raises another one in its place. So a thread checks
+    whether the exception is being handled, and raises it again if not. If the main thread is busy in compiled code, the thread
     ends the program after a few seconds. While a module is being imported nothing can be lost, and the program ends at once. A
     second signal always ends it at once.
 

@@ -129,7 +129,7 @@ class LifetimeSource(Protocol):
 
 
 def affordable_tasks(tasks: int, spec: Spec, *, most_steps: int, least: int) -> int:
-    """The number of held-out tasks: as asked for, but of long lifetimes only as many as have `most_steps` together.
+    """The number of held-out tasks: as asked for, or fewer if their lifetimes would have more than `most_steps` together.
 
     Args:
       tasks: the number that was asked for.

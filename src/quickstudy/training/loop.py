@@ -224,7 +224,7 @@ def _train(
     begin_with: Bundle | None,
     watch: Callable[[Progress], bool | None],
 ) -> tuple[int, RunState, Accounts, bool]:
-    """Trains until the budget is spent, Ctrl-C, or a wish of `watch`.
+    """Trains until the budget is spent, until Ctrl-C, or until `watch` returns True.
 
     Returns:
       The number of updates, the last state, the time by activity, and whether the budget is spent.

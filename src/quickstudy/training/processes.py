@@ -1,7 +1,7 @@
 """Several processes, on one host or on several, that share the lifetimes of every update of one run.
 
-Every process runs the same program on the same arguments, as JAX requires, and holds the whole state of the run. So whatever
-decides what is computed next must be the same in all of them. Decisions that depend on a clock or on a signal are agreed on
+Every process runs the same program on the same arguments, as JAX requires, and holds the whole state of the run. So all of them
+must decide the same about the next computation. They agree on decisions that depend on a clock or on a signal
 (`agreed`). Process 0 alone reads and writes the run folder. With one process, nothing here communicates or computes anything.
 """
 
@@ -42,7 +42,7 @@ class ProcessesConfig:
     """
 
     processes: Count = 1
-    """Processes that share the lifetimes of an update, one for each host. All get the same command but for --process-id."""
+    """Processes that share the lifetimes of an update, one for each host. Only --process-id differs in their commands."""
     process_id: int = 0
     """Number of this process, from 0. Process 0 shows the run and writes its folder."""
     coordinator: str = ""
@@ -128,7 +128,7 @@ def agreed(*values: int) -> tuple[int, ...]:
 
 
 def all_or_none(attempt: Callable[[], Any]) -> Any:
-    """What `attempt` gives, unless it fails in any process: then it fails in all, and nobody waits for anybody.
+    """What `attempt` gives, unless it fails in any process: then it fails in all, and no process waits for another.
 
     Args:
       attempt: what every process does by itself; it must not wait for other processes.

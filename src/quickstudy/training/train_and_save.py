@@ -138,17 +138,17 @@ def _save(run: Run, path: Path, *, command: str | None) -> None:
 
 
 def _set_results_aside(path: Path) -> None:
-    """Moves what was measured of the bundle that is to be replaced, since it does not stand for the new parameters."""
+    """Moves the measurements of the bundle that will be replaced, since they do not belong to the new parameters."""
     if not is_file(path / "bundle.json"):
         return
-    with suppress(BundleError):  # of a damaged bundle nobody knows what it was
+    with suppress(BundleError):  # the card of a damaged bundle does not name its parameters
         aside = set_aside(path.parent, read_card(path)["parameters_sha256"])
         if aside is not None:
             _log.warning("The agent has other parameters now. What was measured of the earlier ones is in %s.", aside)
 
 
 def _measure(baselines: BaselineReturns, watcher: Watcher, *, seconds: float) -> None:
-    """Measures the returns that are missing; none is begun after so many seconds.
+    """Measures the returns that are missing; no measurement begins after this number of seconds.
 
     The agent is trained and saved, so neither Ctrl-C nor a fault undoes anything.
     """

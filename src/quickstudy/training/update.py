@@ -34,7 +34,7 @@ class RunState:
 
 
 def rates_of(algorithm: MetaAlgorithm) -> Rates:
-    """The numbers `[]`, float32, that the compiled update takes as arguments, so that other ones compile nothing anew."""
+    """The numbers `[]`, float32, that the compiled update takes as arguments: other numbers need no new compilation."""
     return tuple(jnp.float32(rate) for rate in algorithm.rates)
 
 

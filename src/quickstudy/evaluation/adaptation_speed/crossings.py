@@ -6,9 +6,9 @@ random actions and a the baseline's asymptote there (its last tenth, mean over i
     level = f + fraction (a - f)        speed-up = steps of the baseline / steps of the agent
 
 A run that does not reach a level in its N steps is *censored*: its steps are in [N, infinity). A task on which the baseline
-learned nothing (a <= f) sets no level: steps are then in [0, infinity). Neither is dropped, and neither gets a number that
-was not seen: ratios and medians are taken of the lower and of the upper bounds, which both keep in order, so the true ratio
-and the true median lie between what comes out.
+learned nothing (a <= f) sets no level: steps are then in [0, infinity). Neither is dropped, and no number is made up for it.
+Ratios and medians are computed from the lower bounds and from the upper bounds. The true ratio and the true median lie between
+the two results.
 
 Arrays that are called `resampled` have the sample itself as row 0 and its resamples below.
 """
@@ -231,7 +231,7 @@ def _censored(resampled: Bounds) -> CensoredEstimate:
 def _break_even(agent: _Mean, baseline: _Mean) -> Bounds:
     """Steps from which on the baseline stays above; after its lifetime the agent counts as staying at its asymptote.
 
-    Not the first crossing: where both begin with random actions, that would be chance.
+    The first crossing is not used: where both begin with random actions, it would be due to chance.
     """
     above = np.empty(baseline.curve.shape, bool)
     for row, (curve, steps, asymptote) in enumerate(zip(*agent, strict=True)):

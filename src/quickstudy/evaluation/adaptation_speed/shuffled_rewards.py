@@ -62,7 +62,7 @@ def with_shuffled_rewards(agent: Agent, rewards: Float[Array, "lifetimes T"]) ->
         return ShuffledMemory(agent=agent.begin(params.agent, key_begin), lifetime=lifetime, slots=jnp.int32(0))
 
     def adapt(params: ShuffledParams, memory: ShuffledMemory, experience: Transition, key: PRNGKeyArray) -> ShuffledMemory:
-        # A driver may skip the slots after an early end, up to the start of the next episode.
+        # A rollout may skip the slots after an early end, up to the start of the next episode.
         slot = jnp.maximum(memory.slots, experience.episode[0] * agent.spec.horizon)
         reward = jax.lax.dynamic_slice(params.rewards, (memory.lifetime, slot), (1, agent.cadence))[0]
         reward = jnp.where(experience.valid, reward, 0.0)

@@ -56,7 +56,7 @@ class ProbedLifetimes:
         """The task whose choices stay uncertain longest; 0 where only real numbers are estimated.
 
         Args:
-          among: so many of the first tasks.
+          among: the number of tasks to choose from, the first ones.
         """
         doubt = np.zeros(min(among, len(self.valid)))
         for estimate in self.estimates.values():

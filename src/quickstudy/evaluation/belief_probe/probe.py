@@ -115,7 +115,7 @@ class Readout(eqx.Module):
         return sum((jnp.square(mean).sum(-1) for mean in reals), start=jnp.zeros(features.shape[:-1]))
 
     def step_score(self, features: Array, step: Transition, spec: Spec) -> Float[Array, "*time"]:
-        """Anomaly score of a step: −log p(outcome) in nats, of standardised outcomes, but for a constant.
+        """Anomaly score of a step: −log p(outcome) in nats, of standardised outcomes, up to a constant.
 
         Args:
           features: `[*time, features]`, before the outcome.
@@ -256,7 +256,7 @@ def networks(
 
 
 def parameter_loss(readout: Readout, features: Array, reals: Array, places: tuple[Array, ...]) -> Float[Array, "*time"]:
-    """−log p(true parameters) in nats, but for a constant.
+    """−log p(true parameters) in nats, up to a constant.
 
     Args:
       readout: whose parameter network is fitted.
@@ -292,6 +292,6 @@ def _normal(outputs: Float[Array, "*time numbers"]) -> tuple[Array, Array]:
 
 
 def _negative_log_density(outputs: Float[Array, "*time numbers"], came: Float[Array, "*time size"]) -> Float[Array, "*time"]:
-    """Of independent normal numbers, but for a constant."""
+    """−log p of independent normal numbers in nats, up to a constant."""
     mean, log_deviation = _normal(outputs)
     return (0.5 * jnp.square((came - mean) * jnp.exp(-log_deviation)) + log_deviation).sum(-1)

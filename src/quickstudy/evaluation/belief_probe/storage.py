@@ -51,7 +51,7 @@ def load_readout(path: str | Path) -> Readout:
             raise BundleError(f"{path} does not hold the tensors of a readout; missing or not known: {differing[:5]!s:.500}.")
         sizes = {name: file.tensors[f".{name}.mean"].shape for name in ("observations", "outcomes")}
         for name, leaf in expected.items():
-            # How many numbers an observation and an outcome have stands nowhere else.
+            # Only these arrays tell how many numbers an observation and an outcome have.
             shape, came = sizes.get(name.split(".")[1], leaf.shape), file.tensors[name]
             if len(came.shape) != len(leaf.shape) or came.shape != shape or came.dtype != leaf.dtype:
                 wanted, got = f"{leaf.dtype}{list(shape)}", f"{came.dtype}{list(came.shape)}"

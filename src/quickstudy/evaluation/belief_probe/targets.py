@@ -1,4 +1,4 @@
-"""TaskParameter parameters of tasks, as a readout estimates them: real numbers, or one of a few choices."""
+"""The parameters of tasks that a readout estimates: real numbers, or one of a few choices."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The driver for tasks outside of JAX: where their lifetimes run.
+"""Collectors: they run lifetimes on tasks outside of JAX.
 
 A `Collector` runs many lifetimes side by side in one process: environments are stepped one after another, and the agent decides
 for all of them in one call of a compiled program. A `WorkerPool` has collectors in this process, in worker processes, or on

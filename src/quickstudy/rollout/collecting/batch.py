@@ -96,7 +96,7 @@ def with_lost_lifetimes(batch: CollectedBatch, rows: Sequence[int], *, lifetimes
 
 
 def lost_lifetimes(like: CollectedBatch, *, lifetimes: int) -> CollectedBatch:
-    """So many lost lifetimes, in the shapes of a batch."""
+    """A number of lost lifetimes, in the shapes of another batch."""
     no = np.zeros((len(like.valid), lifetimes), bool)
     zero: Any = no.astype(np.float32)
     blank = None
@@ -128,7 +128,7 @@ def judged(
       reduction: `"any"` gives 1 where one step is above zero, else 0. `"sum"` adds the steps. `"last"` is the last step that
         was measured: environments may measure at the end of an episode alone.
     Returns:
-      NaN of an episode whose `"last"` measure was never given; the other two take that for nothing.
+      One number of each episode. If no step of it was measured, `"last"` gives NaN, and the other two give 0.
     """
     if reduction == "any":
         return (np.nan_to_num(steps) > 0).any(-1).astype(np.float32)

@@ -24,8 +24,8 @@ class Collector:
       distribution: whose environments are opened here.
       parallel_environments: most lifetimes side by side, each with an environment of its own. The more there are, the less
         time a decision takes.
-      mark_current: called with the number of the lifetime whose environment is about to do something, and with -1 when none
-        is any more, so that another process can tell which one killed this process.
+      mark_current: called with the number of a lifetime before its environment runs, and with -1 when no environment runs any
+        more. So another process can tell which lifetime killed this process.
       heartbeat: called with the number of steps taken, after every step of all environments and whenever a lifetime began.
     """
 

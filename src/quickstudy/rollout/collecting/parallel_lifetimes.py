@@ -192,7 +192,7 @@ class ParallelLifetimes:
         return host_observation("reset", observation, self._space)
 
     def _lose(self, number: int) -> None:
-        """Gives a lifetime up, because of the exception that is being handled, and drops its environment."""
+        """Marks a lifetime as lost, because of the exception that is being handled, and drops its environment."""
         fault = traceback.format_exc()
         if fault in self._faults or len(self._faults) < _FAULTS_KEPT:
             self._faults[fault] = self._faults.get(fault, 0) + 1

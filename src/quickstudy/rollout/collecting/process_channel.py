@@ -38,7 +38,7 @@ class Channel:
 
         Raises:
           EOFError: the process has ended, or it closed its end.
-          TimeoutError: nothing moved for so many seconds.
+          TimeoutError: nothing was sent for this many seconds.
         """
         large = len(message) > _LARGEST
         header = _LENGTH.pack(-1) + _LONG_LENGTH.pack(len(message)) if large else _LENGTH.pack(len(message))
@@ -57,7 +57,7 @@ class Channel:
 
         Raises:
           EOFError: the process has ended, or it closed its end.
-          TimeoutError: nothing came for so many seconds.
+          TimeoutError: nothing came for this many seconds.
         """
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size, seconds))
         if length == -1:

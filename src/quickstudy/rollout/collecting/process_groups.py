@@ -1,8 +1,8 @@
 """The process groups of worker processes: each is ended with its worker, and all of them with this process.
 
 A worker leads a group of its own, so a group holds what its environments started. A small process, the guard, ends the groups
-if this process is killed, and single processes that it was told of. It is there while there are any. A process that leaves its
-group is not ended.
+if this process is killed, and single processes that were named to it. It runs as long as there is something to guard. A process
+that leaves its group is not ended.
 """
 
 import os
@@ -39,7 +39,7 @@ def guard_processes(numbers: Iterable[int]) -> None:
     """From now on these are ended if this process is killed.
 
     Args:
-      numbers: as `os.kill` takes them: processes that are living now, and groups as negative numbers.
+      numbers: as `os.kill` takes them: processes that are running now, and groups as negative numbers.
     """
     global _guard, _owner
     with _lock:

@@ -29,7 +29,7 @@ def main(parent: int, descriptor: int, cell: int, lifeline: int) -> None:
     """Answers until the other end closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interrupt, and ends this process
     end_with_parent(parent, lifeline, private=(descriptor,))
-    keep_writing()  # an environment may print, whether or not somebody reads it
+    keep_writing()  # an environment may print, also if the output is closed
     connection, shared = Connection(descriptor), mmap.mmap(cell, SHARED_CELL.size)
     _send(connection, "ready", list(sys.version_info[:2]))
     remote_end = RemoteEnd(heartbeat=_Heartbeat(connection), mark_current=partial(SHARED_CELL.pack_into, shared, 0))
@@ -51,7 +51,7 @@ def main(parent: int, descriptor: int, cell: int, lifeline: int) -> None:
 class _Heartbeat:
     """Sends the number of steps taken, at most every half second, and at once after the first.
 
-    The first steps show that everything is compiled; from then on the parent waits less long for the next message.
+    The first steps show that everything is compiled. From then on the parent waits for a shorter time.
     """
 
     def __init__(self, connection: Connection):

@@ -65,7 +65,7 @@ class WorkerProcess:
             self.close(kill=True)
             if not isinstance(error, WorkerLostError):
                 raise
-            raise CollectingError(f"a worker process did not start ({error}). Its own message stands above.") from error
+            raise CollectingError(f"a worker process did not start ({error}). Its own message is printed above.") from error
 
     def run(self, job: Job, report_steps: Callable[[int], None]) -> CollectedBatch:
         """Runs a share there.

@@ -116,7 +116,7 @@ def _start(ray: Any, where: str, cores: int) -> None:
 def _connect_from_afar(ray: Any, address: str, quiet: dict[str, Any]) -> None:
     """`ray.init` as a client. The cluster starts a process for each client. If that crashes at its start, another is asked for.
 
-    Without the disconnection after a failure, Ray would go on as the client of nothing, and refuse every later cluster.
+    Without disconnecting after a failure, Ray would believe that it is connected, and refuse every later cluster.
     """
     from ray.util.client_connect import disconnect as leave
 

@@ -90,7 +90,7 @@ class RayWorker:
     def open(
         self, code: UserCode, distribution: bytes, *, seconds: float, stop_waiting: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Whether it started within so many seconds, and before `stop_waiting` said so."""
+        """Whether it started within this many seconds, and before `stop_waiting` returned True."""
         import ray
 
         cache, began = jax.config.values["jax_compilation_cache_dir"], time.monotonic()
@@ -192,6 +192,6 @@ def _actor_class(ray: Any) -> type:
 
 
 def _not_in_front() -> list[str]:
-    """The folders that Ray puts in front, but for the one that this package was imported from."""
+    """The folders that Ray puts in front, except the one that this package was imported from."""
     home = str(Path(quickstudy.__file__).parents[1])
     return [folder for folder in (os.path.abspath(os.curdir), os.path.dirname(os.path.realpath(sys.argv[0]))) if folder != home]

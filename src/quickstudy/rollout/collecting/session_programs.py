@@ -56,7 +56,7 @@ class SessionPrograms:
         self._beginning = compiled(begins=True, adapts=True)
 
     def blank(self, count: int) -> list[Array]:
-        """The leaves of so many sessions that have not begun."""
+        """The leaves of `count` sessions that have not begun."""
         return self._sessions.blank(count)
 
     def advance(

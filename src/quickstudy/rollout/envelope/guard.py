@@ -4,8 +4,8 @@
                                         +-->  final action and its probability, and what acted and why
     fallback --bounds-->  its action  --+
 
-Both see every step, so the fallback is warm whenever it takes over, and the agent when it returns. The state of the guard is
-memory: it changes in `adapt` only, from what the decisions reported. A decision counts when its outcome is known.
+Both see every step. So the fallback knows the lifetime when it takes over, and so does the agent when it returns. The state of
+the guard is memory: it changes in `adapt` only, from what the decisions reported. A decision counts when its outcome is known.
 
 The fallback decides with the keys that it would have on its own. So a lifetime in which only the fallback acts is that of the
 baseline itself.
@@ -69,7 +69,7 @@ def with_envelope(agent: Agent, envelope: Envelope, *, fallback: Agent | None = 
       >>> careful = with_envelope(agent, Envelope(actions=ActionLimits(low=-1.0, high=1.0)))
     """
     guard = _Guard(agent, envelope, fallback)
-    # The order of steps decides over the hysteresis.
+    # The hysteresis depends on the order of steps.
     return wrapped(agent, begin=guard.begin, act=guard.marked_act(), adapt=guard.adapt, exchangeable=False)
 
 
@@ -175,7 +175,7 @@ class _Guard:
     def _why_fallback(
         self, decided: Decision, memory: EnvelopeMemory, reason: Int[Array, ""]
     ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-        """Why the guard acts, and whether the fallback does. Later reasons count before earlier ones."""
+        """Why the guard acts, and whether the fallback does. If several reasons hold, the last one of `REASONS` is given."""
         rules = self.envelope
         told = {NOT_FINITE: ~_is_finite(decided.action) | ~_known_is_finite(decided), HOLDBACK: memory.held_back}
         if rules.surprise is not None:
@@ -210,13 +210,13 @@ class _Guard:
         limited = rules.exploration is not None or (rules.budget is not None and rules.budget.explored_decisions is not None)
         if limited and not isinstance(extras.get("policy"), Categorical):
             raise SpecError(
-                "limits of exploration need an agent that tells its policy, and this one tells none. Leave exploration and "
+                "limits of exploration need an agent that gives its policy, and this one gives none. Leave exploration and "
                 "budget.explored_decisions out."
             )
 
 
 def _as_its_own(experience: Transition) -> Transition:
-    """Experience as the agent learns from it: where the final probability is not known, its own stands in its place.
+    """Experience as the agent learns from it: where the final probability is not known, the agent's own replaces it.
 
     Agents that adapt by policy gradients divide by the recorded probability. With their own, that ratio begins at 1.
     """

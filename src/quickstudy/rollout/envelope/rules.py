@@ -92,7 +92,7 @@ class SurpriseRule:
         if self.leave_above < self.enter_below:
             raise UsageError(
                 f"surprise.leave_above must be at least enter_below, {self.enter_below:g}; came {self.leave_above:g}. "
-                "Otherwise one p-value could give the decisions away and take them back."
+                "Otherwise one p-value could give the decisions to the fallback and back to the agent at once."
             )
 
 
@@ -151,7 +151,7 @@ class Envelope:
             named = ", ".join(name for name, used in needed.items() if used)
             raise UsageError(
                 f'{named} gives decisions to a fallback, and the envelope names none. Add "fallback" with the name of a '
-                "baseline, as `quickstudy list` tells them."
+                "baseline; `quickstudy list DISTRIBUTION` prints them."
             )
 
 
