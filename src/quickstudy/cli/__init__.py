@@ -9,7 +9,7 @@ _VERB_LINES = {
     "train": ("meta-train an agent", "train rl2 bernoulli-bandit --arms 10 --budget 5m"),
     "sweep": ("train with many settings", "sweep rl2 bernoulli-bandit --over learning_rate=1e-4:1e-2:log"),
     "evaluate": ("measure runs and bundles", "evaluate runs/rl2-bernoulli-bandit"),
-    "speed": ("count episodes, beside a baseline", "speed runs/maml-point-navigation"),
+    "speed": ("count steps, beside a baseline", "speed runs/maml-point-navigation"),
     "readout": ("what an agent believes", "readout runs/rl2-point-navigation"),
     "explain": ("one decision, and its reasons", "explain bundles/bandit-n100-k10 --step 30"),
     "video": ("first and last episode as a video", "video runs/rl2-half-cheetah-velocity"),
@@ -36,8 +36,8 @@ VERBS = {verb: f"{says + ':':36}quickstudy {example}" if example else says for v
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; returns the exit status.
 
-    It is 0 if all was done, 1 if it failed, 2 if it was wrongly asked for, and 128 and the signal's number if it was
-    interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+    It is 0 after success, 1 after a failure, 2 if the command itself was wrong, and 128 plus the number of the signal after
+    an interrupt: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
 
     Args:
       arguments: of the command; those of the program if not given.
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _end_at_signals() -> None:
-    """A signal ends the program in good order even while the module that hears signals is being imported."""
+    """Until the module that handles signals is imported, a signal ends the program with a short message."""
     import os
     import signal
 

@@ -1,7 +1,7 @@
 """Flags and configuration files from the dataclasses that they fill.
 
-What is asked for is layered: defaults, then `--config FILE.toml`, then flags. `--print-config` prints the result as a file that
-can be fed back.
+Values come from three places: defaults, then `--config FILE.toml`, then flags. Later ones override earlier ones.
+`--print-config` prints the result as a file that `--config` accepts.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-"""`quickstudy audit show|verify|heads|export|evaluate STORE`: what a server decided, whether its log is whole, and what another
-agent would have earned."""
+"""`quickstudy audit show|verify|heads|export|evaluate STORE`: the decisions of a server, whether its log is unchanged, and the
+return that another agent would have had."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`quickstudy audit evaluate STORE BUNDLE`: what the agent of a bundle would have earned in the logged sessions."""
+"""`quickstudy audit evaluate STORE BUNDLE`: the return that the agent of a bundle would have had in the logged sessions."""
 
 import math
 from typing import Any

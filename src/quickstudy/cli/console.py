@@ -1,7 +1,7 @@
-"""The terminal: what names hold is shown and never obeyed.
+"""Output to the terminal that no name can control.
 
-Names come from files and from command lines of anybody. So text is no markup here, and characters that would steer a terminal
-are visible. What is to have a style gets it by name, as in `console.print("...", style="yellow")`.
+Names come from files and command lines of other people. So text is never read as markup, and control characters are shown, not
+executed. Give a style by its name, as in `console.print("...", style="yellow")`.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Console(RichConsole):
         return super().render_str(printable(text, lines=True), **asked)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of whatever is shown, tables and what is in them included, without characters that steer."""
+        """The segments of what is shown, without control characters; also those of tables and their cells."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else printable(segment.text, lines=True)
             yield segment if text == segment.text else Segment(text, segment.style)
@@ -40,7 +40,7 @@ def progress_bars(console: Console) -> Progress:
 
 
 def say(text: object) -> None:
-    """Prints a text, whose lines are kept, and nothing that would steer the terminal."""
+    """Prints a text without control characters; its line ends and tabs are kept."""
     print(printable(text, lines=True))
 
 

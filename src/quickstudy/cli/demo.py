@@ -1,6 +1,6 @@
 """`quickstudy demo`: meta-trains an agent on bandits, and compares it with classical methods on new ones.
 
-Beside it, a shipped agent recommends items to new visitors: a task that nobody would train within minutes.
+In addition, a shipped agent recommends items to new visitors: a task that takes longer to train than this demonstration.
 """
 
 import dataclasses
@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _show_new_visitors(asked: DemoArguments, command: str) -> None:
-    """Measures the shipped agent on new visitors, saves that beside the run, and says what came of it."""
+    """Measures the shipped agent on new visitors, saves the results in the run's folder, and prints them."""
     bundle = shipped_bundle(BUNDLE)
     if bundle is None:
         say(f"This installation has no bundle {BUNDLE}, so the page has no part on recommendations to new visitors.")

@@ -42,7 +42,7 @@ class EvaluateArguments:
     baselines: bool = True
     """Measure the distribution's baselines beside the agents."""
     against: tuple[str, ...] = ()
-    """Names of the baselines to measure, as quickstudy list tells them; all if not given."""
+    """Names of the baselines to measure, as quickstudy list prints them; all if not given."""
     controls: bool = True
     """Measure random actions too, and each agent without memory and with shuffled rewards. They show whether it adapts."""
     example: bool = True
@@ -58,9 +58,9 @@ class EvaluateArguments:
     agent_name: str = ""
     """Name of the agent in what is printed; that of its algorithm if not given."""
     unit: str = ""
-    """What rewards count, in the plural, as in conversions; for what is printed."""
+    """Unit of the rewards in the printed text, in the plural, such as conversions."""
     step: str = ""
-    """What a step is, in the singular, as in visitor; for what is printed."""
+    """Word for a step in the printed text, in the singular, such as visitor."""
     raw: str | None = None
     """A file for the return of every lifetime, one row each: .csv, or .parquet where pyarrow is installed."""
 
@@ -144,7 +144,7 @@ def _value_of(name: str, flags: list[str]) -> str | None:
             return flag.partition("=")[2]
         if flag == name:
             if index + 1 == len(flags):
-                raise UsageError(f"{name} wants a name, as `quickstudy list` tells them, or PATH.py:FUNCTION.")
+                raise UsageError(f"{name} needs a value: a name that `quickstudy list` prints, or PATH.py:FUNCTION.")
             return flags[index + 1]
     return None
 

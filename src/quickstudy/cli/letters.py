@@ -1,4 +1,4 @@
-"""Every terminal shows something for every letter: what its encoding lacks is replaced, where Python would raise an error."""
+"""Letters that the encoding of a terminal lacks: they are replaced by similar ones, where Python would raise an error."""
 
 import codecs
 import sys
@@ -21,7 +21,7 @@ def show_every_letter() -> None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding shows in the place of letters that it lacks."""
+    """The replacement of letters that an encoding lacks, and the place where encoding continues."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_replacement, error.object[error.start : error.end])), error.end

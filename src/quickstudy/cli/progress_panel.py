@@ -81,11 +81,12 @@ class Panel:
         worse = worsening(progress.metrics) if evaluated else None
         if worse is not None:
             self._warn_once("worsening", worse)
-        nonfinite = sum(progress.metrics["nonfinite_steps"])
+        masked = progress.metrics["nonfinite_steps"]
+        nonfinite = sum(masked) / len(masked)
         if nonfinite:
             self._warn_once(
                 "non-finite steps",
-                f"Rewards or observations are not finite, or overflow, in {nonfinite:.3g} steps of a lifetime. Nothing is "
+                f"Rewards or observations are not finite, or overflow, in {nonfinite:.3g} steps per lifetime. Nothing is "
                 "learned from these steps. Look at the tasks with `quickstudy check`.",
             )
         lost = sum(progress.metrics.get("lost", ()))

@@ -1,4 +1,4 @@
-"""`quickstudy readout PATH`: what an agent knows of its task, how accurately, and whether it notices anomalies."""
+"""`quickstudy readout PATH`: what an agent knows of its task, how accurate that is, and whether it detects anomalies."""
 
 import dataclasses
 import json

@@ -22,9 +22,9 @@ class ReportArguments:
     agent_name: str = ""
     """Name of the agent on the page of one run; that of its algorithm if not given."""
     unit: str = ""
-    """What rewards count, in the plural, as in conversions; on the page of one run."""
+    """Unit of the rewards on the page of one run, in the plural, such as conversions."""
     step: str = ""
-    """What a step is, in the singular, as in visitor; on the page of one run."""
+    """Word for a step on the page of one run, in the singular, such as visitor."""
     folder: str | None = None
     """Where the comparison of several runs goes; runs/comparison if not given. The page of one run is in its own folder."""
 

@@ -92,7 +92,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _beside(asked: Any, closing: contextlib.ExitStack) -> Callable[[str, bool], Any]:
-    """Makes the dashboard of a server. It reads the store through connections of its own, so that nobody waits for a page."""
+    """Makes the dashboard of a server. It reads the store through connections of its own, so no request waits for a page."""
 
     def made(url: str, loopback: bool) -> Any:
         from quickstudy.dashboard.sources import Sources, dashboard

@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
     words, flags = leading_words(arguments)
     kinds = {"speed": SpeedArguments, "collecting": CollectingConfig}
     kind = dataclasses.make_dataclass("Speed", [(n, k, dataclasses.field(default_factory=k)) for n, k in kinds.items()])
-    said = "Measures how many episodes agents need, beside agents that start from scratch. `quickstudy list` names them."
+    said = "Measures how many steps agents need on a new task, beside baselines. `quickstudy list` names the baselines."
     parsed: Any = parse(kind, flags, program=_USAGE.partition(" [")[0], description=said)
     asked: SpeedArguments = parsed.speed
     folder = Path(asked.folder or words[0])

@@ -40,7 +40,7 @@ class SweepArguments:
     overwrite: bool = False
     """Delete the sweep in the folder, and start again."""
     config: str | None = None
-    """A TOML file of settings that all trials share, beneath the flags."""
+    """A TOML file of settings that all trials share. Flags override it."""
 
 
 def run(arguments: list[str]) -> int:

@@ -42,7 +42,7 @@ class RunArguments:
     measure_baselines: bool = True
     """Measure the baselines on held-out tasks after training, for the page; what was measured once is kept for later runs."""
     config: str | None = None
-    """A TOML file of settings, beneath the flags."""
+    """A TOML file of settings. Flags override it."""
     print_config: bool = False
     """Print the resolved settings as such a file, and stop."""
 

@@ -1,4 +1,4 @@
-"""`quickstudy video PATH`: a trained agent's first episode on a new task beside its last."""
+"""`quickstudy video PATH`: the first and the last episode of a trained agent on a new task, side by side."""
 
 import dataclasses
 from typing import Annotated
