@@ -58,13 +58,14 @@ RECORDED_STEPS = 1000
 LARGEST_DEVIATION = 1e-5
 """Of numbers of the policy, between an exported form and the agent, in proportion; see `Parity`."""
 _TIMES_OF_JAX, _LARGEST_EVER = 2.0, 1e-4
-"""A deviation may be larger where the agent in JAX, compiled twice, is not closer to itself either: up to twice that, since the
-largest of many rounding errors varies from program to program. It is never larger than 1e-4."""
+"""A deviation may be larger if the agent in JAX, compiled in two ways, also differs from itself by more than 1e-5. Then up to
+twice that difference is allowed, since the largest of many rounding errors varies from program to program. More than 1e-4 is
+never allowed."""
 
 
 _TIMES_OF_ROUNDING = 2.0
-"""A form that also rounds what matrices are multiplied with may differ from the agent with its matrices in 8 bits, by up to
-twice what these matrices change. Each rounds one factor of a product to 8 bits, so both are of the same size."""
+"""Limit of forms that round both factors of a product to 8 bits: the deviation from the agent with its matrices in 8 bits may
+be twice the change that these matrices make. Each rounding affects one factor, so the two effects are of similar size."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

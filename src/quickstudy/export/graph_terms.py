@@ -18,7 +18,7 @@ _BEGINS = (
 
 
 def graph_terms(programs: StepPrograms, contract: Mapping[str, Any]) -> dict[str, Any]:
-    """What the contract says differently, or besides.
+    """The entries of the contract that differ from those of other forms, and those that only graphs have.
 
     Args:
       programs: of the agent.

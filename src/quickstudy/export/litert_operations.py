@@ -42,7 +42,7 @@ _WRITABLE = frozenset((*_NODES, *_LOGIC, *_SEVERAL, *LOWERED, *(OTHERS - _NOT_HE
 
 
 def has_litert_form(op: Operation) -> bool:
-    """Whether LiteRT has a form for an operation. It has none for random bits of a key, and no `and` of bits."""
+    """Whether LiteRT has a form for an operation. It has none for random bits of a key, nor for logic on bits."""
     return op.kind in _WRITABLE and (op.kind not in _LOGIC or op.output.dtype == np.bool_)
 
 

@@ -64,7 +64,7 @@ def python_parity(folder: Path, vectors: Vectors, *, timed: bool = False) -> Par
     """A form in a folder that Python runs, against recorded steps.
 
     Args:
-      folder: that holds `agent.py`, of the NumPy form or of the ONNX form.
+      folder: that holds `agent.py`, of the NumPy, ONNX or LiteRT form.
       vectors: recorded steps.
       timed: whether steps are timed too.
     """

@@ -1,4 +1,4 @@
-"""How far an agent in JAX is from itself: the same steps, compiled one by one instead of all together.
+"""The deviation of an agent in JAX from itself: the same steps, compiled one by one instead of all together.
 
 Compilers round sums in different orders. A recurrent network may enlarge such differences over a lifetime. Then two programs of
 JAX disagree too, and no other form can be asked to agree more closely.

@@ -32,7 +32,7 @@ _MISSING_REWARDS, _INFINITE_REWARDS, _MISSING_NUMBERS, _EARLY_ENDS = 0.03, 0.1, 
 early."""
 
 _BYTES_OF_STEP, _BYTES_OF_NUMBER = 200, 80
-"""Of a step besides its observation and its decision, and of each of their numbers: drawn, recorded, and packed."""
+"""Of a step without its observation and its decision, and of each number in these two: drawn, recorded, and packed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Vectors:
 
 
 def check_memory_of_steps(spec: Spec, steps: int) -> None:
-    """Raises UsageError if recording so many steps needs more memory than is free."""
+    """Raises UsageError if recording this many steps needs more memory than is free."""
     each = _BYTES_OF_STEP + _BYTES_OF_NUMBER * (flat_size(spec.action_space) + math.prod(spec.observation_space.shape or ()))
     free = free_bytes()
     fit = 0 if free is None else free // each
@@ -239,7 +239,7 @@ def _broken(observation: Array, breaks: Array) -> Array:
 
 
 def _drawn_steps(spec: Spec, params: PyTree, *, steps: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """What is drawn of every step whatever the agent decides."""
+    """The random numbers of every step that do not depend on the agent's decisions."""
     statistics = getattr(params, "statistics", None)
     weight = float(getattr(statistics, "weight", 0.0))
     size = (float(statistics.reward) / weight) ** 0.5 if statistics is not None and weight > 0 else 1.0

@@ -2,7 +2,8 @@
 
     y_t = r_t + v_{t+1}        θ_t = (Xᵀ X + Λ)⁻¹ Xᵀ y_t        q_t(x, a) = φ(x, a) · θ_t        v_t(x) = Σ_a π_t(a) q_t(x, a)
 
-φ(x, a) holds a constant, one number for each action, and the features x: for every action where sessions are many, else once.
+φ(x, a) holds a constant, one number for each action, and the features x. If there are many sessions, each action has its own
+copy of the features.
 Λ penalises all but the constant. One fit for each decision of a session, from the last to the first. The rewards of a session
 are predicted by models that were fitted without it (cross-fitting), so their errors do not depend on its rewards.
 
@@ -109,7 +110,7 @@ def _gram(seen: Float[np.ndarray, "rows numbers"]) -> Float[np.ndarray, "numbers
 
 
 def _direct(data: _Data) -> Float[np.ndarray, " rows"]:
-    """Linearised values of DM: their mean is DM itself but for the penalty."""
+    """Linearised values of DM: their mean is DM itself, apart from the effect of the penalty."""
     fits, rows = _fits(data, np.ones(len(data.rewards), bool)), len(data.rewards)
     values = np.einsum("rtn,tn->rt", data.target, fits)
     weight = data.target[:, 0].mean(axis=0)

@@ -1,4 +1,4 @@
-"""The range in which nearly all of many numbers lie, so that a few huge ones do not decide what counts as large.
+"""The range in which nearly all of many numbers lie, so that a few huge ones do not set the scale.
 
 A mean square is decided by its largest numbers. One glitch of 1e20 among thousands of numbers around 1 makes everything else
 look like zero, and in a running average it does so for thousands of updates. So moments are taken of numbers that are cut to
@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 _LEVELS = (0.5, 0.9, 0.99)
 _OUT_OF_PROPORTION = 100.0
 _SAMPLE = 2048
-"""Numbers that quantiles are estimated from; sorting more of them costs more than it tells."""
+"""Numbers that quantiles are estimated from. Sorting more of them takes time and hardly changes the estimate."""
 _LARGEST = 1e15
 """Numbers are cut to this size in any case, so that sums of their squares do not overflow in 32 bits."""
 

@@ -31,7 +31,7 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 @record
 class Categorical:
-    """A choice among n actions; `logits` `[n]` need not be normalised, action 0 is numbered `start` in the space."""
+    """A choice among n actions; `logits` `[n]` are log-probabilities, and action 0 is numbered `start` in the space."""
 
     logits: Float[Array, "*time n"]
     start: int = dataclasses.field(default=0, metadata={"static": True})
@@ -147,7 +147,7 @@ class TruncatedNormal:
         return self._action(self.mean)
 
     def certain(self) -> Self:
-        """The distribution that takes the mean of this one, but for a ten-thousandth of the width of the bounds."""
+        """The distribution that takes the mean of this one, with a deviation of a ten-thousandth of the width of the bounds."""
         alpha, beta, log_mass = self._cut()
         below, above = (jnp.exp(-0.5 * (z**2 + _LOG_TWO_PI) - log_mass) for z in (alpha, beta))
         mean = self.mean + self.deviation * (below - above)
@@ -199,7 +199,7 @@ def deviation_parameters(space: ActionSpace) -> int:
 
 
 def policy_over(parameters: Float[Array, "*time m"], space: ActionSpace) -> Policy:
-    """The policy over an action space that these numbers of a network stand for."""
+    """The policy over an action space that these outputs of a network parametrise."""
     if isinstance(space, COMPOSITE):
         return _joint_policy(parameters, space)
     if isinstance(space, gymnasium.spaces.Discrete):

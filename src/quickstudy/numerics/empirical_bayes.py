@@ -27,7 +27,7 @@ _DROP = 1.92
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BetaFit:
-    """`alpha`, `beta` of the Beta distribution; `log_likelihood`, in nats, but for a constant of the data."""
+    """`alpha`, `beta` of the Beta distribution; `log_likelihood`, in nats, up to a constant that depends on the data only."""
 
     alpha: float
     beta: float

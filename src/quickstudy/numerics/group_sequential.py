@@ -1,4 +1,4 @@
-"""Boundaries of group-sequential tests: a standardised sum that is looked at K times, after equal amounts of information."""
+"""Boundaries of group-sequential tests: a standardised sum that is tested K times, after equal amounts of information."""
 
 import functools
 import math

@@ -18,9 +18,9 @@ from quickstudy.protocol.records import record
 from quickstudy.protocol.spaces import Composite, assembled
 
 _IMPOSSIBLE = -1e9
+"""Logit of a value that a choice does not have. It is finite, so that entropy and gradients are."""
 SHARPER = 1e6
 """Factor of the logits of a choice that is certain. A forbidden action stays below all others."""
-"""Logit of a value that a choice does not have. It is finite, so that entropy and gradients are."""
 
 
 @record

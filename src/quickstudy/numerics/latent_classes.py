@@ -2,8 +2,8 @@
 
     visitor v belongs to class k with probability 1 / K; clicks on item i ~ Bernoulli(p_ki), independent given the class
 
-Expectation-maximisation (Dempster et al. 1977); probabilities are drawn towards those of the item over all visitors, as by
-`PRIOR` more views. Classes are equally frequent, as in the tasks that they are fitted for.
+Expectation-maximisation (Dempster et al. 1977). Probabilities are shrunk towards those of the item over all visitors, with the
+weight of `PRIOR` views. Classes are equally frequent, as in the tasks that they are fitted for.
 """
 
 import dataclasses
@@ -30,9 +30,9 @@ def fit_classes(
 
     Args:
       shows: how often each visitor saw each item.
-      clicks: how often of them it clicked.
+      clicks: how many of these views were clicked.
       classes: at least 1.
-      seed: of where the runs start.
+      seed: of the random starts of the runs.
     """
     random = np.random.default_rng(seed)
     usual = (clicks.sum(0) + 1.0) / (shows.sum(0) + 2.0)

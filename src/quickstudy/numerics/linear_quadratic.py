@@ -39,7 +39,7 @@ def riccati(keeps: np.ndarray, pushes: np.ndarray, *, effort: float, steps: int)
       keeps: A `[n, n]`.
       pushes: B `[n, a]`.
       effort: ρ, above 0.
-      steps: until nothing costs any more.
+      steps: number of steps with a cost; there is no cost after them.
     """
     to_come, parts = np.zeros_like(keeps, dtype=np.float64), []
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Off-policy evaluation: what another policy would have earned, from sessions that were logged with their probabilities.
+"""Off-policy evaluation: the return of another policy, from sessions that were logged with their probabilities.
 
     ratio       ρ_t = target probability of the logged action / logged probability, given what happened before in the session
     weight      W_t = ρ_0 ρ_1 ... ρ_t        W_{-1} = 1
@@ -6,7 +6,7 @@
     SNIPS       Σ_t (Σ_i W_it r_it / Σ_i W_it)                                           over sessions i
     DM          v_0                                                                      of one session; the mean
     DR          Σ_t [W_{t-1} v_t + W_t (r_t − q_t)]                                      of one session; the mean
-    SWITCH-DR   as DR up to the first W_t above a limit; the model stands for what follows
+    SWITCH-DR   as DR up to the first W_t above a limit; from there on the model alone
 
 q_t is a model's remaining return after the logged action, and v_t its mean over the target's actions (`action_values.py`).
 
@@ -37,7 +37,7 @@ _UNSUPPORTED = 4.0
 _ROUNDING = 1e-4
 """Difference of the mean weight from 1 that probabilities of 32 bits may make."""
 _RARE = 3.0
-"""By the rule of three, what n sessions never show has a chance of at most 3 / n (95 %)."""
+"""Rule of three: an event that n sessions never show has a probability of at most 3 / n (at 95 % confidence)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ def _corrected(
     *,
     most_weight: float,
 ) -> Float[np.ndarray, " rows"]:
-    """DR of every row, where the model alone stands for what follows the first weight above a limit."""
+    """DR of every row; from the first weight above a limit on, the model alone gives the values."""
     followed = np.logical_and.accumulate(weights <= most_weight, axis=1)
     kept = np.where(followed, weights, 0.0)
     before = np.concatenate([np.ones((len(kept), 1)), kept[:, :-1]], axis=1)
@@ -237,7 +237,11 @@ def _corrected(
 
 
 def _supported(weights: Float[np.ndarray, "rows T"], sessions: _Sessions) -> float:
-    """The effective sample size, where it suffices and the weights are right in the mean."""
+    """The effective sample size.
+
+    Raises:
+      UsageError: it is too small, or the mean weight is not 1.
+    """
     by_length = [sessions.effective(weights[:, step]) for step in range(weights.shape[1])]
     effective, last = by_length[-1], weights[:, -1]
     mean, largest = float(last.mean()), float(weights.max())

@@ -1,8 +1,8 @@
 """Recurrences along time, for one lifetime or for many side by side, and their gradients.
 
-JAX differentiates a scan by storing every intermediate of every step. On a processor, memory is what a recurrent network waits
-for, so `run_gated` over many lifetimes has a backward pass of its own: it stores the states and the recurrent products alone,
-makes the gates again while it walks back, and adds up the weights' gradient in the cache.
+JAX differentiates a scan by storing every intermediate of every step. On a processor, memory bandwidth limits the speed of a
+recurrent network. So `run_gated` over many lifetimes has a backward pass of its own: it stores the states and the recurrent
+products alone, computes the gates again in the backward pass, and adds up the weights' gradient in the cache.
 
 `run_linear` has gates that read no state. All of them are made at once, and on an accelerator the steps run in parallel.
 """
@@ -35,7 +35,7 @@ class GatedRecurrence(Protocol):
 def run_gated(
     core: GatedRecurrence, hidden: PyTree, inputs: Float[Array, "T *lifetimes inputs"], valid: Bool[Array, "T *lifetimes"]
 ) -> tuple[PyTree, PyTree]:
-    """A gated core along a sequence; where a step is not valid its state stands still.
+    """A gated core along a sequence; where a step is not valid its state does not change.
 
     Args:
       core: its weights are differentiated, as are `hidden` and `inputs`.
@@ -61,7 +61,7 @@ def _run(core: GatedRecurrence, hidden: PyTree, inputs: Array, valid: Array) -> 
     """States and recurrent shares after and at each step."""
 
     def step(hidden: PyTree, x: tuple[Array, Array]) -> tuple[PyTree, tuple[PyTree, Shares]]:
-        # Projected step by step and not beforehand for all: what stays in the cache costs less than one large product saves.
+        # Projected step by step, not for all steps beforehand: staying in the cache saves more time than one large product.
         recurrent, projected = core.products(core.output(hidden), x[0])
         hidden = _advance(core, recurrent, projected, hidden, x[1])
         return hidden, (hidden, recurrent)

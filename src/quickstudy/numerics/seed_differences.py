@@ -1,4 +1,4 @@
-"""The difference between two agents over their training seeds, where the seeds of one have nothing to do with the other's."""
+"""The difference between two agents over their training seeds, where the seeds of the two agents are independent."""
 
 import numpy as np
 from jaxtyping import Float

@@ -37,7 +37,7 @@ class WithInterval:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uplift:
-    """What the agent earns beyond its fallback.
+    """The return of the agent, compared with that of its fallback.
 
     Args:
       agent, fallback: mean return of a lifetime, reward units.

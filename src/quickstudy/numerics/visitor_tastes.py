@@ -2,8 +2,8 @@
 
 A visitor of taste u clicks on item i with probability σ(base + strength x_i · u). Clusters are latent classes
 (`latent_classes`). The log-odds of their clicks are factored into centres of clusters and vectors of items by a singular value
-decomposition. The spread of tastes around a centre follows from how far clicks of one visitor on alike items go together beyond
-the cluster.
+decomposition. The standard deviation of tastes around a centre follows from the correlation of one visitor's clicks on similar
+items, given the cluster.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ def tastes_of(
 
     Args:
       shows: how often each visitor saw each item.
-      clicks: how often of them it clicked.
+      clicks: how many of these views were clicked.
       clusters: how many.
       seed: of the estimation.
     Returns:

@@ -77,7 +77,7 @@ def _place(name: str, measured: Sequence[AdaptationSpeed]) -> str:
 
 
 def _setting(measured: Sequence[AdaptationSpeed]) -> str:
-    """The tasks, and the length of everyone's lifetime, in two sentences."""
+    """The tasks, and the length of each agent's lifetime, in two sentences."""
     one = measured[0]
     settings = ", ".join(f"{key} {value}" for key, value in one.distribution["config"].items() if key != "episodes")
     lengths = {side.name: f"{side.episodes} (`{side.name}`)" for side in _sides(measured)}

@@ -1,4 +1,4 @@
-"""The contenders of an evaluation as tables of a page: what is read first; and what is rarely read, folded.
+"""The contenders of an evaluation as tables of a page: the main measures, and further ones that a click opens.
 
 A column that holds nothing for any contender is left out.
 """

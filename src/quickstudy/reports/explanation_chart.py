@@ -1,4 +1,4 @@
-"""An explanation as a picture: what the decision was among, and how far each earlier step moves it."""
+"""An explanation as a picture: the alternatives of the decision, and the change of the decision without each earlier step."""
 
 import numpy as np
 from matplotlib.axes import Axes

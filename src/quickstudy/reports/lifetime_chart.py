@@ -1,4 +1,4 @@
-"""One lifetime as a chart: what the agent did, what it earned so far, and what it believed."""
+"""One lifetime as a chart: the actions of the agent, its return so far, and its beliefs."""
 
 import itertools
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _episodes(lifetime: ExampleLifetime) -> list[np.ndarray]:
 
 
 def _episode_returns(lifetime: ExampleLifetime) -> list[str]:
-    """What each episode brought, in one sentence; none where the chart does not tell them apart."""
+    """The return of each episode, in one sentence; no sentence where the chart does not show episodes."""
     if not _by_episode(lifetime):
         return []
     returns = [float(np.asarray(lifetime.rewards)[of_episode].sum()) for of_episode in _episodes(lifetime)]

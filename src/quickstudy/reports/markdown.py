@@ -1,4 +1,4 @@
-"""Parts of a generated Markdown page: tables, wrapped text, list items and folded parts; and text of anybody, made harmless."""
+"""Parts of a generated Markdown page: tables, wrapped text, list items and folded parts; and text from any source, escaped."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def folded(summary: str, *parts: str) -> str:
 
 
 def join(parts: Iterable[str]) -> str:
-    """Parts with an empty line between them; an empty part leaves no trace."""
+    """Parts with an empty line between them; empty parts are left out."""
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
@@ -44,12 +44,12 @@ _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def shown(text: object) -> str:
-    """Text of anybody on one line, as Markdown that shows it and does nothing else."""
+    """Text from any source on one line, escaped, so that Markdown shows it as it is."""
     return _MARKS.sub(r"\\\1", printable(text))
 
 
 def code(text: object) -> str:
-    """Text of anybody as code within a line, also in a table. A backtick becomes an apostrophe."""
+    """Text from any source as code within a line, also in a table. A backtick becomes an apostrophe."""
     return f"`{printable(text).replace('`', chr(39)).replace('|', chr(92) + '|') or ' '}`"
 
 

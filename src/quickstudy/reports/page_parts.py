@@ -11,7 +11,7 @@ from quickstudy.reports.canvas import Picture
 
 
 def document(title: str, body: Sequence[str]) -> str:
-    """A whole HTML page; parts that are empty leave no trace."""
+    """A whole HTML page; empty parts are left out."""
     css = resources.files("quickstudy.reports").joinpath("page.css").read_text(encoding="utf-8")
     for word, palette in (("LIGHT_SERIES", canvas.LIGHT), ("DARK_SERIES", canvas.DARK)):
         css = css.replace(word, " ".join(f"--series-{place}: {colour};" for place, colour in enumerate(palette)))
@@ -64,5 +64,5 @@ def table_row(head: str, cells: Sequence[str]) -> str:
 
 
 def text(value: Any) -> str:
-    """Text of anybody as text of a page: no markup, nothing that steers."""
+    """Text from any source as text of a page: without markup and without control characters."""
     return html.escape(printable(value, lines=True))

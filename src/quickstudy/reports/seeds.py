@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from quickstudy.evaluation.numbers import listed
 
 ENOUGH_SEEDS = 5
-"""From so many training seeds on, the bootstrap intervals need no warning."""
+"""With at least this many training seeds, the bootstrap intervals need no warning."""
 
 
 def seeds_sentences(seeds: Mapping[str, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The part of a page on new visitors: what a meta-trained agent saves, and what it costs where visitors are unlike the past."""
+"""The part of a page on new visitors: the clicks that a meta-trained agent gains, and those that it loses on unusual ones."""
 
 import dataclasses
 from collections.abc import Sequence

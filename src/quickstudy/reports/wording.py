@@ -1,7 +1,7 @@
 """The words of a page's readers: the name of the agent, what a reward counts, and what a step is.
 
 A page about a shop says "conversions" and "visitor" where others say "reward" and "step". Names of contenders are never changed
-by this, whatever words they hold; only the agent itself is given another name.
+by this, also if they contain such words. Only the agent itself can have another name.
 """
 
 import dataclasses

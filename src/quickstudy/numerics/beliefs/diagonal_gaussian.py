@@ -25,7 +25,7 @@ class LatentBelief:
 
     @classmethod
     def from_parameters(cls, parameters: Float[Array, "*time numbers"]) -> Self:
-        """From 2 k numbers of a network: k means, k log variances, which are clipped to the range of float32."""
+        """From 2 k numbers of a network: k means, and k log variances, which are clipped to [-10, 4]."""
         mean, log_variance = jnp.split(parameters, 2, axis=-1)
         return cls(mean=mean, log_variance=jnp.clip(log_variance, LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE))
 
