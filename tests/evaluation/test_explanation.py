@@ -179,6 +179,14 @@ def test_the_picture_of_one_number_names_only_rewards_that_came(greedy):
 
 
 @pytest.mark.slow
+def test_the_picture_begins_with_the_oldest_step_that_was_left_out(greedy):
+    newest = tuple(dataclasses.replace(greedy.influences[0], slot=slot) for slot in range(443, 699))
+    svg = explanation_picture(dataclasses.replace(greedy, influences=newest, left=443), title="A decision").svg
+    assert ">600</text>" in svg
+    assert ">150</text>" not in svg
+
+
+@pytest.mark.slow
 def test_the_picture(greedy):
     picture = explanation_picture(greedy, title="A decision")
     assert picture.svg.startswith("<?xml")

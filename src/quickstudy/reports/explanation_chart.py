@@ -87,4 +87,4 @@ def _influences(axes: Axes, explained: Explanation) -> None:
     count_axis(axes, "earlier step")
     axes.xaxis.label.set_fontsize(8.5)
     if len(at):
-        axes.set_xlim(0.5, at[-1] + 0.5)  # so that no point is cut by an edge
+        axes.set_xlim(at[0] - 0.5, at[-1] + 0.5)  # older steps were not left out, so their change is not shown as none
