@@ -89,7 +89,7 @@ def test_what_cannot_be_recorded_gets_one_line_and_status_2(bundle, tmp_path, ca
         (path, [], f"--on {name}"),
         (path, ["--on", name, "--task", "2000"], "0 to 1999; came 2000"),
         (path, ["--on", name, "--seed-of-training", "1"], "the bundle holds seeds 0 to 0; came 1"),
-        (path, ["--on", name, "--pictures-per-second", "1000"], "within 0.1 and 50; came 1000"),
+        (path, ["--on", name, "--pictures-per-second", "1000"], "between 0.1 and 50; came 1000"),
         (bandit, [], "bernoulli-bandit are written in JAX"),
         (tmp_path / "nowhere", [], "there is no folder"),
     )

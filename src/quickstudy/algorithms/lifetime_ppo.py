@@ -64,7 +64,8 @@ class LifetimePPOConfig:
     """Gradients are scaled down to this norm."""
     subtract_ceiling: bool = False
     """Learn from rewards minus the ceiling of the task, which knows the task. The agent itself reads the rewards as they are.
-    What a good policy is does not change, but luck with the tasks no longer counts as skill. The tasks must have a ceiling."""
+    The best policy stays the same, but differences between easy and hard tasks no longer disturb learning.
+    The tasks must have a ceiling."""
     draws: bool = True
     """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices.
     The lifetimes of training are drawn in any case."""

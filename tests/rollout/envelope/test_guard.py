@@ -267,7 +267,7 @@ def wrongly(name):
         ("exploration", SpecError, "exploration in the envelope is for Discrete actions"),
         ("explored", SpecError, "budget.explored_decisions in the envelope is for Discrete actions"),
         ("too much", UsageError, "each_at_least must be at most 0.1 for 2 actions"),
-        ("no policy", SpecError, "need an agent that tells its policy"),
+        ("no policy", SpecError, "need an agent that gives its policy"),
         ("no p-values", UsageError, "needs the p-value 'task', and the agent's decisions have none. Fit a readout"),
         ("slow fallback", UsageError, "Name a baseline that adapts at every step"),
     ],
