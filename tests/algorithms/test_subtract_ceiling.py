@@ -15,6 +15,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.training.loop import TrainingConfig, meta_train
 from quickstudy.training.sources import source_for
 from quickstudy.training.update import initial_state, run_update, update_program
+from rollout.collecting.poles import poles
 
 SMALL = {"hidden_size": 8, "lifetimes": 16, "minibatches": 2}
 BANDITS = tasks.make("bernoulli-bandit", arms=3, pulls=5)
@@ -80,8 +81,15 @@ def test_a_trained_agent_says_its_regret_and_reads_rewards_as_they_are(algorithm
     jax.tree.map(np.testing.assert_array_equal, memory, remembered)
 
 
-def test_tasks_without_a_ceiling_are_refused_before_a_folder_is_made(algorithm, tmp_path):
-    unknown = dataclasses.replace(BANDITS, ceiling=None)
-    with pytest.raises(UsageError, match="bernoulli-bandit has none"):
-        meta_train(algorithm, unknown, TrainingConfig(budget="1 steps"), folder=tmp_path / "run")
+@pytest.mark.parametrize(
+    ("distribution", "says"),
+    [
+        (dataclasses.replace(BANDITS, ceiling=None), "bernoulli-bandit, which has no ceiling"),
+        (poles(), "which is not written in JAX"),
+    ],
+)
+def test_tasks_that_give_no_ceilings_are_refused_before_a_folder_is_made(distribution, says, tmp_path):
+    learner = algorithms.make("rl2", distribution.spec, subtract_ceiling=True, **SMALL)
+    with pytest.raises(UsageError, match=says):
+        meta_train(learner, distribution, TrainingConfig(budget="1 steps"), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -48,6 +48,15 @@ def greedy():
     return explain("greedy", agent, (), history, slot=2, key=jax.random.key(0), others=others)
 
 
+def test_a_value_and_a_regret_are_told_apart(greedy):
+    both = {name: dataclasses.replace(greedy, value=None, regret=None) for name in ("value", "regret")}
+    says = {name: "\n".join(explanation_lines(dataclasses.replace(one, **{name: 4.5}))) for name, one in both.items()}
+    assert "value estimate for the rest of the lifetime is 4.5" in says["value"]
+    assert "expects to earn 4.5 less" not in says["value"]
+    assert "expects to earn 4.5 less in the rest of the lifetime than an agent that knows the task" in says["regret"]
+    assert "value estimate" not in says["regret"]
+
+
 def test_by_hand(greedy):
     # With a uniform prior: 1 success of 1 gives 2/3, 0 of 1 gives 1/3, an arm that was never pulled 1/2.
     np.testing.assert_allclose(greedy.numbers, [2 / 3, 1 / 3, 1 / 2], rtol=1e-5)

@@ -68,6 +68,8 @@ def test_no_parameter_depends_on_the_number_of_actions_or_the_length_of_a_lifeti
         (SPEC, {"cell": "associative"}, ActionScores),
         (SPEC, {"cell": "associative", "scores_alike": False}, ActorCritic),
         (CONTINUOUS, {"cell": "associative"}, ActorCritic),
+        (SPEC, {"cell": "attention"}, ActionScores),
+        (CONTINUOUS, {"cell": "attention"}, ActorCritic),
         (SPEC, {"cell": "gru"}, ActorCritic),
     ],
 )

@@ -41,10 +41,10 @@ def without_draws(agent: Agent) -> Agent:
 
 
 def with_regret(agent: Agent) -> Agent:
-    """The agent whose decisions carry `regret`, the opposite of `value`: its values were learned below the ceiling of the task.
+    """The agent whose decisions carry `regret` in place of `value`.
 
     Args:
-      agent: its decisions carry `value`.
+      agent: its `value` was learned from rewards minus the ceiling of the task. So `regret` is minus this value, reward units.
     """
 
     def act(params: PyTree, memory: PyTree, observation: Array, key: PRNGKeyArray) -> Decision:

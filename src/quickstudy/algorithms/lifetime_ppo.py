@@ -63,9 +63,9 @@ class LifetimePPOConfig:
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     subtract_ceiling: bool = False
-    """Learn from rewards minus the ceiling of the task, which knows the task. The agent itself reads the rewards as they are.
-    The best policy stays the same, but differences between easy and hard tasks no longer disturb learning.
-    The tasks must have a ceiling."""
+    """Learn from rewards minus the ceiling of the task. The agent itself reads the rewards as they are.
+    The ceiling is the expected return of an agent that knows the task. The tasks must have one.
+    The best policy stays the same, but differences between easy and hard tasks no longer disturb learning."""
     draws: bool = True
     """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices.
     The lifetimes of training are drawn in any case."""

@@ -233,10 +233,7 @@ class Associative(eqx.Module):
         return 1 + self.rewards + self._stored
 
     def _addresses(self, seen: Float[Array, "*time seen"]) -> Float[Array, "*time heads addresses"]:
-        """Keys, which are also queries: one-hot or linear for Discrete observations, random features of a kernel for others.
-
-        Keys have length one, so that every observation matches itself equally well.
-        """
+        """Keys, which are also queries. They have length one, so that every observation matches itself equally well."""
         return addresses_of(seen, self.key, heads=self.heads, symbolic=self.symbolic)
 
     def _stored_steps(self, inputs: CoreInputs, valid: Array) -> tuple[Array, Array]:

@@ -130,6 +130,7 @@ class Attention(eqx.Module):
             written = newest & happened[None]
             keys, values = _time_first(state.keys), _time_first(state.values)  # [layers, window, *lifetimes, heads, part]
             older = (self._numbers(state) >= 0) & ~newest
+            write = lambda ring, new: jnp.where(written[..., None, None], new, ring)  # noqa: E731
             x, kept = token[None], []
             for layer, ring_keys, ring_values in zip(self.layers, keys, values, strict=True):
                 key, value = layer.stored(x, state.count[None])
@@ -138,7 +139,6 @@ class Attention(eqx.Module):
                 x = layer.after(
                     x, layer.queries(x, state.count[None]), all_keys, all_values, jnp.concatenate([older, itself])[None]
                 )
-                write = lambda ring, new: jnp.where(written[..., None, None], new, ring)  # noqa: E731
                 kept.append((write(ring_keys, key), write(ring_values, value)))
             keys, values = (_lifetimes_first(jnp.stack(part)) for part in zip(*kept, strict=True))
             recall = None

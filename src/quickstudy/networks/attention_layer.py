@@ -61,7 +61,7 @@ class Layer(eqx.Module):
         seen: Bool[Array, "tokens kept *lifetimes"],
     ) -> Float[Array, "tokens *lifetimes size"]:
         """The tokens after this layer; each attends to the steps that it may see."""
-        # Steps last: products over heads and a softmax over steps are then contiguous, which halves the time on processors.
+        # With steps as the last axis the softmax is contiguous: the gradient of a run takes a quarter less time on processors.
         logits = jnp.einsum("t...hd,s...hd->...hts", queries, keys) / math.sqrt(queries.shape[-1])
         logits = jnp.where(steps_last(seen), logits, _NEVER)
         nothing = jnp.broadcast_to(self.nothing[:, None, None], (*logits.shape[:-1], 1))
@@ -81,7 +81,7 @@ def normalised(x: Float[Array, "*time size"]) -> Float[Array, "*time size"]:
 
 
 def steps_last(seen: Bool[Array, "tokens kept *lifetimes"]) -> Bool[Array, "*lifetimes 1 tokens kept"]:
-    """The same for every head, as attention needs it."""
+    """The mask with tokens and kept steps as its last axes, and one axis for all heads before them."""
     return jnp.moveaxis(seen, (0, 1), (-2, -1))[..., None, :, :]
 
 

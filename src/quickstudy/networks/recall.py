@@ -44,7 +44,7 @@ class Kept:
 
 
 class Recall(eqx.Module):
-    """What makes addresses, keys and queries."""
+    """The weights that make addresses, keys and queries, and the read."""
 
     address: Dense | None
     sharpness: Float[Array, " heads"]
@@ -82,7 +82,7 @@ class Recall(eqx.Module):
         return self.sharpness.size * numbers_of_counts(self.rewards, 0)
 
     def initial(self, spec: Spec, *kept: int) -> Kept:
-        """Nothing, in slots of this shape."""
+        """Empty slots `[*kept]`, for tasks with these actions."""
         keys = jnp.zeros((*kept, self.sharpness.size, self.address_size + self.ask.bias.size // self.sharpness.size))
         return Kept(keys=keys, entries=jnp.zeros((*kept, flat_size(spec.action_space), 1 + self.rewards)))
 
@@ -100,14 +100,14 @@ class Recall(eqx.Module):
         counts: Bool[Array, "T kept *lifetimes"],
         left: Float[Array, "T *lifetimes"],
     ) -> Float[Array, "T *lifetimes numbers"]:
-        """Numbers about every action, one action after another.
+        """`each` numbers about every action, one action after another.
 
         Args:
           seen: the present observation, encoded.
           token: its token.
-          kept: the kept steps, which come first.
-          counts: which of them count.
-          left: the part of the lifetime that is left.
+          kept: the kept steps, which are the first axis.
+          counts: which kept steps each token may count.
+          left: the part of the lifetime that is left, in [0, 1].
         """
         parts = [jnp.split(x, [self.address_size], axis=-1) for x in (self._joined(seen, self.ask(token)), kept.keys)]
         (address, query), (stored, key) = parts

@@ -1,7 +1,7 @@
 """The compiled rollout: one agent runs one lifetime on one task, as a single program.
 
 Episodes start at slots that are known when the program is compiled. So environments are reset outside the loop over steps, and
-the outer loop calls `adapt`. `vmap` over tasks and keys gives many lifetimes. The rules of a lifetime are in
+the rollout decides when `adapt` is called. `vmap` over tasks and keys gives many lifetimes. The rules of a lifetime are in
 `rollout/session.py`; the loops here are laid out so that no step branches.
 """
 

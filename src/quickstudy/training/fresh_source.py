@@ -57,7 +57,8 @@ class FreshSource:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution = distribution
-        self._ceilings = isinstance(algorithm.wants, Fresh) and algorithm.wants.ceilings
+        wants = algorithm.wants
+        self._ceiling = distribution.ceiling if isinstance(wants, Fresh) and wants.ceilings else None
         self._tasks, self._points = tasks, points_of(distribution.spec.lifetime_steps)
         # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
         self._lifetime = _lifetime_of(algorithm.collector, distribution)
@@ -108,8 +109,7 @@ class FreshSource:
         def one(key: PRNGKeyArray) -> tuple[Transition, Array | None]:
             key_task, key_lifetime = jax.random.split(key)
             task = self._distribution.sample(split, key_task)
-            ceiling = None if self._distribution.ceiling is None or not self._ceilings else self._distribution.ceiling(task)
-            return lifetime(params, task, key_lifetime)[0], ceiling
+            return lifetime(params, task, key_lifetime)[0], None if self._ceiling is None else self._ceiling(task)
 
         lifetimes, ceiling = jax.vmap(one, 0, (1, 0))(keys)
         clean = collected(lifetimes)

@@ -40,8 +40,8 @@ def source_for(
     wants = algorithm.wants
     if isinstance(wants, Fresh) and wants.ceilings and (isinstance(distribution, HostDistribution) or not distribution.ceiling):
         raise UsageError(
-            f"subtract_ceiling is for tasks that are written in JAX and have a ceiling; {distribution.name} has none. Leave it "
-            "out."
+            f"subtract_ceiling needs tasks that are written in JAX and have a ceiling; came {distribution.name}, which "
+            f"{'is not written in JAX' if isinstance(distribution, HostDistribution) else 'has no ceiling'}. Leave it out."
         )
     source: LifetimeSource
     if isinstance(distribution, HostDistribution):
