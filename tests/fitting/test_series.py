@@ -73,8 +73,9 @@ def test_a_gap_between_weeks_is_seen(tmp_path):
     assert read_series(path).rows == 240
     write_table(path, weeks[:50] + weeks[52:], (*HEADERS, "day"))
     said = "series 's1' has no value between 2026-03-09 and 2026-03-30, and usually one every 7 days"
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as raised:
         read_series(path)
+    assert "--missing-days;" in str(raised.value)  # the flag has no value
     assert read_series(path, missing_days=True).rows == 238
 
 

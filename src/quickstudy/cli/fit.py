@@ -43,7 +43,7 @@ class FitArguments:
     clusters: Count | None = None
     """For recommendation: clusters of visitors; the number that predicts other visitors best if not given."""
     missing_days: bool = False
-    """Allow tasks with gaps between their days."""
+    """For ab-test and forecasting: allow gaps between the days of a task."""
 
 
 def run(arguments: list[str]) -> int:

@@ -78,7 +78,7 @@ def check_no_day_missing(table: str, of: str, days: set[int]) -> None:
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         raise UsageError(
             f"{table}: {of} lacks {len(missing)} days between {Day(min(days))} and {Day(max(days))}: {named}{more}. Add them, "
-            "with zeros where nothing happened; or allow gaps with --missing-days True; or leave out the column of days."
+            "with zeros where nothing happened; or allow gaps with --missing-days; or leave out the column of days."
         )
 
 

@@ -160,7 +160,7 @@ def _check_no_gap(table: str, series: str, days: array.array) -> None:
         check_no_day_missing(table, f"series {series!r}", set(days))
     raise UsageError(
         f"{table}: series {series!r} has no value between {Day(days[widest])} and {Day(days[widest + 1])}, and usually one "
-        f"every {usual} days. Add the missing ones; or allow gaps with --missing-days True; or leave out the column of days."
+        f"every {usual} days. Add the missing ones; or allow gaps with --missing-days; or leave out the column of days."
     )
 
 
