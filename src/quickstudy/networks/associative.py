@@ -128,7 +128,7 @@ class Associative(eqx.Module):
         self.beside = Linear(inputs, beside, key=key_beside) if beside else None
 
     def _first_gate(self, *, key: PRNGKeyArray) -> Dense:
-        """At first a step fades to a half within 700 steps; or half of what was stored is replaced."""
+        """At first a step fades to a half in about 760 steps; or half of what was stored is replaced."""
         gate = Dense(2 * self.observations + self.rewards + 1, self.heads, gain=0.1, key=key)
         bias = jnp.full(self.heads, 7.0 if self.rule == "forget" else 0.0)
         return eqx.tree_at(lambda dense: dense.bias, gate, bias)
