@@ -64,7 +64,15 @@ WRONG = {
         ["train", "rl2", "bernoulli-bandit", "--begin-with", "nowhere"],
         "there is no folder 'nowhere'",
     ),
-    "not a number": (["train", "rl2", "bernoulli-bandit", "--arms", "many"], "--arms"),
+    "not a number": (
+        ["train", "rl2", "bernoulli-bandit", "--arms", "many"],
+        "--arms must be a whole number; came 'many'.",
+    ),
+    "no number": (["fit", "a.csv", "--held-out", "few"], "quickstudy: --held-out must be a number; came 'few'."),
+    "neither nothing nor a number": (
+        ["fit", "a.csv", "--horizon-users", "1e400"],
+        "quickstudy: --horizon-users must be None or a whole number; came '1e400'.",
+    ),
     "no such choice": (["train", "rl2", "bernoulli-bandit", "--cell", "rnn"], "'rnn'"),
     "zero arms": (["train", "rl2", "bernoulli-bandit", "--arms", "0"], "arms must be 2 or more; came 0"),
     "bad budget": (["train", "rl2", "bernoulli-bandit", "--budget", "soon"], "budget must be a time"),

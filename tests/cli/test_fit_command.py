@@ -32,6 +32,23 @@ def test_a_folder_that_is_a_file_is_refused_with_the_flag_of_this_command(tmp_pa
     assert "is not a folder. Name another with --out." in capsys.readouterr().err
 
 
+def test_the_remedy_for_days_that_are_missing_works_as_it_is_printed(tmp_path, capsys):
+    days = [(test, arm, f"2026-03-{day:02}", 1000, 50 + day) for test in range(9) for arm in "ab" for day in (1, 2, 4)]
+    path = write_table(tmp_path / "gaps.csv", days, ("test", "arm", "day", "users", "conversions"))
+    command = ["fit", str(path), "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 2
+    remedy = capsys.readouterr().err.partition("allow gaps with ")[2].partition(";")[0]
+    assert cli.main([*command, *remedy.split()]) == 0
+    assert cli.main([*command, "--control", "True", "--missing-days", "True"]) == 2
+    assert "--missing-days takes no value; --no-missing-days switches it off." in capsys.readouterr().err
+
+
+def test_a_flag_of_another_kind_names_that_kind(tmp_path, capsys):
+    path = write_table(tmp_path / "records.csv", drawn_rows(tests=9))
+    assert cli.main(["fit", str(path), "--clusters", "3", "--out", str(tmp_path)]) == 2
+    assert "no flag of --as ab-test, but of --as recommendation. Leave --clusters out." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_prints_its_settings_and_writes_a_file_that_makes_tasks(kind, tmp_path, capsys):
     rows, headers = TABLES[kind]

@@ -42,6 +42,8 @@ def test_spellings_of_one_table_are_read_alike(spelling, tmp_path):
 
 FAULTS = {
     "semicolons": (b"name;count\na;1\n", r"the line of headers has no comma: 'name;count'. Save the table with commas"),
+    "nothing": (b"\n\n", "table.csv is empty. Name a CSV file with a line of headers"),
+    "infinite": (b"name,count\na,inf\n", "'inf' is not finite. Write a finite number, or leave out the row"),
     "headers alike": (b"name,Count,count\na,1,2\n", "the headers 'Count' and 'count' are the same name"),
     "an open quote": (
         b'name,count\na,1\n"b,2\nc,3\n',

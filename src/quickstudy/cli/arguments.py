@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import io
+import itertools
 import json
 import re
 import tomllib
@@ -73,7 +74,11 @@ def parse(
     if unknown:
         word = unknown[0].partition("=")[0]
         if not word.startswith("-"):
-            raise UsageError(f"{word!r} is not understood here. See {program} --help.")
+            switches = {f"--{name.replace('_', '-')}" for name, of in flat_annotations(parsed).items() if of is bool}
+            pairs = itertools.pairwise(arguments)
+            switch = next((before for before, after in pairs if after == unknown[0] and before in switches), None)
+            remedy = f"{switch} takes no value; --no-{switch[2:]} switches it off. " if switch else ""
+            raise UsageError(f"{word!r} is not understood here. {remedy}See {program} --help.")
         raise UnknownNameError("flag", word, ["--help", *(f"--{f}" for f in _flags(kind))])
     check_settings(parsed)
     return parsed
@@ -175,12 +180,26 @@ def _flags(kind: type) -> list[str]:
     return flags
 
 
+_VALUES = {"{None}": "None", "INT": "a whole number", "int()": "a whole number", "FLOAT": "a number", "float": "a number"}
+_NOT_PARSED = (
+    r"Error parsing (\S+): (?:no type matching (\S+) could be instantiated from \[('.*')\]\."
+    r"|(?:invalid literal for (int\(\)) with base 10|could not convert string to (float)): ('.*'))"
+)
+
+
 def _one_line(said: str) -> str:
-    """The first paragraph of a boxed message, without the box."""
+    """The first paragraph of a boxed message, without the box and in plain words; a terminal without box letters has dashes."""
     lines = [line.strip("│╭╮╰╯ \n") for line in said.splitlines()[1:]]
-    paragraph = []
+    paragraph: list[str] = []
     for line in lines:
-        if not line.strip("─"):
+        if line.strip("─-"):
+            paragraph.append(line)
+        elif paragraph:
             break
-        paragraph.append(line)
-    return " ".join(paragraph)
+    message = " ".join(paragraph)
+    wrong = re.fullmatch(_NOT_PARSED, message)
+    if not wrong:
+        return message
+    flag, union, parts, whole, number, part = wrong.groups()
+    allowed = " or ".join(_VALUES.get(kind, kind) for kind in (union or whole or number).split("|"))
+    return f"{flag} must be {allowed}; came {parts or part}."

@@ -115,5 +115,7 @@ def _own(asked: Any) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value not in (None, False)}
     wrong = sorted(set(given) - set(of_kinds[asked.kind]))
     if wrong:
-        raise UsageError(f"--{wrong[0].replace('_', '-')} is no flag of --as {asked.kind}.")
+        kinds = " or ".join(f"--as {kind}" for kind, names in of_kinds.items() if wrong[0] in names)
+        flag = wrong[0].replace("_", "-")
+        raise UsageError(f"--{flag} is no flag of --as {asked.kind}, but of {kinds}. Leave --{flag} out.")
     return given

@@ -148,7 +148,7 @@ class Table:
             remedy = "Write numbers like 1234.5, without signs of thousands, currencies or percent"
             raise self._refusal(line, column, f"{shown} is no number. {remedy}")
         if not math.isfinite(number):
-            raise self._refusal(line, column, f"{shown} is not finite")
+            raise self._refusal(line, column, f"{shown} is not finite. Write a finite number, or leave out the row")
         if abs(number) > _LARGEST[column.kind]:
             raise self._refusal(line, column, f"{shown} is too large; at most {_LARGEST[column.kind]:g} is allowed")
         if column.kind == "number":
@@ -169,7 +169,10 @@ class Table:
                     f"records must be a CSV file, or a frame of pandas or polars; came {type(self._records).__name__}."
                 )
             return list(columns)
-        return next((cells for _, cells in self._lines()), [])
+        headers = next((cells for _, cells in self._lines()), None)
+        if headers is None:
+            raise UsageError(f"{self._records} is empty. Name a CSV file with a line of headers.")
+        return headers
 
     def _cells(self) -> Iterator[tuple[int, Sequence[Any]]]:
         """Rows with the number of their line; a frame's first row has the number 1."""
