@@ -25,7 +25,7 @@ from quickstudy.numerics.surrogate import clipped_surrogate, masked_mean
 from quickstudy.protocol.action_spaces import is_choice
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, LifetimesAndCeilings, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, KnownLifetimes, MetaAlgorithm
 from quickstudy.protocol.records import Decision, Spec, Transition, record
 from quickstudy.protocol.sequences import fill_forward, shift_right, where
 from quickstudy.protocol.settings import check_above_zero, check_at_least, check_fractions
@@ -66,6 +66,9 @@ class LifetimePPOConfig:
     """Learn from rewards minus the ceiling of the task. The agent itself reads the rewards as they are.
     The ceiling is the expected return of an agent that knows the task. The tasks must have one.
     The best policy stays the same, but differences between easy and hard tasks no longer disturb learning."""
+    mean_rewards: bool = False
+    """Learn from the mean reward of each action, which the simulator knows, in place of the reward that followed.
+    The agent itself reads the rewards as they are. The tasks must know the means."""
     draws: bool = True
     """Whether the trained agent draws its actions. If not, it takes the mean of its policy, or the likeliest of choices.
     The lifetimes of training are drawn in any case."""
@@ -166,13 +169,13 @@ def lifetime_ppo(
 
     def update(
         state: TrainState,
-        given: Transition | LifetimesAndCeilings,
+        given: Transition | KnownLifetimes,
         progress: Array,
         key: PRNGKeyArray,
         learning_rate: float | Array = ppo.learning_rate,
     ) -> tuple[TrainState, dict[str, Array]]:
         lifetimes = given if isinstance(given, Transition) else given.lifetimes
-        reward = lifetimes.outcome.reward if isinstance(given, Transition) else _below_ceiling(given)
+        reward = lifetimes.outcome.reward if isinstance(given, Transition) else _known_reward(given)
         advantage, target = _advantages(lifetimes, reward, ppo)
         imitated = _teacher_actions(lifetimes, key, spec, ppo)
         batches = _minibatches((lifetimes, advantage, target, imitated), ppo.minibatches)
@@ -204,7 +207,7 @@ def lifetime_ppo(
         params=lambda state: state.params,
         lifetimes=ppo.lifetimes,
         share_multiple=ppo.minibatches,
-        wants=Fresh(ceilings=ppo.subtract_ceiling),
+        wants=Fresh(ceilings=ppo.subtract_ceiling, mean_rewards=ppo.mean_rewards),
     ).with_learning_rate(ppo.learning_rate)
 
 
@@ -248,12 +251,18 @@ def _teacher_actions(
     return teacher.unroll(teacher.init(key_init), lifetimes, keys)[1].action
 
 
-def _below_ceiling(given: LifetimesAndCeilings) -> Float[Array, "T lifetimes"]:
-    """Rewards minus the ceiling of the task, which is spread over the steps as rewards are on average.
+def _known_reward(given: KnownLifetimes) -> Float[Array, "T lifetimes"]:
+    """What is learned from: mean rewards in place of rewards, and minus the ceiling of the task, as far as these are given.
 
-    What is subtracted does not depend on what the agent does, so the gradient of the return keeps its mean (Mao et al. 2019).
+    A reward differs from its mean by chance, which no decision before it depends on. The ceiling is spread over the steps as
+    rewards are on average, and does not depend on what the agent does. So the gradient of the return keeps its mean (Mao et
+    al. 2019).
     """
     reward, valid = given.lifetimes.outcome.reward, given.lifetimes.valid
+    if given.mean_reward is not None:
+        reward = jnp.where(valid, given.mean_reward, 0.0)
+    if given.ceiling is None:
+        return reward
     paid = jax.lax.pmean(jnp.abs(reward).mean(1), LIFETIMES_AXIS)
     share = paid / jnp.maximum(paid.sum(), 1e-8)
     return jnp.where(valid, reward - share[:, None] * given.ceiling[None], 0.0)

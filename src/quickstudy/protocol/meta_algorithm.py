@@ -22,17 +22,24 @@ class Fresh:
 
     Args:
       ceilings: it also learns from the ceiling of each lifetime's task.
+      mean_rewards: it learns from the mean of the reward of each action.
     """
 
     ceilings: bool = False
+    mean_rewards: bool = False
 
 
 @record
-class LifetimesAndCeilings:
-    """`lifetimes` `[T, lifetimes]`, and the `ceiling` `[lifetimes]` of the task of each, in reward units."""
+class KnownLifetimes:
+    """Lifetimes, and what only the simulator knows about them, in reward units.
+
+    `lifetimes` `[T, lifetimes]`; the `ceiling` `[lifetimes]` of the task of each; the `mean_reward` `[T, lifetimes]` of each
+    action. The last two are None where the algorithm does not want them.
+    """
 
     lifetimes: Transition
-    ceiling: Float[Array, " lifetimes"]
+    ceiling: Float[Array, " lifetimes"] | None
+    mean_reward: Float[Array, "T lifetimes"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +78,8 @@ class MetaAlgorithm(Generic[TrainState, Params]):
       params: `(state) -> params`: the parameters that the deployed agent needs.
       lifetimes: lifetimes per update, over all devices.
       share_multiple: each device's share of the lifetimes is a multiple of this (the number of minibatches, say).
-      wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Fresh(ceilings=True)`: a
-        `LifetimesAndCeilings`, on tasks that are written in JAX and have a ceiling. `Replayed(room=...)`: a
+      wants: which lifetimes `update` is given. `Fresh()`: a `Transition` `[T, lifetimes]`. `Fresh(ceilings=True)` and
+        `Fresh(mean_rewards=True)`: `KnownLifetimes`, on tasks that are written in JAX and know these. `Replayed(room=...)`: a
         `rollout.replay.ReplayedLifetimes`, which holds the fresh lifetimes and a store to draw earlier ones from. The training
         loop builds the source of lifetimes from this (`training.sources.source_for`).
       learning_rate: set by `with_learning_rate`.

@@ -45,6 +45,9 @@ class TaskDistribution(Generic[Task, State]):
       floor: `(task) -> []`, expected lifetime return of acting uniformly at random, in reward units; None if it is not known.
       ceiling: `(task) -> []`, expected lifetime return of the best policy that is given the task, in reward units; None if it
         is not known. Regret is measured against it.
+      mean_reward: `(task, state, action) -> []`, the mean of the reward that this action brings, now or later, given the task
+        and the state before it; None if it is not known. Summed over a lifetime, it has the same mean as the return. Only
+        training may read it.
       shown: leaves of the task, by name, that observations show on purpose, as in `("start",)`. Anything else of the task
         that observations reveal is a fault.
       exact_belief: the baseline whose belief, a `GaussianBelief`, is the exact posterior of the real parameters that
@@ -64,6 +67,7 @@ class TaskDistribution(Generic[Task, State]):
     baselines: Mapping[str, Callable[[], Agent]] = dataclasses.field(default_factory=dict)
     floor: Callable[[Task], Array] | None = None
     ceiling: Callable[[Task], Array] | None = None
+    mean_reward: Callable[[Task, State, Array], Array] | None = None
     shown: tuple[str, ...] = ()
     exact_belief: str | None = None
 

@@ -6,6 +6,7 @@ the rollout decides when `adapt` is called. `vmap` over tasks and keys gives man
 """
 
 import reprlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,6 +22,12 @@ from quickstudy.rollout.session import chunk_end, transition_at
 
 _short = reprlib.Repr()
 _short.maxlist, _short.maxdict, _short.maxstring = 3, 8, 60
+
+
+Measure = Callable[[PyTree, PyTree, PyTree], Array]
+"""`(task, state, action) -> number`."""
+
+_Slot = tuple[Transition, Array | None]
 
 
 class _Scene(NamedTuple):
@@ -44,6 +51,20 @@ def run_lifetime(
 ) -> tuple[Transition, PyTree]:
     """One lifetime of an agent on a task.
 
+    Args, errors and randomness: as of `run_lifetime_measured`.
+
+    Returns:
+      The lifetime, time-major `[T]`, and the memory at its end.
+    """
+    (lifetime, _), memory = run_lifetime_measured(agent, distribution, params, task, key, measure=None)
+    return lifetime, memory
+
+
+def run_lifetime_measured(
+    agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, key: PRNGKeyArray, *, measure: Measure | None
+) -> tuple[tuple[Transition, Array | None], PyTree]:
+    """One lifetime of an agent on a task, and what is measured of every slot. The agent is not told what was measured.
+
     Every agent that is given the same task and key meets the same randomness of the environment. The agent's own share is
     `jax.random.split(key)[0]`: `agent.unroll(params, lifetime, jax.random.split(key)[0])` decides the same again.
 
@@ -53,8 +74,9 @@ def run_lifetime(
       params: of the agent, without a leading axis of seeds.
       task: one task, unbatched.
       key: consumed.
+      measure: `(task, state, action) -> number`, of the state before the action; None if there is nothing to measure.
     Returns:
-      The lifetime, time-major `[T]`, and the memory at its end.
+      The lifetime, time-major `[T]`, the numbers `[T]` or None, and the memory at its end.
     Raises:
       SpecError: the agent was made for another spec, or its cadence and the horizon do not divide one another.
     """
@@ -73,36 +95,40 @@ def run_lifetime(
         state, observation = distribution.reset(task, key)
         return _Scene(state, observation, jnp.asarray(False))
 
-    def play(memory: PyTree, scene: _Scene, clock: _Clock) -> tuple[_Scene, Transition]:
-        return scan(lambda scene, now: _step(agent, distribution, params, task, memory, scene, now), scene, clock)
+    def play(memory: PyTree, scene: _Scene, clock: _Clock) -> tuple[_Scene, _Slot]:
+        def step(scene: _Scene, now: _Clock) -> tuple[_Scene, _Slot]:
+            following, transition = _step(agent, distribution, params, task, memory, scene, now)
+            measured = None if measure is None else measure(task, scene.state, transition.decision.action)
+            return following, (transition, measured)
 
-    def adapt_within_episode(memory: PyTree, xs: tuple) -> tuple[PyTree, Transition]:
-        def chunk(carry: tuple, xs: tuple) -> tuple[tuple, Transition]:
+        return scan(step, scene, clock)
+
+    def adapt_within_episode(memory: PyTree, xs: tuple) -> tuple[PyTree, _Slot]:
+        def chunk(carry: tuple, xs: tuple) -> tuple[tuple, _Slot]:
             memory, scene = carry
             clock, key_adapt = xs
-            scene, experience = play(memory, scene, clock)
-            return (agent.adapt(params, memory, experience, key_adapt), scene), experience
+            scene, slots = play(memory, scene, clock)
+            return (agent.adapt(params, memory, slots[0], key_adapt), scene), slots
 
         key_reset, clock, keys_adapt = xs
-        (memory, _), experience = scan(chunk, (memory, fresh_scene(key_reset)), (clock, keys_adapt))
-        return memory, flatten_chunks(experience)
+        (memory, _), slots = scan(chunk, (memory, fresh_scene(key_reset)), (clock, keys_adapt))
+        return memory, flatten_chunks(slots)
 
-    def adapt_after_episodes(memory: PyTree, xs: tuple) -> tuple[PyTree, Transition]:
+    def adapt_after_episodes(memory: PyTree, xs: tuple) -> tuple[PyTree, _Slot]:
         keys_reset, clock, key_adapt = xs
         # Memory does not change within a chunk, so its episodes are computed side by side.
-        experience = jax.vmap(lambda k, c: play(memory, fresh_scene(k), c)[1])(keys_reset, clock)
-        experience = flatten_chunks(experience)
-        return agent.adapt(params, memory, experience, key_adapt), experience
+        slots = flatten_chunks(jax.vmap(lambda k, c: play(memory, fresh_scene(k), c)[1])(keys_reset, clock))
+        return agent.adapt(params, memory, slots[0], key_adapt), slots
 
     if agent.cadence <= spec.horizon:
         per_episode = spec.horizon // agent.cadence
         clock = chunks(chunks(clock, length=agent.cadence), length=per_episode)
-        memory, lifetime = scan(adapt_within_episode, memory, (keys_reset, clock, chunks(keys_adapt, length=per_episode)))
+        memory, slots = scan(adapt_within_episode, memory, (keys_reset, clock, chunks(keys_adapt, length=per_episode)))
     else:
         per_chunk = agent.cadence // spec.horizon
         clock = chunks(chunks(clock, length=spec.horizon), length=per_chunk)
-        memory, lifetime = scan(adapt_after_episodes, memory, (chunks(keys_reset, length=per_chunk), clock, keys_adapt))
-    return flatten_chunks(lifetime), memory
+        memory, slots = scan(adapt_after_episodes, memory, (chunks(keys_reset, length=per_chunk), clock, keys_adapt))
+    return flatten_chunks(slots), memory
 
 
 def check_fit(agent: Agent, spec: Spec) -> None:

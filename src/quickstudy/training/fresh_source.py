@@ -1,7 +1,6 @@
 """Lifetimes on tasks written in JAX: they are run inside the compiled update, so that nothing leaves the devices."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,10 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.memory import bytes_of, check_memory, free_bytes_of_devices
-from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, LifetimesAndCeilings, MetaAlgorithm
+from quickstudy.protocol.meta_algorithm import LIFETIMES_AXIS, Fresh, KnownLifetimes, MetaAlgorithm
 from quickstudy.protocol.records import Transition
 from quickstudy.protocol.task_distribution import TaskDistribution
-from quickstudy.rollout.compiled import run_lifetime
+from quickstudy.rollout.compiled import Measure, run_lifetime_measured
 from quickstudy.rollout.nonfinite import with_nonfinite_guard
 from quickstudy.training.device_mesh import device_mesh
 from quickstudy.training.learning_within import points_of
@@ -36,12 +35,17 @@ def held_out_tasks(distribution: TaskDistribution, *, tasks: int) -> tuple[PyTre
     return jax.jit(jax.vmap(lambda key: distribution.sample("test", key)))(split[:, 0]), split[:, 1]
 
 
-_Lifetime = Callable[[PyTree, PyTree, PRNGKeyArray], tuple[Transition, PyTree]]
+_Lifetime = Callable[[PyTree, PyTree, PRNGKeyArray], tuple[Transition, Array | None]]
 
 
-def _lifetime_of(agent: Agent, distribution: TaskDistribution) -> _Lifetime:
-    """`(params, task, key)` to a whole lifetime of an agent, guarded against numbers that are not finite."""
-    return jax.jit(functools.partial(run_lifetime, with_nonfinite_guard(agent), distribution), inline=True)
+def _lifetime_of(agent: Agent, distribution: TaskDistribution, measure: Measure | None) -> _Lifetime:
+    """`(params, task, key)` to a whole lifetime of an agent, guarded against numbers that are not finite, and its measure."""
+    guarded = with_nonfinite_guard(agent)
+
+    def lifetime(params: PyTree, task: PyTree, key: PRNGKeyArray) -> tuple[Transition, Array | None]:
+        return run_lifetime_measured(guarded, distribution, params, task, key, measure=measure)[0]
+
+    return jax.jit(lifetime, inline=True)
 
 
 class FreshSource:
@@ -57,12 +61,14 @@ class FreshSource:
 
     def __init__(self, algorithm: MetaAlgorithm, distribution: TaskDistribution, *, tasks: int):
         self._distribution = distribution
-        wants = algorithm.wants
-        self._ceiling = distribution.ceiling if isinstance(wants, Fresh) and wants.ceilings else None
+        wants = algorithm.wants if isinstance(algorithm.wants, Fresh) else Fresh()
+        self._ceiling = distribution.ceiling if wants.ceilings else None
+        mean_reward = distribution.mean_reward if wants.mean_rewards else None
         self._tasks, self._points = tasks, points_of(distribution.spec.lifetime_steps)
         # One tracing serves the sizes, the update and the evaluation. `inline` leaves no call in the programs.
-        self._lifetime = _lifetime_of(algorithm.collector, distribution)
-        self._evaluated = self._lifetime if algorithm.collects is None else _lifetime_of(algorithm.agent, distribution)
+        self._lifetime = _lifetime_of(algorithm.collector, distribution, mean_reward)
+        same = algorithm.collects is None and mean_reward is None
+        self._evaluated = self._lifetime if same else _lifetime_of(algorithm.agent, distribution, None)
         self._held_out: Any = self._held_out_program(algorithm, tasks)
 
     def initial(self) -> PyTree:  # noqa: D102
@@ -106,16 +112,17 @@ class FreshSource:
     def _run(self, lifetime: _Lifetime, split: str, params: PyTree, keys: Key[Array, " lifetimes"]) -> Collected:
         """One lifetime for each key `[lifetimes]`, each on a task of its own."""
 
-        def one(key: PRNGKeyArray) -> tuple[Transition, Array | None]:
+        def one(key: PRNGKeyArray) -> tuple[Transition, Array | None, Array | None]:
             key_task, key_lifetime = jax.random.split(key)
             task = self._distribution.sample(split, key_task)
-            return lifetime(params, task, key_lifetime)[0], None if self._ceiling is None else self._ceiling(task)
+            return *lifetime(params, task, key_lifetime), None if self._ceiling is None else self._ceiling(task)
 
-        lifetimes, ceiling = jax.vmap(one, 0, (1, 0))(keys)
+        lifetimes, mean_reward, ceiling = jax.vmap(one, 0, (1, 1, 0))(keys)
         clean = collected(lifetimes)
-        if ceiling is None:
+        if ceiling is None and mean_reward is None:
             return clean
-        return dataclasses.replace(clean, given=LifetimesAndCeilings(lifetimes=clean.fresh, ceiling=ceiling))
+        known = KnownLifetimes(lifetimes=clean.fresh, ceiling=ceiling, mean_reward=mean_reward)
+        return dataclasses.replace(clean, given=known)
 
     def _held_out_program(self, algorithm: MetaAlgorithm, tasks: int) -> jax.stages.Wrapped:
         """`(train) -> [seeds], [seeds, points]`: mean return on held-out tasks, of a lifetime and up to each point of it."""

@@ -38,11 +38,8 @@ def source_for(
         do not have.
     """
     wants = algorithm.wants
-    if isinstance(wants, Fresh) and wants.ceilings and (isinstance(distribution, HostDistribution) or not distribution.ceiling):
-        raise UsageError(
-            f"subtract_ceiling needs tasks that are written in JAX and have a ceiling; came {distribution.name}, which "
-            f"{'is not written in JAX' if isinstance(distribution, HostDistribution) else 'has no ceiling'}. Leave it out."
-        )
+    if isinstance(wants, Fresh):
+        _check_known(wants, distribution)
     source: LifetimeSource
     if isinstance(distribution, HostDistribution):
         if jax.process_count() > 1:
@@ -56,6 +53,20 @@ def source_for(
     if isinstance(algorithm.wants, Replayed):
         return ReplayedSource(source, distribution.spec, room=algorithm.wants.room)
     return source
+
+
+def _check_known(wants: Fresh, distribution: AnyDistribution) -> None:
+    """Raises UsageError unless the tasks know what the algorithm wants to learn from beside lifetimes."""
+    in_jax = not isinstance(distribution, HostDistribution)
+    for wanted, setting, what in (
+        (wants.ceilings, "subtract_ceiling", "ceiling"),
+        (wants.mean_rewards, "mean_rewards", "mean_reward"),
+    ):
+        if wanted and not (in_jax and getattr(distribution, what)):
+            raise UsageError(
+                f"{setting} needs tasks that are written in JAX and have a {what}; came {distribution.name}, which "
+                f"{f'has no {what}' if in_jax else 'is not written in JAX'}. Leave it out."
+            )
 
 
 def held_out_tasks(distribution: AnyDistribution, *, tasks: int) -> tuple[PyTree, Key[Array, " tasks"]]:

@@ -258,6 +258,16 @@ def ceiling_is_not_a_number(healthy):
     return {"ceiling": lambda task: jnp.float32(jnp.nan)}
 
 
+@broken("mean rewards", "rewards add up to")
+def mean_reward_of_another_action(healthy):
+    return {"mean_reward": lambda task, state, action: jnp.where(action == 0, 1.0, 2.0)}
+
+
+@broken("mean rewards", "mean_reward is not finite", aiming())
+def mean_reward_is_not_a_number(healthy):
+    return {"mean_reward": lambda task, state, action: jnp.float32(jnp.nan)}
+
+
 SLOW = {
     "observation_of_another_shape",
     "observation_is_text",

@@ -109,6 +109,7 @@ def bernoulli_bandit(*, arms: int = 5, pulls: int = 100) -> TaskDistribution:
         describe=lambda task: {"probability of success": task.probability},
         floor=lambda task: pulls * task.probability.mean(),
         ceiling=lambda task: pulls * task.probability.max(),
+        mean_reward=lambda task, state, action: task.probability[action],
         baselines=_baselines(spec, arms=arms),
     )
 

@@ -131,9 +131,12 @@ def low_rank_bandit(
         context = jax.random.normal(key, (size,))
         return context, context
 
+    def mean_reward(task: LowRankTask, state: Array, action: Array) -> Array:
+        return task.matrix[action] @ state / size**0.5
+
     def step(task: LowRankTask, state: Array, action: Array, key: PRNGKeyArray) -> tuple[Array, Outcome]:
         # One draw of noise for all arms: with one key, agents that pull different arms meet common random numbers.
-        reward = task.matrix[action] @ state / size**0.5 + task.noise * jax.random.normal(key)
+        reward = mean_reward(task, state, action) + task.noise * jax.random.normal(key)
         no = jnp.asarray(False)
         return state, Outcome(observation=state, reward=reward, terminated=no, truncated=no)
 
@@ -162,6 +165,7 @@ def low_rank_bandit(
         },
         floor=lambda task: jnp.zeros_like(task.noise),
         ceiling=ceiling,
+        mean_reward=mean_reward,
         baselines=_baselines(spec, rank=rank, noise=noise),
     )
 

@@ -26,6 +26,7 @@ from quickstudy.rollout.compiled import run_lifetime
 from quickstudy.tasks.checks import laws
 from quickstudy.tasks.checks.faults import MisfitError
 from quickstudy.tasks.checks.laws import PLAYED_TASKS, Episodes, Law, one_task, played_tasks
+from quickstudy.tasks.checks.mean_rewards import MEAN_REWARDS
 from quickstudy.tasks.checks.small_agent import small_agent, small_lifetimes
 from quickstudy.tasks.checks.trees import close, distinct, same, structure
 
@@ -193,6 +194,7 @@ JAX_LAWS: dict[str, Law] = {
     ),
     "description": laws.DESCRIPTION,
     "references": laws.REFERENCES,
+    "mean rewards": MEAN_REWARDS,
 }
 
 

@@ -160,9 +160,12 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
         alive = jnp.where(steps < task.dies, 1.0, LEFT)
         return jax.nn.sigmoid(odds) * jnp.broadcast_to(alive, odds.shape)
 
+    def mean_reward(task: Site, state: Arrival, action: Array) -> Array:
+        return chances(task, seen(task, state), state.steps)[action]
+
     def step(task: Site, state: Arrival, action: Array, key: PRNGKeyArray) -> tuple[Arrival, Outcome]:
         key_click, key_user = jax.random.split(key)
-        chance = chances(task, seen(task, state), state.steps)[action]
+        chance = mean_reward(task, state, action)
         # One number decides for all variants: with one key, agents that show different ones meet common random numbers.
         clicked = jax.random.uniform(key_click) < chance
         following = Arrival(features=jax.random.normal(key_user, (prior.features,)), steps=state.steps + 1)
@@ -194,6 +197,7 @@ def contextual_variants_of(prior: ContextualVariants) -> TaskDistribution:
             task, lambda p, allowed: jnp.where(allowed, p, 0.0).sum(-1) / allowed.sum(-1).astype(p.dtype)
         ),
         ceiling=lambda task: expected(task, lambda p, allowed: jnp.where(allowed, p, 0.0).max(-1)),
+        mean_reward=mean_reward,
         # The variants that are there are seen, and so is what follows from when they come and go.
         shown=("comes", "goes"),
         baselines=site_experts(spec, prior),

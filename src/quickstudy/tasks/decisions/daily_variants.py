@@ -128,10 +128,18 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
         )
         return running, seen(task, running)
 
+    def rates_and_gain(task: Quarter, state: Running, users: Array) -> tuple[Array, Array]:
+        rate = rates(task, state.counts.day, jnp.maximum(state.counts.age, 0.0))
+        return rate, (users * (rate - rate[0])).sum()
+
+    def mean_reward(task: Quarter, state: Running, action: Array) -> Array:
+        """The gain of this day."""
+        return rates_and_gain(task, state, settings.users_per_day * model.shares(action))[1] - task.offset / days
+
     def step(task: Quarter, state: Running, action: Array, key: PRNGKeyArray) -> tuple[Running, Outcome]:
         counts = state.counts
         users = settings.users_per_day * model.shares(action)
-        rate = rates(task, counts.day, jnp.maximum(counts.age, 0.0))
+        rate, gain = rates_and_gain(task, state, users)
         waiting = state.waiting + users * rate
         # One number decides for all variants: with one key, agents that differ meet common random numbers.
         newly = poisson_quantile(jnp.broadcast_to(jax.random.uniform(key), (VARIANTS,)), task.arrives * waiting)
@@ -139,7 +147,7 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
             counts=model.counted(counts, users, newly),
             belief=beliefs.after_day(state.belief, counts, users, newly, known),
             waiting=(1 - task.arrives) * waiting,
-            gained=state.gained + (users * (rate - rate[0])).sum(),
+            gained=state.gained + gain,
         )
         reward = jnp.where(after.counts.day >= days, after.gained - task.offset, 0.0)
         no = jnp.asarray(False)
@@ -156,6 +164,7 @@ def daily_variants(settings: DailyVariants) -> TaskDistribution:
         describe=describe,
         floor=lambda task: random_gain(task, settings) - task.offset,
         ceiling=lambda task: informed_gain(task, settings) - task.offset,
+        mean_reward=mean_reward,
         baselines=experts(spec, settings),
     )
 

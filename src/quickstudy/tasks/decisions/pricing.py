@@ -180,14 +180,27 @@ def pricing(settings: Pricing) -> TaskDistribution:
         seen = model.Sales(period=nothing, periods=jnp.zeros(prices), units=jnp.zeros(prices))
         return Shop(seen=seen, used_to=nothing, lost=nothing, best=nothing), model.observed(seen, market, periods=periods)
 
+    def best_profit(task: Product, period: Array) -> Array:
+        return (margin * demand(task, period)).max()
+
+    def mean_units(task: Product, state: Shop, action: Array) -> Array:
+        means = demand(task, jnp.minimum(state.seen.period, periods - 1.0))
+        surprised = jnp.exp(-task.memory * (logs[action] - state.used_to))
+        return jnp.minimum(means[action] * surprised, task.stock)
+
+    def mean_reward(task: Product, state: Shop, action: Array) -> Array:
+        """The part of the final loss that this price adds."""
+        total = jax.vmap(partial(best_profit, task))(jnp.arange(float(periods))).sum()
+        lost = best_profit(task, jnp.minimum(state.seen.period, periods - 1.0)) - margin[action] * mean_units(
+            task, state, action
+        )
+        return -100 * lost / total
+
     def step(task: Product, state: Shop, action: Array, key: PRNGKeyArray) -> tuple[Shop, Outcome]:
         seen, set_price = state.seen, jax.nn.one_hot(action, prices)
-        means = demand(task, jnp.minimum(seen.period, periods - 1.0))
-        surprised = jnp.exp(-task.memory * (logs[action] - state.used_to))
-        mean = jnp.minimum(means[action] * surprised, task.stock)
+        mean, best = mean_units(task, state, action), best_profit(task, jnp.minimum(seen.period, periods - 1.0))
         units = jnp.minimum(poisson_quantile(jax.random.uniform(key), mean), task.stock)
         after = model.Sales(period=seen.period + 1, periods=seen.periods + set_price, units=seen.units + units * set_price)
-        best = (margin * means).max()
         lost, total = state.lost + best - margin[action] * mean, state.best + best
         ends = after.period >= periods
         shop = Shop(seen=after, used_to=_HABIT * state.used_to + (1 - _HABIT) * logs[action], lost=lost, best=total)
@@ -211,6 +224,7 @@ def pricing(settings: Pricing) -> TaskDistribution:
         describe=describe,
         floor=floor,
         ceiling=lambda task: jnp.zeros_like(task.level),
+        mean_reward=mean_reward,
         baselines=_baselines(spec, market),
     )
 

@@ -184,12 +184,19 @@ def recommendation_of(prior: Recommendation) -> TaskDistribution:
     def seen(state: Visit, signed: Float[Array, " d"]) -> Float[Array, " numbers"]:
         return shop_observation(prior, steps=state.steps, allowed=state.allowed, signed=signed)
 
+    def click_chances(task: Visitor, state: Visit, action: Array) -> Float[Array, "2"]:
+        """Of a click on the item, with the first and with the second taste."""
+        odds = prior.base + prior.strength * task.tastes @ item_vectors[action] - prior.satiation * state.shown[action]
+        return _answered(jax.nn.sigmoid(odds), task.adversarial)
+
+    def mean_reward(task: Visitor, state: Visit, action: Array) -> Array:
+        first, second = click_chances(task, state, action)
+        return jnp.where(state.steps >= task.changes, second, (1 - task.other) * first + task.other * second)
+
     def step(task: Visitor, state: Visit, action: Array, key: PRNGKeyArray) -> tuple[Visit, Outcome]:
         key_other, key_click, key_allowed = jax.random.split(key, 3)
         second = (state.steps >= task.changes) | (jax.random.uniform(key_other) < task.other)
-        taste = jnp.where(second, task.tastes[1], task.tastes[0])
-        odds = prior.base + prior.strength * item_vectors[action] @ taste - prior.satiation * state.shown[action]
-        chance = _answered(jax.nn.sigmoid(odds), task.adversarial)
+        chance = click_chances(task, state, action)[second.astype(jnp.int32)]
         # One number decides for all items: with one key, agents that show different items meet common random numbers.
         clicked = jax.random.uniform(key_click) < chance
         shown = (FADING * state.shown).at[action].add(1.0)
@@ -217,6 +224,7 @@ def recommendation_of(prior: Recommendation) -> TaskDistribution:
         describe=describe,
         floor=None if prior.satiation else lambda task: expected(task, jnp.mean),
         ceiling=lambda task: expected(task, lambda chances: best_of_available(chances, prior.available)),
+        mean_reward=mean_reward,
         baselines=visitor_experts(spec, prior),
     )
 

@@ -115,6 +115,7 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, episod
         describe=lambda task: {"mean reward": task.reward, "transition probability": task.transition},
         floor=lambda task: lifetime_value(task, jnp.mean),
         ceiling=lambda task: lifetime_value(task, jnp.max),
+        mean_reward=lambda task, state, action: task.reward[state, action],
         baselines=_baselines(spec),
     )
 

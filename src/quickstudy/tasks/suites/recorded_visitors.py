@@ -200,6 +200,7 @@ def recorded_visitors_of(people: People, *, train_clusters: float = 0.5) -> Task
         describe=describe,
         floor=floor,
         ceiling=lambda task: prior.steps * best_of_offered(task.chances, task.offered, prior.available),
+        mean_reward=lambda task, state, action: task.chances[action],
         # Which items are offered is seen in the allowed ones.
         shown=("offered",),
         baselines=experts,
