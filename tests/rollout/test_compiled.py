@@ -13,7 +13,7 @@ from quickstudy.baselines.random import random_agent
 from quickstudy.protocol.agent import memory_bytes
 from quickstudy.protocol.errors import SpecError
 from quickstudy.protocol.records import Spec
-from quickstudy.rollout.compiled import check_fit, run_lifetime
+from quickstudy.rollout.compiled import check_fit, run_lifetime, run_lifetime_measured
 
 
 @functools.cache
@@ -62,6 +62,22 @@ def test_observations_follow_from_the_action_before_and_from_a_reset_at_the_firs
     follows = lifetimes.valid[:, 1:] & ~first[1:]
     np.testing.assert_array_equal(lifetimes.observation[:, 1:][follows], lifetimes.outcome.observation[:, :-1][follows])
     assert np.all((position[:, first] >= 1) & (position[:, first] <= 3))
+
+
+@pytest.mark.parametrize("cadence", [1, 4, 8])
+def test_what_is_measured_is_of_the_state_before_the_action_and_changes_nothing(cadence):
+    distribution = corridor()
+    agent = tally_agent(distribution.spec, cadence=cadence)
+    params, task, key = agent.init(jax.random.key(0)), distribution.sample("train", jax.random.key(1)), jax.random.key(2)
+
+    def measure(task, state, action):
+        return 100.0 * task.right.astype(jnp.float32) + 10.0 * state.astype(jnp.float32) + action.astype(jnp.float32)
+
+    (lifetime, measured), memory = run_lifetime_measured(agent, distribution, params, task, key, measure=measure)
+    position = np.round(np.asarray(lifetime.observation)[..., 0] * 2 + 2)
+    expected = 100 * np.asarray(task.right) + 10 * position + np.asarray(lifetime.decision.action)
+    np.testing.assert_array_equal(np.asarray(measured)[lifetime.valid], expected[lifetime.valid])
+    jax.tree.map(np.testing.assert_array_equal, (lifetime, memory), run_lifetime(agent, distribution, params, task, key))
 
 
 def test_the_last_observation_of_an_episode_is_the_true_one():

@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     began = time.monotonic()
     command = shlex.join(["quickstudy", "demo", *arguments])
     distribution = tasks.make("bernoulli-bandit", arms=asked.arms, pulls=asked.pulls)
-    algorithm = algorithms.make("rl2", distribution.spec, subtract_ceiling=True)
+    algorithm = algorithms.make("rl2", distribution.spec, subtract_ceiling=True, mean_rewards=True)
     config = TrainingConfig(budget=asked.budget)
     # What is evaluated after training is checked before it.
     counts = [1] * (1 + len(distribution.baselines) + 2)  # two controls, beside random actions
