@@ -223,7 +223,6 @@ def test_contexts_are_observations():
     params = algorithm.agent.init(jax.random.key(0))
     bandit = Bandit(algorithm.agent, params).fit([0, 1, 1], [0.0, 1.0, 2.0], [2, 1, 0])
     rows = {"observation": [2, 1, 0, 1], "action": [0, 1, 1, 0], "reward": [0.0, 1.0, 2.0, 0.0]}
-    rows["next_observation"] = [1, 0, 1, 0]
     logits = qs.replay(algorithm.agent, params, rows).decisions.extras["policy"].logits[-1]
     said, other = bandit.predict_expectations([1, 2])
     np.testing.assert_allclose(list(said.values()), np.exp(logits), rtol=1e-4)

@@ -1,6 +1,6 @@
 """Sessions of groups, which take in rows of a log and decide: the compiled programs behind `Bandit`.
 
-    observation after a row     known with the group's next row, or with the next question
+    observation after a row     known with the group's next row, or with the next question; at the end of an episode its own
 
 So the newest row of a group waits. A session holds all rows but that one, and each question completes it with its own context.
 """
@@ -75,7 +75,7 @@ class ArmSessions:
 
         Args:
           session: of the group.
-          waiting: its newest row, if it has one; each observation is what followed it.
+          waiting: its newest row, if it has one; each observation is what followed it, unless it ends an episode.
           observations: that are decided on.
           allowed: which actions may be chosen.
         """
@@ -124,7 +124,8 @@ def _decide(
     allowed: Bool[Array, " actions"],
 ) -> tuple[Int[Array, ""], Float[Array, " actions"] | None]:
     """A decision after the row that waits; `offset` keeps the draws of several questions apart."""
-    successor = waiting.observation if agent.spec.horizon == 1 else observation
+    horizon = agent.spec.horizon
+    successor = jnp.where(session.slot % horizon == horizon - 1, waiting.observation, observation)
     session = after_row(agent, params, session, dataclasses.replace(waiting, successor=successor))[0]
     key_action = slot_key(jax.random.wrap_key_data(jnp.asarray(session.key)), session.slot + offset)[1]
     decision = sessions.decide(agent, params, session, observation, key_action=key_action).decision

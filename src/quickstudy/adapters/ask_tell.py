@@ -12,6 +12,7 @@ from quickstudy.protocol.agent import Agent
 from quickstudy.protocol.errors import UsageError
 from quickstudy.protocol.given_actions import GivenActions, check_allowed
 from quickstudy.rollout.actor import Actor, checked_flag, checked_reward
+from quickstudy.rollout.session import end_of_episode, next_slot
 from quickstudy.storage.bundle import Bundle
 
 
@@ -49,6 +50,7 @@ class AskTell:
         """Compiles, so that no question waits for it."""
         agent, params = agent_and_params(source, params, seed_of_training=seed_of_training)
         self._actor, self._horizon = Actor(agent, params, seed=seed, endless=endless), agent.spec.horizon
+        self._slot = 0
         self._seen: Any = None
         self._asked: Any = None
         self._told: dict[str, Any] | None = None
@@ -86,7 +88,7 @@ class AskTell:
         if self._asked is None:
             raise UsageError("tell() was called before ask(): there is no decision that this reward could follow.")
         flags = {"terminated": checked_flag("terminated", terminated), "truncated": checked_flag("truncated", truncated)}
-        told = {"reward": checked_reward(reward)} | {name: bool(flag) for name, flag in flags.items()}
+        told: dict[str, Any] = {"reward": checked_reward(reward)} | flags
         spec = self._actor.agent.spec
         taken, asked = (GivenActions(spec.action_space).cast(one) for one in (action, self._asked))
         check_allowed(taken, np.asarray(self._seen), spec)
@@ -98,15 +100,17 @@ class AskTell:
         """Starts a new task. The last `tell` of the old task is dropped."""
         self._actor.begin()
         self._asked = self._told = None
+        self._slot = 0
 
     def _take_in(self, following: Any) -> None:
         """Hands what was told to the agent, now that the observation after it is known."""
         if self._told is None:
             return
-        ends = self._told["terminated"] or self._told["truncated"] or self._horizon == 1
+        flags = self._told["terminated"], self._told["truncated"]
+        ends = any(map(bool, end_of_episode(self._slot, *flags, horizon=self._horizon)))
         # After the end of an episode, the next observation is that of a new one.
         self._actor.observe(observation=self._seen if ends else following, **self._told)
-        self._told = None
+        self._slot, self._told = int(next_slot(self._slot, ends, horizon=self._horizon)), None
 
     def _observation(self, given: Any) -> Any:
         space = self._actor.agent.spec.observation_space

@@ -230,8 +230,11 @@ class Bandit:
         count, session = self._told[group]
         rows = self._rows.get(group, [])
         if len(rows) - 1 > count:
-            of_one_step = self._agent.spec.horizon == 1
-            following = [before[0] if of_one_step else after[0] for before, after in itertools.pairwise(rows)]
+            horizon = self._agent.spec.horizon
+            following = [  # after the last row of an episode, the next observation is that of a new one
+                before[0] if place % horizon == horizon - 1 else after[0]
+                for place, (before, after) in enumerate(itertools.pairwise(rows))
+            ]
             session = self._programs.take_in(session, rows[count:-1], following[count:])
             self._told[group] = len(rows) - 1, session
         return session
