@@ -51,3 +51,11 @@ def test_noise_is_measured_by_the_mean_absolute_change():
     places = np.maximum.accumulate(np.where(shifts, np.arange(len(shifts)), 0))
     values = (SIZE * random.normal(size=len(shifts)))[places] + random.normal(size=len(shifts))
     assert 1 / np.abs(np.diff(values)).mean() == pytest.approx(noise_of(HAZARD, SIZE), rel=0.01)
+
+
+@pytest.mark.parametrize(("hazard", "forecast"), [(0.0, sum(VALUES) / (len(VALUES) + 1 / SIZE**2)), (1.0, 0.0)])
+def test_levels_that_never_shift_have_one_mean_and_those_that_always_do_have_none(hazard, forecast):
+    belief = begin(NOISE, SIZE)
+    for value in VALUES:
+        belief = take_in(belief, jnp.float32(value), noise=NOISE, hazard=hazard, size=SIZE)
+    assert float(expected_level(belief)) == pytest.approx(forecast, abs=1e-5)

@@ -60,13 +60,18 @@ def take_in(belief: RunLengths, value: Float[Array, ""], *, noise: float, hazard
     log_weight = jax.nn.log_softmax(belief.log_weight + log_likelihood)
     gain = belief.variance / spread
     mean, variance = belief.mean + gain * (value - belief.mean), belief.variance * (1 - gain)
-    goes_on = log_weight + math.log1p(-hazard)
+    goes_on = log_weight + _log(1 - hazard)
     last = jnp.logaddexp(goes_on[-2], goes_on[-1])
     return RunLengths(
-        log_weight=jnp.concatenate([jnp.full(1, math.log(hazard)), goes_on[:-2], last[None]]),
+        log_weight=jnp.concatenate([jnp.full(1, _log(hazard)), goes_on[:-2], last[None]]),
         mean=_shifted(mean, 0.0, goes_on),
         variance=_shifted(variance, (size * noise) ** 2, goes_on),
     )
+
+
+def _log(probability: float) -> float:
+    """The logarithm of a probability, which may be 0: levels may never shift, or at each step."""
+    return math.log(probability) if probability > 0 else -math.inf
 
 
 def _shifted(numbers: Float[Array, " lengths"], first: float, log_weight: Float[Array, " lengths"]) -> Float[Array, " lengths"]:
