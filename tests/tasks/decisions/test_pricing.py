@@ -49,6 +49,12 @@ def test_regret_by_hand():
     assert float(distribution.ceiling(product_of())) == 0.0
 
 
+def test_no_part_of_a_unit_is_sold():
+    # 80 units are wanted at the lowest price, and never fewer than 12.
+    state, _ = played(pricing(**GRID), product_of(stock=12.7), [0, 0])
+    np.testing.assert_array_equal(state.seen.units, [24, 0, 0])
+
+
 def test_stock_memory_and_jumps_by_hand():
     distribution = pricing(**GRID)
     # Of 80 units at the lowest price 12 are in stock: profits 12, 36, 35.

@@ -133,7 +133,8 @@ class Product:
 
     `level` `[]`: units a period at the reference price. `elasticity` `[]`: at the reference price. `form` `[]`: 0 iso-elastic,
     1 linear, 2 logit. `memory` `[]`: exponent of the price that buyers are used to. `season`, `phase` `[]`: amplitude, and
-    periods by which it is shifted. `jumps` `[periods]`: factor of the level in each period. `stock` `[]`: units a period.
+    periods by which it is shifted. `jumps` `[periods]`: factor of the level in each period. `stock` `[]`: units a period;
+    mean demand is cut there, and sales at the whole units of it.
     """
 
     level: Float[Array, ""]
@@ -199,7 +200,8 @@ def pricing(settings: Pricing) -> TaskDistribution:
     def step(task: Product, state: Shop, action: Array, key: PRNGKeyArray) -> tuple[Shop, Outcome]:
         seen, set_price = state.seen, jax.nn.one_hot(action, prices)
         mean, best = mean_units(task, state, action), best_profit(task, jnp.minimum(seen.period, periods - 1.0))
-        units = jnp.minimum(poisson_quantile(jax.random.uniform(key), mean), task.stock)
+        # A part of a unit cannot be sold, and would tell the exact stock.
+        units = jnp.minimum(poisson_quantile(jax.random.uniform(key), mean), jnp.floor(task.stock))
         after = model.Sales(period=seen.period + 1, periods=seen.periods + set_price, units=seen.units + units * set_price)
         lost, total = state.lost + best - margin[action] * mean, state.best + best
         ends = after.period >= periods
