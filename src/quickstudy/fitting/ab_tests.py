@@ -1,7 +1,7 @@
 """A/B tests: base rates, lifts and the share of treatments without effect, fitted to a table of past tests.
 
-    test,arm,users,conversions           one row for each arm of a test; or many, which are added up
-    test,arm,day,users,conversions       one row for each day
+    test,arm,users,conversions           one row for each arm of a test
+    test,arm,day,users,conversions       one row for each day of an arm; a column `segment` divides rows too. They are added up
 
 `numerics.empirical_bayes` has the estimates. The first arm of a test is its control.
 """

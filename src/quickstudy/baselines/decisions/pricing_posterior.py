@@ -50,8 +50,9 @@ def price_bonus_agent(spec: Spec, *, market: Market = Market(), bonus: float = 0
 def price_programme_agent(spec: Spec, *, market: Market = Market(), outcomes: int = 7, looks_ahead: float = 0.3) -> Agent:
     """One stage of the dynamic programme on the posterior of both latents.
 
-        score(p) = E profit(p) + m · E[max_q E[profit(q) | the units sold at p]]        m = looks ahead · periods left after
-        this
+        score(p) = E profit(p) + m · E[max_q E[profit(q) | the units sold at p]]
+
+    with m = looks ahead · periods left after this one.
 
     After this period the best price of the new posterior is kept for m periods. The full programme, with learning in later
     periods, cannot be computed: its state is the posterior.

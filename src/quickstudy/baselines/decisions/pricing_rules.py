@@ -51,7 +51,10 @@ def fixed_price_agent(spec: Spec, *, market: Market = Market()) -> Agent:
 
 
 def explore_then_exploit_agent(spec: Spec, *, market: Market = Market(), tries: int | None = None) -> Agent:
-    """Tries some prices that are spread evenly, once each, then sets the best under the posterior of these trials for good.
+    """Tries some prices that are spread evenly, once each. Then it sets the best one under the posterior.
+
+    A price that was set twice stays for good. Until then the posterior takes in every period, so the second choice after the
+    trials may be another price than the first.
 
     Args:
       spec: of the tasks.
@@ -69,7 +72,7 @@ def explore_then_exploit_agent(spec: Spec, *, market: Market = Market(), tries: 
         turn = turns[jnp.minimum(sales.period.astype(jnp.int32), count - 1)]
         mean, _ = profit_moments(jax.nn.softmax(log_weights(sales, market)), market)
         trial = (jnp.arange(market.prices) == turn).astype(jnp.float32)
-        # After the trials the price that was set last stays: it is the only one with more than one period, or the best.
+        # The first price with a second period stays: no other one is set from then on.
         stays = jnp.where(sales.periods.max() > 1, sales.periods, mean)
         return jnp.where(sales.period < count, trial, stays)
 

@@ -36,7 +36,7 @@ class Experiment:
     """A running test as its platform shows it.
 
     `look` `[]`: looks done, from 1. `left` `[]`: users who have not come yet, in the test or after it. `users`, `conversions`
-    `[arms]`: counted so far. `distance` `[arms - 1]`: how far the gate is from agreeing (`distances` in `gate.py`);
+    `[arms]`: counted so far. `distance` `[arms - 1]`: how far the gate is from agreeing (`models.gate.distances`);
     zeros where there is no gate.
     """
 

@@ -13,7 +13,8 @@ with probability `hazard`. Then one of these changes, always the same one in a s
     season      the amplitude of the season is drawn anew from N(0, size²); a negative one turns the season upside down
     outliers    this value alone is moved by N(0, (2 size)²)
 
-With probability `returns` the change goes back to the regime before, and nothing new is drawn.
+With probability `returns` the change goes back to the regime before, and nothing new is drawn. The regime before the first one
+is taken as equal to it. So a first change that goes back changes nothing, though it counts as a change.
 """
 
 import jax
@@ -108,6 +109,6 @@ def simulate(process: Process, key: PRNGKeyArray, *, length: int, tails: float =
 
 
 def _season(process: Process, length: int) -> Float[Array, " length"]:
-    """The shape of the season, of variance about 1 for an amplitude of 1: two harmonics."""
+    """The shape of the season, of variance 0.745 for an amplitude of 1: two harmonics."""
     turn = 2 * jnp.pi * (jnp.arange(float(length)) / process.period.astype(jnp.float32) + process.phase)
     return jnp.sin(turn) + 0.7 * jnp.sin(2 * turn + 4 * jnp.pi * process.phase)
