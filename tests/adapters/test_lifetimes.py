@@ -53,6 +53,8 @@ def test_several_environments_at_once_are_as_one_each():
         predictor.predict({name: np.asarray(part)[0] for name, part in first.items()}, state)
     with pytest.raises(UsageError, match="it lacks reward, ended, successor, action"):
         predictor.predict({"observation": 0})
+    with pytest.raises(UsageError, match="a state must be that of the last call, or None at the start; came 'state'"):
+        predictor.predict(told, "state")
     with pytest.raises(UsageError, match="episode_start must be 2 truth values"):
         predictor.predict(told, state, [True] * 3)
 

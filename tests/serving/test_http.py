@@ -152,6 +152,29 @@ def test_refusals_say_what_is_wrong(one_client, method, path, body, status, fiel
         assert field in told["field"]
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"observation": 0, "obs": 0}', "an object with observation, decision_id, new_episode"),
+        (b"{}", "an object with observation, decision_id, new_episode"),
+        (b'{"observation": 0, "decision_id": 3}', "str | null"),
+    ],
+)
+def test_refusals_say_what_is_allowed(one_client, body, expected):
+    assert one_client.post("/v1/sessions/a/act", content=body).json()["expected"] == expected
+
+
+def test_a_range_is_told_without_marks_of_code(one_client):
+    told = one_client.post("/v1/sessions/a/rollback", content=b'{"events": 0}').json()
+    assert told["expected"].endswith(">= 1.0")
+    assert "`" not in told["expected"]
+
+
+def test_an_unknown_part_of_a_batch_is_told_which_there_are(one_client):
+    told = one_client.post("/v1/batch", content=b'{"requests": [{"op": "fly", "session": "a"}]}').json()
+    assert (told["field"], told["expected"]) == ("requests[0].op", "act or reward")
+
+
 def test_tokens_say_who_may_do_what(client_of):
     (everything, all_of_one), (acting, acts), (foreign, other) = (
         new_token(tenant, scopes)

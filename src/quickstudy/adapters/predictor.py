@@ -99,6 +99,8 @@ class Predictor:
         _check_first(told["ended"], np.ones(count, bool) if state is None else starts)
         if state is None:
             state = PredictorState(self._begin(self._params, self._keys(np.zeros(count, int), key)), np.zeros(count, int))
+        elif not isinstance(state, PredictorState):
+            raise UsageError(f"a state must be that of the last call, or None at the start; came {state!r:.80}.")
         elif len(state.lifetimes) != count:
             raise UsageError(f"the state is of {len(state.lifetimes)} environments and the observation of {count}.")
         elif starts.any():

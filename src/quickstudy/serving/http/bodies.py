@@ -165,7 +165,7 @@ def decoded(kind: type, body: bytes) -> Any:
     try:
         return _decoders[kind].decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("invalid", "the body is not JSON.", expected="a JSON object", got=str(error)[:120]) from None
 
@@ -212,14 +212,22 @@ def batch_request(tenant: str, one: BatchAct | BatchReward) -> Request:
     return act_request(name, one) if isinstance(one, BatchAct) else reward_request(name, one)
 
 
-def _invalid(said: str) -> Refusal:
-    """A refusal from the words of msgspec, such as: Expected `int`, got `str` - at `$.events`."""
+def _invalid(said: str, kind: type) -> Refusal:
+    """A refusal of a body of a kind from the words of msgspec, such as: Expected `int`, got `str` - at `$.events`."""
     found = _WHERE.match(said)
     what, path = (found["what"], (found["path"] or "").lstrip(".")) if found else (said, "")
     named, wanted = _FIELD.search(what), _EXPECTED.match(what)
     field = ".".join(part for part in (path, named["field"] if named else "") if part) or None
     if wanted is None:
-        return Refusal("invalid", f"{what}.", field=field)
-    return Refusal(
-        "invalid", f"{field or 'the body'} is not as expected.", field=field, expected=wanted["expected"], got=wanted["got"]
-    )
+        return Refusal("invalid", f"{what}.", field=field, expected=_allowed(path, kind))
+    expected = wanted["expected"].replace("`", "")  # of a range, msgspec quotes the type alone: `float` <= 1.0
+    return Refusal("invalid", f"{field or 'the body'} is not as expected.", field=field, expected=expected, got=wanted["got"])
+
+
+def _allowed(path: str, kind: type) -> str | None:
+    """What may stand at a place of a body, in words: the fields of its object, or the values of `op`."""
+    if path.endswith(".op"):
+        return "act or reward"
+    if path:
+        return None
+    return f"an object with {', '.join(field.name for field in msgspec.structs.fields(kind)) or 'no fields'}"
