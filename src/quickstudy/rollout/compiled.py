@@ -51,20 +51,6 @@ def run_lifetime(
 ) -> tuple[Transition, PyTree]:
     """One lifetime of an agent on a task.
 
-    Args, errors and randomness: as of `run_lifetime_measured`.
-
-    Returns:
-      The lifetime, time-major `[T]`, and the memory at its end.
-    """
-    (lifetime, _), memory = run_lifetime_measured(agent, distribution, params, task, key, measure=None)
-    return lifetime, memory
-
-
-def run_lifetime_measured(
-    agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, key: PRNGKeyArray, *, measure: Measure | None
-) -> tuple[tuple[Transition, Array | None], PyTree]:
-    """One lifetime of an agent on a task, and what is measured of every slot. The agent is not told what was measured.
-
     Every agent that is given the same task and key meets the same randomness of the environment. The agent's own share is
     `jax.random.split(key)[0]`: `agent.unroll(params, lifetime, jax.random.split(key)[0])` decides the same again.
 
@@ -74,11 +60,31 @@ def run_lifetime_measured(
       params: of the agent, without a leading axis of seeds.
       task: one task, unbatched.
       key: consumed.
+    Returns:
+      The lifetime, time-major `[T]`, and the memory at its end.
+    Raises:
+      SpecError: the agent was made for another spec, or its cadence and the horizon do not divide one another.
+    """
+    (lifetime, _), memory = run_lifetime_measured(agent, distribution, params, task, key, measure=None)
+    return lifetime, memory
+
+
+def run_lifetime_measured(
+    agent: Agent, distribution: TaskDistribution, params: PyTree, task: PyTree, key: PRNGKeyArray, *, measure: Measure | None
+) -> tuple[tuple[Transition, Array | None], PyTree]:
+    """`run_lifetime`, with what is measured of every slot. The agent is not told what was measured.
+
+    Args:
+      agent: as of `run_lifetime`, and so are the next four.
+      distribution: of the task.
+      params: of the agent.
+      task: one task.
+      key: consumed.
       measure: `(task, state, action) -> number`, of the state before the action; None if there is nothing to measure.
     Returns:
       The lifetime, time-major `[T]`, the numbers `[T]` or None, and the memory at its end.
     Raises:
-      SpecError: the agent was made for another spec, or its cadence and the horizon do not divide one another.
+      SpecError: as of `run_lifetime`.
     """
     spec = distribution.spec
     check_fit(agent, spec)
