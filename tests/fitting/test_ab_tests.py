@@ -185,7 +185,7 @@ def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(UsageError, match="not UTF-8 text"):
         read_tests(tmp_path / "latin.csv")
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match="is empty. Name a CSV file with a line of headers"):
+    with pytest.raises(UsageError, match=r"is empty\. Name a CSV file with a line of headers"):
         read_tests(tmp_path / "empty.csv")
     write_table(tmp_path / "good.csv", GOOD)
     with pytest.raises(UsageError, match="test 't0' has no arm 'old'; it has control, new1"):
