@@ -5,8 +5,8 @@
     determinism         the same arguments give the same result, twice over and under `jit`
     same task           an episode leaves the task as it was, and the task affects what happens
 
-and those of `laws.py`. Functions are compared call by call: each is called again with the same arguments. So a fault names the
-function, which a comparison of whole lifetimes, as outside JAX, could not do.
+and those of `laws.py` and `mean_rewards.py`. Functions are compared call by call: each is called again with the same
+arguments. So a fault names the function, which a comparison of whole lifetimes, as outside JAX, could not do.
 """
 
 import dataclasses

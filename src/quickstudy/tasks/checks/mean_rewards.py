@@ -44,9 +44,10 @@ def _sums(distribution: TaskDistribution, tasks: PyTree, keys: jax.Array) -> tup
     agent = random_agent(distribution.spec)
 
     def one(task: PyTree, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        slots, _ = run_lifetime_measured(agent, distribution, agent.init(key), task, key, measure=distribution.mean_reward)
-        (lifetime, expected), happened = slots, slots[0].valid
-        return jnp.where(happened, lifetime.outcome.reward, 0.0).sum(), jnp.where(happened, jnp.asarray(expected), 0.0).sum()
+        params, measure = agent.init(key), distribution.mean_reward
+        (lifetime, expected), _ = run_lifetime_measured(agent, distribution, params, task, key, measure=measure)
+        # Rewards of steps that did not happen are zero already.
+        return lifetime.outcome.reward.sum(), jnp.where(lifetime.valid, jnp.asarray(expected), 0.0).sum()
 
     return jax.jit(jax.vmap(one))(tasks, keys)
 
@@ -55,5 +56,4 @@ MEAN_REWARDS = Law(
     mean_rewards,
     "Return the mean of the reward that this action brings, now or later, given the task and the state before the action. "
     "Leave the field out where that is not known.",
-    plays=False,
 )
